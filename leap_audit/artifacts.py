@@ -1,0 +1,207 @@
+"""What the stages hand to one another, and the schema of audit.json.
+
+Everything here is frozen data without behaviour. `Audit` is what audit.json holds
+(schema `leap-audit/1`): fields may be added to it, none renamed. `class_` is spelt
+`class` in the file. Class numbers are 0-based positions in `Audit.classes`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "SCHEMA",
+    "Audit",
+    "Coverage",
+    "Entanglement",
+    "Environment",
+    "Finding",
+    "Isolation",
+    "ModelIdentity",
+    "Prediction",
+    "Preprocessing",
+    "Prototype",
+    "Sample",
+    "TensorInfo",
+]
+
+SCHEMA = "leap-audit/1"
+
+Layout = Literal["NCHW", "NHWC"]
+ChannelOrder = Literal["RGB", "BGR", "GRAY"]
+Resize = Literal["crop", "stretch"]
+Severity = Literal["high", "medium", "low", "info"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Preprocessing(_Frozen):
+    """How a picture becomes the model's input.
+
+    A pixel p in 0..1 becomes x = p * (high - low) + low, then the channel swap, then
+    (x - mean) / std, with mean and std in the model's channel order.
+    """
+
+    layout: Layout
+    channel_order: ChannelOrder
+    range: tuple[float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: Resize
+    input_size: tuple[int, int]
+    """(height, width) in pixels."""
+    assumed: dict[str, str] = {}
+    """Field -> why this value was taken, for each field that nobody declared."""
+
+
+class TensorInfo(_Frozen):
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    """A free dimension is its name, or '?'."""
+
+
+class ModelIdentity(_Frozen):
+    file: str
+    """Base name only."""
+    sha256: str
+    opset: int
+    parameters: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    layout: Layout
+    preprocessing: Preprocessing
+    task: str
+    size_bytes: int
+    logits: str
+    """What was read as the logits, e.g. 'output "probs", with the trailing Softmax taken off'."""
+    classes_file: str | None = None
+    classes_sha256: str | None = None
+
+
+class Environment(_Frozen):
+    versions: dict[str, str]
+    provider: str
+    """The execution provider that ran the graphs, e.g. 'CPUExecutionProvider'."""
+    seed: int
+    threads: int
+    command: str
+    started: str
+    """ISO 8601, UTC."""
+    seconds: float
+
+
+class Coverage(_Frozen):
+    classes_audited: int
+    classes_in_all: int
+    operators: dict[str, int]
+    """Operator -> how many nodes of the model's canonical graph."""
+    engine: str
+    """What computed the gradients."""
+    batch: dict[str, int] = {}
+    """Stage -> how many items were computed together."""
+
+
+class Isolation(_Frozen):
+    """The part of a picture that carries a class, and the check of it."""
+
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    image: str
+    """The picture with everything outside the region greyed out."""
+    mask: str
+    """The ranking of all pixels, greyscale: 255 is kept first."""
+    area: float
+    """The smallest fraction of the picture, 0..1, that is enough to carry the class."""
+    prob: float
+    """Of the class, on the whole picture, 0..1."""
+    prob_keep: float
+    """Of the class when only the region is kept, 0..1."""
+    prob_delete: float
+    """Of the class when the region is erased, 0..1."""
+    enough: bool
+    """Whether a region of at most 60 % of the picture kept enough of the probability."""
+
+
+class Entanglement(_Frozen):
+    """How much a class shares with a prototype."""
+
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    entanglement: float
+    """Cosine, -1..1, signed."""
+    logit: float
+    prob: float
+    standardised: float | None = None
+    """The logit in standard deviations from its mean over the other prototypes; None below 3 others."""
+
+
+class Prototype(_Frozen):
+    """An input synthesised to maximise a class."""
+
+    target: tuple[int, ...]
+    name: str
+    replicate: int
+    image: str
+    logit: float
+    prob: float
+    rank: int
+    """The place of the target among all classes on the finished prototype; 1 is first."""
+    steps: int
+    converged: bool
+    curve: tuple[float, ...] = ()
+    """The target's logit under the random transforms, at equal distances over the steps."""
+    entanglements: tuple[Entanglement, ...] = ()
+    """The target itself first, then in falling order of entanglement."""
+    isolations: tuple[Isolation, ...] = ()
+
+
+class Prediction(_Frozen):
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    prob: float
+
+
+class Sample(_Frozen):
+    """A photograph, the model's answer to it, and what carried that answer."""
+
+    file: str
+    sha256: str
+    image: str
+    """The picture as the model saw it."""
+    predicted: tuple[Prediction, ...]
+    isolations: tuple[Isolation, ...] = ()
+
+
+class Finding(_Frozen):
+    id: str
+    severity: Severity
+    title: str
+    evidence: str
+    limits: str
+
+
+class Audit(_Frozen):
+    schema_: Annotated[str, Field(alias="schema")] = SCHEMA
+    status: Literal["complete", "incomplete"]
+    verdict: Literal["PASS", "WARN", "FAIL", "NOT ASSESSED"] = "NOT ASSESSED"
+    model: ModelIdentity
+    classes: tuple[str, ...]
+    environment: Environment
+    config: dict[str, Any]
+    coverage: Coverage
+    methods: dict[str, Any] = {}
+    """Stage -> what the method was and the figures it ran with, for the method page."""
+    notes: tuple[str, ...] = ()
+    """What the reader must know about how this audit was made: assumptions, duplicates, caps."""
+    prototypes: tuple[Prototype, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """Write `folder`/audit.json, the single source of every other view."""
+        text = self.model_dump_json(by_alias=True, indent=1)
+        (folder / "audit.json").write_text(text + "\n", encoding="utf-8")

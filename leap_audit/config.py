@@ -1,0 +1,149 @@
+"""The options of an audit and their defaults. Each option is described here, once.
+
+The command line, a configuration file and the Python call all fill the same classes; an
+unknown key is an error that names the nearest one.
+"""
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from leap_audit.artifacts import ChannelOrder, Layout, Resize
+from leap_audit.errors import ConfigRefused
+
+__all__ = ["AuditOptions", "DeclaredPreprocessing", "IsolationOptions", "PrototypeOptions", "read_table"]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str) -> Self:
+        """Return the options that `values` describe.
+
+        Raises ConfigRefused: for an unknown key (naming the nearest) or a value that does not
+        fit, saying in `where` it stood.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigRefused(_sentence(cls, error, where)) from None
+
+
+class DeclaredPreprocessing(_Options):
+    """What the user said about the input; None is inferred and then reported as assumed."""
+
+    layout: Layout | None = None
+    """Where the channels stand in the model's input."""
+    channel_order: ChannelOrder | None = None
+    """The order of the channels in the model's input."""
+    range: tuple[float, float] | None = None
+    """What black and white become before mean and std: 0,1 or 0,255 or -1,1."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted, one number or one per channel in the model's order, in units of `range`."""
+    std: tuple[float, ...] | None = None
+    """Divided by, one number or one per channel in the model's order, in units of `range`."""
+    resize: Resize | None = None
+    """crop: short side to size/0.875, then the centre; stretch: straight to the size."""
+    input_size: tuple[int, int] | None = None
+    """(height, width) in pixels, for a model that leaves it free."""
+
+
+class PrototypeOptions(_Options):
+    """How prototypes are made. None: chosen by the size of the input (see measure/prototype)."""
+
+    steps: int = Field(default=192, ge=1, le=100_000)
+    """Steps of Adam."""
+    lr: float = Field(default=0.05, gt=0)
+    """Learning rate of Adam, in units of the transform coefficients."""
+    noise: float = Field(default=0.1, ge=0)
+    """Standard deviation of the noise added at each step, in units of the picture's 0..1."""
+    scale: tuple[float, float] | None = None
+    """Side of the window seen at a step, as a fraction of the picture; below 1 zooms in."""
+    shift: float | None = Field(default=None, ge=0)
+    """Largest shift of that window, as a fraction of the short side."""
+    flip: bool | None = None
+    """Whether a step may see the picture mirrored."""
+    background: float | None = Field(default=None, ge=0, le=1)
+    """The grey the picture starts at, 0 black, 1 white."""
+    total_variation: float | None = Field(default=None, ge=0)
+    """Weight of the total variation, relative to the spread of the logits."""
+
+
+class IsolationOptions(_Options):
+    """How isolations are made."""
+
+    steps: int = Field(default=120, ge=1, le=100_000)
+    """Steps of Adam."""
+    lr: float = Field(default=0.1, gt=0)
+    """Learning rate of Adam, in units of the score map."""
+    grid: int = Field(default=14, ge=2, le=128)
+    """Cells of the score map along the short side."""
+    delete_weight: float = Field(default=3.0, ge=0)
+    """How much erasing the region counts against keeping it."""
+    per_prototype: int = Field(default=3, ge=0)
+    """For how many classes a prototype is isolated: the target and its most entangled."""
+
+
+class AuditOptions(_Options):
+    """Everything that decides what an audit contains."""
+
+    targets: tuple[str, ...] = ()
+    """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
+    samples: tuple[Path, ...] = ()
+    """Photographs: files, folders, folders of a folder per class."""
+    top_classes: int = Field(default=3, ge=1)
+    """For how many predicted classes a photograph is isolated."""
+    preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
+    prototype: PrototypeOptions = PrototypeOptions()
+    isolation: IsolationOptions = IsolationOptions()
+    seed: int = Field(default=0, ge=0)
+    """Seed of every random draw."""
+    threads: int = Field(default=0, ge=0)
+    """CPU threads; 0 takes one per core."""
+    provider: str = "auto"
+    """Execution provider of ONNX Runtime: auto, cpu, cuda, tensorrt, coreml, dml, ..."""
+    batch: int = Field(default=0, ge=0)
+    """Items computed together; 0 chooses what fits the memory."""
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the table a TOML or JSON file holds.
+
+    Raises ConfigRefused: the file is missing, not text, or not a table.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigRefused(f"{path}: cannot be read ({error}); give a TOML or JSON file.") from None
+    try:
+        table = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+        raise ConfigRefused(f"{path}: is not valid {kind} ({error}).") from None
+    if not isinstance(table, dict):
+        raise ConfigRefused(f"{path}: holds a {type(table).__name__}, not a table of options.")
+    return table
+
+
+def _sentence(cls: type[BaseModel], error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {key}: {first['msg']} (got {first['input']!r})."
+    known = list(_fields_at(cls, first["loc"][:-1]))
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, 1, 0.0)
+    return f"{where}: unknown option {key!r}; did you mean {near[0]!r}?"
+
+
+def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        inner = cls.model_fields[str(part)].annotation
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
+        cls = inner
+    return list(cls.model_fields)

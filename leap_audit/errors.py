@@ -1,0 +1,94 @@
+"""Everything that goes wrong on purpose.
+
+    LeapAuditError               one clear sentence: what, where, what to do. Exit code 3
+    ├── UsageError               wrong words on the command line. Exit code 2
+    ├── InputRefused             something the user gave cannot be audited
+    │   ├── ModelRefused         the ONNX file, its inputs or its outputs
+    │   ├── ClassesRefused       the list of classes
+    │   ├── TargetRefused        a target that is not a class, or is several
+    │   ├── PictureRefused       a photograph
+    │   ├── PreprocessingRefused numbers that do not fit the model
+    │   ├── ConfigRefused        a configuration file
+    │   └── OutputRefused        the folder to write to
+    ├── GradientUnavailable      operators without a gradient rule, all named at once
+    ├── CanonicalMismatch        the canonical graph does not reproduce the model
+    ├── RuntimeMissing           no onnxruntime, or no such provider
+    └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
+
+Anything else that escapes is a defect in leap-audit, not in the input.
+"""
+
+__all__ = [
+    "AuditIncomplete",
+    "CanonicalMismatch",
+    "ClassesRefused",
+    "ConfigRefused",
+    "GradientUnavailable",
+    "InputRefused",
+    "LeapAuditError",
+    "ModelRefused",
+    "OutputRefused",
+    "PictureRefused",
+    "PreprocessingRefused",
+    "RuntimeMissing",
+    "TargetRefused",
+    "UsageError",
+]
+
+
+class LeapAuditError(Exception):
+    """An error whose message is meant for the user, with the exit code it ends the command with."""
+
+    exit_code = 3
+
+
+class UsageError(LeapAuditError):
+    exit_code = 2
+
+
+class InputRefused(LeapAuditError):
+    pass
+
+
+class ModelRefused(InputRefused):
+    pass
+
+
+class ClassesRefused(InputRefused):
+    pass
+
+
+class TargetRefused(InputRefused):
+    pass
+
+
+class PictureRefused(InputRefused):
+    pass
+
+
+class PreprocessingRefused(InputRefused):
+    pass
+
+
+class ConfigRefused(InputRefused):
+    pass
+
+
+class OutputRefused(InputRefused):
+    pass
+
+
+class GradientUnavailable(LeapAuditError):
+    pass
+
+
+class CanonicalMismatch(LeapAuditError):
+    pass
+
+
+class RuntimeMissing(LeapAuditError):
+    pass
+
+
+class AuditIncomplete(LeapAuditError):
+    pass
