@@ -1,0 +1,27 @@
+"""Measurements to findings: suspicions, each with its figures and with what it cannot show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from leap_audit.artifacts import Finding, Prototype, Sample
+from leap_audit.findings.measurements import Measurements
+from leap_audit.findings.rules import RULES, Rule
+
+__all__ = ["RULES", "Rule", "find"]
+
+_ORDER = ("high", "medium", "low", "info")
+
+
+def find(
+    prototypes: Sequence[Prototype],
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    folder: Path,
+) -> tuple[Finding, ...]:
+    """Return what the measurements make one suspect, the gravest first, then by id.
+
+    `folder` is where the pictures of the audit lie: some rules read the masks.
+    """
+    measured = Measurements(prototypes, samples, classes, folder)
+    found = [finding for rule in RULES for finding in rule.findings(measured)]
+    return tuple(sorted(found, key=lambda each: (_ORDER.index(each.severity), each.id)))

@@ -1,0 +1,69 @@
+"""Names as a person may safely read them.
+
+Class and file names come from files nobody vouched for. They may hold line breaks, escape
+codes, characters that turn the reading direction round, or a whole book.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+__all__ = ["NAME_LIMIT", "ClassLabels", "shortened", "visible"]
+
+NAME_LIMIT = 64
+"""Characters of a class or file name that are displayed."""
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_MARKS_IN_A_ROW = 3
+
+
+def visible(text: str) -> str:
+    """Return `text` with every character that hides or reorders others spelt out.
+
+    Control characters become their pictures (␀, ␊, ␛); direction marks, zero-width characters,
+    line separators, lone surrogates and unassigned characters become [U+202E]; combining marks
+    piled more than three high become [U+0301].
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    shown = []
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in {"Mn", "Me"} else 0
+        if character < " ":
+            shown.append(chr(0x2400 + ord(character)))
+        elif character == "\x7f":
+            shown.append("␡")
+        elif category in _HIDDEN or marks > _MARKS_IN_A_ROW:
+            shown.append(f"[U+{ord(character):04X}]")
+        else:
+            shown.append(character)
+    return "".join(shown)
+
+
+def shortened(text: str, limit: int = NAME_LIMIT) -> str:
+    """Return `text` made visible and cut to about `limit` characters, saying how long it was."""
+    shown = visible(text[: limit + 1])
+    if len(text) <= limit and len(shown) <= 2 * limit:
+        return shown
+    return f"{shown[:limit].rstrip()}… ({len(text):,} characters)"
+
+
+class ClassLabels:
+    """What to call each class: its name, with its index where the name alone is not enough."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._shown = [shortened(name).strip() or "(no name)" for name in classes]
+        self._times = Counter(self._shown)
+
+    def __getitem__(self, index: int) -> str:
+        """Return the label of class `index`; a name that is not unique carries the index."""
+        if not 0 <= index < len(self._shown):
+            return f"class {index}"
+        name = self._shown[index]
+        return name if self._times[name] == 1 else f"{name} (class {index})"
+
+    def of(self, target: Sequence[int]) -> str:
+        """Return the label of a target, the classes of a hybrid joined by a plus."""
+        return " + ".join(self[index] for index in target)
