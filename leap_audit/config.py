@@ -6,20 +6,46 @@ unknown key is an error that names the nearest one.
 
 import difflib
 import json
+import reprlib
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from leap_audit.artifacts import ChannelOrder, Layout, Resize
 from leap_audit.errors import ConfigRefused
 
-__all__ = ["AuditOptions", "DeclaredPreprocessing", "IsolationOptions", "PrototypeOptions", "read_table"]
+__all__ = [
+    "AuditOptions",
+    "DeclaredPreprocessing",
+    "IsolationOptions",
+    "PrototypeOptions",
+    "layered",
+    "read_table",
+]
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, int | float) else value
+
+
+def _square(value: object) -> object:
+    return (value, value) if isinstance(value, int | float) else value
+
+
+def _words(value: object) -> object:
+    """Return a list of words: a bare one is a list of one, a number is a word."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    return tuple(str(item) if type(item) is int else item for item in values)
+
+
+_Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
+_Size = Annotated[tuple[int, int], BeforeValidator(_square)]
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str) -> Self:
@@ -43,14 +69,14 @@ class DeclaredPreprocessing(_Options):
     """The order of the channels in the model's input."""
     range: tuple[float, float] | None = None
     """What black and white become before mean and std: 0,1 or 0,255 or -1,1."""
-    mean: tuple[float, ...] | None = None
+    mean: _Numbers | None = None
     """Subtracted, one number or one per channel in the model's order, in units of `range`."""
-    std: tuple[float, ...] | None = None
+    std: _Numbers | None = None
     """Divided by, one number or one per channel in the model's order, in units of `range`."""
     resize: Resize | None = None
     """crop: short side to size/0.875, then the centre; stretch: straight to the size."""
-    input_size: tuple[int, int] | None = None
-    """(height, width) in pixels, for a model that leaves it free."""
+    input_size: _Size | None = None
+    """(height, width) in pixels, or one number for both, for a model that leaves it free."""
 
 
 class PrototypeOptions(_Options):
@@ -92,9 +118,9 @@ class IsolationOptions(_Options):
 class AuditOptions(_Options):
     """Everything that decides what an audit contains."""
 
-    targets: tuple[str, ...] = ()
+    targets: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
     """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
-    samples: tuple[Path, ...] = ()
+    samples: Annotated[tuple[Path, ...], BeforeValidator(_words)] = ()
     """Photographs: files, folders, folders of a folder per class."""
     top_classes: int = Field(default=3, ge=1)
     """For how many predicted classes a photograph is isolated."""
@@ -116,28 +142,46 @@ def read_table(path: Path) -> dict[str, Any]:
 
     Raises ConfigRefused: the file is missing, not text, or not a table.
     """
+    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigRefused(f"{path}: cannot be read ({error}); give a TOML or JSON file.") from None
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigRefused(f"{path}: is not text; give a TOML or JSON file.") from None
+    except OSError as error:
+        raise ConfigRefused(f"{path}: cannot be read ({error.strerror}).") from None
     try:
-        table = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except ValueError as error:
-        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
-        raise ConfigRefused(f"{path}: is not valid {kind} ({error}).") from None
+        table = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = error if isinstance(error, ValueError) else "nested too deeply"
+        raise ConfigRefused(f"{path}: is not valid {kind} ({reason}).") from None
     if not isinstance(table, dict):
         raise ConfigRefused(f"{path}: holds a {type(table).__name__}, not a table of options.")
     return table
 
 
+def layered(*tables: dict[str, Any]) -> dict[str, Any]:
+    """Return one table in which each value is from the last table that has it, at any depth."""
+    result: dict[str, Any] = {}
+    for table in tables:
+        for key, value in table.items():
+            below = result.get(key)
+            if isinstance(value, dict) and isinstance(below, dict):
+                value = layered(below, value)
+            result[key] = value
+    return result
+
+
 def _sentence(cls: type[BaseModel], error: ValidationError, where: str) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    path = first["loc"]
+    key = ".".join(str(part) for part in path)
     if first["type"] != "extra_forbidden":
-        return f"{where}: {key}: {first['msg']} (got {first['input']!r})."
-    known = list(_fields_at(cls, first["loc"][:-1]))
-    near = difflib.get_close_matches(str(first["loc"][-1]), known, 1, 0.0)
-    return f"{where}: unknown option {key!r}; did you mean {near[0]!r}?"
+        got = reprlib.repr(first["input"])
+        return f"{where}: {key or 'options'}: {first['msg']} (got {got})."
+    known = list(_fields_at(cls, path[:-1]))
+    near = difflib.get_close_matches(str(path[-1]), known, 1, 0.0)
+    nearest = ".".join([*(str(part) for part in path[:-1]), *near])
+    return f"{where}: unknown option {key!r}; did you mean {nearest!r}?"
 
 
 def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
