@@ -1,0 +1,102 @@
+"""Class names: read from text and JSON, refused with a sentence, matched to the outputs."""
+
+from pathlib import Path
+
+import pytest
+
+from leap_audit.errors import ClassesRefused
+from leap_audit.ingest.classes import display_name, match_classes, quoted, read_classes
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (b"cat\ndog\n", ("cat", "dog")),
+        (b"\xef\xbb\xbfcat\r\ndog\r\n\r\n \r\n", ("cat", "dog")),
+        (b"cat\rdog", ("cat", "dog")),
+        (b"tench, Tinca tinca \n\tgoldfish", ("tench, Tinca tinca", "goldfish")),
+        ("caf\u00e9\nform\x0cfeed".encode(), ("caf\u00e9", "form\x0cfeed")),
+        ("a\u2028b\n".encode(), ("a\u2028b",)),
+        (b"[unused]\ncat", ("[unused]", "cat")),
+        (b'["cat", " dog "]', ("cat", "dog")),
+    ],
+)
+def test_the_names_of_a_file(tmp_path: Path, data: bytes, names: tuple[str, ...]) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes(data)
+    assert read_classes(path) == names
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "says"),
+    [
+        ("c.txt", b"", "no class names"),
+        ("c.txt", b"\n\n", "no class names"),
+        ("c.txt", b"cat\n\ndog", "line 2 is empty"),
+        ("c.json", b'["cat", ""]', "entry 2 is empty"),
+        ("c.json", b'["cat", 3]', "not a JSON list of names"),
+        ("c.json", b'{"0": "cat"}', "not a JSON list of names"),
+        ("c.json", b'["cat"', "not valid JSON"),
+        ("c.json", b"[" * 100_000, "nested too deeply"),
+        ("c.json", b'["\\ud800"]', "not valid Unicode"),
+        ("c.txt", b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8 text"),
+        ("c.txt", b"cat\0dog", "not UTF-8 text"),
+        ("c.txt", "caf\u00e9".encode("utf-16"), "not UTF-8 text"),
+        ("c.txt", b"x" * 16_000_001, "larger than 16 MB"),
+    ],
+)
+def test_a_file_that_is_refused(tmp_path: Path, file: str, data: bytes, says: str) -> None:
+    path = tmp_path / file
+    path.write_bytes(data)
+    with pytest.raises(ClassesRefused, match=says) as refusal:
+        read_classes(path)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ClassesRefused, match="No such file"):
+        read_classes(tmp_path / "none.txt")
+    with pytest.raises(ClassesRefused, match="not a file"):
+        read_classes(tmp_path)
+
+
+def test_classes_without_names_are_numbered() -> None:
+    names, notes = match_classes(None, 3)
+    assert names == ("0", "1", "2")
+    assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "outputs", "says"),
+    [
+        (1000, 1001, "1000 class names .* 1001 outputs; a 'background' entry probably belongs"),
+        (1001, 1000, "1001 class names .* 1000 outputs; the 'background' entry .* has to go"),
+        (9, 10, "one name is missing"),
+        (11, 10, "one name is too many"),
+        (10, 1000, "one name per output"),
+    ],
+)
+def test_a_wrong_count(names: int, outputs: int, says: str) -> None:
+    with pytest.raises(ClassesRefused, match=says):
+        match_classes([f"c{index}" for index in range(names)], outputs)
+
+
+def test_names_given_in_python_are_checked_too() -> None:
+    with pytest.raises(ClassesRefused, match="entry 2 is empty"):
+        match_classes(["cat", " "], 2)
+    with pytest.raises(ClassesRefused, match="entry 1 is 7"):
+        match_classes([7, "cat"], 2)  # type: ignore[list-item]
+
+
+def test_duplicates_are_kept_and_noted() -> None:
+    names, notes = match_classes(["crane", "cat", "crane"], 3)
+    assert names == ("crane", "cat", "crane")
+    assert "'crane' (0, 2)" in notes[0]
+    assert display_name(names, 2) == "crane [2]"
+    assert display_name(names, 1) == "cat"
+    assert match_classes(["cat", "dog"], 2)[1] == ()
+
+
+def test_a_name_in_a_message_is_short_and_harmless() -> None:
+    assert quoted("\x1b[31mred\n") == r"'\x1b[31mred\n'"
+    assert len(quoted("x" * 5000)) == 62
