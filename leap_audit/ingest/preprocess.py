@@ -1,0 +1,235 @@
+"""How a picture becomes the model's input: what was declared, what follows, what is assumed."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from leap_audit.artifacts import ChannelOrder, Layout, Preprocessing
+from leap_audit.config import DeclaredPreprocessing, read_table
+from leap_audit.errors import PreprocessingRefused
+
+__all__ = ["read_preprocessing", "resolve", "statement"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_SIDE = 8192
+"""Pixels. A larger input is a slip of the keyboard."""
+
+
+def read_preprocessing(path: Path) -> DeclaredPreprocessing:
+    """Return what a JSON or TOML file declares. Raises ConfigRefused as `read_table` does."""
+    return DeclaredPreprocessing.parse(read_table(path), str(path))
+
+
+def resolve(
+    declared: DeclaredPreprocessing,
+    shape: Sequence[int | str | None],
+    *,
+    scales_inside: bool,
+    integer: bool = False,
+) -> Preprocessing:
+    """Return the whole preprocessing for an input of this shape; what is inferred is in `assumed`.
+
+    `shape` has four entries, a name or None where the model leaves one free. `scales_inside`:
+    the graph itself scales its input, so it takes 0..255; `integer`: so does an integer input.
+
+    Raises PreprocessingRefused: what was declared contradicts the model, does not make sense,
+    or is not enough.
+    """
+    sides = tuple(side if isinstance(side, int) and side > 0 else None for side in shape)
+    if len(sides) != 4:
+        raise PreprocessingRefused(
+            f"The model's input has {len(sides)} dimensions; pictures need 4: a batch, "
+            "a height, a width and 1 or 3 channels."
+        )
+    assumed: dict[str, str] = {}
+    layout = _layout(declared, sides, assumed)
+    channels = _channels(declared, layout, sides)
+    order = _channel_order(declared, channels, assumed)
+    size = _input_size(declared, layout, sides, assumed)
+    low_high, mean, std = _scaling(declared, layout, order, scales_inside, integer, assumed)
+    resize = declared.resize
+    if resize is None:
+        resize = "crop"
+        assumed["resize"] = "the usual way to test on photographs"
+    return Preprocessing(
+        layout=layout,
+        channel_order=order,
+        range=low_high,
+        mean=_per_channel("--mean", mean, channels),
+        std=_per_channel("--std", std, channels),
+        resize=resize,
+        input_size=size,
+        assumed=assumed,
+    )
+
+
+def statement(preprocessing: Preprocessing) -> tuple[str, ...]:
+    """Return in plain lines what happens to a picture, marking what was assumed and why."""
+    p = preprocessing
+    height, width = p.input_size
+    fit = "stretched straight to it"
+    if p.resize == "crop":
+        fit = "scaled to a little more (the short side to size / 0.875), then cropped to the centre"
+    colours = {"RGB": "red, green, blue", "BGR": "blue, green, red", "GRAY": "one grey channel"}
+    last = "before height and width" if p.layout == "NCHW" else "after height and width"
+    plain = not any(p.mean) and all(value == 1 for value in p.std)
+    lines = (
+        (f"Size: {width} × {height} pixels (width × height)", "input_size"),
+        (f"Pictures of another size: {fit}", "resize"),
+        (f"Channels: {colours[p.channel_order]}", "channel_order"),
+        (f"Layout: {p.layout}, the channels {last}", "layout"),
+        (f"Black becomes {p.range[0]:g}, white {p.range[1]:g}", "range"),
+        ("Then nothing is subtracted" if plain else f"Then minus {_listed(p.mean)}", "mean"),
+        ("and nothing divided" if plain else f"and divided by {_listed(p.std)}", "std"),
+    )
+    return tuple(
+        f"{line} (assumed: {p.assumed[field]})." if field in p.assumed else f"{line}."
+        for line, field in lines
+    )
+
+
+def _layout(
+    declared: DeclaredPreprocessing, sides: tuple[int | None, ...], assumed: dict[str, str]
+) -> Layout:
+    shown = " × ".join("free" if side is None else str(side) for side in sides)
+    if declared.layout is not None:
+        found = sides[1 if declared.layout == "NCHW" else 3]
+        if found not in (1, 3, None):
+            raise PreprocessingRefused(
+                f"--layout {declared.layout} does not fit an input of {shown}: it finds {found} "
+                "channels, where a picture has 1 or 3."
+            )
+        return declared.layout
+    if 3 in (sides[1], sides[3]):
+        layout: Layout = "NCHW" if sides[1] == 3 else "NHWC"
+    elif 1 in (sides[1], sides[3]):
+        layout = "NCHW" if sides[1] == 1 else "NHWC"
+    elif None in (sides[1], sides[3]):
+        raise PreprocessingRefused(
+            f"The model's input is {shown}, which does not say where the channels are; "
+            "pass --layout NCHW or --layout NHWC."
+        )
+    else:
+        raise PreprocessingRefused(
+            f"The model's input is {shown}: neither its second nor its last dimension is 1 or 3, "
+            "the channels of a picture."
+        )
+    assumed["layout"] = f"the input is {shown}"
+    return layout
+
+
+def _channels(
+    declared: DeclaredPreprocessing, layout: Layout, sides: tuple[int | None, ...]
+) -> int:
+    found = sides[1 if layout == "NCHW" else 3]
+    if found is None:
+        return 1 if declared.channel_order == "GRAY" else 3
+    return found
+
+
+def _channel_order(
+    declared: DeclaredPreprocessing, channels: int, assumed: dict[str, str]
+) -> ChannelOrder:
+    order = declared.channel_order
+    if order is None:
+        assumed["channel_order"] = "it has 1 channel" if channels == 1 else "the usual order"
+        return "GRAY" if channels == 1 else "RGB"
+    if (order == "GRAY") != (channels == 1):
+        raise PreprocessingRefused(
+            f"--channel-order {order} does not fit a model whose input has {channels} "
+            f"channel{'s' if channels > 1 else ''}."
+        )
+    return order
+
+
+def _input_size(
+    declared: DeclaredPreprocessing,
+    layout: Layout,
+    sides: tuple[int | None, ...],
+    assumed: dict[str, str],
+) -> tuple[int, int]:
+    height, width = sides[2:] if layout == "NCHW" else sides[1:3]
+    if declared.input_size is None:
+        if height is None or width is None:
+            raise PreprocessingRefused(
+                "The model leaves the height or width of its input free; pass --input-size "
+                "HEIGHT,WIDTH, such as --input-size 224,224."
+            )
+        assumed["input_size"] = "the model's input is fixed"
+        return height, width
+    wanted = declared.input_size
+    if not all(1 <= side <= MAX_SIDE for side in wanted):
+        raise PreprocessingRefused(
+            f"--input-size {wanted[0]},{wanted[1]} is not between 1 and {MAX_SIDE} pixels."
+        )
+    for name, side, fixed in zip(("height", "width"), wanted, (height, width), strict=True):
+        if fixed not in (None, side):
+            raise PreprocessingRefused(
+                f"--input-size {wanted[0]},{wanted[1]} contradicts the model, whose input has "
+                f"a {name} of {fixed}."
+            )
+    return wanted
+
+
+_Scaling = tuple[tuple[float, float], tuple[float, ...], tuple[float, ...]]
+
+
+def _scaling(
+    declared: DeclaredPreprocessing,
+    layout: Layout,
+    order: ChannelOrder,
+    scales_inside: bool,
+    integer: bool,
+    assumed: dict[str, str],
+) -> _Scaling:
+    """Return range, mean and std: declared, or the convention of the models that look like it."""
+    if (declared.range, declared.mean, declared.std) == (None, None, None) and (
+        layout == "NCHW" and order == "RGB" and not scales_inside and not integer
+    ):
+        reason = "the common convention of PyTorch image models"
+        assumed.update(dict.fromkeys(("range", "mean", "std"), reason))
+        return (0.0, 1.0), IMAGENET_MEAN, IMAGENET_STD
+    low_high = declared.range
+    if low_high is None:
+        low_high, assumed["range"] = _range(declared, scales_inside, integer)
+    mean, std = declared.mean, declared.std
+    if mean is None:
+        mean, assumed["mean"] = (0.0,), "no mean was declared"
+    if std is None:
+        std, assumed["std"] = (1.0,), "no deviation was declared"
+    if not all(map(math.isfinite, (*low_high, *mean, *std))):
+        raise PreprocessingRefused("--range, --mean and --std need finite numbers.")
+    if not low_high[0] < low_high[1]:
+        raise PreprocessingRefused(
+            f"--range {low_high[0]:g},{low_high[1]:g} is empty; give the value of black, then "
+            "the larger value of white, such as 0,255."
+        )
+    if min(std, default=0) <= 0:
+        raise PreprocessingRefused(f"--std {_listed(std)}: each number must be above 0.")
+    return low_high, mean, std
+
+
+def _range(
+    declared: DeclaredPreprocessing, scales_inside: bool, integer: bool
+) -> tuple[tuple[float, float], str]:
+    if integer:
+        return (0.0, 255.0), "the input takes whole numbers"
+    if scales_inside:
+        return (0.0, 255.0), "the model scales its input itself"
+    if max((*(declared.mean or ()), *(declared.std or ())), default=0) > 2:
+        return (0.0, 255.0), "the mean and deviation declared are in units of 0 to 255"
+    return (0.0, 1.0), "no range was declared"
+
+
+def _per_channel(flag: str, values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if len(values) not in (1, channels):
+        raise PreprocessingRefused(
+            f"{flag} has {len(values)} numbers for {channels} "
+            f"channel{'s' if channels > 1 else ''}; give 1 or {channels}."
+        )
+    return values * channels if len(values) == 1 else values
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
