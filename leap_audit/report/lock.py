@@ -1,0 +1,39 @@
+"""A lock on a file that the system lets go of when its process dies, however it dies."""
+
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has none: nothing is ever taken to be abandoned there
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Lock"]
+
+
+class Lock:
+    """A held lock. Raises OSError where the file cannot be made."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+        if fcntl is not None:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """Remove the file and let go."""
+        if fcntl is None:
+            self._file.close()  # there an open file cannot be removed
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    @staticmethod
+    def is_abandoned(path: Path) -> bool:
+        """Return whether the file is there and no living process holds its lock."""
+        if fcntl is None:
+            return False
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
