@@ -94,7 +94,8 @@ def isolation_not_enough(measured: Measurements) -> Iterator[tuple[str, str, str
             "",
             f"{count(len(failed), 'isolation fails its', 'isolations fail their')} own check",
             f"On {len(failed)} of {count(len(seen), 'isolation')}, no region of at most "
-            f"60\u00a0% of the picture kept enough of the class's probability: {_where(measured, failed)}.",
+            f"60\u00a0% of the picture kept enough of the class's probability: "
+            f"{_where(measured, failed)}.",
             "These pictures must not be used to explain the answer. The class may be spread over "
             "the whole picture, or the search may have missed its region.",
         )

@@ -1,0 +1,25 @@
+"""The views of an audit: results.csv, report.html and report.pdf beside audit.json."""
+
+from pathlib import Path
+
+from leap_audit.artifacts import Audit
+from leap_audit.report.html import render_html
+from leap_audit.report.pdf import render_pdf
+from leap_audit.report.table import results_table, write_table
+
+__all__ = ["render_html", "render_pdf", "results_table", "write_report"]
+
+
+def write_report(audit: Audit, folder: Path) -> None:
+    """Write audit.json, results.csv, report.html and report.pdf into `folder`.
+
+    The pictures the audit names must already lie there. Every view shows the audit and these
+    pictures and nothing else, so the same audit gives the same bytes.
+
+    Raises PictureRefused: a picture the audit names is missing or outside `folder`.
+    """
+    audit.write(folder)
+    write_table(audit, folder / "results.csv")
+    html = render_html(audit, folder)
+    (folder / "report.html").write_text(html, encoding="utf-8", newline="\n")
+    (folder / "report.pdf").write_bytes(render_pdf(html))

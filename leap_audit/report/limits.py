@@ -1,0 +1,131 @@
+"""What an audit cannot show, and what the frameworks that reviewers answer to ask for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leap_audit.artifacts import Audit
+from leap_audit.findings.numbers import count
+
+__all__ = ["AS_OF", "REQUIREMENTS", "Limit", "Requirement", "limits_of"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Requirement:
+    source: str
+    contributes: str
+    leaves_open: str
+
+
+def limits_of(audit: Audit) -> list[Limit]:
+    """Return the limits of this audit, the one that matters most first."""
+    return [*_of_this_audit(audit), *_ALWAYS]
+
+
+def _of_this_audit(audit: Audit) -> Iterator[Limit]:
+    if audit.status == "incomplete":
+        yield Limit(
+            "The audit is incomplete",
+            "It was interrupted. Nothing can be concluded from what is missing, and no sign-off "
+            "should rest on this report.",
+        )
+    assumed = audit.model.preprocessing.assumed
+    if assumed:
+        yield Limit(
+            "The preprocessing was partly assumed",
+            f"Nobody declared {_fields(list(assumed))}. If the model was trained with other "
+            "values, every picture and every number here is off. Predictions on photographs "
+            "whose content is known are the quickest check.",
+        )
+    coverage = audit.coverage
+    missing = coverage.classes_in_all - coverage.classes_audited
+    if missing > 0:
+        yield Limit(
+            "Not every class was audited",
+            f"{count(coverage.classes_audited, 'class', 'classes')} of "
+            f"{coverage.classes_in_all:,} got a prototype. Nothing is known here about the "
+            f"other {missing:,}.",
+        )
+    if not audit.samples:
+        yield Limit(
+            "No photographs were given",
+            "How the model decides on real pictures was not measured; prototypes alone do not "
+            "tell.",
+        )
+
+
+_ALWAYS = (
+    Limit(
+        "How often the model is right was not measured",
+        "An audit looks at what the model responds to. Accuracy, fairness between groups and "
+        "behaviour in the field need labelled data from the place of use.",
+    ),
+    Limit(
+        "A prototype is one answer of many",
+        "Another seed gives another picture. What a prototype shows, the model responds to; what "
+        "it does not show, the model may respond to as well.",
+    ),
+    Limit(
+        "Entanglement is a tendency, not a rate",
+        "It says which classes share features inside the model. How often they are mixed up "
+        "depends on the pictures the model meets.",
+    ),
+    Limit(
+        "An isolation holds for its own picture",
+        "It is a region that is enough for the answer under the fills that were tried. It need "
+        "not be the only one, and it says nothing about other pictures.",
+    ),
+    Limit(
+        "Training data, security and robustness were not examined",
+        "The audit reads the model file alone. It does not see what the model was trained on, "
+        "nor does it attack the model.",
+    ),
+)
+
+AS_OF = "November 2026"
+"""When the statements of REQUIREMENTS were last checked."""
+
+REQUIREMENTS = (
+    Requirement(
+        "EU AI Act, Annex IV 2(g) and 3; Articles 13(3) and 15. The dates for high-risk systems "
+        "were moved to December 2027 and August 2028.",
+        "A dated test report with room for a signature; the procedure, the hashes of what was "
+        "tested, which classes may be confused, how to read the pictures and where they fail.",
+        "Representative data, adversarial robustness, accuracy in the field, that deployers "
+        "understand the system.",
+    ),
+    Requirement(
+        "NIST AI RMF, MEASURE 2.9 (explained, validated, documented).",
+        "Explanations, each beside a check of its own faithfulness.",
+        "The context of use (MAP).",
+    ),
+    Requirement(
+        "ISO/IEC 42001, A.6.2.4 and A.6.2.7.",
+        "A record of what was verified and how, with hashes and settings.",
+        "The management system around it.",
+    ),
+    Requirement(
+        "SR 26-2 (April 2026; it replaced SR 11-7).",
+        "Material for the model's documentation and validation file.",
+        "Whether the institution's model risk management meets the guidance.",
+    ),
+)
+
+
+def _fields(names: list[str]) -> str:
+    plain = {
+        "channel_order": "the order of the colour channels",
+        "range": "the range of pixel values",
+        "mean": "the mean",
+        "std": "the standard deviation",
+        "resize": "how pictures are cut to size",
+        "layout": "the layout",
+        "input_size": "the input size",
+    }
+    said = [plain.get(name, name) for name in names]
+    return " or ".join(filter(None, [", ".join(said[:-1]), said[-1]]))

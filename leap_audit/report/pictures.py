@@ -1,0 +1,68 @@
+"""Pictures of the audit as data URIs, small enough to embed and large enough to print."""
+
+import base64
+import io
+from functools import lru_cache
+from pathlib import Path
+
+from markupsafe import Markup
+from PIL import Image
+
+from leap_audit.errors import PictureRefused
+
+__all__ = ["SMALL", "Pictures"]
+
+SMALL = 128
+"""Pictures with a shorter side below this are enlarged pixel by pixel and never as JPEG."""
+_QUALITY = 88
+_TONES = 16
+
+
+class Pictures:
+    """The pictures in the folder of an audit."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._open = lru_cache(maxsize=8)(self._load)
+
+    def is_small(self, name: str) -> bool:
+        """Return whether the picture must be enlarged so that its pixels stay sharp."""
+        return min(self._open(name).size) < SMALL
+
+    def photo(self, name: str, side: int) -> Markup:
+        """Return a picture as a data URI, its longer side at most `side` pixels."""
+        picture = self._open(name).convert("RGB")
+        if self.is_small(name):
+            return _uri(picture, "PNG")
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        return _uri(picture, "JPEG", quality=_QUALITY, optimize=True)
+
+    def ranking(self, name: str, side: int) -> Markup:
+        """Return a mask as a data URI in 16 tones, so that its steps read like contour lines."""
+        picture = self._open(name).convert("L")
+        if not self.is_small(name):
+            picture.thumbnail((side, side), Image.Resampling.BILINEAR)
+        step = 256 // _TONES
+        picture = picture.point([min(255, (tone // step) * 17) for tone in range(256)])
+        return _uri(picture, "PNG", optimize=True)
+
+    def _load(self, name: str) -> Image.Image:
+        path = (self._folder / name).resolve()
+        if not path.is_relative_to(self._folder):
+            raise PictureRefused(f"{name}: lies outside the audit's folder; the audit was altered.")
+        try:
+            with Image.open(path, formats=["PNG"]) as picture:
+                picture.load()
+                return picture
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise PictureRefused(
+                f"{name}: the audit names this picture but it cannot be read from "
+                f"{self._folder} ({error}); run the audit again."
+            ) from None
+
+
+def _uri(picture: Image.Image, kind: str, **options: int | bool) -> Markup:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    data = base64.b64encode(out.getvalue()).decode("ascii")
+    return Markup(f"data:image/{kind.lower()};base64,{data}")  # noqa: S704 (base64 only)

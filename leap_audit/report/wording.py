@@ -1,0 +1,111 @@
+"""Sentences and numbers of the report: each says in plain words what the figures say."""
+
+import math
+from typing import Any
+
+from leap_audit.artifacts import Audit, Isolation, Prototype
+from leap_audit.findings.numbers import count, percent
+
+__all__ = [
+    "isolation_check",
+    "number",
+    "prototype_reading",
+    "reading",
+    "signed",
+    "size",
+    "status_sentence",
+    "verdict_sentence",
+]
+
+UNSAID = 0.05
+"""Below this probability the model did not say the class about the picture."""
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """Return a number with a fixed count of decimals, or that it was not measured."""
+    if value is None or not math.isfinite(value):
+        return "not measured"
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """Return a number with its sign, as for a cosine."""
+    text = number(value)
+    return text if value is None or not math.isfinite(value) or value < 0 else f"+{text}"
+
+
+def size(count_of_bytes: int) -> str:
+    """Return a file size in the unit that suits it."""
+    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count_of_bytes >= power:
+            return f"{count_of_bytes / power:.1f}\u00a0{unit}"
+    return f"{count_of_bytes} bytes"
+
+
+def isolation_check(isolation: Isolation) -> str:
+    """Return in two or three words how the isolation did in its own check."""
+    if isolation.prob < UNSAID:
+        return "traces only"
+    if not isolation.enough:
+        return "check failed"
+    if isolation.prob_delete >= 0.5 * isolation.prob:
+        return "enough, not needed"
+    return "check passed"
+
+
+def reading(isolation: Isolation, label: str) -> str:
+    """Return what the three probabilities of an isolation mean."""
+    area, whole = percent(isolation.area), percent(isolation.prob)
+    keep, delete = percent(isolation.prob_keep), percent(isolation.prob_delete)
+    if isolation.prob < UNSAID:
+        return (
+            f"The model gives the whole picture only {whole} for ‘{label}’. The marked {area} is "
+            f"where it sees most of it: {keep} when kept alone, {delete} when erased. This shows "
+            "a trace, not an answer."
+        )
+    if not isolation.enough:
+        return (
+            f"No region of at most 60\u00a0% of the picture was enough: with only the marked "
+            f"{area} kept, ‘{label}’ falls from {whole} to {keep}; with it erased, the model gives "
+            f"{delete}. Do not explain the answer with this picture."
+        )
+    verb = "still says" if isolation.prob_keep >= 0.5 else "still gives"
+    kept = f"Keeping only this {area} of the picture, the model {verb} ‘{label}’ with {keep}"
+    if isolation.prob_delete >= 0.5 * isolation.prob:
+        return (
+            f"{kept}; but erasing it still leaves {delete}. The region is enough, yet other parts "
+            "carry the class as well."
+        )
+    return f"{kept}; erasing it leaves {delete}."
+
+
+def prototype_reading(prototype: Prototype, label: str, classes: int) -> str:
+    """Return what the model makes of a prototype."""
+    if prototype.rank == 1:
+        place = f"the model's first answer among {count(classes, 'class', 'classes')}"
+        return f"On this picture ‘{label}’ is {place}, with a probability of {percent(prototype.prob)}."
+    return (
+        f"On this picture ‘{label}’ comes only in place {prototype.rank} of {classes:,}, with a "
+        f"probability of {percent(prototype.prob)}: the search did not reach the class."
+    )
+
+
+def status_sentence(audit: Audit) -> str:
+    """Return what the status of the audit means."""
+    if audit.status == "complete":
+        return "Everything that was planned was measured."
+    return (
+        "The audit was interrupted. What follows is what was finished by then; "
+        "what is missing was not measured. Not a basis for a sign-off."
+    )
+
+
+def verdict_sentence(audit: Audit) -> str:
+    """Return what the verdict means."""
+    if audit.verdict == "NOT ASSESSED":
+        return "No thresholds were declared, so nothing was passed or failed. A person decides."
+    return {
+        "PASS": "Every declared threshold was met.",
+        "WARN": "No declared threshold was missed, but a warning level was reached.",
+        "FAIL": "At least one declared threshold was missed.",
+    }[audit.verdict]
