@@ -1,0 +1,23 @@
+"""What several tests need: the bundled sample models, and the folder of real networks."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of real networks and pictures that stands beside the checkout."""
+    folder = Path(os.environ.get("LEAP_AUDIT_SHARED", ROOT.parent / "shared"))
+    if not (folder / "models").is_dir():
+        pytest.skip(f"{folder} is absent (LEAP_AUDIT_SHARED names another place)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_models() -> Path:
+    """Return the folder of the bundled models and their held-out pictures."""
+    return ROOT / "sample_models"
