@@ -1,0 +1,106 @@
+"""How a command ends: every error as one sentence with its exit code, a result as a few lines."""
+
+import errno
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from leap_audit.errors import AuditIncomplete, LeapAuditError
+
+if TYPE_CHECKING:
+    from leap_audit.artifacts import Audit
+    from leap_audit.terminal import Terminal
+
+__all__ = ["answering", "lines_of", "summary_of"]
+
+REFUSED = 3
+
+
+@contextmanager
+def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Iterator["Terminal"]:
+    """Yield the terminal of a command, and end the command with a sentence when it fails.
+
+    `as_json` prints that sentence on stdout as well, as {"status", "error"}.
+    """
+    from leap_audit.terminal import Terminal
+
+    terminal = Terminal(quiet=quiet)
+
+    def end(sentence: str, code: int = REFUSED, status: str = "refused") -> NoReturn:
+        if debug:
+            traceback.print_exc()
+        terminal.error(sentence)
+        if as_json:
+            print(json.dumps({"status": status, "error": sentence}, indent=2), flush=True)
+        raise typer.Exit(code) from None
+
+    try:
+        yield terminal
+    except AuditIncomplete as error:
+        end(str(error), error.exit_code, "incomplete")
+    except LeapAuditError as error:
+        end(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        end("Interrupted before anything was finished; nothing was written.")
+    except MemoryError:
+        end("There is not enough memory; pass --batch 1, or audit fewer classes.")
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # Whoever read stdout has gone; what is still buffered must not fail at exit.
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            raise typer.Exit(REFUSED) from None
+        place = f"{error.filename}: " if error.filename else ""
+        end(f"{place}{error.strerror or error}.")
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:  # a defect: still a sentence, still not a pass
+        end(
+            f"leap-audit itself failed ({type(error).__name__}: {error}). This is a defect: "
+            "please report it with what --debug prints."
+        )
+
+
+def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:
+    """Return what a script needs to know of an audit."""
+    reports = {
+        "json": "audit.json",
+        "html": "report.html",
+        "pdf": "report.pdf",
+        "csv": "results.csv",
+    }
+    severities = [finding.severity for finding in audit.findings]
+    return {
+        "schema": audit.schema_,
+        "status": audit.status,
+        "verdict": audit.verdict,
+        "folder": str(folder),
+        "reports": {kind: str(folder / file) for kind, file in reports.items()},
+        "classes_audited": audit.coverage.classes_audited,
+        "classes_in_all": audit.coverage.classes_in_all,
+        "prototypes": len(audit.prototypes),
+        "samples": len(audit.samples),
+        "findings": len(audit.findings),
+        "findings_by_severity": {name: severities.count(name) for name in sorted(set(severities))},
+        "provider": audit.environment.provider,
+        "seconds": audit.environment.seconds,
+    }
+
+
+def lines_of(audit: "Audit", limit: int = 5) -> list[str]:
+    """Return what a person wants to know at the end: how far, the verdict, the findings."""
+    coverage = audit.coverage
+    lines = [
+        f"{audit.status.capitalize()}: {coverage.classes_audited} of {coverage.classes_in_all} "
+        f"classes, {len(audit.samples)} photographs. Verdict: {audit.verdict}."
+    ]
+    lines += [f"  {finding.severity}: {finding.title}" for finding in audit.findings[:limit]]
+    if len(audit.findings) > limit:
+        lines.append(f"  and {len(audit.findings) - limit} more findings in the report")
+    return lines

@@ -1,0 +1,68 @@
+"""The examples that `--help` teaches with."""
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.text import Text
+
+__all__ = ["EXAMPLES", "print_examples"]
+
+_Example = tuple[str, str]
+"""What it does, and the command."""
+
+EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
+    "leap-audit": {
+        "Start here": (
+            ("Audit a network; the report goes to model-audit/", "leap-audit model.onnx"),
+            ("Call its classes by name", "leap-audit model.onnx --classes classes.txt"),
+            ("See every option", "leap-audit audit --help"),
+        ),
+    },
+    "audit": {
+        "Choose what is audited": (
+            (
+                "Some classes, by number",
+                "leap-audit model.onnx --classes names.txt --targets 1,8,20-25",
+            ),
+            (
+                "One by its whole name, then another",
+                "leap-audit model.onnx --classes names.txt \\\n"
+                "  --targets 'tench, Tinca tinca' --targets goldfish",
+            ),
+            (
+                "Explain photographs as well",
+                "leap-audit model.onnx --classes names.txt --samples photos/",
+            ),
+        ),
+        "Say how the model reads a picture": (
+            (
+                "Height, width, channels; 0 to 255",
+                "leap-audit net.onnx --layout NHWC --range 0,255",
+            ),
+            (
+                "As Caffe trained them",
+                "leap-audit net.onnx --channel-order BGR --range 0,255 \\\n"
+                "  --mean 103.939,116.779,123.68 --std 1,1,1",
+            ),
+        ),
+        "In a script": (
+            ("A summary that programs read", "leap-audit model.onnx --quiet --json > summary.json"),
+        ),
+    },
+    "gradient": {
+        "Examples": (
+            ("Write model.grad.onnx", "leap-audit gradient model.onnx"),
+            ("For 8 pictures at once", "leap-audit gradient model.onnx -o eight.onnx --batch 8"),
+        ),
+    },
+}
+
+
+def print_examples(command: str) -> None:
+    """Print the panels of examples of a command to stdout, under its help."""
+    console = Console(highlight=False)
+    for title, examples in EXAMPLES.get(command, {}).items():
+        lines = []
+        for purpose, words in examples:
+            lines.append(Text(purpose))
+            lines.append(Text("\n".join(f"  {line}" for line in words.split("\n")), "bold cyan"))
+        console.print(Panel(Group(*lines), title=title, title_align="left", border_style="dim"))

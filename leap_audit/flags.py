@@ -1,0 +1,145 @@
+"""The flags of the command line, each described once, and what their values may look like."""
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+__all__: list[str] = []  # used as flags.Classes, flags.numbers, ...
+
+_WHAT, _PICTURE, _HOW, _OUTPUT = (
+    "What is audited",
+    "How it reads a picture",
+    "How it works",
+    "Output",
+)
+
+
+def _flag(name: str, panel: str, about: str, metavar: str | None = None, **more: Any) -> Any:
+    names = name.split()
+    return typer.Option(
+        *names, help=about, rich_help_panel=panel, metavar=metavar, show_default=False, **more
+    )
+
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The network, an ONNX file.")]
+
+Classes = Annotated[
+    Path | None,
+    _flag("--classes", _WHAT, "Names of the classes, one per line, or a JSON list.", "FILE"),
+]
+Targets = Annotated[
+    list[str] | None,
+    _flag(
+        "--targets",
+        _WHAT,
+        "Classes to audit: 1,8,20-25, or all, or one whole name; repeat for more. "
+        "Unless given: all of up to 12, else those seen in the samples.",
+        "WHICH",
+    ),
+]
+Samples = Annotated[
+    list[Path] | None,
+    _flag("--samples", _WHAT, "Photographs to explain: a file or folder; repeat for more.", "PATH"),
+]
+TopClasses = Annotated[
+    int | None,
+    _flag("--top-classes", _WHAT, "Predicted classes to explain in each (3).", "N", min=1),
+]
+
+Layout = Annotated[
+    Literal["NCHW", "NHWC"] | None,
+    _flag("--layout", _PICTURE, "Channels first or last.", "NCHW|NHWC", case_sensitive=False),
+]
+ChannelOrder = Annotated[
+    Literal["RGB", "BGR", "GRAY"] | None,
+    _flag(
+        "--channel-order", _PICTURE, "Order of the channels.", "RGB|BGR|GRAY", case_sensitive=False
+    ),
+]
+Range = Annotated[
+    str | None,
+    _flag("--range", _PICTURE, "What black and white become: 0,1 or 0,255 or -1,1.", "LOW,HIGH"),
+]
+Mean = Annotated[
+    str | None,
+    _flag("--mean", _PICTURE, "Then subtracted, in the model's channel order.", "A,B,C"),
+]
+Std = Annotated[str | None, _flag("--std", _PICTURE, "Then divided by.", "A,B,C")]
+Resize = Annotated[
+    Literal["crop", "stretch"] | None,
+    _flag(
+        "--resize",
+        _PICTURE,
+        "How photographs are fitted (crop).",
+        "crop|stretch",
+        case_sensitive=False,
+    ),
+]
+InputSize = Annotated[
+    str | None,
+    _flag("--input-size", _PICTURE, "Pixels, for a model that leaves them free.", "H,W"),
+]
+PreprocessingFile = Annotated[
+    Path | None, _flag("--preprocessing", _PICTURE, "All of these in a JSON or TOML file.", "FILE")
+]
+
+Seed = Annotated[int | None, _flag("--seed", _HOW, "Of every random draw (0).", "N", min=0)]
+Steps = Annotated[int | None, _flag("--steps", _HOW, "Per prototype (192).", "N", min=1)]
+Threads = Annotated[int | None, _flag("--threads", _HOW, "CPU threads (all cores).", "N", min=0)]
+Batch = Annotated[
+    int | None, _flag("--batch", _HOW, "Items computed together (what fits).", "N", min=0)
+]
+Provider = Annotated[
+    str | None, _flag("--provider", _HOW, "Of ONNX Runtime: auto, cpu, cuda ... (auto).", "NAME")
+]
+Config = Annotated[
+    Path | None,
+    _flag("--config", _HOW, "Options in a TOML or JSON file; flags win over it.", "FILE"),
+]
+
+Out = Annotated[
+    Path | None, _flag("--out -o", _OUTPUT, "Folder of the report (MODEL-audit).", "FOLDER")
+]
+Json = Annotated[bool, _flag("--json", _OUTPUT, "Print a summary that programs can read.")]
+Quiet = Annotated[bool, _flag("--quiet -q", _OUTPUT, "Only warnings, errors and the result.")]
+Debug = Annotated[bool, _flag("--debug", _OUTPUT, "Show the traceback of an error.")]
+
+GradientOut = Annotated[
+    Path | None, _flag("--out -o", "Options", "File to write (MODEL.grad.onnx).", "FILE")
+]
+GradientBatch = Annotated[
+    int, _flag("--batch", "Options", "What a free batch dimension becomes (1).", "N", min=1)
+]
+GradientDebug = Annotated[bool, _flag("--debug", "Options", "Show the traceback of an error.")]
+
+
+def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> Any:
+    """Return the finite numbers in `text`, `count` of them; 0 leaves the count open."""
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(map(math.isfinite, values)) or (count and len(values) != count):
+        wanted = f"{count} numbers" if count else "numbers"
+        example = "0,255" if count else "0.5,0.5,0.5"
+        raise _bad(ctx, flag, f"{text!r} is not {wanted} separated by commas, such as {example}.")
+    return values
+
+
+def size(ctx: typer.Context, text: str | None) -> tuple[int, int] | None:
+    """Return (height, width) from `224`, `192,256` or `192x256`."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:[,x×]\s*([0-9]{1,9})\s*)?", text)
+    if match is None:
+        raise _bad(ctx, "--input-size", f"{text!r} is not HEIGHT,WIDTH, such as 224,224.")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _bad(ctx: typer.Context, flag: str, message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, ctx=ctx, param_hint=f"'{flag}'")

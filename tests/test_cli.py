@@ -1,0 +1,341 @@
+"""The command line: words become options, results go to stdout, errors are one sentence."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from leap_audit import __version__
+from leap_audit.artifacts import (
+    Audit,
+    Coverage,
+    Environment,
+    Finding,
+    ModelIdentity,
+    Preprocessing,
+)
+from leap_audit.cli import app
+from leap_audit.config import AuditOptions
+from leap_audit.errors import AuditIncomplete, ModelRefused
+from leap_audit.examples import EXAMPLES
+
+Call = dict[str, Any]
+
+
+def an_audit(**changes: Any) -> Audit:
+    asked = Preprocessing(
+        layout="NCHW",
+        channel_order="RGB",
+        range=(0, 1),
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        resize="crop",
+        input_size=(8, 8),
+    )
+    model = ModelIdentity(
+        file="m.onnx",
+        sha256="0" * 64,
+        opset=21,
+        parameters=1,
+        inputs=(),
+        outputs=(),
+        layout="NCHW",
+        preprocessing=asked,
+        task="classification",
+        size_bytes=1,
+        logits="output",
+    )
+    fields: dict[str, Any] = {
+        "status": "complete",
+        "model": model,
+        "classes": ("cat", "dog"),
+        "environment": Environment(
+            versions={}, provider="CPU", seed=0, threads=1, command="", started="", seconds=1.5
+        ),
+        "config": {},
+        "coverage": Coverage(classes_audited=1, classes_in_all=2, operators={}, engine="graph"),
+        "findings": (
+            Finding(id="f", severity="high", title="[bold]x\x1b[31m", evidence="", limits=""),
+        ),
+    }
+    return Audit(**fields | changes)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """What the command asks of the pipeline; its answer is in the call's place 'answer'."""
+    made: list[Call] = []
+    pretend(monkeypatch, made, lambda: an_audit())
+    return made
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, made: list[Call], answer: Callable[[], Audit]) -> None:
+    def audit(model: Path, classes: Path | None, *, out: Path, **more: Any) -> SimpleNamespace:
+        made.append({"model": model, "classes": classes, "out": out, **more})
+        return SimpleNamespace(folder=Path(out), audit=answer())
+
+    module = ModuleType("leap_audit.pipeline")
+    module.audit = audit  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "leap_audit.pipeline", module)
+    monkeypatch.setattr("leap_audit.pipeline", module, raising=False)
+
+
+def run(*words: str, width: int = 80) -> Result:
+    return CliRunner().invoke(app, list(words), env={"COLUMNS": str(width), "NO_COLOR": "1"})
+
+
+def test_a_model_alone_is_an_audit(calls: list[Call]) -> None:
+    result = run("nets/m.v2.onnx")
+    assert result.exit_code == 0
+    assert result.stdout == f"{Path('m.v2-audit/report.html')}\n"
+    assert calls[0]["model"] == Path("nets/m.v2.onnx")
+    assert calls[0]["out"] == Path("m.v2-audit")
+    assert calls[0]["classes"] is None
+    assert calls[0]["options"] == AuditOptions()
+    assert calls[0]["command"] == "leap-audit nets/m.v2.onnx"
+
+
+def test_the_command_may_be_named_and_flags_may_come_first(calls: list[Call]) -> None:
+    for words in (["audit", "m.onnx", "-q"], ["-q", "m.onnx"], ["--", "m.onnx"]):
+        assert run(*words).exit_code == 0
+        assert calls.pop()["model"] == Path("m.onnx")
+
+
+def test_the_flags_are_spelt_as_documented(calls: list[Call]) -> None:
+    words = (
+        "m.onnx --classes c.txt --layout nhwc --channel-order BGR --range -1,1 "
+        "--mean 103.939,-116.779,123.68 --std 1 --resize stretch --input-size 192x256 "
+        "--targets 1,8 --targets all --samples a --samples b/ --top-classes 2 --seed 7 "
+        "--steps 9 --threads 2 --batch 4 --provider cpu --out audit/"
+    )
+    assert run(*words.split()).exit_code == 0
+    (call,) = calls
+    assert (call["classes"], call["out"]) == (Path("c.txt"), Path("audit"))
+    assert call["command"] == f"leap-audit {words}"
+    options = call["options"]
+    assert options.preprocessing.model_dump() == {
+        "layout": "NHWC",
+        "channel_order": "BGR",
+        "range": (-1, 1),
+        "mean": (103.939, -116.779, 123.68),
+        "std": (1,),
+        "resize": "stretch",
+        "input_size": (192, 256),
+    }
+    assert options.targets == ("1,8", "all")
+    assert options.samples == (Path("a"), Path("b"))
+    assert (options.top_classes, options.seed, options.prototype.steps) == (2, 7, 9)
+    assert (options.threads, options.batch, options.provider) == (2, 4, "cpu")
+
+
+def test_words_win_over_files(calls: list[Call], tmp_path: Path) -> None:
+    (tmp_path / "o.toml").write_text(
+        "seed = 1\nthreads = 3\n[preprocessing]\nlayout = 'NHWC'\nmean = 1\nstd = 2\n"
+    )
+    (tmp_path / "p.json").write_text('{"mean": 5, "std": 6}')
+    files = ["--config", str(tmp_path / "o.toml"), "--preprocessing", str(tmp_path / "p.json")]
+    assert run("m.onnx", *files, "--seed", "2", "--std", "7").exit_code == 0
+    options = calls[0]["options"]
+    assert (options.seed, options.threads) == (2, 3)
+    declared = options.preprocessing
+    assert (declared.layout, declared.mean, declared.std) == ("NHWC", (5,), (7,))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "m.onnx --range x",
+        "m.onnx --range 1",
+        "m.onnx --range nan,1",
+        "m.onnx --mean 1,,2",
+        "m.onnx --std inf",
+        "m.onnx --input-size big",
+        "m.onnx --input-size -3",
+        "m.onnx --seed x",
+        "m.onnx --steps 0",
+        "m.onnx --layout CHWN",
+        "m.onnx --no-such-flag",
+        "m.onnx n.onnx",
+        "--quiet",
+        "gradient m.onnx --batch 0",
+    ],
+)
+def test_wrong_words_end_with_2(calls: list[Call], words: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2
+    assert not calls
+    assert result.stdout == ""
+    assert "Usage:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("o.toml", "seeed = 1", "unknown option 'seeed'; did you mean 'seed'"),
+        ("o.toml", "seed = -1", "seed: "),
+        ("o.json", "{", "is not valid JSON"),
+        ("none.toml", None, "No such file"),
+    ],
+)
+def test_a_refused_file_of_options_ends_with_3(
+    calls: list[Call], tmp_path: Path, file: str, text: str | None, says: str
+) -> None:
+    if text:
+        (tmp_path / file).write_text(text)
+    result = run("m.onnx", "--config", str(tmp_path / file))
+    assert result.exit_code == 3
+    assert not calls
+    assert result.stderr.startswith("error: ")
+    assert file in result.stderr
+    assert says in result.stderr
+
+
+def test_a_summary_for_programs(calls: list[Call]) -> None:
+    result = run("m.onnx", "--json", "--quiet")
+    summary = json.loads(result.stdout)
+    assert summary["folder"] == "m-audit"
+    assert summary["reports"]["html"] == str(Path("m-audit/report.html"))
+    assert (summary["status"], summary["verdict"]) == ("complete", "NOT ASSESSED")
+    assert (summary["classes_audited"], summary["classes_in_all"]) == (1, 2)
+    assert (summary["findings"], summary["findings_by_severity"]) == (1, {"high": 1})
+    assert result.stderr == ""
+
+
+def test_the_end_in_words_is_harmless(calls: list[Call]) -> None:
+    result = run("m.onnx")
+    assert "Complete: 1 of 2 classes, 0 photographs. Verdict: NOT ASSESSED." in result.stderr
+    assert r"high: [bold]x\x1b[31m" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"verdict": "FAIL"}, 1), ({"verdict": "PASS"}, 0), ({}, 0)]
+)
+def test_the_exit_code_is_the_verdict(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], code: int
+) -> None:
+    pretend(monkeypatch, [], lambda: an_audit(**changes))
+    assert run("m.onnx").exit_code == code
+
+
+def _raising(error: BaseException) -> Callable[[], Audit]:
+    def answer() -> Audit:
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ModelRefused("m.onnx: is [red]not\x1b[31m ONNX."), r"m.onnx: is [red]not\x1b[31m ONNX."),
+        (AuditIncomplete("Interrupted; see m-audit."), "Interrupted; see m-audit."),
+        (KeyboardInterrupt(), "nothing was written"),
+        (MemoryError(), "not enough memory"),
+        (OSError(28, "No space left on device", "/x/y"), "/x/y: No space left on device."),
+        (ZeroDivisionError("by [zero]"), "itself failed (ZeroDivisionError: by [zero])"),
+    ],
+)
+def test_every_failure_is_a_sentence_and_3(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, says: str
+) -> None:
+    pretend(monkeypatch, [], _raising(error))
+    result = run("m.onnx", width=200)
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in run("m.onnx", "--debug").stderr
+    told = json.loads(run("m.onnx", "--json").stdout)
+    incomplete = isinstance(error, AuditIncomplete)
+    assert told["status"] == ("incomplete" if incomplete else "refused")
+
+
+def test_the_gradient_of_a_model_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    value = onnx.helper.make_tensor_value_info("x_grad", 1, [1])
+    node = onnx.helper.make_node("Identity", ["x"], ["x_grad"])
+    graph = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [value]))
+    asked: list[Any] = []
+
+    def build_gradient(model: Path, *, batch: int) -> Any:
+        asked.append((model, batch))
+        return graph
+
+    module = ModuleType("leap_audit.gradient")
+    module.build_gradient = build_gradient  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "leap_audit.gradient", module)
+    monkeypatch.chdir(tmp_path)
+    Path("m.onnx").touch()
+    result = run("gradient", "m.onnx")
+    assert result.stdout == "m.grad.onnx: 1 nodes, outputs x_grad\n"
+    assert onnx.load("m.grad.onnx") == graph
+    assert run("gradient", "m.onnx", "-o", "n.onnx", "--batch", "4").exit_code == 0
+    assert asked == [(Path("m.onnx"), 1), (Path("m.onnx"), 4)]
+    refused = run("gradient", "m.onnx", "-o", "m.onnx")
+    assert refused.exit_code == 3
+    assert "is the model itself" in refused.stderr
+    assert run("gradient", "m.onnx", "-o", "none/n.onnx").exit_code == 3
+
+
+def test_the_version() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"leap-audit {__version__}\n")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["--help"], "leap-audit"),
+        (["m.onnx", "-h"], "audit"),
+        (["audit", "--help"], "audit"),
+        (["gradient", "--help"], "gradient"),
+    ],
+)
+def test_help_teaches_with_examples(words: list[str], command: str, width: int) -> None:
+    result = run(*words, width=width)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= width
+    for title, examples in EXAMPLES[command].items():
+        assert title in result.stdout
+        for _, line in examples:
+            assert line.split("\n")[0] in result.stdout
+
+
+def test_every_flag_of_the_examples_exists(calls: list[Call]) -> None:
+    known = set(re.findall(r"--[a-z-]+", run("audit", "-h").stdout + run("gradient", "-h").stdout))
+    words = [line for panels in EXAMPLES.values() for panel in panels.values() for _, line in panel]
+    assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= known
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom leap_audit.cli import main\nsys.argv = ['leap-audit', '--version']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print({'numpy', 'onnx', 'onnxruntime', 'pydantic', 'PIL'} & set(sys.modules))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "set()"
+
+
+def test_python_m_is_the_same() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "leap_audit", "none.onnx", "--range", "x"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    assert told.returncode == 2
+    assert "Usage: leap-audit audit" in told.stderr
