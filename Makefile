@@ -121,7 +121,7 @@ format: $(VENV)/.dev  ## put the code into its one format
 
 .PHONY: test
 test: $(VENV)/.dev lint  ## lint, then every test
-	@$(BIN)/pytest -n $(JOBS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
 $(VENV)/.torch: | $(VENV)/.dev
 	@echo "Installing $(TORCH)"
