@@ -1,0 +1,133 @@
+"""Write ONNX nodes as calls: `op.Mul(a, b)` appends a Mul and returns its output.
+
+Numbers and arrays become constants of the type of the tensor beside them. Every output gets its
+shape and type from ONNX's own inference at once, so that a rule that builds nonsense fails where
+it is written.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import ArrayLike, NDArray
+from onnx.shape_inference import infer_node_outputs
+
+from leap_audit.ingest.canonical import OPSET, static_shape
+
+__all__ = ["Emitter", "constant_of"]
+
+SMALL = 4096
+"""Numbers in a constant up to which inference may look at its value."""
+_OPSETS = [onnx.helper.make_opsetid("", OPSET)]
+
+
+def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
+    """Return the numbers of an initializer, or None for a tensor that is computed or given."""
+    if value is None or value.const_value is None:
+        return None
+    return value.const_value.numpy()
+
+
+class Emitter:
+    """Appends nodes to a graph. The attribute `op.NAME` is the operator NAME at opset 21."""
+
+    def __init__(self, graph: ir.Graph, prefix: str) -> None:
+        self.graph = graph
+        self._prefix = prefix
+        self._count = 0
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+
+    def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:
+        if op_type.startswith("_") or not onnx.defs.has(op_type):
+            raise AttributeError(f"ONNX has no operator {op_type!r}")
+
+        def emit(*inputs: ir.Value | ArrayLike | None, **attributes: Any) -> ir.Value:
+            return self.emit(op_type, inputs, attributes, 1)[0]
+
+        return emit
+
+    def emit(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | ArrayLike | None],
+        attributes: dict[str, Any],
+        outputs: int,
+    ) -> tuple[ir.Value, ...]:
+        """Append a node with several outputs and return them."""
+        like = next((v.dtype for v in inputs if isinstance(v, ir.Value)), None)
+        schema = onnx.defs.get_schema(op_type, OPSET)
+        values = [self._value(v, like, schema, i) for i, v in enumerate(inputs)]
+        self._count += 1
+        name = f"{self._prefix}_{self._count}_{op_type}"
+        made = [ir.Value(name=f"{name}_{k}" if k else name) for k in range(outputs)]
+        node = ir.Node(
+            "",
+            op_type,
+            values,
+            ir.convenience.convert_attributes(attributes),
+            outputs=made,
+            name=name,
+        )
+        _infer(node, schema)
+        self.graph.append(node)
+        return tuple(made)
+
+    def constant(self, array: ArrayLike, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
+        """Return an initializer with these numbers; the same numbers are stored once."""
+        data = np.ascontiguousarray(np.asarray(array), dtype=dtype.numpy())
+        data = data.reshape(np.shape(array))
+        key = (dtype.name, data.shape, data.tobytes() if data.size <= SMALL else bytes(8))
+        if data.size <= SMALL and key in self._constants:
+            return self._constants[key]
+        self._count += 1
+        value = ir.Value(
+            name=f"{self._prefix}_{self._count}_constant",
+            const_value=ir.tensor(data),
+            shape=ir.Shape(data.shape),
+            type=ir.TensorType(dtype),
+        )
+        self.graph.register_initializer(value)
+        if data.size <= SMALL:
+            self._constants[key] = value
+        return value
+
+    def _value(
+        self,
+        given: ir.Value | ArrayLike | None,
+        like: ir.DataType | None,
+        schema: onnx.defs.OpSchema,
+        index: int,
+    ) -> ir.Value | None:
+        if given is None or isinstance(given, ir.Value):
+            return given
+        formal = schema.inputs[min(index, len(schema.inputs) - 1)]
+        dtype = like or ir.DataType.FLOAT
+        allowed = formal.types
+        if allowed <= {"tensor(int64)", "tensor(int32)"}:  # axes, shapes, pads, indices
+            dtype = ir.DataType.INT64
+        elif allowed == {"tensor(bool)"}:
+            dtype = ir.DataType.BOOL
+        return self.constant(given, dtype)
+
+
+def _infer(node: ir.Node, schema: onnx.defs.OpSchema) -> None:
+    """Give the node's outputs their types and shapes, from ONNX's shape inference."""
+    types: dict[str, onnx.TypeProto] = {}
+    data: dict[str, onnx.TensorProto] = {}
+    for value in node.inputs:
+        if value is None or value.name is None or value.dtype is None:
+            continue
+        shape = static_shape(value)
+        types[value.name] = onnx.helper.make_tensor_type_proto(value.dtype.value, shape)
+        array = constant_of(value) if np.prod(shape, dtype=np.int64) <= SMALL else None
+        if array is not None and value.dtype in (ir.DataType.INT64, ir.DataType.FLOAT):
+            data[value.name] = onnx.numpy_helper.from_array(array, value.name)
+    found = infer_node_outputs(schema, ir.to_proto(node), types, data, opset_imports=_OPSETS)
+    for value in node.outputs:
+        proto = found[str(value.name)].tensor_type
+        value.type = ir.TensorType(ir.DataType(proto.elem_type))
+        if not all(d.HasField("dim_value") for d in proto.shape.dim):
+            raise ValueError(f"{node.op_type}: the shape of its output depends on the data")
+        value.shape = ir.Shape([d.dim_value for d in proto.shape.dim])

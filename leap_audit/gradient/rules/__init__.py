@@ -1,0 +1,14 @@
+"""The rules, one file per family of operators. Importing this package fills the table."""
+
+from leap_audit.gradient.rules import (
+    activation,
+    arithmetic,
+    conv,
+    linear,
+    norm,
+    pool,
+    reduce,
+    shape,
+)
+
+__all__ = ["activation", "arithmetic", "conv", "linear", "norm", "pool", "reduce", "shape"]

@@ -1,0 +1,104 @@
+"""Activation functions. At a kink the subgradient from the flat side is taken: 0 at relu(0)."""
+
+import onnx_ir as ir
+
+from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.table import Gradients, Node, gradient, sample
+
+_ONE = [sample((2, 3)), sample((2, 3, 4))]
+
+
+@gradient("Relu", samples=_ONE)
+def relu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where y > 0"""
+    assert dy.dtype is not None
+    return op.Where(op.Greater(node.outputs[0], 0.0), dy, op.constant(0.0, dy.dtype))
+
+
+@gradient("LeakyRelu", samples=[*_ONE, sample((2, 3), alpha=0.3)])
+def leaky_relu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where x > 0, alpha * dy elsewhere"""
+    slope = op.Mul(dy, float(node.attribute("alpha")))
+    return op.Where(op.Greater(node.inputs[0], 0.0), dy, slope)
+
+
+@gradient("PRelu", samples=[sample((2, 3, 4), (3, 1), wrt=(0, 1))], broadcasting=True)
+def prelu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where x > 0, slope * dy elsewhere; dslope = dy * x where x <= 0"""
+    x, slope = node.inputs
+    assert dy.dtype is not None
+    positive = op.Greater(x, 0.0)
+    zero = op.constant(0.0, dy.dtype)
+    return op.Where(positive, dy, op.Mul(dy, slope)), op.Where(positive, zero, op.Mul(dy, x))
+
+
+@gradient("Elu", samples=[*_ONE, sample((2, 3), alpha=0.5)])
+def elu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where x > 0, dy * (y + alpha) elsewhere"""
+    alpha = float(node.attribute("alpha"))
+    curved = op.Mul(dy, op.Add(node.outputs[0], alpha))
+    return op.Where(op.Greater(node.inputs[0], 0.0), dy, curved)
+
+
+@gradient("Sigmoid", samples=_ONE)
+def sigmoid(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * y * (1 - y)"""
+    (y,) = node.outputs
+    return op.Mul(dy, op.Mul(y, op.Sub(1.0, y)))
+
+
+@gradient(
+    "HardSigmoid", samples=[sample((2, 3), low=-4, high=4), sample((2, 3), alpha=0.4, beta=0.3)]
+)
+def hard_sigmoid(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = alpha * dy where 0 < y < 1"""
+    (y,) = node.outputs
+    assert dy.dtype is not None
+    inside = op.And(op.Greater(y, 0.0), op.Less(y, 1.0))
+    slope = op.Mul(dy, float(node.attribute("alpha")))
+    return op.Where(inside, slope, op.constant(0.0, dy.dtype))
+
+
+@gradient("HardSwish", samples=[sample((2, 3), low=-4, high=4)])
+def hard_swish(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * (0, (2x + 3) / 6 or 1), for x below -3, between, and above 3"""
+    (x,) = node.inputs
+    assert dy.dtype is not None
+    curved = op.Mul(dy, op.Add(op.Div(x, 3.0), 0.5))
+    upper = op.Where(op.Less(x, 3.0), curved, dy)
+    return op.Where(op.Greater(x, -3.0), upper, op.constant(0.0, dy.dtype))
+
+
+@gradient("Tanh", samples=_ONE)
+def tanh(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * (1 - y^2)"""
+    (y,) = node.outputs
+    return op.Mul(dy, op.Sub(1.0, op.Mul(y, y)))
+
+
+@gradient("Softplus", samples=_ONE)
+def softplus(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * sigmoid(x)"""
+    return op.Mul(dy, op.Sigmoid(node.inputs[0]))
+
+
+@gradient("Softsign", samples=_ONE)
+def softsign(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy / (1 + |x|)^2"""
+    width = op.Add(op.Abs(node.inputs[0]), 1.0)
+    return op.Div(dy, op.Mul(width, width))
+
+
+@gradient("Softmax", samples=[sample((2, 5)), sample((2, 5, 3), axis=1)])
+def softmax(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = y * (dy - sum(dy * y))"""
+    (y,) = node.outputs
+    inner = op.ReduceSum(op.Mul(dy, y), [node.attribute("axis")], keepdims=1)
+    return op.Mul(y, op.Sub(dy, inner))
+
+
+@gradient("LogSoftmax", samples=[sample((2, 5)), sample((2, 5, 3), axis=1)])
+def log_softmax(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy - exp(y) * sum(dy)"""
+    total = op.ReduceSum(dy, [node.attribute("axis")], keepdims=1)
+    return op.Sub(dy, op.Mul(op.Exp(node.outputs[0]), total))

@@ -1,0 +1,197 @@
+"""Element by element: sums, products, powers, comparisons and selections."""
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.gradient.emit import Emitter, constant_of
+from leap_audit.gradient.table import Gradients, Node, gradient, sample
+
+_PAIRS = [
+    sample((2, 3), (2, 3), wrt=(0, 1)),
+    sample((2, 3), (3,), wrt=(0, 1)),
+    sample((2, 1, 3), (4, 1), wrt=(0, 1)),
+]
+_POSITIVE = [sample((2, 3), (2, 3), wrt=(0, 1), low=0.5), sample((2, 3), (1,), wrt=(0, 1), low=0.5)]
+_ONE = [sample((2, 3))]
+
+
+@gradient("Add", samples=_PAIRS, broadcasting=True)
+def add(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """da = dy, db = dy"""
+    return dy, dy
+
+
+@gradient("Sub", samples=_PAIRS, broadcasting=True)
+def sub(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """da = dy, db = -dy"""
+    return dy, op.Neg(dy) if node.needs[1] else None
+
+
+@gradient("Mul", samples=_PAIRS, broadcasting=True)
+def mul(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """da = dy * b, db = dy * a"""
+    a, b = node.inputs
+    return (
+        op.Mul(dy, b) if node.needs[0] else None,
+        op.Mul(dy, a) if node.needs[1] else None,
+    )
+
+
+@gradient("Div", samples=_POSITIVE, broadcasting=True)
+def div(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """da = dy / b, db = -dy * y / b"""
+    _, b = node.inputs
+    (y,) = node.outputs
+    da = op.Div(dy, b)
+    return da, op.Neg(op.Mul(da, y)) if node.needs[1] else None
+
+
+@gradient("Pow", samples=[*_POSITIVE, sample((2, 3), np.array(2.0))], broadcasting=True)
+def pow_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """da = dy * b * a^(b-1), db = dy * y * log(a)"""
+    a, b = node.inputs
+    (y,) = node.outputs
+    da = db = None
+    if node.needs[0]:
+        exponent = constant_of(b)
+        if exponent is not None and exponent.size == 1:
+            e = float(exponent.reshape(()))
+            power = a if e == 2 else op.Pow(a, e - 1)
+            da = op.Mul(dy, op.Mul(power, e))
+        else:
+            da = op.Mul(dy, op.Mul(b, op.Pow(a, op.Sub(b, 1.0))))
+    if node.needs[1]:
+        db = op.Mul(dy, op.Mul(y, op.Log(a)))
+    return da, db
+
+
+@gradient("Neg", samples=_ONE)
+def neg(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = -dy"""
+    return op.Neg(dy)
+
+
+@gradient("Identity", samples=_ONE)
+def identity(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy"""
+    return dy
+
+
+@gradient("Abs", samples=_ONE)
+def abs_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * sign(x); 0 at 0"""
+    return op.Mul(dy, op.Sign(node.inputs[0]))
+
+
+@gradient("Exp", samples=_ONE)
+def exp(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * y"""
+    return op.Mul(dy, node.outputs[0])
+
+
+@gradient("Log", samples=[sample((2, 3), low=0.5)])
+def log(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy / x"""
+    return op.Div(dy, node.inputs[0])
+
+
+@gradient("Sqrt", samples=[sample((2, 3), low=0.5)])
+def sqrt(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy / (2 y)"""
+    return op.Div(dy, op.Mul(node.outputs[0], 2.0))
+
+
+@gradient("Reciprocal", samples=[sample((2, 3), low=0.5)])
+def reciprocal(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = -dy * y^2"""
+    (y,) = node.outputs
+    return op.Neg(op.Mul(dy, op.Mul(y, y)))
+
+
+@gradient("Sin", samples=_ONE)
+def sin(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * cos(x)"""
+    return op.Mul(dy, op.Cos(node.inputs[0]))
+
+
+@gradient("Cos", samples=_ONE)
+def cos(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = -dy * sin(x)"""
+    return op.Neg(op.Mul(dy, op.Sin(node.inputs[0])))
+
+
+@gradient("Erf", samples=[])
+def erf(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * 2/sqrt(pi) * exp(-x^2)"""
+    (x,) = node.inputs
+    return op.Mul(dy, op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2.0 / np.sqrt(np.pi)))
+
+
+@gradient(
+    "Clip",
+    samples=[sample((2, 3), np.array(-0.7), np.array(0.9)), sample((2, 3), None, np.array(0.5))],
+)
+def clip(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where min <= x <= max"""
+    x = node.inputs[0]
+    (y,) = node.outputs
+    # x equals y exactly where it was not clipped; at a bound itself the gradient passes.
+    return op.Where(op.Equal(x, y), dy, op.constant(0.0, _type(dy)))
+
+
+@gradient("Max", "Min", samples=_PAIRS, broadcasting=True)
+def max_min(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy for the first input that equals the extreme"""
+    (y,) = node.outputs
+    zero = op.constant(0.0, _type(dy))
+    left = dy
+    found: list[ir.Value | None] = []
+    for x, needed in zip(node.inputs, node.needs, strict=True):
+        hit = op.Equal(x, y)
+        found.append(op.Where(hit, left, zero) if needed else None)
+        left = op.Where(hit, zero, left)
+    return found
+
+
+@gradient(
+    "Where",
+    samples=[sample(np.array([[True, False, True]]), (2, 3), (2, 3), wrt=(1, 2))],
+    broadcasting=True,
+)
+def where(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """da = dy where the condition holds, db = dy where it does not"""
+    condition = node.inputs[0]
+    zero = op.constant(0.0, _type(dy))
+    return None, op.Where(condition, dy, zero), op.Where(condition, zero, dy)
+
+
+@gradient("Sum", samples=_PAIRS, broadcasting=True)
+def sum_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """each dx = dy"""
+    return [dy for _ in node.inputs]
+
+
+@gradient("Mean", samples=_PAIRS[:2], broadcasting=True)  # onnx.reference broadcasts one way
+def mean(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """each dx = dy / n"""
+    share = op.Div(dy, float(len(node.inputs)))
+    return [share for _ in node.inputs]
+
+
+@gradient("Cast", samples=[])
+def cast(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy in the input's type"""
+    x = node.inputs[0]
+    assert x is not None
+    return op.Cast(dy, to=_type(x).value)
+
+
+@gradient("Dropout", samples=[])
+def dropout(op: Emitter, node: Node, dy: ir.Value, *_: ir.Value | None) -> Gradients:
+    """dx = dy: a deployed model drops nothing"""
+    return dy
+
+
+def _type(value: ir.Value) -> ir.DataType:
+    assert value.dtype is not None
+    return value.dtype

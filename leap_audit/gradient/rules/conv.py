@@ -1,0 +1,221 @@
+"""Convolution. Its input gradient decides the speed of everything; the choice is made here alone.
+
+ONNX Runtime's Conv is blocked and threaded, its ConvTranspose is plain im2col. So where the
+kernel is a constant the gradient is written as one Conv: at stride 1 with the kernel flipped and
+its channels swapped; at stride s with one small kernel per phase of the input grid, the phases
+interleaved by DepthToSpace. What that cannot express falls back to ConvTranspose.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from leap_audit.gradient.emit import Emitter, constant_of
+from leap_audit.gradient.table import Gradients, Node, gradient, sample
+from leap_audit.ingest.canonical import static_shape
+
+__all__ = ["Window", "conv_input_gradient", "window_of"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a kernel slides: one entry per spatial axis."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+
+    def reach(self, axis: int) -> int:
+        """Pixels a kernel spans along an axis."""
+        return self.dilations[axis] * (self.kernel[axis] - 1) + 1
+
+
+def window_of(node: Node, kernel: tuple[int, ...], spatial: tuple[int, ...]) -> Window:
+    """Return the sliding window of a convolution or pooling, with auto_pad made explicit."""
+    rank = len(kernel)
+    strides = tuple(node.attribute("strides", [1] * rank))
+    dilations = tuple(node.attribute("dilations", [1] * rank))
+    pads = list(node.attribute("pads", [0] * (2 * rank)))
+    auto = node.attribute("auto_pad")
+    auto = auto.decode() if isinstance(auto, bytes) else auto
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        pads = [0] * (2 * rank)
+        for i in range(rank):
+            out = -(-spatial[i] // strides[i])
+            total = max(0, (out - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - spatial[i])
+            small, large = total // 2, total - total // 2
+            upper = auto == "SAME_UPPER"
+            pads[i], pads[rank + i] = (small, large) if upper else (large, small)
+    elif auto == "VALID":
+        pads = [0] * (2 * rank)
+    return Window(kernel, strides, dilations, tuple(pads[:rank]), tuple(pads[rank:]))
+
+
+@gradient(
+    "Conv",
+    samples=[
+        sample((2, 3, 5, 6), (4, 3, 3, 3), (4,), pads=[1, 1, 1, 1]),
+        sample((1, 4, 7, 6), (6, 2, 3, 2), group=2, strides=[2, 2], pads=[1, 0, 1, 1]),
+        sample((1, 4, 8, 8), (4, 1, 3, 3), group=4, strides=[2, 2], pads=[0, 0, 1, 1]),
+        sample((1, 2, 9, 8), (3, 2, 3, 3), strides=[3, 3]),
+        sample((1, 2, 9, 9), (3, 2, 2, 2), strides=[3, 3]),
+        sample((1, 2, 8, 9), (3, 2, 3, 3), dilations=[2, 2], pads=[2, 2, 2, 2]),
+        sample((1, 2, 9, 9), (3, 2, 3, 3), dilations=[2, 2], strides=[2, 2]),
+        sample((1, 2, 8, 9), (3, 2, 1, 1), strides=[2, 2]),
+        sample((1, 2, 8, 9), (3, 2, 7, 7), strides=[2, 2], pads=[3, 3, 3, 3]),
+        sample((1, 2, 8, 9), (3, 2, 3, 3), strides=[1, 2], pads=[1, 1, 1, 1]),
+        sample((1, 2, 7, 7), (3, 2, 3, 3), strides=[2, 2], auto_pad="SAME_LOWER"),
+        sample((1, 2, 7, 7), (3, 2, 3, 3), pads=[3, 3, 3, 3]),
+        sample((2, 3, 9), (4, 3, 4), strides=[2], pads=[1, 2]),
+        sample((1, 2, 4, 5, 6), (3, 2, 2, 3, 2), strides=[1, 2, 2], pads=[0, 1, 0, 1, 1, 0]),
+    ],
+)
+def conv(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = the transposed convolution of dy; dbias = dy summed over all but the channels"""
+    if node.needs[1]:
+        raise ValueError(f"Conv ({node.name}): its kernel is computed from the input")
+    spatial = node.shape(0)[2:]
+    window = window_of(node, node.shape(1)[2:], spatial)
+    kernel = node.inputs[1]
+    assert kernel is not None
+    dx = conv_input_gradient(op, dy, kernel, window, spatial, node.attribute("group"))
+    db = None
+    if len(node.inputs) > 2 and node.needs[2]:
+        db = op.ReduceSum(dy, [0, *range(2, len(node.shape(0)))], keepdims=0)
+    return dx, None, db
+
+
+def conv_input_gradient(
+    op: Emitter,
+    dy: ir.Value,
+    kernel: ir.Value,
+    window: Window,
+    spatial: tuple[int, ...],
+    group: int,
+) -> ir.Value:
+    """Return the gradient of a convolution's input, whose spatial shape is `spatial`."""
+    numbers = constant_of(kernel)
+    if numbers is not None:
+        if all(s == 1 for s in window.strides):
+            dx = _flipped(op, dy, numbers, window, spatial, group)
+        else:
+            dx = _phases(op, dy, numbers, window, spatial, group)
+        if dx is not None:
+            return dx
+    out = static_shape(dy)[2:]
+    axes = range(len(spatial))
+    # Pixels at the far edge that no window reached.
+    leftover = [
+        spatial[i]
+        + window.begin[i]
+        + window.end[i]
+        - window.reach(i)
+        - (out[i] - 1) * window.strides[i]
+        for i in axes
+    ]
+    return op.ConvTranspose(
+        dy,
+        kernel,
+        strides=list(window.strides),
+        dilations=list(window.dilations),
+        pads=[
+            *window.begin,
+            *(end - min(0, left) for end, left in zip(window.end, leftover, strict=True)),
+        ],
+        output_padding=[max(0, left) for left in leftover],
+        group=group,
+    )
+
+
+def _swapped(kernel: NDArray[np.floating], group: int) -> NDArray[np.floating]:
+    """(M, C/g, *k) -> (C, M/g, *k), within each group."""
+    m, c = kernel.shape[:2]
+    grouped = kernel.reshape(group, m // group, c, *kernel.shape[2:])
+    return np.swapaxes(grouped, 1, 2).reshape(group * c, m // group, *kernel.shape[2:])
+
+
+def _flipped(
+    op: Emitter,
+    dy: ir.Value,
+    kernel: NDArray[np.floating],
+    window: Window,
+    spatial: tuple[int, ...],
+    group: int,
+) -> ir.Value | None:
+    out = static_shape(dy)[2:]
+    axes = range(len(spatial))
+    begin = [window.reach(i) - 1 - window.begin[i] for i in axes]
+    end = [spatial[i] - out[i] + window.reach(i) - 1 - begin[i] for i in axes]
+    if min(begin + end) < 0 or dy.dtype is None:
+        return None
+    turned = np.flip(_swapped(kernel, group), axis=tuple(range(2, kernel.ndim)))
+    return op.Conv(
+        dy,
+        op.constant(turned, dy.dtype),
+        dilations=list(window.dilations),
+        pads=[*begin, *end],
+        group=group,
+    )
+
+
+def _phases(
+    op: Emitter,
+    dy: ir.Value,
+    kernel: NDArray[np.floating],
+    window: Window,
+    spatial: tuple[int, ...],
+    group: int,
+) -> ir.Value | None:
+    """Input pixel s*q + r meets the taps k = (r + pad) mod s, + s, + 2s, ...: one kernel per r."""
+    s = window.strides[0]
+    if (
+        len(spatial) != 2
+        or window.strides != (s, s)
+        or window.dilations != (1, 1)
+        or dy.dtype is None
+    ):
+        return None
+    plans = [_Phase.plan(s, window.kernel[i], window.begin[i]) for i in (0, 1)]
+    out = static_shape(dy)[2:]
+    grid = [-(-spatial[i] // s) for i in (0, 1)]
+    begin = [-plan.first for plan in plans]
+    end = [grid[i] - out[i] - begin[i] + plans[i].length - 1 for i in (0, 1)]
+    if min(begin + end) < 0:
+        return None
+    swapped = _swapped(kernel, group)
+    channels, depth = swapped.shape[:2]
+    small = np.zeros((channels, s, s, depth, plans[0].length, plans[1].length), kernel.dtype)
+    for row, top, to_row in plans[0].taps:
+        for column, left, to_column in plans[1].taps:
+            small[:, row, column, :, to_row, to_column] = swapped[:, :, top, left]
+    flat = small.reshape(channels * s * s, depth, plans[0].length, plans[1].length)
+    blocks = op.Conv(dy, op.constant(flat, dy.dtype), pads=[*begin, *end], group=group)
+    dx = op.DepthToSpace(blocks, blocksize=s, mode="CRD")
+    if static_shape(dx)[2:] != spatial:
+        dx = op.Slice(dx, [0, 0], list(spatial), [2, 3])
+    return dx
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Along one axis: which tap of the kernel goes where in the small kernel of each phase."""
+
+    first: int
+    length: int
+    taps: tuple[tuple[int, int, int], ...]
+    """(phase, tap, place in the small kernel)"""
+
+    @staticmethod
+    def plan(stride: int, kernel: int, begin: int) -> "_Phase":
+        found = []
+        for phase in range(stride):
+            offset, start = divmod(phase + begin, stride)
+            for t, tap in enumerate(range(start, kernel, stride)):
+                found.append((phase, tap, offset - t))
+        first = min(place for _, _, place in found)
+        last = max(place for _, _, place in found)
+        return _Phase(first, last - first + 1, tuple((p, k, j - first) for p, k, j in found))

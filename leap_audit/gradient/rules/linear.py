@@ -1,0 +1,92 @@
+"""Matrix products."""
+
+import onnx_ir as ir
+
+from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.table import Gradients, Node, gradient, sample
+from leap_audit.ingest.canonical import static_shape
+
+
+@gradient(
+    "MatMul",
+    samples=[
+        sample((2, 3), (3, 4), wrt=(0, 1)),
+        sample((5, 2, 3), (5, 3, 4), wrt=(0, 1)),
+        sample((5, 2, 3), (3, 4), wrt=(0, 1)),
+        sample((2, 3), (5, 3, 4), wrt=(0, 1)),
+        sample((2, 1, 2, 3), (5, 3, 4), wrt=(0, 1)),
+        sample((3,), (3, 4), wrt=(0, 1)),
+        sample((2, 3), (3,), wrt=(0, 1)),
+        sample((5, 2, 3), (3,), wrt=(0, 1)),
+        sample((3,), (5, 3, 4), wrt=(0, 1)),
+        sample((3,), (3,), wrt=(0, 1)),
+    ],
+)
+def matmul(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dA = dy Bᵀ, dB = Aᵀ dy; one-dimensional operands become a row and a column"""
+    a_shape, b_shape = node.shape(0), node.shape(1)
+    a, b = node.inputs
+    assert a is not None
+    assert b is not None
+    row, column = len(a_shape) == 1, len(b_shape) == 1
+    if row:
+        a = op.Reshape(a, (1, *a_shape))
+    if column:
+        b = op.Reshape(b, (*b_shape, 1))
+    batch = static_shape(dy)[: len(static_shape(dy)) - (not row) - (not column)]
+    dy = op.Reshape(dy, (*batch, static_shape(a)[-2], static_shape(b)[-1])) if row or column else dy
+    da = db = None
+    if node.needs[0]:
+        da = _summed_to(op, op.MatMul(dy, _transposed(op, b)), a_shape, (*static_shape(a),))
+    if node.needs[1]:
+        db = _summed_to(op, op.MatMul(_transposed(op, a), dy), b_shape, (*static_shape(b),))
+    return da, db
+
+
+@gradient(
+    "Gemm",
+    samples=[
+        sample((2, 3), (3, 4), (4,), wrt=(0, 1, 2)),
+        sample((3, 2), (4, 3), (2, 1), wrt=(0, 1, 2), transA=1, transB=1, alpha=0.5, beta=0.25),
+        sample((2, 3), (4, 3), wrt=(0, 1), transB=1),
+        sample((3, 2), (3, 4), (), wrt=(0, 1, 2), transA=1),
+    ],
+)
+def gemm(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """With A' and B' as used: dA' = alpha dy B'ᵀ, dB' = alpha A'ᵀ dy, dC = beta dy"""
+    a, b = node.inputs[:2]
+    alpha, beta = float(node.attribute("alpha")), float(node.attribute("beta"))
+    turned_a, turned_b = bool(node.attribute("transA")), bool(node.attribute("transB"))
+    da = db = dc = None
+    if node.needs[0]:
+        if turned_a:
+            da = op.Gemm(b, dy, alpha=alpha, transA=int(turned_b), transB=1)
+        else:
+            da = op.Gemm(dy, b, alpha=alpha, transB=int(not turned_b))
+    if node.needs[1]:
+        if turned_b:
+            db = op.Gemm(dy, a, alpha=alpha, transA=1, transB=int(turned_a))
+        else:
+            db = op.Gemm(a, dy, alpha=alpha, transA=int(not turned_a))
+    if len(node.inputs) > 2 and node.needs[2]:
+        c_shape = node.shape(2)
+        padded = (1,) * (2 - len(c_shape)) + c_shape
+        dc = _summed_to(op, op.Mul(dy, beta), c_shape, padded)
+    return da, db, dc
+
+
+def _transposed(op: Emitter, x: ir.Value) -> ir.Value:
+    axes = list(range(len(static_shape(x))))
+    return op.Transpose(x, perm=[*axes[:-2], axes[-1], axes[-2]])
+
+
+def _summed_to(
+    op: Emitter, dx: ir.Value, shape: tuple[int, ...], padded: tuple[int, ...]
+) -> ir.Value:
+    """Sum over the axes along which an operand was repeated. `padded`: its shape as multiplied."""
+    have = static_shape(dx)
+    aligned = (1,) * (len(have) - len(padded)) + padded
+    axes = [i for i, (a, b) in enumerate(zip(aligned, have, strict=True)) if a == 1 != b]
+    if axes:
+        dx = op.ReduceSum(dx, axes, keepdims=1)
+    return dx if static_shape(dx) == shape else op.Reshape(dx, shape)

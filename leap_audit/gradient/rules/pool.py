@@ -1,0 +1,88 @@
+"""Pooling. Ties in MaxPool go to the first pixel of the window, as ONNX Runtime's indices say."""
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.rules.conv import Window, conv_input_gradient, window_of
+from leap_audit.gradient.table import Gradients, Node, gradient, sample
+from leap_audit.ingest.canonical import static_shape
+
+
+@gradient("GlobalAveragePool", samples=[sample((2, 3, 4, 5)), sample((2, 3, 4))])
+def global_average_pool(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy / pixels, repeated"""
+    shape = node.shape(0)
+    return op.Expand(op.Div(dy, float(math.prod(shape[2:]))), shape)
+
+
+@gradient(
+    "AveragePool",
+    samples=[
+        sample((1, 2, 6, 6), kernel_shape=[2, 2], strides=[2, 2]),
+        sample((1, 2, 5, 6), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        sample((1, 2, 5, 6), kernel_shape=[3, 2], pads=[1, 0, 1, 1], count_include_pad=1),
+        sample((1, 2, 6, 7), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        sample((1, 2, 7, 7), kernel_shape=[7, 7]),
+        sample((1, 2, 9, 9), kernel_shape=[2, 2], strides=[3, 3]),
+        sample((2, 3, 9), kernel_shape=[3], strides=[2]),
+    ],
+)
+def average_pool(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = the transposed convolution of dy / count with a kernel of ones"""
+    shape, out = node.shape(0), static_shape(dy)
+    assert dy.dtype is not None
+    window = window_of(node, tuple(node.attribute("kernel_shape")), shape[2:])
+    counts = _counts(window, shape[2:], out[2:], bool(node.attribute("count_include_pad")))
+    share = op.Div(dy, op.constant(counts, dy.dtype))
+    whole = window.kernel == shape[2:] and not any(window.begin + window.end)
+    if whole and math.prod(out[2:]) == 1:
+        return op.Expand(share, shape)
+    ones = op.constant(np.ones((shape[1], 1, *window.kernel)), dy.dtype)
+    return conv_input_gradient(op, share, ones, window, shape[2:], shape[1])
+
+
+@gradient(
+    "MaxPool",
+    samples=[
+        sample((1, 2, 6, 6), kernel_shape=[2, 2], strides=[2, 2]),
+        sample((1, 2, 6, 7), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        sample((1, 2, 6, 7), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        sample((2, 3, 8), kernel_shape=[2], strides=[2]),
+    ],
+)
+def max_pool(op: Emitter, node: Node, dy: ir.Value, *_: ir.Value | None) -> Gradients:
+    """dx = dy added at each window's maximum"""
+    shape = node.shape(0)
+    assert dy.dtype is not None
+    attributes = {k: v for k, v in node.attributes.items() if k != "storage_order"}
+    _, places = op.emit("MaxPool", [node.inputs[0]], attributes, 2)
+    zeros = op.constant(np.zeros(math.prod(shape)), dy.dtype)
+    flat = op.ScatterElements(
+        zeros, op.Reshape(places, [-1]), op.Reshape(dy, [-1]), axis=0, reduction="add"
+    )
+    return op.Reshape(flat, shape)
+
+
+@gradient("GlobalMaxPool", samples=[sample((2, 3, 4, 5))])
+def global_max_pool(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy at the maximum, shared equally among ties"""
+    assert dy.dtype is not None
+    hit = op.Cast(op.Equal(node.inputs[0], node.outputs[0]), to=dy.dtype.value)
+    ties = op.ReduceSum(hit, list(range(2, len(node.shape(0)))), keepdims=1)
+    return op.Mul(hit, op.Div(dy, ties))
+
+
+def _counts(
+    window: Window, spatial: tuple[int, ...], out: tuple[int, ...], include_pad: bool
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """How many pixels each average was taken over, of shape `out`."""
+    total = np.ones(())
+    for i, n in enumerate(spatial):
+        first = np.arange(out[i]) * window.strides[i] - window.begin[i]
+        taps = first[:, None] + np.arange(window.kernel[i]) * window.dilations[i]
+        low, high = (-window.begin[i], n + window.end[i]) if include_pad else (0, n)
+        total = np.multiply.outer(total, ((taps >= low) & (taps < high)).sum(1))
+    return total

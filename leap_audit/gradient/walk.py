@@ -1,0 +1,141 @@
+"""The reverse walk: from the gradient of a graph's outputs to the gradient of its inputs.
+
+Each node on the path is met once, in reverse order. What its consumers sent back has been summed
+by then, its rule is called, and what the rule returns is brought to its inputs' shapes.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import onnx_ir as ir
+
+from leap_audit.errors import GradientUnavailable
+from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.table import RULES, Gradients, Node, Rule
+from leap_audit.ingest.canonical import static_shape
+
+__all__ = ["backpropagate"]
+
+
+def backpropagate(
+    op: Emitter,
+    cotangents: Mapping[ir.Value, ir.Value],
+    wrt: Sequence[ir.Value],
+    *,
+    stop: Collection[ir.Value] = (),
+    rules: Mapping[str, Rule] | None = None,
+) -> list[ir.Value]:
+    """Return the gradient of sum(cotangent * output) for each value in `wrt`, of its shape.
+
+    cotangents: output -> the tensor of its shape that weighs it. stop: values treated as
+    constants. rules: rules that replace those of the table (another method, not another engine).
+
+    Raises GradientUnavailable: operators on the path without a rule, all of them at once, or a
+    value in `wrt` that no output depends on.
+    """
+    table = {**RULES, **(rules or {})}
+    path = _path(op.graph, cotangents, wrt, stop)
+    _require_rules(path, table)
+    on_path = set(wrt) | {value for node in path for value in node.outputs}
+    on_path -= set(stop)
+    received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
+    for node in reversed(path):
+        dys = [_total(op, received.get(y, [])) for y in node.outputs]
+        if all(dy is None for dy in dys):
+            continue
+        rule = table[node.op_type]
+        view = _view(node, on_path)
+        gradients = _per_input(rule.function(op, view, *dys), view)
+        for value, needed, dx in zip(view.inputs, view.needs, gradients, strict=True):
+            if not needed or value is None:
+                continue
+            if dx is None:
+                raise GradientUnavailable(
+                    f"{node.op_type} ({node.name}): no rule for the gradient of {value.name!r}."
+                )
+            if rule.broadcasting:
+                dx = _unbroadcast(op, dx, static_shape(value))
+            if static_shape(dx) != static_shape(value):
+                raise AssertionError(
+                    f"rule of {node.op_type} gave {static_shape(dx)} for {static_shape(value)}"
+                )
+            received.setdefault(value, []).append(dx)
+    found = [_total(op, received.get(value, [])) for value in wrt]
+    missing = [value.name for value, dx in zip(wrt, found, strict=True) if dx is None]
+    if missing:
+        raise GradientUnavailable(f"the output does not depend on {missing}: its gradient is zero.")
+    return [dx for dx in found if dx is not None]
+
+
+def _path(
+    graph: ir.Graph,
+    cotangents: Mapping[ir.Value, ir.Value],
+    wrt: Sequence[ir.Value],
+    stop: Collection[ir.Value],
+) -> list[ir.Node]:
+    """The nodes between `wrt` and the outputs, in the graph's order."""
+    forward = set(wrt)
+    nodes: list[ir.Node] = []
+    for node in graph:
+        if any(value in forward for value in node.inputs if value is not None):
+            forward.update(y for y in node.outputs if y not in stop)
+            nodes.append(node)
+    backward = set(cotangents)
+    kept: list[ir.Node] = []
+    for node in reversed(nodes):
+        if any(y in backward and y in forward for y in node.outputs):
+            backward.update(value for value in node.inputs if value is not None)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _require_rules(path: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:
+    missing: dict[str, list[str]] = {}
+    for node in path:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in table:
+            name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            missing.setdefault(name, []).append(str(node.name))
+    if missing:
+        listed = "; ".join(
+            f"{name} ({len(nodes)} node{'s' if len(nodes) > 1 else ''}, e.g. {nodes[0]!r})"
+            for name, nodes in sorted(missing.items())
+        )
+        raise GradientUnavailable(f"no gradient rule for: {listed}.")
+
+
+def _view(node: ir.Node, on_path: Collection[ir.Value]) -> Node:
+    return Node(
+        op_type=node.op_type,
+        name=str(node.name),
+        inputs=tuple(node.inputs),
+        outputs=tuple(node.outputs),
+        needs=tuple(value is not None and value in on_path for value in node.inputs),
+        attributes={a.name: a.value for a in node.attributes.values() if isinstance(a, ir.Attr)},
+    )
+
+
+def _per_input(answer: Gradients, node: Node) -> list[ir.Value | None]:
+    """A rule's answer with one entry per input: optional inputs at the end may be absent."""
+    given = [answer] if isinstance(answer, ir.Value) else list(answer)
+    count = len(node.inputs)
+    if any(dx is not None for dx in given[count:]):
+        raise AssertionError(f"rule of {node.op_type} gave more gradients than there are inputs")
+    return (given + [None] * count)[:count]
+
+
+def _total(op: Emitter, parts: Sequence[ir.Value]) -> ir.Value | None:
+    total: ir.Value | None = None
+    for part in parts:
+        total = part if total is None else op.Add(total, part)
+    return total
+
+
+def _unbroadcast(op: Emitter, dx: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+    """Sum a gradient over the axes along which its input was repeated."""
+    have = static_shape(dx)
+    if have == shape:
+        return dx
+    aligned = (1,) * (len(have) - len(shape)) + shape
+    axes = [i for i, (a, b) in enumerate(zip(aligned, have, strict=True)) if a == 1 != b]
+    if axes:
+        dx = op.ReduceSum(dx, axes, keepdims=1)
+    return dx if static_shape(dx) == shape else op.Reshape(dx, shape)

@@ -1,0 +1,262 @@
+"""One form for every graph, so that a later stage meets static shapes and one opset.
+
+Weights are taken out while the graph is worked on (folding a 500 MB weight costs minutes and
+gains nothing) and put back after. The result must reproduce the model it came from.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxscript.optimizer
+from onnx import inliner, version_converter
+from onnx_ir.passes import common
+
+from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
+from leap_audit.ingest.onnx import is_float, real_inputs
+from leap_audit.run.providers import Provider
+from leap_audit.run.session import Array, Session
+
+__all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
+
+OPSET = 21
+IR_VERSION = 10
+LARGE = 4096
+"""Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
+TOLERANCE = 1e-3
+"""Largest difference from the original's output, relative to the output's largest number."""
+
+
+def canonicalise(
+    proto: onnx.ModelProto,
+    *,
+    batch: int = 1,
+    sizes: Mapping[str, tuple[int, ...]] | None = None,
+    provider: Provider | None = None,
+) -> ir.Model:
+    """Return the graph inlined, at opset 21, with constants folded and every shape static.
+
+    batch: replaces a free leading dimension of the inputs; a leading dimension fixed at 1 is
+    freed by rewriting the constants that repeat it. sizes: input name -> whole shape without the
+    batch, for inputs that leave more dimensions free. provider: where the check runs; None
+    skips the check.
+
+    Raises ModelRefused: a dimension stays free, or the graph cannot be converted.
+    CanonicalMismatch: the result does not give the original's outputs.
+    """
+    shapes = {v.name: _input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
+    fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
+    model, weights = _without_weights(proto)
+    model = _converted(_inlined(model))
+    graph = ir.from_proto(model)
+    _fix_inputs(graph, shapes)
+    _optimise(graph)
+    if fixed:
+        _free_batch(graph, set(fixed), batch)
+    _put_back(graph, weights)
+    _infer(graph)
+    if provider is not None:
+        full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
+        _check(proto, graph, full, one_by_one=bool(fixed), provider=provider)
+    return graph
+
+
+def static_shape(value: ir.Value) -> tuple[int, ...]:
+    """Return the shape of a value of a canonical graph.
+
+    Raises ModelRefused: shape inference left a dimension open.
+    """
+    if value.shape is None or not all(isinstance(d, int) for d in value.shape):
+        raise ModelRefused(
+            f"tensor {value.name!r}: its shape depends on the data ({value.shape}); "
+            "export the model with fixed sizes."
+        )
+    return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
+
+
+def to_proto(model: ir.Model) -> onnx.ModelProto:
+    """Return the graph as ONNX protobuf."""
+    model.ir_version = IR_VERSION
+    return ir.to_proto(model)
+
+
+def _input_shape(
+    value: onnx.ValueInfoProto, batch: int, size: tuple[int, ...] | None
+) -> tuple[int, ...]:
+    if not value.type.tensor_type.HasField("shape"):
+        raise ModelRefused(f"input {value.name!r} has no shape; export the model with one.")
+    dims = [
+        d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim
+    ]
+    if not dims:
+        raise ModelRefused(f"input {value.name!r} is a single number, not a picture.")
+    if size is not None:
+        dims[1:] = size
+    dims[0] = dims[0] or batch
+    if dims[0] not in (1, batch):
+        raise ModelRefused(
+            f"input {value.name!r} takes exactly {dims[0]} items at once; "
+            "export the model with a batch of 1 or a free batch."
+        )
+    if not all(dims):
+        raise ModelRefused(
+            f"input {value.name!r} leaves its size free ({dims}); give it with --input-size."
+        )
+    return tuple(int(d) for d in dims if d)
+
+
+def _without_weights(
+    proto: onnx.ModelProto,
+) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
+    """Return a light copy in which large initializers are inputs, and those initializers."""
+    model = ir.from_proto(proto)
+    common.RemoveInitializersFromInputsPass()(model)
+    weights: dict[str, ir.TensorProtocol] = {}
+    for name, value in list(model.graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is not None and tensor.size > LARGE:
+            weights[name] = tensor
+            del model.graph.initializers[name]
+            value.const_value = None
+            value.shape, value.type = ir.Shape(tensor.shape), ir.TensorType(tensor.dtype)
+            model.graph.inputs.append(value)
+    model.ir_version = max(model.ir_version, 4)  # since 4, initializers need not be inputs
+    return ir.to_proto(model), weights
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    return inliner.inline_local_functions(model) if model.functions else model
+
+
+def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
+    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    if version == OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter raises whatever its adapters raise
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ModelRefused(
+            f"the model's opset {version} cannot be converted to {OPSET}: {reason}"
+        ) from None
+
+
+def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for value in model.graph.inputs:
+        if value.name in shapes:
+            value.shape = ir.Shape(shapes[value.name])
+    for value in model.graph.outputs:
+        value.shape = None
+
+
+def _optimise(model: ir.Model) -> None:
+    onnxscript.optimizer.optimize(model)
+    for change in (
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.IdentityEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.TopologicalSortPass(),
+        common.NameFixPass(),
+    ):
+        change(model)
+
+
+def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
+    """Rewrite a graph of batch 1 for `batch` items: what reads the input has a longer first axis."""
+    reached = {value for value in model.graph.inputs if value.name in inputs}
+    for value in reached:
+        value.shape = ir.Shape((batch, *static_shape(value)[1:]))
+    for node in model.graph:
+        if not any(value in reached for value in node.inputs):
+            continue
+        reached.update(node.outputs)
+        if node.op_type in ("Reshape", "Expand") and node.outputs[0].shape is not None:
+            old = static_shape(node.outputs[0])
+            target = ir.tensor(np.array([old[0] * batch, *old[1:]], np.int64))
+            constant = ir.Value(
+                name=f"{node.outputs[0].name}_batched",
+                const_value=target,
+                shape=ir.Shape(target.shape),
+                type=ir.TensorType(target.dtype),
+            )
+            model.graph.register_initializer(constant)
+            node.replace_input_with(1, constant)
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+
+
+def _put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
+    kept = []
+    for value in model.graph.inputs:
+        if value.name in weights:
+            value.const_value = weights[value.name]
+        else:
+            kept.append(value)
+    back = [value for value in model.graph.inputs if value.name in weights]
+    model.graph.inputs[:] = kept
+    for value in back:
+        model.graph.register_initializer(value)
+
+
+def _infer(model: ir.Model) -> None:
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    common.RemoveUnusedNodesPass()(model)
+    model.ir_version = IR_VERSION
+
+
+def _check(
+    proto: onnx.ModelProto,
+    canonical: ir.Model,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    one_by_one: bool,
+    provider: Provider,
+) -> None:
+    """Run both on random inputs, small ones and ones of a picture's range."""
+    types = {v.name: v.type.tensor_type.elem_type for v in real_inputs(proto)}
+    original = Session(proto, provider)
+    try:
+        result = Session(to_proto(canonical), provider)
+    except LeapAuditError as error:
+        raise CanonicalMismatch(f"the canonical graph does not load: {error}") from None
+    rng = np.random.default_rng(0)
+    names = [value.name for value in proto.graph.output]
+    floats = {value.name for value in proto.graph.output if is_float(value)}
+    for scale in (1.0, 255.0):
+        inputs = {
+            name: (rng.random(shape) * scale).astype(
+                onnx.helper.tensor_dtype_to_np_dtype(types[name])
+            )
+            for name, shape in shapes.items()
+        }
+        expected = _run_original(original, inputs, one_by_one)
+        try:
+            found = result.run(inputs, names)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise CanonicalMismatch(f"the canonical graph does not run: {reason}") from None
+        for name, want, have in zip(names, expected, found, strict=True):
+            if name in floats and not _agree(want, have):
+                raise CanonicalMismatch(
+                    f"output {name!r}: the canonical graph (opset {OPSET}) gives other numbers than "
+                    "the model itself, so nothing built on it could be trusted."
+                )
+
+
+def _run_original(session: Session, inputs: Mapping[str, Array], one_by_one: bool) -> list[Array]:
+    if not one_by_one:
+        return session.run(inputs)
+    items = next(iter(inputs.values())).shape[0]
+    runs = [session.run({n: x[i : i + 1] for n, x in inputs.items()}) for i in range(items)]
+    return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+
+def _agree(want: Array, have: Array) -> bool:
+    if want.shape != have.shape:
+        return False
+    if not np.isfinite(want).all():
+        return bool(np.array_equal(np.isfinite(want), np.isfinite(have)))
+    largest = float(np.abs(want).max(initial=0.0))
+    return float(np.abs(want - have).max(initial=0.0)) <= TOLERANCE * largest + 1e-6

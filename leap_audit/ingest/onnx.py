@@ -1,0 +1,96 @@
+"""Read an ONNX file, refusing what is not one with a sentence that helps."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from leap_audit.artifacts import TensorInfo
+from leap_audit.errors import ModelRefused
+
+__all__ = ["dtype_name", "is_float", "parameters", "read_onnx", "real_inputs", "tensor_info"]
+
+LARGEST_FILE = 2 << 30  # protobuf's own limit
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Return the model in the file.
+
+    Raises ModelRefused: missing, unreadable, truncated, empty, or not ONNX at all.
+    """
+    if path.is_dir():
+        raise ModelRefused(f"{path}: is a folder; give the .onnx file in it.")
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise ModelRefused(
+                f"{path}: {size / 2**30:.1f} GiB is more than one ONNX file can hold."
+            )
+        model = onnx.load(path)
+    except FileNotFoundError as error:
+        if not path.exists():
+            raise ModelRefused(f"{path}: there is no such file.") from None
+        raise ModelRefused(f"{path}: its external data is missing ({error}).") from None
+    except OSError as error:
+        raise ModelRefused(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except (DecodeError, UnicodeDecodeError):
+        raise ModelRefused(
+            f"{path}: is not an ONNX model, or was cut off on its way; export or copy it again."
+        ) from None
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ModelRefused(f"{path}: its external data is refused ({error}).") from None
+    return checked(model, str(path))
+
+
+def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Return the model if it is one: with nodes, outputs and an opset.
+
+    Raises ModelRefused: bytes that happen to parse, or a graph that breaks ONNX's rules.
+    """
+    if not model.graph.node or not model.graph.output or not model.opset_import:
+        raise ModelRefused(f"{name}: holds no ONNX graph; give a model exported to ONNX.")
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelRefused(f"{name}: is not a valid ONNX model ({first}).") from None
+    return model
+
+
+def real_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that a caller must give: old exporters list the weights as inputs too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def tensor_info(value: onnx.ValueInfoProto) -> TensorInfo:
+    """Return name, dtype and shape; a dimension without a size is its name or '?'."""
+    tensor = value.type.tensor_type
+    dims = [
+        d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim
+    ]
+    return TensorInfo(name=value.name, dtype=dtype_name(tensor.elem_type), shape=tuple(dims))
+
+
+def dtype_name(elem_type: int) -> str:
+    """Return ONNX's own word for a type: 'float', 'uint8', ..."""
+    return str(onnx.TensorProto.DataType.Name(elem_type)).lower()
+
+
+def is_float(value: onnx.ValueInfoProto) -> bool:
+    return value.type.tensor_type.elem_type in (
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.DOUBLE,
+        onnx.TensorProto.FLOAT16,
+        onnx.TensorProto.BFLOAT16,
+    )
+
+
+def parameters(model: onnx.ModelProto) -> int:
+    """Return how many numbers the model's floating-point and quantised weights hold."""
+    return sum(
+        int(np.prod(tensor.dims, dtype=np.int64))
+        for tensor in model.graph.initializer
+        if tensor.data_type not in (onnx.TensorProto.INT64, onnx.TensorProto.STRING)
+    )

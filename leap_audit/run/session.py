@@ -1,0 +1,99 @@
+"""A graph made ready to run, once or as a loop whose state stays on the device."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from leap_audit.errors import LeapAuditError
+from leap_audit.run.providers import Provider, runtime
+
+__all__ = ["Array", "Loop", "Session"]
+
+Array: TypeAlias = NDArray[Any]
+
+
+class Session:
+    """A graph loaded on a provider.
+
+    threads: CPU threads; 0 takes one per core.
+    Raises LeapAuditError: ONNX Runtime cannot load the graph.
+    """
+
+    def __init__(self, model: onnx.ModelProto, provider: Provider, threads: int = 0) -> None:
+        ort = runtime()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.use_deterministic_compute = True
+        # The same shapes come at every step: the memory plan of the first serves them all.
+        options.enable_mem_pattern = True
+        self.provider = provider
+        try:
+            self._session = ort.InferenceSession(
+                model.SerializeToString(), options, providers=provider.chain
+            )
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+            raise LeapAuditError(f"ONNX Runtime cannot load the graph: {reason}") from error
+        self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> list[Array]:
+        """Return the outputs (all of them, in the graph's order, unless some are named)."""
+        wanted = list(outputs if outputs is not None else self.outputs)
+        return list(self._session.run(wanted, dict(inputs)))
+
+
+class Loop:
+    """A step that feeds its own outputs back to its inputs, without leaving the device.
+
+    state: input name -> (output name that replaces it, its first value). Two buffers per state
+    take turns. constants: inputs that never change. Every other input is a draw, given to `step`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        state: Mapping[str, tuple[str, Array]],
+        constants: Mapping[str, Array],
+    ) -> None:
+        self._session = session
+        self._binding = session._session.io_binding()
+        self._state = {name: output for name, (output, _) in state.items()}
+        self._now = {name: self._on_device(first) for name, (_, first) in state.items()}
+        self._next = {name: self._on_device(first) for name, (_, first) in state.items()}
+        self._constants = {name: self._on_device(value) for name, value in constants.items()}
+        for name, value in self._constants.items():
+            self._binding.bind_ortvalue_input(name, value)
+        kept = set(self._state.values())
+        self._read = [name for name in session.outputs if name not in kept]
+
+    def step(self, draws: Mapping[str, Array]) -> None:
+        """Run the graph once on `draws` and let the state advance."""
+        binding = self._binding
+        held = [self._on_device(value) for value in draws.values()]
+        for name, value in zip(draws, held, strict=True):
+            binding.bind_ortvalue_input(name, value)
+        for name, output in self._state.items():
+            binding.bind_ortvalue_input(name, self._now[name])
+            binding.bind_ortvalue_output(output, self._next[name])
+        for name in self._read:
+            binding.bind_output(name, self._session.provider.device)
+        self._session._session.run_with_iobinding(binding)
+        self._now, self._next = self._next, self._now
+
+    def state(self, name: str) -> Array:
+        """Return a copy of the state that the input `name` will see next."""
+        return np.array(self._now[name].numpy())
+
+    def output(self, name: str) -> Array:
+        """Return an output, other than state, of the last step."""
+        bound = [*self._state.values(), *self._read]
+        values = dict(zip(bound, self._binding.get_outputs(), strict=True))
+        return np.array(values[name].numpy())
+
+    def _on_device(self, value: Array) -> Any:
+        array = np.ascontiguousarray(value)
+        return runtime().OrtValue.ortvalue_from_numpy(array, self._session.provider.device, 0)
