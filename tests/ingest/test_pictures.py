@@ -16,8 +16,6 @@ from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
 from leap_audit.ingest.pictures import find_pictures, read_picture, write_mask, write_picture
 
-SHARED = Path(__file__).parents[3] / "shared"
-
 
 def asking(height: int, width: int, **changes: Any) -> Preprocessing:
     fields: dict[str, Any] = {
@@ -42,17 +40,16 @@ def speckled(height: int, width: int) -> Image.Image:
     return Image.fromarray(levels)
 
 
-@pytest.mark.skipif(not (SHARED / "tools/seeing.py").exists(), reason="the shared tools are away")
 @pytest.mark.parametrize("size", [224, 192, 96])
 def test_the_crop_is_the_one_that_models_are_tested_with(
-    size: int, monkeypatch: pytest.MonkeyPatch
+    shared: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.syspath_prepend(SHARED / "tools")
+    monkeypatch.syspath_prepend(shared / "tools")
     from seeing import centre_crop
 
     sys.modules.pop("seeing")
-    for path in sorted((SHARED / "images/imagenet").rglob("*.jpg"))[:4]:
+    for path in sorted((shared / "images/imagenet").rglob("*.jpg"))[:4]:
         expected = centre_crop(path, size).transpose(2, 0, 1)
         np.testing.assert_array_equal(read_picture(path, asking(size, size)), expected)
 
