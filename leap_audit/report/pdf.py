@@ -22,7 +22,9 @@ def data_only(url: str) -> Any:
     try:
         return _DATA.fetch(url)
     except Exception as error:
-        raise FatalURLFetchingError(f"a picture embedded in the report is broken: {error}") from None
+        raise FatalURLFetchingError(
+            f"a picture embedded in the report is broken: {error}"
+        ) from None
 
 
 def render_pdf(html: str) -> bytes:

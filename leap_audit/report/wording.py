@@ -83,7 +83,8 @@ def prototype_reading(prototype: Prototype, label: str, classes: int) -> str:
     """Return what the model makes of a prototype."""
     if prototype.rank == 1:
         place = f"the model's first answer among {count(classes, 'class', 'classes')}"
-        return f"On this picture ‘{label}’ is {place}, with a probability of {percent(prototype.prob)}."
+        prob = percent(prototype.prob)
+        return f"On this picture ‘{label}’ is {place}, with a probability of {prob}."
     return (
         f"On this picture ‘{label}’ comes only in place {prototype.rank} of {classes:,}, with a "
         f"probability of {percent(prototype.prob)}: the search did not reach the class."

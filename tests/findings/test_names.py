@@ -1,0 +1,61 @@
+import pytest
+
+from leap_audit.findings.names import ClassLabels, shortened, visible
+from leap_audit.findings.numbers import listed, percent
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("tabby, tabby cat", "tabby, tabby cat"),
+        ("été 猫 ×", "été 猫 ×"),
+        ("a\x00b\nc\x1b[31m\x7f", "a␀b␊c␛[31m␡"),
+        ("photo\u202egnp.exe", "photo[U+202E]gnp.exe"),
+        ("a\u200bb\u2028c\ufeff\udc80", "a[U+200B]b[U+2028]c[U+FEFF][U+DC80]"),
+        ("x" + "\u0301" * 4, "x\u0301\u0301\u0301[U+0301]"),
+    ],
+)
+def test_hidden_characters_are_spelt_out(raw: str, shown: str) -> None:
+    assert visible(raw) == shown
+    assert visible(shown) == shown or "\u0301" in raw
+
+
+def test_long_names_are_cut_and_say_how_long_they_were() -> None:
+    assert shortened("x" * 10_000) == "x" * 64 + "… (10,000 characters)"
+    assert len(shortened("\u202e" * 64)) < 100
+    assert shortened("x" * 64) == "x" * 64
+
+
+def test_a_label_carries_the_index_only_where_the_name_is_not_enough() -> None:
+    labels = ClassLabels(["crane", "cat", "crane", "", "y" * 90, "y" * 90])
+    assert labels[1] == "cat"
+    assert labels[0] == "crane (class 0)"
+    assert labels[3] == "(no name)"
+    assert labels[4].endswith("(class 4)")
+    assert labels[99] == "class 99"
+    assert labels.of([1, 2]) == "cat + crane (class 2)"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [
+        (0.0, "0 %"),
+        (1e-9, "<0.1 %"),
+        (0.034, "3.4 %"),
+        (0.914, "91 %"),
+        (0.994, "99.4 %"),
+        (0.99999, ">99.9 %"),
+        (1.0, "100 %"),
+        (None, "not measured"),
+        (float("nan"), "not measured"),
+    ],
+)
+def test_percentages_are_never_a_false_0_or_100(fraction: float | None, text: str) -> None:
+    assert percent(fraction).replace("\u00a0", " ") == text
+
+
+def test_lists_are_sentences() -> None:
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "a"]) == "a and b"
+    assert listed(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    assert listed([]) == ""

@@ -1,0 +1,135 @@
+"""Every rule is shown an audit that should raise it and one that should not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leap_audit.artifacts import Entanglement, Isolation, Prototype, Sample
+from leap_audit.findings import RULES, Rule, find
+from leap_audit.findings.measurements import core
+
+CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
+Case = tuple[list[Prototype], list[Sample]]
+
+
+def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = True) -> Isolation:
+    return Isolation(
+        class_=0,
+        name=CLASSES[0],
+        image="x.png",
+        mask=mask,
+        area=0.1,
+        prob=0.9,
+        prob_keep=0.85,
+        prob_delete=delete,
+        enough=enough,
+    )
+
+
+def prototype(
+    *, rank: int = 1, converged: bool = True, other: float = 0.1, found: Isolation | None = None
+) -> Prototype:
+    return Prototype(
+        target=(0,),
+        name=CLASSES[0],
+        replicate=0,
+        image="x.png",
+        logit=9.0,
+        prob=0.9,
+        rank=rank,
+        steps=4,
+        converged=converged,
+        entanglements=tuple(
+            Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
+            for index, value in enumerate([0.5, other])
+        ),
+        isolations=(found or isolation(),),
+    )
+
+
+def samples(mask: str) -> list[Sample]:
+    return [
+        Sample(file=f"{n}.png", sha256="", image="x.png", predicted=(), isolations=(each,))
+        for n, each in enumerate([isolation(mask)] * 3)
+    ]
+
+
+LOUD: dict[str, Callable[[], Case]] = {
+    "class-not-reached": lambda: ([prototype(rank=7)], []),
+    "one-corner": lambda: ([], samples("corner.png")),
+    "border": lambda: ([], samples("frame.png")),
+    "target-not-first": lambda: ([prototype(rank=2)], []),
+    "strong-entanglement": lambda: ([prototype(other=0.45)], []),
+    "isolation-not-enough": lambda: ([prototype(found=isolation(enough=False))], []),
+    "erasing-changes-little": lambda: ([prototype(found=isolation(delete=0.8))], []),
+    "prototype-not-converged": lambda: ([prototype(converged=False)], []),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows, columns = np.mgrid[:40, :40] / 39
+    edge = np.minimum.reduce([rows, columns, 1 - rows, 1 - columns])
+    for name, score in {
+        "centre": -np.hypot(rows - 0.5, columns - 0.5),
+        "corner": -np.hypot(rows - 0.95, columns - 0.95),
+        "frame": -edge,
+    }.items():
+        ranking = score.ravel().argsort().argsort().reshape(score.shape)
+        picture = (ranking * 255 // ranking.max()).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_every_rule_has_a_case_here() -> None:
+    assert [rule.id for rule in RULES] == list(LOUD)
+    assert all(rule.question.endswith("?") for rule in RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_is_raised_by_its_case(rule: Rule, folder: Path) -> None:
+    found = find(*LOUD[rule.id](), CLASSES, folder)
+    (mine,) = [each for each in found if each.id.split(":")[0] == rule.id]
+    assert mine.severity == rule.severity
+    assert any(character.isdigit() for character in mine.evidence)
+    assert mine.title
+    assert mine.limits
+
+
+def test_a_sound_audit_raises_nothing(folder: Path) -> None:
+    assert find([prototype()] * 3, samples("centre.png"), CLASSES, folder) == ()
+    assert find([], [], CLASSES, folder) == ()
+
+
+def test_the_corner_is_named(folder: Path) -> None:
+    found = find(*LOUD["one-corner"](), CLASSES, folder)
+    assert any("lower right" in each.title for each in found)
+
+
+def test_the_gravest_comes_first_then_the_id(folder: Path) -> None:
+    cases = [case() for case in LOUD.values()]
+    prototypes = [each for case in cases for each in case[0]]
+    every = find(prototypes, samples("corner.png"), CLASSES, folder)
+    order = [("high", "medium", "low").index(each.severity) for each in every]
+    assert order == sorted(order)
+    assert every == find(prototypes, samples("corner.png"), CLASSES, folder)
+
+
+def test_what_the_model_did_not_say_is_not_held_against_it(folder: Path) -> None:
+    trace = isolation(enough=False).model_copy(update={"prob": 0.001})
+    assert find([prototype(found=trace)], [], CLASSES, folder) == ()
+
+
+def test_names_in_findings_are_made_visible(folder: Path) -> None:
+    (found,) = find([prototype(rank=7)], [], ("a\u202eb\n",), folder)
+    assert "a[U+202E]b␊" in found.title
+
+
+def test_the_core_sums_to_one_even_where_the_ranking_ties(tmp_path: Path) -> None:
+    Image.new("L", (10, 10), 7).save(tmp_path / "flat.png")
+    weights = core(tmp_path, isolation("flat.png"), 0.05)
+    assert weights.sum() == pytest.approx(1.0)
+    assert weights.max() == pytest.approx(0.01)
