@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
@@ -104,7 +104,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture; whatever its decoder stumbles on while it is open is one sentence."""
-    limit = Image.MAX_IMAGE_PIXELS
+    limit, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise PictureRefused(f"{path}: is not a file.")
@@ -112,6 +112,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+            ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing WeasyPrint turns it on
             with Image.open(path, formats=_FORMATS) as image:
                 yield image
     except PictureRefused:
@@ -126,7 +127,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise PictureRefused(f"{path}: the picture cannot be read ({reason}).") from None
     finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
 
 
 def _enormous(path: Path, size: str) -> str:

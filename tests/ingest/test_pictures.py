@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
@@ -155,7 +155,11 @@ def _cut() -> bytes:
         (_png_claiming(8, 8), "cannot be read"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, data: bytes, says: str) -> None:
+@pytest.mark.parametrize("lenient", [False, True])
+def test_what_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, says: str, lenient: bool
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)  # as WeasyPrint leaves it
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
     limit = Image.MAX_IMAGE_PIXELS
