@@ -41,10 +41,30 @@ def build_gradient(model: str | Path | onnx.ModelProto, *, batch: int = 1) -> on
     inputs = [value for value in graph.inputs if value.dtype in FLOATS]
     if output.dtype not in FLOATS or not inputs:
         raise GradientUnavailable("the model's first output or its inputs are not floating point.")
+    wanted = {"cotangent", *(f"{value.name}_grad" for value in inputs)}
+    _clear_names(graph, wanted)
     cotangent = ir.Value(name="cotangent", shape=ir.Shape(static_shape(output)), type=output.type)
     graph.inputs.append(cotangent)
-    gradients = backpropagate(Emitter(graph, "gradient"), {output: cotangent}, inputs)
-    for value, dx in zip(inputs, gradients, strict=True):
+    op = Emitter(graph, "gradient")
+    gradients = backpropagate(op, {output: cotangent}, inputs)
+    for value, found in zip(inputs, gradients, strict=True):
+        dx = found
+        if dx.producer() is None or dx in graph.outputs:  # the cotangent itself, or x1 + x2
+            dx = op.Identity(dx)
         dx.name = f"{value.name}_grad"
         graph.outputs.append(dx)
     return to_proto(canonical)
+
+
+def _clear_names(graph: ir.Graph, wanted: set[str]) -> None:
+    """Rename inner tensors that bear a name of the new graph's signature."""
+    outside = {str(value.name) for value in (*graph.inputs, *graph.outputs)}
+    if clash := sorted(outside & wanted):
+        raise GradientUnavailable(
+            f"the model has an input or output called {clash[0]!r}, a name that the gradient "
+            "graph needs; rename it."
+        )
+    inner = [y for node in graph for y in node.outputs] + list(graph.initializers.values())
+    for value in inner:
+        if value.name in wanted:
+            value.name = f"{value.name}_of_the_model"

@@ -38,6 +38,8 @@ class Emitter:
         self._prefix = prefix
         self._count = 0
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
+        self._taken.update(value.name for node in graph.all_nodes() for value in node.outputs)
 
     def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:
         if op_type.startswith("_") or not onnx.defs.has(op_type):
@@ -56,11 +58,19 @@ class Emitter:
         outputs: int,
     ) -> tuple[ir.Value, ...]:
         """Append a node with several outputs and return them."""
-        like = next((v.dtype for v in inputs if isinstance(v, ir.Value)), None)
         schema = onnx.defs.get_schema(op_type, OPSET)
-        values = [self._value(v, like, schema, i) for i, v in enumerate(inputs)]
-        self._count += 1
-        name = f"{self._prefix}_{self._count}_{op_type}"
+        formals = [schema.inputs[min(i, len(schema.inputs) - 1)] for i in range(len(inputs))]
+        like: dict[str, ir.DataType] = {}
+        for given, formal in zip(inputs, formals, strict=True):
+            if isinstance(given, ir.Value) and given.dtype is not None:
+                like.setdefault(formal.type_str, given.dtype)
+        values = [
+            given
+            if given is None or isinstance(given, ir.Value)
+            else self.constant(given, _constant_type(formal, like))
+            for given, formal in zip(inputs, formals, strict=True)
+        ]
+        name = self._name(op_type)
         made = [ir.Value(name=f"{name}_{k}" if k else name) for k in range(outputs)]
         node = ir.Node(
             "",
@@ -78,38 +88,44 @@ class Emitter:
         """Return an initializer with these numbers; the same numbers are stored once."""
         data = np.ascontiguousarray(np.asarray(array), dtype=dtype.numpy())
         data = data.reshape(np.shape(array))
-        key = (dtype.name, data.shape, data.tobytes() if data.size <= SMALL else bytes(8))
-        if data.size <= SMALL and key in self._constants:
+        key = (dtype.name, data.shape, data.tobytes()) if data.size <= SMALL else None
+        if key is not None and key in self._constants:
             return self._constants[key]
-        self._count += 1
         value = ir.Value(
-            name=f"{self._prefix}_{self._count}_constant",
+            name=self._name("constant"),
             const_value=ir.tensor(data),
             shape=ir.Shape(data.shape),
             type=ir.TensorType(dtype),
         )
         self.graph.register_initializer(value)
-        if data.size <= SMALL:
+        if key is not None:
             self._constants[key] = value
         return value
 
-    def _value(
-        self,
-        given: ir.Value | ArrayLike | None,
-        like: ir.DataType | None,
-        schema: onnx.defs.OpSchema,
-        index: int,
-    ) -> ir.Value | None:
-        if given is None or isinstance(given, ir.Value):
-            return given
-        formal = schema.inputs[min(index, len(schema.inputs) - 1)]
-        dtype = like or ir.DataType.FLOAT
-        allowed = formal.types
-        if allowed <= {"tensor(int64)", "tensor(int32)"}:  # axes, shapes, pads, indices
-            dtype = ir.DataType.INT64
-        elif allowed == {"tensor(bool)"}:
-            dtype = ir.DataType.BOOL
-        return self.constant(given, dtype)
+    def _name(self, what: str) -> str:
+        """Return a name that nothing in the graph has: a graph may be differentiated twice."""
+        while True:
+            self._count += 1
+            name = f"{self._prefix}_{self._count}_{what}"
+            if name not in self._taken:
+                self._taken.add(name)
+                return name
+
+
+def _constant_type(
+    formal: onnx.defs.OpSchema.FormalParameter, like: dict[str, ir.DataType]
+) -> ir.DataType:
+    """Return the type that a number written in this place takes: that of the tensors beside it."""
+    if formal.type_str in like:
+        return like[formal.type_str]
+    allowed = formal.types
+    if allowed <= {"tensor(int64)", "tensor(int32)"}:  # axes, shapes, pads, indices
+        return ir.DataType.INT64
+    if allowed == {"tensor(bool)"}:
+        return ir.DataType.BOOL
+    if allowed == {"tensor(float)"}:
+        return ir.DataType.FLOAT
+    return next(iter(like.values()), ir.DataType.FLOAT)
 
 
 def _infer(node: ir.Node, schema: onnx.defs.OpSchema) -> None:

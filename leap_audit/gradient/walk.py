@@ -35,7 +35,7 @@ def backpropagate(
     table = {**RULES, **(rules or {})}
     path = _path(op.graph, cotangents, wrt, stop)
     _require_rules(path, table)
-    on_path = set(wrt) | {value for node in path for value in node.outputs}
+    on_path = set(wrt) | {y for node in path for y in node.outputs if _differentiable(y)}
     on_path -= set(stop)
     received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
     for node in reversed(path):
@@ -73,19 +73,35 @@ def _path(
     stop: Collection[ir.Value],
 ) -> list[ir.Node]:
     """The nodes between `wrt` and the outputs, in the graph's order."""
-    forward = set(wrt)
+    forward = set(wrt) - set(stop)
     nodes: list[ir.Node] = []
     for node in graph:
-        if any(value in forward for value in node.inputs if value is not None):
-            forward.update(y for y in node.outputs if y not in stop)
+        if any(value in forward for value in _reads(node)):
+            forward.update(y for y in node.outputs if y not in stop and _differentiable(y))
             nodes.append(node)
     backward = set(cotangents)
     kept: list[ir.Node] = []
     for node in reversed(nodes):
         if any(y in backward and y in forward for y in node.outputs):
-            backward.update(value for value in node.inputs if value is not None)
+            backward.update(_reads(node))
             kept.append(node)
     return kept[::-1]
+
+
+def _reads(node: ir.Node) -> list[ir.Value]:
+    """What a node reads: its inputs, and what a subgraph of it takes from outside."""
+    found = [value for value in node.inputs if value is not None]
+    for attribute in node.attributes.values():
+        if isinstance(attribute, ir.Attr) and attribute.type == ir.AttributeType.GRAPH:
+            for inner in attribute.as_graph().all_nodes():
+                found.extend(value for value in inner.inputs if value is not None)
+            found.extend(attribute.as_graph().outputs)
+    return found
+
+
+def _differentiable(value: ir.Value) -> bool:
+    """Indices, masks and shapes carry no gradient, whatever they were computed from."""
+    return value.dtype is None or value.dtype.is_floating_point()
 
 
 def _require_rules(path: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:

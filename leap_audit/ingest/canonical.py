@@ -86,9 +86,7 @@ def _input_shape(
 ) -> tuple[int, ...]:
     if not value.type.tensor_type.HasField("shape"):
         raise ModelRefused(f"input {value.name!r} has no shape; export the model with one.")
-    dims = [
-        d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim
-    ]
+    dims = [d.dim_value if d.dim_value > 0 else None for d in value.type.tensor_type.shape.dim]
     if not dims:
         raise ModelRefused(f"input {value.name!r} is a single number, not a picture.")
     if size is not None:
@@ -119,10 +117,14 @@ def _without_weights(
             weights[name] = tensor
             del model.graph.initializers[name]
             value.const_value = None
-            value.shape, value.type = ir.Shape(tensor.shape), ir.TensorType(tensor.dtype)
+            value.shape, value.type = _shape_of(tensor), ir.TensorType(tensor.dtype)
             model.graph.inputs.append(value)
     model.ir_version = max(model.ir_version, 4)  # since 4, initializers need not be inputs
     return ir.to_proto(model), weights
+
+
+def _shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
+    return ir.Shape(tensor.shape.numpy())
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -144,8 +146,8 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
     for value in model.graph.inputs:
-        if value.name in shapes:
-            value.shape = ir.Shape(shapes[value.name])
+        if (shape := shapes.get(str(value.name))) is not None:
+            value.shape = ir.Shape(shape)
     for value in model.graph.outputs:
         value.shape = None
 
@@ -163,7 +165,7 @@ def _optimise(model: ir.Model) -> None:
 
 
 def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
-    """Rewrite a graph of batch 1 for `batch` items: what reads the input has a longer first axis."""
+    """Rewrite a graph of batch 1 for `batch` items: what the input reaches has a longer axis 0."""
     reached = {value for value in model.graph.inputs if value.name in inputs}
     for value in reached:
         value.shape = ir.Shape((batch, *static_shape(value)[1:]))
@@ -177,7 +179,7 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
             constant = ir.Value(
                 name=f"{node.outputs[0].name}_batched",
                 const_value=target,
-                shape=ir.Shape(target.shape),
+                shape=_shape_of(target),
                 type=ir.TensorType(target.dtype),
             )
             model.graph.register_initializer(constant)
@@ -188,13 +190,14 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
 
 
 def _put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
-    kept = []
+    kept: list[ir.Value] = []
+    back: list[ir.Value] = []
     for value in model.graph.inputs:
-        if value.name in weights:
-            value.const_value = weights[value.name]
+        if (tensor := weights.get(str(value.name))) is not None:
+            value.const_value = tensor
+            back.append(value)
         else:
             kept.append(value)
-    back = [value for value in model.graph.inputs if value.name in weights]
     model.graph.inputs[:] = kept
     for value in back:
         model.graph.register_initializer(value)
@@ -240,16 +243,21 @@ def _check(
         for name, want, have in zip(names, expected, found, strict=True):
             if name in floats and not _agree(want, have):
                 raise CanonicalMismatch(
-                    f"output {name!r}: the canonical graph (opset {OPSET}) gives other numbers than "
-                    "the model itself, so nothing built on it could be trusted."
+                    f"output {name!r}: the canonical graph (opset {OPSET}) gives other numbers "
+                    "than the model itself, so nothing built on it could be trusted."
                 )
 
 
 def _run_original(session: Session, inputs: Mapping[str, Array], one_by_one: bool) -> list[Array]:
+    items = next(iter(inputs.values())).shape[0] if one_by_one else 1
+    each = [{n: x[i : i + 1] for n, x in inputs.items()} for i in range(items)]
+    try:
+        runs = [session.run(item) for item in (each if one_by_one else [inputs])]
+    except Exception as error:  # ONNX Runtime has no one class for what can go wrong
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ModelRefused(f"the model does not run: {reason}") from None
     if not one_by_one:
-        return session.run(inputs)
-    items = next(iter(inputs.values())).shape[0]
-    runs = [session.run({n: x[i : i + 1] for n, x in inputs.items()}) for i in range(items)]
+        return runs[0]
     return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
 

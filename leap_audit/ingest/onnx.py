@@ -27,7 +27,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
             raise ModelRefused(
                 f"{path}: {size / 2**30:.1f} GiB is more than one ONNX file can hold."
             )
-        model = onnx.load(path)
+        model = onnx.load(path, format="protobuf")  # whatever the file is called
     except FileNotFoundError as error:
         if not path.exists():
             raise ModelRefused(f"{path}: there is no such file.") from None

@@ -54,7 +54,8 @@ def runtime() -> ModuleType:
             "'leap-audit[gpu]' for an NVIDIA card, never both."
         ) from None
     onnxruntime.set_default_logger_severity(4)
-    return onnxruntime
+    module: ModuleType = onnxruntime
+    return module
 
 
 def choose_provider(wanted: str = "auto") -> Provider:

@@ -50,7 +50,8 @@ class Loop:
     """A step that feeds its own outputs back to its inputs, without leaving the device.
 
     state: input name -> (output name that replaces it, its first value). Two buffers per state
-    take turns. constants: inputs that never change. Every other input is a draw, given to `step`.
+    take turns. constants: inputs that never change. Every other input is a draw, given to every
+    `step`.
     """
 
     def __init__(
@@ -69,12 +70,16 @@ class Loop:
             self._binding.bind_ortvalue_input(name, value)
         kept = set(self._state.values())
         self._read = [name for name in session.outputs if name not in kept]
+        self._draws = set(session.inputs) - set(self._state) - set(self._constants)
+        self._held: list[Any] = []
 
     def step(self, draws: Mapping[str, Array]) -> None:
         """Run the graph once on `draws` and let the state advance."""
+        if set(draws) != self._draws:
+            raise ValueError(f"a step draws {sorted(self._draws)}, not {sorted(draws)}")
         binding = self._binding
-        held = [self._on_device(value) for value in draws.values()]
-        for name, value in zip(draws, held, strict=True):
+        self._held = [self._on_device(value) for value in draws.values()]
+        for name, value in zip(draws, self._held, strict=True):
             binding.bind_ortvalue_input(name, value)
         for name, output in self._state.items():
             binding.bind_ortvalue_input(name, self._now[name])
@@ -95,5 +100,6 @@ class Loop:
         return np.array(values[name].numpy())
 
     def _on_device(self, value: Array) -> Any:
-        array = np.ascontiguousarray(value)
+        # A copy, always: on the CPU an OrtValue is a view of the array it was made from.
+        array = np.array(value, order="C")
         return runtime().OrtValue.ortvalue_from_numpy(array, self._session.provider.device, 0)

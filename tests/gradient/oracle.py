@@ -5,9 +5,13 @@ nothing with the rules. A rule passes when the projection of its gradient on ran
 agrees with the difference quotient along them.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from leap_audit.gradient import Emitter, backpropagate
@@ -15,66 +19,87 @@ from leap_audit.gradient.table import Rule, RuleSample
 from leap_audit.ingest.canonical import static_shape, to_proto
 
 STEP = 1e-5
-DIRECTIONS = 4
+DIRECTIONS = 2
+TOLERANCE = 1e-6
+
+Inputs = dict[str, NDArray[Any]]
 
 
-def node_graph(op_type: str, sample: RuleSample) -> tuple[ir.Model, list[ir.Value], list[ir.Value]]:
-    """A graph of one node in float64: the model, its differentiated inputs, its outputs."""
+@dataclass(frozen=True)
+class Case:
+    """One node on random numbers: the forward graph, the gradient graph and what they are fed."""
+
+    forward: onnx.ModelProto
+    gradient: onnx.ModelProto
+    inputs: Inputs
+    weights: Inputs
+    """Output name -> its cotangent, a constant of the gradient graph."""
+
+
+def case_of(
+    op_type: str,
+    sample: RuleSample,
+    rule: Rule | None = None,
+    dtype: ir.DataType = ir.DataType.DOUBLE,
+) -> Case:
+    """Return the graphs of a sample in one floating-point type; `rule` replaces the table's."""
     graph = ir.Graph([], [], nodes=[], opset_imports={"": 21})
     op = Emitter(graph, "sample")
     values: list[ir.Value | None] = []
-    wrt = []
+    inputs: Inputs = {}
     for i, array in enumerate(sample.inputs):
         if array is None:
             values.append(None)
             continue
-        dtype = (
-            ir.DataType.DOUBLE
-            if array.dtype == np.float64
-            else ir.DataType(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
-        )
+        floating = np.issubdtype(array.dtype, np.floating)
+        kind = dtype if floating else ir.DataType(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
         if i in sample.wrt:
-            value = ir.Value(name=f"x{i}", shape=ir.Shape(array.shape), type=ir.TensorType(dtype))
+            value = ir.Value(name=f"x{i}", shape=ir.Shape(array.shape), type=ir.TensorType(kind))
             graph.inputs.append(value)
-            wrt.append(value)
+            inputs[f"x{i}"] = array.astype(kind.numpy())
         else:
-            value = op.constant(array, dtype)
+            value = op.constant(array, kind)
         values.append(value)
     outputs = list(op.emit(op_type, values, sample.attributes, sample.outputs))
     graph.outputs.extend(outputs)
-    return ir.Model(graph, ir_version=10), wrt, outputs
+    model = ir.Model(graph, ir_version=10)
+    forward = to_proto(model)
+    rng = np.random.default_rng(1)
+    floats = [y for y in outputs if y.dtype == dtype]
+    weights = {y: rng.standard_normal(static_shape(y)).astype(dtype.numpy()) for y in floats}
+    op = Emitter(graph, "gradient")
+    cotangents = {y: op.constant(w, dtype) for y, w in weights.items()}
+    graph.outputs[:] = backpropagate(
+        op, cotangents, list(graph.inputs), rules={op_type: rule} if rule else None
+    )
+    named = {str(y.name): w for y, w in weights.items()}
+    return Case(forward, to_proto(model), inputs, named)
+
+
+def disagreement(case: Case) -> float:
+    """Return the largest relative disagreement between the rule and the difference quotient."""
+    forward = ReferenceEvaluator(case.forward)
+    gradients = ReferenceEvaluator(case.gradient).run(None, case.inputs)
+    rng = np.random.default_rng(2)
+
+    def value(directions: list[NDArray[Any]], step: float) -> float:
+        at = {n: x + step * d for (n, x), d in zip(case.inputs.items(), directions, strict=True)}
+        results = forward.run(list(case.weights), at)
+        return float(
+            sum((w * r).sum() for w, r in zip(case.weights.values(), results, strict=True))
+        )
+
+    worst = 0.0
+    for _ in range(DIRECTIONS):
+        directions = [rng.standard_normal(x.shape) for x in case.inputs.values()]
+        quotient = (value(directions, STEP) - value(directions, -STEP)) / (2 * STEP)
+        pairs = list(zip(gradients, directions, strict=True))
+        predicted = float(sum((dx * d).sum() for dx, d in pairs))
+        scale = max(abs(quotient), *(float(np.abs(dx).sum()) / 10 for dx, _ in pairs), 1e-3)
+        worst = max(worst, abs(quotient - predicted) / scale)
+    return worst
 
 
 def check_rule(op_type: str, sample: RuleSample, rule: Rule | None = None) -> float:
-    """Return the largest relative disagreement between the rule and the difference quotient."""
-    model, wrt, outputs = node_graph(op_type, sample)
-    graph = model.graph
-    rng = np.random.default_rng(1)
-    forward = ReferenceEvaluator(to_proto(model))
-    floats = [y for y in outputs if y.dtype == ir.DataType.DOUBLE]
-    weights = {y: rng.standard_normal(static_shape(y)) for y in floats}
-    op = Emitter(graph, "gradient")
-    cotangents = {y: op.constant(w, ir.DataType.DOUBLE) for y, w in weights.items()}
-    rules = {op_type: rule} if rule else None
-    found = backpropagate(op, cotangents, wrt, rules=rules)
-    graph.outputs[:] = found
-    gradient = ReferenceEvaluator(to_proto(model))
-    inputs = {v.name: sample.inputs[i] for v, i in zip(wrt, sample.wrt, strict=True)}
-    gradients = gradient.run(None, inputs)
-
-    def value(at: dict[str, np.ndarray]) -> float:
-        results = forward.run([y.name for y in floats], at)
-        return float(sum((w * r).sum() for w, r in zip(weights.values(), results, strict=True)))
-
-    worst = 0.0
-    for name, dx in zip(inputs, gradients, strict=True):
-        for _ in range(DIRECTIONS):
-            direction = rng.standard_normal(inputs[name].shape)
-            ahead, behind = dict(inputs), dict(inputs)
-            ahead[name] = inputs[name] + STEP * direction
-            behind[name] = inputs[name] - STEP * direction
-            quotient = (value(ahead) - value(behind)) / (2 * STEP)
-            predicted = float((dx * direction).sum())
-            scale = max(abs(quotient), float(np.abs(dx).sum()) / 10, 1e-3)
-            worst = max(worst, abs(quotient - predicted) / scale)
-    return worst
+    """Return how far a rule is from the difference quotient on a sample."""
+    return disagreement(case_of(op_type, sample, rule))

@@ -1,22 +1,43 @@
-"""Every rule of the table against central differences, on its own samples."""
+"""Every rule of the table against central differences, on its own samples, and on ONNX Runtime."""
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import onnx_ir as ir
 import pytest
+from onnx.reference import ReferenceEvaluator
 
-from leap_audit.gradient.table import RULES, Rule, RuleSample, sample
-from tests.gradient.oracle import check_rule
+from leap_audit.gradient.table import RULES, Node, Rule, RuleSample, sample
+from leap_audit.run import Session, choose_provider
+from tests.gradient.oracle import TOLERANCE, case_of, check_rule
 
-TOLERANCE = 1e-6
 CASES = [
     pytest.param(op_type, case, id=f"{op_type}-{i}")
     for op_type, rule in sorted(RULES.items())
     for i, case in enumerate(rule.samples)
+]
+ONE_EACH = [
+    pytest.param(op_type, rule.samples[0], id=op_type)
+    for op_type, rule in sorted(RULES.items())
+    if rule.samples
 ]
 
 
 @pytest.mark.parametrize(("op_type", "case"), CASES)
 def test_rule_agrees_with_central_differences(op_type: str, case: RuleSample) -> None:
     assert check_rule(op_type, case) < TOLERANCE
+
+
+@pytest.mark.parametrize(("op_type", "case"), CASES)
+def test_onnx_runtime_computes_what_the_reference_computes(op_type: str, case: RuleSample) -> None:
+    # In float32, the type that ONNX Runtime has a kernel for.
+    graphs = case_of(op_type, case, dtype=ir.DataType.FLOAT)
+    found = Session(graphs.gradient, choose_provider("cpu"), threads=1).run(graphs.inputs)
+    expected = ReferenceEvaluator(graphs.gradient).run(None, graphs.inputs)
+    for have, want in zip(found, expected, strict=True):
+        scale = float(np.abs(want).max(initial=1e-3))
+        np.testing.assert_allclose(have, want, rtol=0, atol=1e-5 * scale)
 
 
 def test_rules_without_samples_are_those_that_the_oracle_cannot_judge() -> None:
@@ -30,38 +51,103 @@ def _off_by_a_thousandth(op, node, *dys):
     return [None if part is None else op.Mul(part, 1.001) for part in parts]
 
 
-@pytest.mark.parametrize(("op_type", "case"), CASES)
+@pytest.mark.parametrize(("op_type", "case"), ONE_EACH)
 def test_the_oracle_rejects_a_gradient_off_by_a_thousandth(op_type: str, case: RuleSample) -> None:
     wrong = Rule(op_type, _off_by_a_thousandth, (), RULES[op_type].broadcasting)
     assert check_rule(op_type, case, wrong) > TOLERANCE
 
 
-def test_the_oracle_rejects_a_convolution_that_forgets_its_dilation() -> None:
-    def forgetful(op, node, dy):
-        undilated = {k: v for k, v in node.attributes.items() if k != "dilations"}
-        undilated["pads"] = [1, 1, 1, 1]
-        return RULES["Conv"].function(op, type(node)(**{**vars(node), "attributes": undilated}), dy)
+def _blind_to(*attributes: str) -> Callable[..., object]:
+    """The operator's own rule, which does not see some of its attributes."""
 
-    case = sample((1, 2, 8, 9), (3, 2, 3, 3), dilations=[2, 2], pads=[2, 2, 2, 2])
-    wrong = Rule("Conv", forgetful, (), False)
-    assert check_rule("Conv", case, wrong) > TOLERANCE
+    def rule(op, node: Node, *dys):
+        kept = {k: v for k, v in node.attributes.items() if k not in attributes}
+        return RULES[node.op_type].function(op, replace(node, attributes=kept), *dys)
+
+    return rule
 
 
-def test_erf_against_its_derivative() -> None:
-    import onnx_ir as ir
+def _without_leftover(op, node: Node, dy):
+    """Puts the pixels that no window reached first instead of last."""
+    dx = op.ConvTranspose(dy, node.inputs[1], strides=node.attribute("strides"))
+    height, width = (n - m for n, m in zip(node.shape(0)[2:], dx.shape[2:], strict=True))
+    return op.Pad(dx, [0, 0, height, width, 0, 0, 0, 0])
 
-    from leap_audit.gradient import Emitter, backpropagate
-    from leap_audit.ingest.canonical import to_proto
-    from leap_audit.run import Session, choose_provider
 
-    x = np.linspace(-2, 2, 9, dtype=np.float32)
-    value = ir.Value(name="x", shape=ir.Shape([9]), type=ir.TensorType(ir.DataType.FLOAT))
-    graph = ir.Graph([value], [], nodes=[], opset_imports={"": 21})
-    op = Emitter(graph, "erf")
-    y = op.Erf(value)
-    (dx,) = backpropagate(op, {y: op.constant(np.ones(9))}, [value])
-    graph.outputs.append(dx)
-    (found,) = Session(to_proto(ir.Model(graph, ir_version=10)), choose_provider("cpu")).run(
-        {"x": x}
+def _untransposed(op, node: Node, dy):
+    return op.MatMul(dy, node.inputs[1]), op.MatMul(node.inputs[0], dy)
+
+
+def _kernel_not_flipped(op, node: Node, dy):
+    swapped = op.Transpose(node.inputs[1], perm=[1, 0, 2, 3])
+    return op.Conv(dy, swapped, pads=[1, 1, 1, 1]), None
+
+
+def _groups_mixed_up(op, node: Node, dy):
+    """The halves of dy change places: the right shape, the wrong group."""
+    half = node.shape(1)[0] // 2
+    moved = op.Concat(op.Slice(dy, [half], [2 * half], [1]), op.Slice(dy, [0], [half], [1]), axis=1)
+    return RULES["Conv"].function(op, node, moved)
+
+
+def _batch_not_summed(op, node: Node, dy):
+    """Takes the first item's share of a matrix that every item uses."""
+    first = op.MatMul(op.Transpose(node.inputs[0], perm=[0, 2, 1]), dy)
+    return op.MatMul(dy, op.Transpose(node.inputs[1], perm=[1, 0])), op.Reshape(
+        op.Slice(first, [0], [1], [0]), node.shape(1)
     )
-    np.testing.assert_allclose(found, 2 / np.sqrt(np.pi) * np.exp(-(x**2)), rtol=1e-5)
+
+
+def _row_reversed(op, node: Node, dy):
+    da, db = RULES["MatMul"].function(op, node, dy)
+    return op.Slice(da, [-1], [-99], [0], [-1]), db
+
+
+def _shared_maximum(op, node: Node, dy):
+    """Spreads a maximum's gradient over its window, as an average would."""
+    area = float(np.prod(node.attribute("kernel_shape")))
+    return op.Div(op.Resize(dy, None, np.array([1.0, 1.0, 2.0, 2.0])), area)
+
+
+PLANTED = [
+    ("Conv", _blind_to("dilations"), sample((1, 2, 8, 9), (3, 2, 3, 3), dilations=[2, 2])),
+    ("Conv", _without_leftover, sample((1, 2, 9, 8), (3, 2, 3, 3), strides=[3, 3])),
+    ("Conv", _kernel_not_flipped, sample((1, 2, 5, 5), (3, 2, 3, 3), pads=[1, 1, 1, 1])),
+    ("Conv", _groups_mixed_up, sample((1, 4, 5, 5), (4, 2, 3, 3), group=2)),
+    ("Conv", _blind_to("auto_pad"), sample((1, 1, 7, 7), (1, 1, 3, 3), auto_pad="SAME_UPPER")),
+    ("MatMul", _untransposed, sample((3, 3), (3, 3), wrt=(0, 1))),
+    ("MatMul", _batch_not_summed, sample((2, 3, 4), (4, 2), wrt=(0, 1))),
+    ("MatMul", _row_reversed, sample((3,), (3, 4), wrt=(0, 1))),
+    (
+        "AveragePool",
+        _blind_to("count_include_pad"),
+        sample((1, 1, 5, 5), kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
+    ),
+    (
+        "AveragePool",
+        _blind_to("dilations"),
+        sample((1, 1, 7, 7), kernel_shape=[2, 2], dilations=[2, 2]),
+    ),
+    ("MaxPool", _shared_maximum, sample((1, 1, 4, 4), kernel_shape=[2, 2], strides=[2, 2])),
+    ("Softmax", _blind_to("axis"), sample((2, 3, 4), axis=1)),
+    ("Gemm", _blind_to("alpha"), sample((2, 3), (3, 4), alpha=0.5)),
+    ("Pad", _blind_to("mode"), sample((3, 4), np.array([1, 2, 2, 1]), mode="reflect")),
+    ("DepthToSpace", _blind_to("mode"), sample((1, 8, 2, 3), blocksize=2, mode="CRD")),
+    ("Transpose", _blind_to("perm"), sample((3, 3, 3), perm=[1, 2, 0])),
+]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "function", "case"),
+    [pytest.param(*p, id=f"{p[0]}{p[1].__name__}-{i}") for i, p in enumerate(PLANTED)],
+)
+def test_the_oracle_rejects_a_wrong_rule(
+    op_type: str, function: Callable[..., object], case: RuleSample
+) -> None:
+    assert check_rule(op_type, case) < TOLERANCE
+    wrong = Rule(op_type, function, (), RULES[op_type].broadcasting)
+    try:
+        found = check_rule(op_type, case, wrong)
+    except AssertionError:  # the walk saw a gradient of another shape
+        return
+    assert found > TOLERANCE

@@ -89,7 +89,9 @@ def softsign(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     return op.Div(dy, op.Mul(width, width))
 
 
-@gradient("Softmax", samples=[sample((2, 5)), sample((2, 5, 3), axis=1)])
+@gradient(
+    "Softmax", samples=[sample((2, 5)), sample((2, 5, 3), axis=1), sample((2, 5, 3), axis=-2)]
+)
 def softmax(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = y * (dy - sum(dy * y))"""
     (y,) = node.outputs
@@ -97,7 +99,9 @@ def softmax(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     return op.Mul(y, op.Sub(dy, inner))
 
 
-@gradient("LogSoftmax", samples=[sample((2, 5)), sample((2, 5, 3), axis=1)])
+@gradient(
+    "LogSoftmax", samples=[sample((2, 5)), sample((2, 5, 3), axis=1), sample((2, 5, 3), axis=-2)]
+)
 def log_softmax(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy - exp(y) * sum(dy)"""
     total = op.ReduceSum(dy, [node.attribute("axis")], keepdims=1)

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter, constant_of
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 
@@ -46,7 +47,15 @@ def div(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     return da, op.Neg(op.Mul(da, y)) if node.needs[1] else None
 
 
-@gradient("Pow", samples=[*_POSITIVE, sample((2, 3), np.array(2.0))], broadcasting=True)
+@gradient(
+    "Pow",
+    samples=[
+        *_POSITIVE,
+        *(sample((2, 3), np.array(e)) for e in (0.0, 1.0, 2.0, 3.0)),
+        sample((2, 3), np.array([2, 3, 1])),
+    ],
+    broadcasting=True,
+)
 def pow_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """da = dy * b * a^(b-1), db = dy * y * log(a)"""
     a, b = node.inputs
@@ -56,9 +65,12 @@ def pow_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         exponent = constant_of(b)
         if exponent is not None and exponent.size == 1:
             e = float(exponent.reshape(()))
-            power = a if e == 2 else op.Pow(a, e - 1)
-            da = op.Mul(dy, op.Mul(power, e))
+            if e in (0, 1):  # 0 * 0^-1 would be NaN
+                da = op.Mul(dy, e)
+            else:
+                da = op.Mul(dy, op.Mul(a if e == 2 else op.Pow(a, e - 1), e))
         else:
+            b = op.Cast(b, to=_type(dy).value)  # exponents may be whole numbers
             da = op.Mul(dy, op.Mul(b, op.Pow(a, op.Sub(b, 1.0))))
     if node.needs[1]:
         db = op.Mul(dy, op.Mul(y, op.Log(a)))
@@ -129,7 +141,11 @@ def erf(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 
 @gradient(
     "Clip",
-    samples=[sample((2, 3), np.array(-0.7), np.array(0.9)), sample((2, 3), None, np.array(0.5))],
+    samples=[
+        sample((2, 3), np.array(-0.7), np.array(0.9)),
+        sample((2, 3), np.array(-0.5)),
+        sample((2, 3), None, np.array(0.5)),
+    ],
 )
 def clip(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy where min <= x <= max"""
@@ -189,6 +205,9 @@ def cast(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 @gradient("Dropout", samples=[])
 def dropout(op: Emitter, node: Node, dy: ir.Value, *_: ir.Value | None) -> Gradients:
     """dx = dy: a deployed model drops nothing"""
+    training = constant_of(node.inputs[2]) if len(node.inputs) > 2 else None
+    if training is not None and training.any():
+        raise GradientUnavailable(f"Dropout ({node.name}): the model is in training mode")
     return dy
 
 

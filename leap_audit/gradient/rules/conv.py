@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter, constant_of
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
@@ -77,7 +78,7 @@ def window_of(node: Node, kernel: tuple[int, ...], spatial: tuple[int, ...]) -> 
 def conv(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = the transposed convolution of dy; dbias = dy summed over all but the channels"""
     if node.needs[1]:
-        raise ValueError(f"Conv ({node.name}): its kernel is computed from the input")
+        raise GradientUnavailable(f"Conv ({node.name}): its kernel is computed from the input")
     spatial = node.shape(0)[2:]
     window = window_of(node, node.shape(1)[2:], spatial)
     kernel = node.inputs[1]

@@ -53,13 +53,13 @@ def average_pool(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         sample((2, 3, 8), kernel_shape=[2], strides=[2]),
     ],
 )
-def max_pool(op: Emitter, node: Node, dy: ir.Value, *_: ir.Value | None) -> Gradients:
+def max_pool(op: Emitter, node: Node, dy: ir.Value, *unused: ir.Value | None) -> Gradients:
     """dx = dy added at each window's maximum"""
     shape = node.shape(0)
     assert dy.dtype is not None
     attributes = {k: v for k, v in node.attributes.items() if k != "storage_order"}
     _, places = op.emit("MaxPool", [node.inputs[0]], attributes, 2)
-    zeros = op.constant(np.zeros(math.prod(shape)), dy.dtype)
+    zeros = op.Expand(op.constant(0.0, dy.dtype), [math.prod(shape)])
     flat = op.ScatterElements(
         zeros, op.Reshape(places, [-1]), op.Reshape(dy, [-1]), axis=0, reduction="add"
     )
@@ -79,7 +79,7 @@ def _counts(
     window: Window, spatial: tuple[int, ...], out: tuple[int, ...], include_pad: bool
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """How many pixels each average was taken over, of shape `out`."""
-    total = np.ones(())
+    total: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = np.ones(())
     for i, n in enumerate(spatial):
         first = np.arange(out[i]) * window.strides[i] - window.begin[i]
         taps = first[:, None] + np.arange(window.kernel[i]) * window.dilations[i]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter, constant_of
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
@@ -31,7 +32,7 @@ def _axes(node: Node) -> set[int]:
         return set() if node.attribute("noop_with_empty_axes") else set(range(rank))
     axes = constant_of(given)
     if axes is None:
-        raise ValueError(f"{node.op_type} ({node.name}): its axes are computed")
+        raise GradientUnavailable(f"{node.op_type} ({node.name}): its axes are computed")
     if not axes.size:
         return set() if node.attribute("noop_with_empty_axes") else set(range(rank))
     return {int(a) % rank for a in axes.ravel()}
@@ -56,9 +57,23 @@ def reduce_mean(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 
 @gradient("ReduceL2", samples=_POSITIVE)
 def reduce_l2(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = dy * x / y"""
+    """dx = dy * x / y; 0 at the origin"""
     y = _kept(op, node, node.outputs[0])
-    return op.Mul(node.inputs[0], op.Div(_kept(op, node, dy), y)), None
+    length = op.Where(op.Equal(y, 0.0), 1.0, y)
+    return op.Mul(node.inputs[0], op.Div(_kept(op, node, dy), length)), None
+
+
+@gradient("ReduceL1", samples=_SAMPLES)
+def reduce_l1(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * sign(x)"""
+    return op.Mul(_kept(op, node, dy), op.Sign(node.inputs[0])), None
+
+
+@gradient("ReduceLogSum", samples=_POSITIVE)
+def reduce_log_sum(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy / sum(x)"""
+    total = op.Exp(_kept(op, node, node.outputs[0]))
+    return op.Expand(op.Div(_kept(op, node, dy), total), node.shape(0)), None
 
 
 @gradient("ReduceSumSquare", samples=_SAMPLES)

@@ -1,10 +1,12 @@
 """Operators that move numbers without changing them."""
 
 import math
+from typing import Literal, cast
 
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter, constant_of
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
@@ -79,7 +81,7 @@ def split(op: Emitter, node: Node, *dys: ir.Value | None) -> Gradients:
     known = next(dy for dy in dys if dy is not None)
     assert known.dtype is not None
     pieces = [
-        op.constant(np.zeros(static_shape(y)), known.dtype) if dy is None else dy
+        op.Expand(op.constant(0.0, known.dtype), static_shape(y)) if dy is None else dy
         for y, dy in zip(node.outputs, dys, strict=True)
     ]
     dx = op.Concat(*pieces, axis=node.attribute("axis")) if len(pieces) > 1 else pieces[0]
@@ -101,7 +103,7 @@ def slice_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         None if i >= len(node.inputs) else constant_of(node.inputs[i]) for i in (1, 2, 3, 4)
     )
     if starts is None or ends is None:
-        raise ValueError(f"Slice ({node.name}): its bounds are computed")
+        raise GradientUnavailable(f"Slice ({node.name}): its bounds are computed")
     axes = np.arange(len(starts)) if axes is None else axes % len(shape)
     steps = np.ones(len(starts), np.int64) if steps is None else steps
     index = [slice(None)] * len(shape)
@@ -131,7 +133,7 @@ def gather(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     axis = node.attribute("axis") % len(shape)
     indices = constant_of(node.inputs[1])
     if indices is None:
-        raise ValueError(f"Gather ({node.name}): its indices are computed")
+        raise GradientUnavailable(f"Gather ({node.name}): its indices are computed")
     places = np.take(np.arange(math.prod(shape)).reshape(shape), indices, axis=axis)
     return _scatter(op, dy, places, shape), None
 
@@ -150,7 +152,7 @@ def pad(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     shape = node.shape(0)
     pads = constant_of(node.inputs[1])
     if pads is None:
-        raise ValueError(f"Pad ({node.name}): its widths are computed")
+        raise GradientUnavailable(f"Pad ({node.name}): its widths are computed")
     given = constant_of(node.inputs[3]) if len(node.inputs) > 3 else None
     axes = list(range(len(shape))) if given is None else [int(a) % len(shape) for a in given]
     before, after = [0] * len(shape), [0] * len(shape)
@@ -166,8 +168,11 @@ def pad(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         return op.Pad(dx, cut) if any(cut) else dx, None
     widths = list(zip(before, after, strict=True))
     if min(before + after) < 0:
-        raise ValueError(f"Pad ({node.name}): {mode} with a negative width")
-    places = np.pad(np.arange(math.prod(shape)).reshape(shape), widths, mode=mode)
+        raise GradientUnavailable(f"Pad ({node.name}): {mode} with a negative width")
+    if mode not in ("reflect", "edge", "wrap"):
+        raise GradientUnavailable(f"Pad ({node.name}): {mode!r} is no mode of ONNX's")
+    border = cast(Literal["reflect", "edge", "wrap"], mode)
+    places = np.pad(np.arange(math.prod(shape)).reshape(shape), widths, mode=border)
     return _scatter(op, dy, places, shape), None
 
 
@@ -187,6 +192,12 @@ def depth_to_space(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     return op.Reshape(x, (n, c, h, w))
 
 
+@gradient("SpaceToDepth", samples=[sample((1, 2, 4, 6), blocksize=2)])
+def space_to_depth(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy put back, block by block"""
+    return op.DepthToSpace(dy, blocksize=node.attribute("blocksize"), mode="DCR")
+
+
 def _scatter(
     op: Emitter,
     dy: ir.Value,
@@ -195,7 +206,7 @@ def _scatter(
 ) -> ir.Value:
     """Add dy to a tensor of zeros at flat positions; a position may come several times."""
     assert dy.dtype is not None
-    zeros = op.constant(np.zeros(math.prod(shape)), dy.dtype)
+    zeros = op.Expand(op.constant(0.0, dy.dtype), [math.prod(shape)])
     index = op.constant(places.ravel(), ir.DataType.INT64)
     flat = op.ScatterElements(zeros, index, op.Reshape(dy, [-1]), axis=0, reduction="add")
     return op.Reshape(flat, shape)
