@@ -1,0 +1,30 @@
+"""Every rule on ONNX's own conformance cases, against central differences."""
+
+import pytest
+
+from leap_audit.gradient.table import RULES, RuleSample
+from tests.gradient.conformance import samples
+from tests.gradient.oracle import TOLERANCE, check_rule
+
+EXCLUDED: dict[str, str] = {}
+"""Cases that the oracle cannot judge, each with its reason."""
+
+CASES = list(samples())
+
+
+@pytest.mark.parametrize(
+    ("name", "op_type", "case"), [pytest.param(*case, id=case[0]) for case in CASES]
+)
+def test_rule_agrees_on_the_conformance_case(name: str, op_type: str, case: RuleSample) -> None:
+    if name in EXCLUDED:
+        pytest.skip(EXCLUDED[name])
+    assert check_rule(op_type, case) < TOLERANCE
+
+
+def test_every_exclusion_is_a_case() -> None:
+    assert not set(EXCLUDED) - {name for name, _, _ in CASES}
+
+
+def test_nearly_every_rule_has_cases() -> None:
+    judged = {name for name, rule in RULES.items() if rule.samples}
+    assert len(judged - {op_type for _, op_type, _ in CASES}) <= 3

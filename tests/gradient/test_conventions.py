@@ -1,0 +1,55 @@
+"""What the gradient is where it has no one value, as docs/adding-an-operator.md says."""
+
+import numpy as np
+import pytest
+
+from leap_audit.gradient import Emitter, backpropagate
+from tests.gradient.graphs import numbers, start
+
+
+def _gradient(write, *inputs: list[float]) -> list[list[float]]:
+    """The gradient of the sum of what `write` computes."""
+    named = {f"x{i}": x for i, x in enumerate(inputs)}
+    op, values = start(**{name: np.shape(x) for name, x in named.items()})
+    y = write(op, *values)
+    dy = op.constant(np.ones(tuple(y.shape)))
+    return [dx.tolist() for dx in numbers(op, backpropagate(op, {y: dy}, values), named)]
+
+
+@pytest.mark.parametrize(
+    ("write", "x", "expected"),
+    [
+        (lambda op, x: op.Relu(x), [-1, 0, 1], [0, 0, 1]),
+        (lambda op, x: op.Abs(x), [-1, 0, 1], [-1, 0, 1]),
+        (lambda op, x: op.LeakyRelu(x, alpha=0.5), [-1, 0, 1], [0.5, 0.5, 1]),
+        (lambda op, x: op.Clip(x, 0.0, 6.0), [-1, 0, 3, 6, 7], [0, 1, 1, 1, 0]),
+        (lambda op, x: op.HardSigmoid(x, alpha=0.5, beta=0.5), [-1, 0, 1], [0, 0.5, 0]),
+        (lambda op, x: op.HardSwish(x), [-3, 0, 3], [0, 0.5, 1]),
+        (lambda op, x: op.ReduceMax(x), [1, 2, 2, 0], [0, 0.5, 0.5, 0]),
+        (lambda op, x: op.ReduceMin(x), [1, 2, 1, 3], [0.5, 0, 0.5, 0]),
+        (lambda op, x: op.ReduceL2(x), [0, 0], [0, 0]),
+        (lambda op, x: op.Pow(x, 1.0), [0, 2], [1, 1]),
+        (lambda op, x: op.Pow(x, 0.0), [0, 2], [0, 0]),
+    ],
+)
+def test_kinks_and_ties(write, x: list[float], expected: list[float]) -> None:
+    assert _gradient(write, x) == [pytest.approx(expected)]
+
+
+@pytest.mark.parametrize("name", ["Max", "Min"])
+def test_the_first_of_tied_inputs_takes_it_all(name: str) -> None:
+    def write(op: Emitter, *values):
+        return getattr(op, name)(*values)
+
+    assert _gradient(write, [1, 1], [1, 1], [1, 1]) == [[1, 1], [0, 0], [0, 0]]
+
+
+def test_the_first_pixel_of_a_tied_window_takes_it_all() -> None:
+    flat = [[[[0, 0, 1, 1], [0, 0, 1, 1], [2, 5, 3, 3], [5, 2, 3, 2]]]]
+    (dx,) = _gradient(lambda op, x: op.MaxPool(x, kernel_shape=[2, 2], strides=[2, 2]), flat)
+    assert dx == [[[[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]]]
+
+
+def test_global_max_pool_shares_among_ties() -> None:
+    (dx,) = _gradient(lambda op, x: op.GlobalMaxPool(x), [[[[1, 3], [3, 0]]]])
+    assert dx == [[[[0, 0.5], [0.5, 0]]]]

@@ -1,0 +1,133 @@
+"""Graphs run once, and loops whose state feeds itself."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from leap_audit.errors import LeapAuditError
+from leap_audit.run import Session, choose_provider
+from leap_audit.run.session import Loop
+
+
+def _graph(
+    nodes: list[tuple[str, list[str], str]],
+    inputs: dict[str, list[int]],
+    outputs: dict[str, list[int]],
+    kind: int = TensorProto.FLOAT,
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node(op, reads, [writes]) for op, reads, writes in nodes],
+        "test",
+        [helper.make_tensor_value_info(n, kind, s) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(n, kind, s) for n, s in outputs.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+@pytest.fixture
+def load() -> Callable[[onnx.ModelProto], Session]:
+    return lambda model: Session(model, choose_provider("cpu"), threads=1)
+
+
+def test_session_names_and_selects_outputs(load) -> None:
+    session = load(
+        _graph(
+            [("Neg", ["x"], "minus"), ("Abs", ["x"], "size")],
+            {"x": [2]},
+            {"minus": [2], "size": [2]},
+        )
+    )
+    x = np.array([1, -2], np.float32)
+    assert session.inputs == ("x",)
+    assert session.outputs == ("minus", "size")
+    minus, size = session.run({"x": x})
+    np.testing.assert_array_equal(minus, [-1, 2])
+    np.testing.assert_array_equal(size, [1, 2])
+    (size,) = session.run({"x": x}, ["size"])
+    np.testing.assert_array_equal(size, [1, 2])
+
+
+def test_session_keeps_float16(load) -> None:
+    session = load(_graph([("Neg", ["x"], "y")], {"x": [2]}, {"y": [2]}, TensorProto.FLOAT16))
+    (y,) = session.run({"x": np.array([1, 2], np.float16)})
+    assert y.dtype == np.float16
+
+
+def test_session_refuses_what_cannot_be_loaded(load) -> None:
+    with pytest.raises(LeapAuditError, match="cannot load"):
+        load(_graph([("NoSuchOperator", ["x"], "y")], {"x": [1]}, {"y": [1]}))
+
+
+def _two_counters(load) -> tuple[Loop, dict[str, np.ndarray]]:
+    """a' = a M + draw, where M mixes places so that work in place would show; b' = b + a."""
+    model = _graph(
+        [
+            ("MatMul", ["a", "m"], "mixed"),
+            ("Add", ["mixed", "draw"], "a_next"),
+            ("Add", ["b", "a"], "b_next"),
+            ("Mul", ["b", "draw"], "seen"),
+        ],
+        {"a": [1, 3], "b": [1, 3], "m": [3, 3], "draw": [1, 3]},
+        {"a_next": [1, 3], "b_next": [1, 3], "seen": [1, 3]},
+    )
+    first = {
+        "a": np.array([[1, 2, 3]], np.float32),
+        "b": np.array([[0, 0, 1]], np.float32),
+        "m": np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float32),
+    }
+    state = {"a": ("a_next", first["a"]), "b": ("b_next", first["b"])}
+    return Loop(load(model), state, {"m": first["m"]}), first
+
+
+def test_loop_carries_two_states_over_many_steps(load) -> None:
+    loop, first = _two_counters(load)
+    a, b, m = (first[name].copy() for name in ("a", "b", "m"))
+    for i in range(7):
+        draw = np.full((1, 3), i, np.float32)
+        loop.step({"draw": draw})
+        seen = b * draw
+        a, b = a @ m + draw, b + a
+        np.testing.assert_array_equal(loop.state("a"), a)
+        np.testing.assert_array_equal(loop.state("b"), b)
+        np.testing.assert_array_equal(loop.output("seen"), seen)
+
+
+def test_loop_leaves_its_callers_arrays_alone(load) -> None:
+    loop, first = _two_counters(load)
+    before = {name: array.copy() for name, array in first.items()}
+    loop.step({"draw": np.ones((1, 3), np.float32)})
+    for name, array in before.items():
+        np.testing.assert_array_equal(first[name], array)
+    held = loop.state("a")
+    kept = held.copy()
+    for array in first.values():
+        array[...] = np.nan  # the loop has its own copies
+    loop.step({"draw": np.ones((1, 3), np.float32)})
+    assert np.isfinite(loop.state("a")).all()
+    np.testing.assert_array_equal(held, kept)
+
+
+def test_loop_starts_at_the_first_values(load) -> None:
+    loop, first = _two_counters(load)
+    np.testing.assert_array_equal(loop.state("a"), first["a"])
+
+
+def test_loop_counts_with_a_single_number(load) -> None:
+    model = _graph([("Add", ["n", "one"], "next")], {"n": [], "one": []}, {"next": []})
+    one = np.array(1, np.float32)
+    loop = Loop(load(model), {"n": ("next", np.array(0, np.float32))}, {"one": one})
+    for _ in range(5):
+        loop.step({})
+    assert loop.state("n").shape == ()
+    assert loop.state("n") == 5
+
+
+def test_a_step_takes_all_its_draws_and_no_others(load) -> None:
+    loop, _ = _two_counters(load)
+    with pytest.raises(ValueError, match="draw"):
+        loop.step({})
+    with pytest.raises(ValueError, match="colour"):
+        loop.step({"draw": np.ones((1, 3), np.float32), "colour": np.ones(3, np.float32)})
