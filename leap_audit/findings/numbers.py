@@ -16,8 +16,8 @@ def percent(fraction: float | None) -> str:
         return "<0.1\u00a0%"
     if 99.95 <= value < 100:
         return ">99.9\u00a0%"
-    whole = value in (0, 100) or 9.95 <= value < 98.95
-    return f"{value:.0f}\u00a0%" if whole else f"{value:.1f}\u00a0%"
+    digits = 0 if 9.95 <= value < 98.95 else 1
+    return f"{f'{value:.{digits}f}'.removesuffix('.0')}\u00a0%"
 
 
 def count(number: int, thing: str, several: str = "") -> str:

@@ -1,0 +1,189 @@
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from leap_audit.artifacts import Audit
+from leap_audit.errors import PictureRefused
+from leap_audit.report import render_html
+from leap_audit.report.html import template_folder
+from tests.report.conftest import Build
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    '"><script>alert(2)</script>',
+    "a\u202egnp.exe",
+    "nul\x00\x1b[31m\nbreak",
+    "{{ 7 * 7 }}",
+    "x" * 10_000,
+    "crane",
+    "crane",
+    "",
+)
+
+
+class Page(HTMLParser):
+    """The tags of a report, and its text without the styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.data: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.text = re.sub(r"\s+", " ", "".join(self.data))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.data.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"classes": HOSTILE, "prototypes": 9},
+        {"prototypes": 0, "samples": 0},
+        {"prototypes": 12, "isolations": 5, "samples": 3},
+        {"isolations": 0},
+    ],
+    ids=["usual", "hostile", "empty", "many", "no isolations"],
+)
+def test_the_page_is_one_sound_offline_file(build: Build, folder: Path, shape: dict) -> None:
+    page = Page(render_html(build(**shape), folder))
+    assert page.open == []
+    names = {name for name, _ in page.tags}
+    assert not names & {"script", "iframe", "object", "embed", "link", "form", "base", "svg"}
+    for tag, attributes in page.tags:
+        assert not [key for key in attributes if key.startswith("on")], tag
+        for key in ("src", "href"):
+            assert (attributes.get(key) or "#").startswith(("data:image/", "#")), attributes
+    (policy,) = [m for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy["content"] == ("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    assert all((image.get("alt") or "").strip() for image in page.all("img"))
+    levels = [int(name[1]) for name, _ in page.tags if re.fullmatch("h[1-6]", name)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    ids = [each["id"] for _, each in page.tags if "id" in each]
+    assert len(ids) == len(set(ids))
+    for link in page.all("a"):
+        assert (link["href"] or "")[1:] in ids
+    assert "compliant" not in page.text.lower()
+
+
+def test_the_page_says_what_the_audit_holds(build: Build, folder: Path) -> None:
+    text = Page(render_html(build(), folder)).text.replace("\u00a0", " ")
+    for said in (
+        "model.onnx",
+        "ab" * 6,
+        "NOT ASSESSED",
+        "No thresholds were declared",
+        "2 of 3",
+        "COMPLETE",
+        "Reviewer",
+        "Keeping only this 12 % of the picture, the model still says ‘cat’ with 91 %; "
+        "erasing it leaves 3 %.",
+        "Assumed. the middle of the range",
+        "12.25",
+        "Standardised logit: not measured",
+        "prototype.steps",
+        "A note.",
+        "CPUExecutionProvider",
+        "SR 26-2",
+    ):
+        assert said in text, said
+    assert "INCOMPLETE" not in text
+
+
+def test_an_incomplete_audit_says_so_loudly(build: Build, folder: Path) -> None:
+    html = render_html(build(status="incomplete"), folder)
+    assert '<div class="alarm" role="note"><strong>INCOMPLETE</strong>' in html
+    assert "(INCOMPLETE)</title>" in html
+    assert "Most important limit.</strong> The audit is incomplete" in html
+
+
+def test_what_was_not_measured_is_written_out(build: Build, folder: Path) -> None:
+    text = Page(render_html(build(prototypes=0, samples=0), folder)).text
+    assert "Not measured: no prototype was made." in text
+    assert "Not measured: no photographs were given." in text
+    text = Page(render_html(build(isolations=0), folder)).text
+    assert "Isolations: not measured." in text
+
+
+def test_hostile_names_are_shown_and_harmless(build: Build, folder: Path) -> None:
+    audit = _hostile_file(build(classes=HOSTILE, prototypes=9))
+    html = render_html(audit, folder)
+    page = Page(html)
+    assert "<script" not in html.lower()
+    assert not re.search("[\x00-\x09\x0b-\x1f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", html)
+    assert "x" * 100 not in page.text
+    for shown in (
+        "<img src=x onerror=alert(1)>",
+        "a[U+202E]gnp.exe",
+        "nul␀␛[31m␊break",
+        "{{ 7 * 7 }}",
+        "(10,000 characters)",
+        "crane (class 6)",
+        "crane (class 7)",
+        "(no name)",
+        "evil[U+202E]xnno.<b>",
+    ):
+        assert shown in page.text, shown
+
+
+def test_small_pictures_stay_sharp_and_photographs_are_jpeg(build: Build, folder: Path) -> None:
+    small = Page(render_html(build(picture="small"), folder)).all("img")
+    assert not [i for i in small if (i["src"] or "").startswith("data:image/jpeg")]
+    assert [i for i in small if i.get("class") == "pixel"]
+    large = Page(render_html(build(picture="large"), folder)).all("img")
+    assert [i for i in large if (i["src"] or "").startswith("data:image/jpeg")]
+    assert not [i for i in large if i.get("class") == "pixel"]
+
+
+def test_two_prototypes_of_a_class_are_told_apart(build: Build, folder: Path) -> None:
+    audit = build(prototypes=1)
+    (one,) = audit.prototypes
+    two = audit.model_copy(update={"prototypes": (one, one.model_copy(update={"replicate": 1}))})
+    assert "cat, replicate 2" in Page(render_html(two, folder)).text
+
+
+@pytest.mark.parametrize("name", ["images/none.png", "../secret.png", "/etc/passwd"])
+def test_a_picture_that_is_missing_or_elsewhere_is_refused(
+    build: Build, folder: Path, name: str
+) -> None:
+    audit = build(prototypes=1)
+    (one,) = audit.prototypes
+    changed = audit.model_copy(update={"prototypes": (one.model_copy(update={"image": name}),)})
+    with pytest.raises(PictureRefused, match=re.escape(name)):
+        render_html(changed, folder)
+
+
+def test_a_table_without_end_is_capped(build: Build, folder: Path) -> None:
+    config = {f"key{n}": n for n in range(1000)}
+    text = Page(render_html(build(config=config), folder)).text
+    assert "800 more rows are in audit.json." in text
+    assert "key200" not in text
+
+
+def test_every_template_is_where_the_loader_looks() -> None:
+    names = {path.name for path in template_folder().iterdir()}
+    assert {"report.html.j2", "report.css", "screen.css", "print.css"} <= names
+
+
+def _hostile_file(audit: Audit) -> Audit:
+    model = audit.model.model_copy(update={"file": "evil\u202exnno.<b>"})
+    return audit.model_copy(update={"model": model, "notes": ("<script>note</script>\x07",)})
