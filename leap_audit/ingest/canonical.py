@@ -47,7 +47,7 @@ def canonicalise(
     """
     shapes = {v.name: _input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
-    model, weights = _without_weights(proto)
+    model, weights = _without_weights(proto, shapes)
     model = _converted(_inlined(model))
     graph = ir.from_proto(model)
     _fix_inputs(graph, shapes)
@@ -105,11 +105,14 @@ def _input_shape(
 
 
 def _without_weights(
-    proto: onnx.ModelProto,
+    proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
     """Return a light copy in which large initializers are inputs, and those initializers."""
     model = ir.from_proto(proto)
     common.RemoveInitializersFromInputsPass()(model)
+    for value in model.graph.inputs:  # 0 or -1 for a free size: inference would believe it
+        if value.shape is not None and any(isinstance(d, int) and d < 1 for d in value.shape):
+            value.shape = ir.Shape(shapes[str(value.name)])
     weights: dict[str, ir.TensorProtocol] = {}
     for name, value in list(model.graph.initializers.items()):
         tensor = value.const_value

@@ -6,7 +6,13 @@ from leap_audit.gradient.table import RULES, RuleSample
 from tests.gradient.conformance import samples
 from tests.gradient.oracle import TOLERANCE, check_rule
 
-EXCLUDED: dict[str, str] = {}
+_TRAINING = "batch statistics: a deployed model has fixed ones, and the rule refuses others"
+_INDICES = "onnx.reference gives wrong MaxPool indices at stride 1"
+EXCLUDED: dict[str, str] = {
+    "test_batchnorm_epsilon_training_mode": _TRAINING,
+    "test_batchnorm_example_training_mode": _TRAINING,
+    "test_maxpool_1d_default": _INDICES,
+}
 """Cases that the oracle cannot judge, each with its reason."""
 
 CASES = list(samples())

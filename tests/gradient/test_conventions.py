@@ -22,7 +22,7 @@ def _gradient(write, *inputs: list[float]) -> list[list[float]]:
         (lambda op, x: op.Relu(x), [-1, 0, 1], [0, 0, 1]),
         (lambda op, x: op.Abs(x), [-1, 0, 1], [-1, 0, 1]),
         (lambda op, x: op.LeakyRelu(x, alpha=0.5), [-1, 0, 1], [0.5, 0.5, 1]),
-        (lambda op, x: op.Clip(x, 0.0, 6.0), [-1, 0, 3, 6, 7], [0, 1, 1, 1, 0]),
+        (lambda op, x: op.Clip(x, 0.0, 6.0), [-1, 0, 3, 6, 7], [0, 0, 1, 0, 0]),
         (lambda op, x: op.HardSigmoid(x, alpha=0.5, beta=0.5), [-1, 0, 1], [0, 0.5, 0]),
         (lambda op, x: op.HardSwish(x), [-3, 0, 3], [0, 0.5, 1]),
         (lambda op, x: op.ReduceMax(x), [1, 2, 2, 0], [0, 0.5, 0.5, 0]),
