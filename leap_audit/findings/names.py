@@ -20,9 +20,9 @@ _MARKS_IN_A_ROW = 3
 def visible(text: str) -> str:
     """Return `text` with every character that hides or reorders others spelt out.
 
-    Control characters become their pictures (␀, ␊, ␛); direction marks, zero-width characters,
-    line separators, lone surrogates and unassigned characters become [U+202E]; combining marks
-    piled more than three high become [U+0301].
+    Control characters, direction marks, zero-width characters, line separators, lone surrogates
+    and unassigned characters become [U+202E] and the like, in signs that every font has;
+    combining marks piled more than three high become [U+0301].
     """
     if text.isascii() and text.isprintable():
         return text
@@ -31,11 +31,7 @@ def visible(text: str) -> str:
     for character in text:
         category = unicodedata.category(character)
         marks = marks + 1 if category in {"Mn", "Me"} else 0
-        if character < " ":
-            shown.append(chr(0x2400 + ord(character)))
-        elif character == "\x7f":
-            shown.append("␡")
-        elif category in _HIDDEN or marks > _MARKS_IN_A_ROW:
+        if category in _HIDDEN or marks > _MARKS_IN_A_ROW:
             shown.append(f"[U+{ord(character):04X}]")
         else:
             shown.append(character)

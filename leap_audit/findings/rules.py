@@ -65,9 +65,9 @@ def target_not_first(measured: Measurements) -> Iterator[tuple[str, str, str, st
             yield (
                 _key(target),
                 f"On its own prototype, ‘{label}’ is not the model's first answer",
-                f"{len(beaten)} of {count(len(replicates), 'prototype')} made for the class are "
-                f"called something else; the class stands at place {worst.rank} there, with a "
-                f"probability of {percent(worst.prob)}.{_winner(measured, worst)}",
+                f"Of the prototypes made for the class ({len(replicates)}), the model calls "
+                f"{len(beaten)} something else; the class stands at place {worst.rank} there, "
+                f"with a probability of {percent(worst.prob)}.{_winner(measured, worst)}",
                 "A class may be a shade of another one. Photographs of both, counted as right or "
                 "wrong, would show whether the model mixes them up in use.",
             )

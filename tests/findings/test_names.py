@@ -9,7 +9,7 @@ from leap_audit.findings.numbers import listed, percent
     [
         ("tabby, tabby cat", "tabby, tabby cat"),
         ("été 猫 ×", "été 猫 ×"),
-        ("a\x00b\nc\x1b[31m\x7f", "a␀b␊c␛[31m␡"),
+        ("a\x00b\nc\x1b[31m\x7f", "a[U+0000]b[U+000A]c[U+001B][31m[U+007F]"),
         ("photo\u202egnp.exe", "photo[U+202E]gnp.exe"),
         ("a\u200bb\u2028c\ufeff\udc80", "a[U+200B]b[U+2028]c[U+FEFF][U+DC80]"),
         ("x" + "\u0301" * 4, "x\u0301\u0301\u0301[U+0301]"),

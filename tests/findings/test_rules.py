@@ -125,7 +125,7 @@ def test_what_the_model_did_not_say_is_not_held_against_it(folder: Path) -> None
 
 def test_names_in_findings_are_made_visible(folder: Path) -> None:
     (found,) = find([prototype(rank=7)], [], ("a\u202eb\n",), folder)
-    assert "a[U+202E]b␊" in found.title
+    assert "a[U+202E]b[U+000A]" in found.title
 
 
 def test_the_core_sums_to_one_even_where_the_ranking_ties(tmp_path: Path) -> None:

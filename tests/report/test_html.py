@@ -134,7 +134,7 @@ def test_hostile_names_are_shown_and_harmless(build: Build, folder: Path) -> Non
     for shown in (
         "<img src=x onerror=alert(1)>",
         "a[U+202E]gnp.exe",
-        "nul␀␛[31m␊break",
+        "nul[U+0000][U+001B][31m[U+000A]break",
         "{{ 7 * 7 }}",
         "(10,000 characters)",
         "crane (class 6)",
