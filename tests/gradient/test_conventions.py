@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import Emitter, backpropagate
 from tests.gradient.graphs import numbers, start
 
@@ -48,6 +49,15 @@ def test_the_first_pixel_of_a_tied_window_takes_it_all() -> None:
     flat = [[[[0, 0, 1, 1], [0, 0, 1, 1], [2, 5, 3, 3], [5, 2, 3, 2]]]]
     (dx,) = _gradient(lambda op, x: op.MaxPool(x, kernel_shape=[2, 2], strides=[2, 2]), flat)
     assert dx == [[[[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]]]
+
+
+@pytest.mark.parametrize("name", ["MaxPool", "AveragePool"])
+def test_a_window_behind_the_picture_is_refused(name: str) -> None:
+    def write(op: Emitter, x):
+        return getattr(op, name)(x, kernel_shape=[1, 1], strides=[2, 2], ceil_mode=1)
+
+    with pytest.raises(GradientUnavailable, match="ceil_mode"):
+        _gradient(write, [[[[1, 2], [3, 4]]]])
 
 
 def test_global_max_pool_shares_among_ties() -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.rules.conv import Window, conv_input_gradient, window_of
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
@@ -35,6 +36,7 @@ def average_pool(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     shape, out = node.shape(0), static_shape(dy)
     assert dy.dtype is not None
     window = window_of(node, tuple(node.attribute("kernel_shape")), shape[2:])
+    _require_windows_in_the_picture(node, window, shape[2:], out[2:])
     counts = _counts(window, shape[2:], out[2:], bool(node.attribute("count_include_pad")))
     share = op.Div(dy, op.constant(counts, dy.dtype))
     whole = window.kernel == shape[2:] and not any(window.begin + window.end)
@@ -57,6 +59,8 @@ def max_pool(op: Emitter, node: Node, dy: ir.Value, *unused: ir.Value | None) ->
     """dx = dy added at each window's maximum"""
     shape = node.shape(0)
     assert dy.dtype is not None
+    window = window_of(node, tuple(node.attribute("kernel_shape")), shape[2:])
+    _require_windows_in_the_picture(node, window, shape[2:], static_shape(dy)[2:])
     attributes = {k: v for k, v in node.attributes.items() if k != "storage_order"}
     _, places = op.emit("MaxPool", [node.inputs[0]], attributes, 2)
     zeros = op.Expand(op.constant(0.0, dy.dtype), [math.prod(shape)])
@@ -73,6 +77,22 @@ def global_max_pool(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     hit = op.Cast(op.Equal(node.inputs[0], node.outputs[0]), to=dy.dtype.value)
     ties = op.ReduceSum(hit, list(range(2, len(node.shape(0)))), keepdims=1)
     return op.Mul(hit, op.Div(dy, ties))
+
+
+def _require_windows_in_the_picture(
+    node: Node, window: Window, spatial: tuple[int, ...], out: tuple[int, ...]
+) -> None:
+    """Refuse a last window that starts behind the picture.
+
+    With ceil_mode, runtimes leave such a window out, but ONNX's shape inference counts it: every
+    shape after this node would be wrong.
+    """
+    for i, n in enumerate(spatial):
+        if (out[i] - 1) * window.strides[i] - window.begin[i] >= n:
+            raise GradientUnavailable(
+                f"{node.op_type} ({node.name}): with ceil_mode its last window starts behind the "
+                "picture; export it without ceil_mode."
+            )
 
 
 def _counts(
