@@ -1,3 +1,25 @@
-"""Audit reports for vision models: what a model has learned, from an ONNX file alone."""
+"""Audit reports for vision models: what a model has learned, from an ONNX file alone.
+
+    import leap_audit
+    leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
+
+does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leap_audit.pipeline import AuditResult, audit
 
 __version__ = "0.1.0"
+
+__all__ = ["AuditResult", "__version__", "audit"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the pipeline when it is first asked for, so that `--version` need not wait for it."""
+    if name in ("AuditResult", "audit"):
+        from leap_audit import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

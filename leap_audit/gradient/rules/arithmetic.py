@@ -139,22 +139,6 @@ def erf(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     return op.Mul(dy, op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2.0 / np.sqrt(np.pi)))
 
 
-@gradient(
-    "Clip",
-    samples=[
-        sample((2, 3), np.array(-0.7), np.array(0.9)),
-        sample((2, 3), np.array(-0.5)),
-        sample((2, 3), None, np.array(0.5)),
-    ],
-)
-def clip(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = dy where min <= x <= max"""
-    x = node.inputs[0]
-    (y,) = node.outputs
-    # x equals y exactly where it was not clipped; at a bound itself the gradient passes.
-    return op.Where(op.Equal(x, y), dy, op.constant(0.0, _type(dy)))
-
-
 @gradient("Max", "Min", samples=_PAIRS, broadcasting=True)
 def max_min(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy for the first input that equals the extreme"""

@@ -1,9 +1,14 @@
 """Convolution. Its input gradient decides the speed of everything; the choice is made here alone.
 
 ONNX Runtime's Conv is blocked and threaded, its ConvTranspose is plain im2col. So where the
-kernel is a constant the gradient is written as one Conv: at stride 1 with the kernel flipped and
-its channels swapped; at stride s with one small kernel per phase of the input grid, the phases
-interleaved by DepthToSpace. What that cannot express falls back to ConvTranspose.
+kernel is a constant the gradient is written as one Conv:
+
+- stride 1: the kernel flipped, its channels swapped;
+- stride s, few kernels a group (depthwise): the same over dy with zeros between its pixels;
+- stride s otherwise: one small kernel per phase of the input grid, interleaved by DepthToSpace,
+  because zeros would cost s² times the multiplications.
+
+What none of these expresses falls back to ConvTranspose.
 """
 
 from dataclasses import dataclass
@@ -18,6 +23,10 @@ from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
 
 __all__ = ["Window", "conv_input_gradient", "window_of"]
+
+
+THIN = 4
+"""Kernels a group up to which multiplying zeros is cheaper than interleaving phases."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,8 @@ def conv_input_gradient(
     if numbers is not None:
         if all(s == 1 for s in window.strides):
             dx = _flipped(op, dy, numbers, window, spatial, group)
+        elif kernel.shape is not None and numbers.shape[0] // group <= THIN:
+            dx = _zeros_between(op, dy, kernel, window, spatial, group)
         else:
             dx = _phases(op, dy, numbers, window, spatial, group)
         if dx is not None:
@@ -151,8 +162,12 @@ def _flipped(
     axes = range(len(spatial))
     begin = [window.reach(i) - 1 - window.begin[i] for i in axes]
     end = [spatial[i] - out[i] + window.reach(i) - 1 - begin[i] for i in axes]
-    if min(begin + end) < 0 or dy.dtype is None:
+    if min(begin) < 0 or dy.dtype is None:
         return None
+    if min(end) < 0:  # zeros after the last pixel that the input does not reach
+        kept = [out[i] + min(0, end[i]) for i in axes]
+        dy = op.Slice(dy, [0] * len(kept), kept, [2 + i for i in axes])
+        end = [max(0, e) for e in end]
     turned = np.flip(_swapped(kernel, group), axis=tuple(range(2, kernel.ndim)))
     return op.Conv(
         dy,
@@ -161,6 +176,36 @@ def _flipped(
         pads=[*begin, *end],
         group=group,
     )
+
+
+def _zeros_between(
+    op: Emitter,
+    dy: ir.Value,
+    kernel: ir.Value,
+    window: Window,
+    spatial: tuple[int, ...],
+    group: int,
+) -> ir.Value | None:
+    """Repeat each pixel of dy over its stride, keep the first of each, convolve at stride 1."""
+    numbers, s = constant_of(kernel), window.strides
+    if numbers is None or len(spatial) != 2:
+        return None
+    factors = np.array([1, 1, *s], np.float32)
+    repeated = op.Resize(
+        dy,
+        None,
+        op.constant(factors),
+        mode="nearest",
+        nearest_mode="floor",
+        coordinate_transformation_mode="asymmetric",
+    )
+    wide = static_shape(repeated)[2:]
+    first = np.zeros(wide)
+    first[:: s[0], :: s[1]] = 1
+    spread = op.Mul(repeated, first)
+    # The last stride's zeros may reach past the input: the far padding takes them back.
+    dense = Window(window.kernel, (1, 1), window.dilations, window.begin, window.end)
+    return _flipped(op, spread, numbers, dense, spatial, group)
 
 
 def _phases(

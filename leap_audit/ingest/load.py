@@ -1,0 +1,178 @@
+"""From a file to a Model: everything a later stage may know of it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from leap_audit.artifacts import ModelIdentity, Preprocessing, TensorInfo
+from leap_audit.config import DeclaredPreprocessing
+from leap_audit.errors import CanonicalMismatch, ModelRefused
+from leap_audit.ingest.canonical import canonicalise, static_shape, to_proto
+from leap_audit.ingest.head import find_head
+from leap_audit.ingest.onnx import is_float, parameters, read_onnx, real_inputs, tensor_info
+from leap_audit.ingest.preprocess import resolve
+from leap_audit.run.providers import Provider
+from leap_audit.run.session import Session
+
+__all__ = ["Model", "forward_graph", "load"]
+
+PASSING_THROUGH = frozenset({"Transpose", "Cast", "Identity", "Reshape", "Pad"})
+
+
+@dataclass(frozen=True)
+class Model:
+    """A classifier ready to be audited."""
+
+    proto: onnx.ModelProto
+    """As it came."""
+    identity: ModelIdentity
+    preprocessing: Preprocessing
+    classes: int
+    """How many scores it gives."""
+    operators: dict[str, int]
+    """Operator -> nodes, of the canonical graph."""
+    batchable: bool
+    """Whether several pictures can go through at once."""
+    provider: Provider
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of a picture, before layout and channel order."""
+        channels = 1 if self.preprocessing.channel_order == "GRAY" else 3
+        return (channels, *self.preprocessing.input_size)
+
+
+def load(path: Path, declared: DeclaredPreprocessing, provider: Provider) -> Model:
+    """Return the classifier in an ONNX file.
+
+    Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
+    this file cannot be audited.
+    """
+    proto = read_onnx(path)
+    value = _only_input(proto)
+    info = tensor_info(value)
+    if not any(is_float(output) for output in proto.graph.output):
+        kinds = ", ".join(
+            f"{tensor_info(o).name!r} ({tensor_info(o).dtype})" for o in proto.graph.output
+        )
+        raise ModelRefused(
+            f"{path}: no output holds floating-point class scores ({kinds}); export the model "
+            "without its final ArgMax or label lookup."
+        )
+    free: list[int | str | None] = [d if isinstance(d, int) else None for d in info.shape]
+    first = resolve(declared, free, scales_inside=False)
+    graph = canonicalise(proto, batch=1, sizes=_sizes(info, first), provider=provider).graph
+    head = find_head(graph, 1)
+    preprocessing = resolve(declared, free, scales_inside=_scales_inside(graph.inputs[0]))
+    operators: dict[str, int] = {}
+    for node in graph:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    identity = ModelIdentity(
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        opset=next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1),
+        parameters=parameters(proto),
+        inputs=tuple(tensor_info(v) for v in real_inputs(proto)),
+        outputs=tuple(tensor_info(v) for v in proto.graph.output),
+        layout=preprocessing.layout,
+        preprocessing=preprocessing,
+        task="classification",
+        size_bytes=path.stat().st_size,
+        logits=head.text,
+    )
+    model = Model(
+        proto,
+        identity,
+        preprocessing,
+        head.classes,
+        dict(sorted(operators.items())),
+        False,
+        provider,
+    )
+    _require_finite(model, str(path))
+    return Model(**{**vars(model), "batchable": _batchable(model)})
+
+
+def forward_graph(model: Model, batch: int) -> ir.Model:
+    """Return the canonical graph for `batch` pictures: the model's input in, one output `logits`.
+
+    `logits` keeps the shape the model gives it; it holds batch × classes numbers.
+    """
+    info = tensor_info(_only_input(model.proto))
+    sizes = _sizes(info, model.preprocessing)
+    canonical = canonicalise(
+        model.proto, batch=batch, sizes=sizes, provider=model.provider if batch > 1 else None
+    )
+    head = find_head(canonical.graph, batch)
+    canonical.graph.outputs[:] = [head.logits]
+    return canonical
+
+
+def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
+    inputs = real_inputs(proto)
+    if len(inputs) != 1:
+        names = ", ".join(repr(v.name) for v in inputs) or "none"
+        raise ModelRefused(
+            f"the model has {len(inputs)} inputs ({names}); an audit needs exactly one, the picture."
+        )
+    if not is_float(inputs[0]):
+        kind = tensor_info(inputs[0]).dtype
+        raise ModelRefused(
+            f"input {inputs[0].name!r} takes {kind} numbers; give the floating-point model that "
+            "was quantised."
+        )
+    return inputs[0]
+
+
+def _sizes(info: TensorInfo, preprocessing: Preprocessing) -> dict[str, tuple[int, ...]]:
+    channels = 1 if preprocessing.channel_order == "GRAY" else 3
+    height, width = preprocessing.input_size
+    nchw = preprocessing.layout == "NCHW"
+    return {info.name: (channels, height, width) if nchw else (height, width, channels)}
+
+
+def _scales_inside(value: ir.Value) -> bool:
+    """Whether the first arithmetic on the input takes it for 0..255."""
+    while True:
+        uses = list(value.uses())
+        if len(uses) != 1:
+            return False
+        node = uses[0].node
+        if node.op_type not in PASSING_THROUGH:
+            break
+        value = node.outputs[0]
+    constants = [
+        float(np.abs(v.const_value.numpy()).max())
+        for v in node.inputs
+        if v is not None and v.const_value is not None and v.const_value.size
+    ]
+    if node.op_type == "Mul":
+        return any(c <= 0.02 for c in constants)
+    return node.op_type in ("Sub", "Add", "Div") and any(c >= 50 for c in constants)
+
+
+def _require_finite(model: Model, name: str) -> None:
+    graph = forward_graph(model, 1)
+    low, high = model.preprocessing.range
+    entry = graph.graph.inputs[0]
+    picture = np.random.default_rng(0).uniform(low, high, static_shape(entry))
+    assert entry.dtype is not None
+    session = Session(to_proto(graph), model.provider)
+    (logits,) = session.run({str(entry.name): picture.astype(entry.dtype.numpy())})
+    if not np.isfinite(logits).all():
+        raise ModelRefused(
+            f"{name}: gives NaN or infinite scores for a random picture; its weights are damaged "
+            "or its preprocessing is far off."
+        )
+
+
+def _batchable(model: Model) -> bool:
+    try:
+        forward_graph(model, 2)
+    except (CanonicalMismatch, ModelRefused):
+        return False
+    return True

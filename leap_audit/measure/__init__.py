@@ -1,0 +1,1 @@
+"""Prototypes, entanglement and isolations, each with the check that says how far to trust it."""

@@ -1,0 +1,102 @@
+"""Entanglement: which classes share features with a prototype.
+
+Not a softmax: a probability of 1e-13 says nothing about what is shared. The figure is the cosine
+between the prototype's penultimate features and the class's weight vector, signed, the target
+itself included. Where the last step is not linear it is the cosine between the gradients of the
+two classes' logits with respect to the prototype's pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.ingest.canonical import to_proto
+from leap_audit.ingest.load import Model
+from leap_audit.measure.forward import Classifier, new_graph, new_input, place_model
+from leap_audit.run.session import Array, Session
+
+__all__ = ["GRADIENTS", "WEIGHTS", "Shared", "measure_entanglement", "standardised"]
+
+WEIGHTS = "cosine between penultimate features and the class's weight vector"
+GRADIENTS = "cosine between the input gradients of the two classes' logits"
+CANDIDATES = 12
+"""Classes with the highest logits that gradients are compared for."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """For one prototype: each compared class and its cosine, -1..1."""
+
+    cosines: dict[int, float]
+
+
+def measure_entanglement(
+    classifier: Classifier, pictures: Array, targets: Sequence[tuple[int, ...]], threads: int
+) -> tuple[list[Shared], str]:
+    """Return for each prototype the cosines of the classes compared, and the method's name.
+
+    pictures: (n, channels, height, width) in 0..1. All classes are compared by their weights;
+    by gradients only the target and the classes with the highest logits.
+    """
+    if not len(pictures):
+        return [], WEIGHTS
+    if classifier.weights is not None:
+        features = classifier.features(pictures)
+        cosines = _cosines(features, classifier.weights)
+        return [Shared(dict(enumerate(map(float, row)))) for row in cosines], WEIGHTS
+    logits = classifier.logits(pictures)
+    compare = _GradientCosines(classifier.model, threads)
+    found = []
+    for picture, target, row in zip(pictures, targets, logits, strict=True):
+        highest = [int(k) for k in np.argsort(-row, kind="stable")[:CANDIDATES]]
+        found.append(Shared(compare(picture, target, sorted({*highest, *target}))))
+    return found, GRADIENTS
+
+
+def standardised(logits: Array, row: int, class_: int) -> float | None:
+    """Return a class's logit on prototype `row` in deviations from its mean over the others.
+
+    It takes away classes that are always on. None where fewer than three others exist.
+    """
+    others = np.delete(np.asarray(logits[:, class_], np.float64), row)
+    if len(others) < 3 or others.std() < 1e-9:
+        return None
+    return float((logits[row, class_] - others.mean()) / others.std())
+
+
+def _cosines(a: Array, b: Array) -> Array:
+    """(n, d), (m, d) -> (n, m)"""
+    norms = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
+    product = np.asarray(a, np.float64) @ np.asarray(b, np.float64).T
+    return np.asarray(product / np.maximum(norms, 1e-12))
+
+
+class _GradientCosines:
+    """One picture and several classes -> the cosine of each class's gradient with the target's."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self._classes = model.classes
+        op = Emitter(new_graph(), "compare")
+        picture = new_input(op.graph, "picture", (1, *model.picture_shape))
+        cotangent = new_input(op.graph, "cotangent", (1, model.classes))
+        logits = place_model(op, model, picture)
+        (slope,) = backpropagate(op, {logits: cotangent}, [picture])
+        op.graph.outputs.append(slope)
+        graph = to_proto(ir.Model(op.graph, ir_version=10))
+        self._session = Session(graph, model.provider, threads)
+
+    def __call__(
+        self, picture: Array, target: tuple[int, ...], classes: Sequence[int]
+    ) -> dict[int, float]:
+        own = self._gradient(picture, target)
+        others = np.stack([self._gradient(picture, (k,)) for k in classes])
+        return dict(zip(classes, map(float, _cosines(own[None], others)[0]), strict=True))
+
+    def _gradient(self, picture: Array, target: tuple[int, ...]) -> Array:
+        cotangent = np.zeros((1, self._classes), np.float32)
+        cotangent[0, list(target)] = 1 / len(target)
+        inputs = {"picture": picture[None].astype(np.float32), "cotangent": cotangent}
+        return np.asarray(self._session.run(inputs)[0].ravel())

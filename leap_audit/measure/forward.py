@@ -1,0 +1,117 @@
+"""Pictures in, logits out: the model behind its preprocessing, as a piece of any graph."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.artifacts import Preprocessing
+from leap_audit.gradient import Emitter
+from leap_audit.ingest.canonical import static_shape, to_proto
+from leap_audit.ingest.load import Model, forward_graph
+from leap_audit.measure.final_layer import final_layer
+from leap_audit.run.session import Array, Session
+
+__all__ = ["Classifier", "new_graph", "new_input", "place_model", "probabilities"]
+
+
+def new_graph() -> ir.Graph:
+    """Return an empty graph at the canonical opset."""
+    return ir.Graph([], [], nodes=[], opset_imports={"": 21}, name="leap_audit")
+
+
+def new_input(
+    graph: ir.Graph, name: str, shape: Sequence[int], dtype: ir.DataType = ir.DataType.FLOAT
+) -> ir.Value:
+    """Add an input to a graph and return it."""
+    value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
+    graph.inputs.append(value)
+    return value
+
+
+def place_model(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
+    """Append preprocessing and model to the graph of `op`; return the logits, (batch, classes).
+
+    picture: (batch, channels, height, width) in 0..1, red first.
+    """
+    batch = static_shape(picture)[0]
+    forward = forward_graph(model, batch).graph
+    entry, logits = forward.inputs[0], forward.outputs[0]
+    x = preprocess(op, model.preprocessing, picture)
+    if entry.dtype not in (None, x.dtype):
+        x = op.Cast(x, to=entry.dtype.value)
+    entry.replace_all_uses_with(x)
+    forward.outputs.clear()
+    for name, value in list(forward.initializers.items()):
+        del forward.initializers[name]
+        op.graph.register_initializer(value)
+    nodes = list(forward)
+    forward.remove(nodes)
+    op.graph.extend(nodes)
+    flat = op.Reshape(logits, (batch, model.classes))
+    return flat if flat.dtype == ir.DataType.FLOAT else op.Cast(flat, to=ir.DataType.FLOAT.value)
+
+
+def preprocess(op: Emitter, preprocessing: Preprocessing, picture: ir.Value) -> ir.Value:
+    """Append the preprocessing: one 1×1 convolution swaps, scales and shifts the channels."""
+    channels = static_shape(picture)[1]
+    low, high = preprocessing.range
+    mean, std = np.asarray(preprocessing.mean), np.asarray(preprocessing.std)
+    order = range(channels)[::-1] if preprocessing.channel_order == "BGR" else range(channels)
+    weight = np.zeros((channels, channels, 1, 1))
+    for to, source in enumerate(order):
+        weight[to, source] = (high - low) / std[to]
+    x = op.Conv(picture, weight, (low - mean) / std)
+    return x if preprocessing.layout == "NCHW" else op.Transpose(x, perm=[0, 2, 3, 1])
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The model as a function of pictures, for everything that is only looked at, not optimised."""
+
+    model: Model
+    session: Session
+    batch: int
+    weights: Array | None
+    """(classes, features) of the last linear layer; None where the last step is not linear."""
+
+    @staticmethod
+    def of(model: Model, batch: int, threads: int) -> "Classifier":
+        """Return the classifier, loaded for `batch` pictures at once."""
+        batch = batch if model.batchable else 1
+        op = Emitter(new_graph(), "look")
+        picture = new_input(op.graph, "picture", (batch, *model.picture_shape))
+        logits = place_model(op, model, picture)
+        op.graph.outputs.append(logits)
+        last = final_layer(op, logits, model.classes)
+        if last is not None:
+            last.features.name = "features"
+            op.graph.outputs.append(last.features)
+        logits.name = "logits"
+        session = Session(to_proto(ir.Model(op.graph, ir_version=10)), model.provider, threads)
+        return Classifier(model, session, batch, None if last is None else last.weights)
+
+    def logits(self, pictures: Array) -> Array:
+        """(n, channels, height, width) in 0..1 -> (n, classes), float32."""
+        return self._run(pictures, "logits", self.model.classes)
+
+    def features(self, pictures: Array) -> Array:
+        """(n, channels, height, width) in 0..1 -> (n, features), before the last linear layer."""
+        assert self.weights is not None
+        return self._run(pictures, "features", self.weights.shape[1])
+
+    def _run(self, pictures: Array, output: str, width: int) -> Array:
+        found = [np.zeros((0, width), np.float32)]
+        for start in range(0, len(pictures), self.batch):
+            part = np.asarray(pictures[start : start + self.batch], np.float32)
+            full = np.concatenate([part, np.repeat(part[:1], self.batch - len(part), 0)])
+            found.append(self.session.run({"picture": full}, [output])[0][: len(part)])
+        return np.concatenate(found)
+
+
+def probabilities(logits: Array) -> Array:
+    """Softmax over the last axis, in float64."""
+    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))

@@ -1,0 +1,226 @@
+"""Isolation: the part of a picture that carries a class, as one ranking of its pixels.
+
+One smooth score map per picture and class is optimised so that, whatever the area, keeping the
+highest-scoring part keeps the class and erasing it loses the class. At every step each picture
+draws an area; the mask is a soft threshold of the standardised map at that area's quantile. So
+one ranking serves every area, and the smallest region that is enough is read off it. Related:
+Fong, Patrick and Vedaldi 2019 (extremal perturbations, one mask per area), Petsiuk et al. 2018
+(insertion and deletion).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from leap_audit.config import IsolationOptions
+from leap_audit.gradient import Emitter
+from leap_audit.gradient.training import adam_draws, adam_state, append_adam
+from leap_audit.ingest.canonical import static_shape, to_proto
+from leap_audit.ingest.load import Model
+from leap_audit.measure.draws import content_key, generator
+from leap_audit.measure.forward import new_graph, new_input, place_model
+from leap_audit.measure.smooth import blur_matrix, enlargement
+from leap_audit.run.session import Array, Loop, Session
+
+__all__ = ["AREAS", "Subject", "blurred", "rank_pixels", "step_graph"]
+
+AREAS = (0.03, 0.6)
+"""The areas a step draws from, as fractions of the picture."""
+SOFTNESS = 0.15
+"""Width of the mask's edge, in standard deviations of the score map."""
+SMOOTHING = 8 / 224
+"""Standard deviation of the blur of the score map, as a fraction of the short side."""
+FILLS = (12 / 224, 20 / 224, 30 / 224)
+"""Standard deviations of the blurs that stand for "erased", as fractions of the short side."""
+QUANTILE_GRID = 28
+FIRST_SPREAD = 0.01
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture and the class to isolate in it."""
+
+    picture: Array
+    """(channels, height, width), 0..1."""
+    class_: int
+
+
+def rank_pixels(
+    model: Model,
+    subjects: Sequence[Subject],
+    options: IsolationOptions,
+    *,
+    seed: int,
+    batch: int,
+    threads: int,
+    advance: Callable[[int], None],
+) -> Iterator[Array]:
+    """Yield one score map per subject, (height, width): the higher, the earlier kept.
+
+    advance: called after each step with the number of subjects it moved.
+    """
+    if not subjects:
+        return
+    batch = min(batch, len(subjects))
+    if not model.batchable:  # the kept and the erased picture go through together
+        raise ValueError("a model that takes one picture at a time cannot be isolated")
+    session = Session(step_graph(model, batch, options), model.provider, threads)
+    for start in range(0, len(subjects), batch):
+        group = list(subjects[start : start + batch])
+        padded = group + group[:1] * (batch - len(group))
+        loop = _started(model, session, padded, options, seed)
+        keys = [content_key(s.picture) for s in padded]
+        for step in range(options.steps):
+            loop.step({**_draws(model, padded, keys, seed, step), **adam_draws(step)})
+            advance(len(group))
+        rows, columns = _enlargements(model, options)
+        for scores in loop.state("scores")[: len(group), 0]:
+            yield np.asarray(rows @ scores @ columns.T)
+
+
+def step_graph(model: Model, batch: int, options: IsolationOptions) -> onnx.ModelProto:
+    """Return one step for `batch` subjects.
+
+    Inputs: `scores` (a coarse map each) and Adam's state, `pictures`, `fills` (three blurred
+    copies of each picture, one after the other), `weights` (one-hot classes), `fill` (which copy
+    this step uses) and `rank` (where the drawn area's quantile stands among sorted scores).
+    """
+    op = Emitter(new_graph(), "isolation")
+    graph = op.graph
+    channels, height, width = model.picture_shape
+    rows, columns = _enlargements(model, options)
+    scores = new_input(graph, "scores", (batch, 1, rows.shape[1], columns.shape[1]))
+    pictures = new_input(graph, "pictures", (batch, channels, height, width))
+    fills = new_input(graph, "fills", (len(FILLS) * batch, channels, height, width))
+    weights = new_input(graph, "weights", (batch, model.classes))
+    fill = new_input(graph, "fill", (batch,), ir.DataType.INT64)
+    rank = new_input(graph, "rank", (batch, 1), ir.DataType.INT64)
+
+    smooth = op.MatMul(op.MatMul(rows, scores), columns.T)
+    standard, centre, deviation = _standardised(op, smooth)
+    threshold = _quantile(op, scores, rows, columns, centre, deviation, rank)
+    mask = op.Sigmoid(op.Div(op.Sub(standard, threshold), SOFTNESS))
+    erased = op.Gather(fills, fill, axis=0)
+    difference = op.Mul(mask, op.Sub(pictures, erased))
+    kept, deleted = op.Add(erased, difference), op.Sub(pictures, difference)
+    logits = place_model(op, model, op.Concat(kept, deleted, axis=0))
+    kept_loss, deleted_loss = _losses(op, logits, weights, batch)
+    ones = np.ones(batch)
+    cotangents = {
+        kept_loss: op.constant(ones),
+        deleted_loss: op.constant(ones * options.delete_weight),
+    }
+    append_adam(op, scores, cotangents, lr=options.lr, stop={threshold})
+    return to_proto(ir.Model(graph, ir_version=10))
+
+
+def blurred(pictures: Array) -> Array:
+    """(n, channels, height, width) -> (fills, n, channels, height, width): what "erased" shows."""
+    height, width = pictures.shape[2:]
+    short = min(height, width)
+    return np.stack(
+        [blur_matrix(height, f * short) @ pictures @ blur_matrix(width, f * short).T for f in FILLS]
+    ).astype(np.float32)
+
+
+def _enlargements(model: Model, options: IsolationOptions) -> tuple[Array, Array]:
+    """The matrices, one per axis, from the coarse map to smooth pixels."""
+    _, height, width = model.picture_shape
+    short = min(height, width)
+    cells = min(options.grid, short)
+    blur = SMOOTHING * short
+    return (
+        (blur_matrix(height, blur) @ enlargement(round(cells * height / short), height)),
+        (blur_matrix(width, blur) @ enlargement(round(cells * width / short), width)),
+    )
+
+
+def _standardised(op: Emitter, smooth: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """(x - mean) / deviation of each map, with mean and deviation."""
+    centre = op.ReduceMean(smooth, [1, 2, 3], keepdims=1)
+    shifted = op.Sub(smooth, centre)
+    variance = op.ReduceMean(op.Mul(shifted, shifted), [1, 2, 3], keepdims=1)
+    deviation = op.Sqrt(op.Add(variance, 1e-12))
+    return op.Div(shifted, deviation), centre, deviation
+
+
+def _quantile(
+    op: Emitter,
+    scores: ir.Value,
+    rows: Array,
+    columns: Array,
+    centre: ir.Value,
+    deviation: ir.Value,
+    rank: ir.Value,
+) -> ir.Value:
+    """The standardised score that stands at `rank` among a grid of sample points."""
+    some_rows, some_columns = (m[_spread(len(m))] for m in (rows, columns))
+    sampled = op.MatMul(op.MatMul(some_rows, scores), some_columns.T)
+    standard = op.Div(op.Sub(sampled, centre), deviation)
+    batch = static_shape(scores)[0]
+    points = len(some_rows) * len(some_columns)
+    flat = op.Reshape(standard, (batch, points))
+    falling, _ = op.emit("TopK", [flat, op.constant([points], ir.DataType.INT64)], {}, 2)
+    return op.Reshape(op.GatherElements(falling, rank, axis=1), (batch, 1, 1, 1))
+
+
+def _spread(n: int) -> Array:
+    """Positions spread evenly over n pixels."""
+    count = min(n, QUANTILE_GRID)
+    return np.asarray(((np.arange(count) + 0.5) * n / count).astype(int))
+
+
+def _losses(
+    op: Emitter, logits: ir.Value, weights: ir.Value, batch: int
+) -> tuple[ir.Value, ir.Value]:
+    """-log p of the class on what was kept, and p of the class on what is left without it."""
+    log_probabilities = op.LogSoftmax(logits, axis=1)
+    kept = op.Slice(log_probabilities, [0], [batch], [0])
+    deleted = op.Slice(log_probabilities, [batch], [2 * batch], [0])
+    kept_log = op.ReduceSum(op.Mul(kept, weights), [1], keepdims=0)
+    deleted_log = op.ReduceSum(op.Mul(deleted, weights), [1], keepdims=0)
+    return op.Neg(kept_log), op.Exp(deleted_log)
+
+
+def _started(
+    model: Model,
+    session: Session,
+    subjects: Sequence[Subject],
+    options: IsolationOptions,
+    seed: int,
+) -> Loop:
+    rows, columns = _enlargements(model, options)
+    shape = (1, rows.shape[1], columns.shape[1])
+    first = [
+        generator(seed, "isolation start", content_key(s.picture), s.class_).standard_normal(
+            shape, np.float32
+        )
+        for s in subjects
+    ]
+    pictures = np.stack([s.picture for s in subjects]).astype(np.float32)
+    weights = np.zeros((len(subjects), model.classes), np.float32)
+    weights[np.arange(len(subjects)), [s.class_ for s in subjects]] = 1
+    constants = {
+        "pictures": pictures,
+        "fills": blurred(pictures).reshape(-1, *pictures.shape[1:]),
+        "weights": weights,
+    }
+    state = adam_state("scores", np.stack(first) * np.float32(FIRST_SPREAD))
+    return Loop(session, state, constants)
+
+
+def _draws(
+    model: Model, subjects: Sequence[Subject], keys: Sequence[int], seed: int, step: int
+) -> dict[str, Array]:
+    _, height, width = model.picture_shape
+    points = len(_spread(height)) * len(_spread(width))
+    fill, rank = [], []
+    for i, (subject, key) in enumerate(zip(subjects, keys, strict=True)):
+        rng = generator(seed, "isolation step", key, subject.class_, step)
+        area = rng.uniform(*AREAS)
+        fill.append(int(rng.integers(len(FILLS))) * len(subjects) + i)
+        rank.append([min(points - 1, int(area * points))])
+    return {"fill": np.asarray(fill, np.int64), "rank": np.asarray(rank, np.int64)}

@@ -1,0 +1,50 @@
+"""The random view of a step: zoom, shift, aspect and mirror, as one matrix per axis.
+
+All of these are separable, so a view of the picture P is A_h · P · A_wᵀ, and its gradient is two
+more products. Each row of a matrix holds the two pixels that one pixel of the view is
+interpolated from; beyond the border the picture is reflected.
+"""
+
+import numpy as np
+
+from leap_audit.config import PrototypeOptions
+from leap_audit.run.session import Array
+
+__all__ = ["view"]
+
+ASPECT = 0.1
+"""Largest relative difference between the two axes' zoom."""
+
+
+def view(
+    rng: np.random.Generator, height: int, width: int, options: PrototypeOptions
+) -> tuple[Array, Array]:
+    """Return A_h (height × height) and A_w (width × width) of one random view, float32."""
+    assert options.scale is not None
+    assert options.shift is not None
+    zoom = rng.uniform(*options.scale)
+    moves = rng.uniform(-1, 1, 2) * options.shift * min(height, width)
+    stretch = rng.uniform(-1, 1, 2) * ASPECT * min(1.0, 5 * options.shift)
+    mirrored = bool(options.flip) and rng.random() < 0.5
+    rows = _resampling(height, zoom * (1 + stretch[0]), moves[0])
+    columns = _resampling(width, zoom * (1 + stretch[1]), moves[1])
+    return rows, columns[::-1].copy() if mirrored else columns
+
+
+def _resampling(n: int, zoom: float, move: float) -> Array:
+    """Bilinear resampling of n pixels: pixel i comes from centre + move + zoom · (i - centre)."""
+    centre = (n - 1) / 2
+    source = centre + move + zoom * (np.arange(n) - centre)
+    low = np.floor(source).astype(int)
+    weight = source - low
+    matrix = np.zeros((n, n), np.float32)
+    rows = np.arange(n)
+    np.add.at(matrix, (rows, _reflected(low, n)), 1 - weight)
+    np.add.at(matrix, (rows, _reflected(low + 1, n)), weight)
+    return matrix
+
+
+def _reflected(index: Array, n: int) -> Array:
+    """Mirror positions beyond the border back in, as often as needed."""
+    period = np.abs(index) % (2 * n - 2) if n > 1 else index * 0
+    return np.where(period < n, period, 2 * n - 2 - period)

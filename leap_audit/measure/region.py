@@ -1,0 +1,88 @@
+"""From a ranking of pixels to the smallest region that is enough, with its check."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leap_audit.measure.forward import Classifier, probabilities
+from leap_audit.measure.isolation import Subject, blurred
+from leap_audit.run.session import Array
+
+__all__ = ["ENOUGH", "Region", "read_region", "shown"]
+
+AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
+ENOUGH = 0.8
+"""Share of the whole picture's probability that a region must keep to be enough."""
+GREY, WHITE = 0.25, 0.75
+"""What is outside a region fades to: a quarter of its own grey, three quarters of white."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The smallest region of a ranking that is enough, and what the model says with and without."""
+
+    ranking: Array
+    """(height, width) uint8: 255 is kept first."""
+    area: float
+    prob: float
+    prob_keep: float
+    prob_delete: float
+    enough: bool
+
+    @property
+    def inside(self) -> Array:
+        """(height, width) bool: the region."""
+        return _brightest(self.ranking, self.area)
+
+
+def read_region(classifier: Classifier, subject: Subject, scores: Array) -> Region:
+    """Return the smallest region that keeps ENOUGH of the class's probability.
+
+    Where no region up to 60 % of the picture does, the one that keeps most. What is erased is
+    replaced by the blur under which the fully erased picture has the lowest probability.
+    """
+    picture = np.asarray(subject.picture, np.float32)
+    fills = blurred(picture[None])[:, 0]
+    ranking = _ranking(scores)
+    first = _probabilities(classifier, np.concatenate([picture[None], fills]), subject.class_)
+    prob, fill = float(first[0]), fills[int(np.argmin(first[1:]))]
+    masks = [_brightest(ranking, area) for area in AREAS]
+    kept = _probabilities(
+        classifier, np.stack([np.where(mask, picture, fill) for mask in masks]), subject.class_
+    )
+    sufficient = np.flatnonzero(kept >= ENOUGH * prob)
+    place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept))
+    deleted = _probabilities(
+        classifier, np.where(masks[place], fill, picture)[None], subject.class_
+    )
+    return Region(
+        ranking=ranking,
+        area=AREAS[place],
+        prob=prob,
+        prob_keep=float(kept[place]),
+        prob_delete=float(deleted[0]),
+        enough=bool(len(sufficient)),
+    )
+
+
+def shown(picture: Array, inside: Array) -> Array:
+    """Return the picture, (channels, height, width), with all outside the region faded."""
+    grey = np.broadcast_to(picture.mean(0, keepdims=True), picture.shape)
+    return np.where(inside, picture, GREY * grey + WHITE)
+
+
+def _ranking(scores: Array) -> Array:
+    """Scores as evenly used grey levels, the highest 255."""
+    order = np.empty(scores.size, int)
+    order[np.argsort(scores, axis=None, kind="stable")] = np.arange(scores.size)
+    levels = np.round(order * 255 / max(scores.size - 1, 1))
+    return np.asarray(levels.reshape(scores.shape).astype(np.uint8))
+
+
+def _brightest(ranking: Array, area: float) -> Array:
+    """The brightest fraction `area` of a ranking, as a mask."""
+    return np.asarray(ranking > 255 * (1 - area))
+
+
+def _probabilities(classifier: Classifier, pictures: Array, class_: int) -> Array:
+    return np.asarray(probabilities(classifier.logits(pictures))[:, class_])

@@ -1,0 +1,142 @@
+"""One audit: load, plan, measure, judge, report."""
+
+import hashlib
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from leap_audit.artifacts import Audit, Coverage, Environment
+from leap_audit.config import AuditOptions
+from leap_audit.errors import AuditIncomplete
+from leap_audit.findings import find
+from leap_audit.ingest.classes import match_classes, read_classes
+from leap_audit.ingest.load import Model, load
+from leap_audit.ingest.preprocess import statement
+from leap_audit.pipeline.environment import versions
+from leap_audit.pipeline.measurements import Measurements, measure
+from leap_audit.progress import Progress, Silent
+from leap_audit.report import write_report
+from leap_audit.report.folder import AuditFolder, default_folder
+from leap_audit.run.providers import choose_provider
+
+__all__ = ["AuditResult", "audit"]
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """A finished audit and where it lies."""
+
+    folder: Path
+    audit: Audit
+
+
+def audit(
+    model: str | Path,
+    classes: str | Path | Sequence[str] | None = None,
+    *,
+    out: str | Path | None = None,
+    options: AuditOptions | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+    **settings: Any,
+) -> AuditResult:
+    """Audit a model and write the report; return the audit and its folder.
+
+    model: path of an ONNX classifier. classes: path of a list of names, or the names; None
+    numbers them. out: folder to write, by default MODEL-audit in the working folder; an earlier
+    audit there is replaced once the new one is whole. options: everything else, or single
+    `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"steps": 64}`).
+    progress: who is told what happens; nobody by default.
+
+    Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
+    AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    given = {**(options.model_dump() if options else {}), **settings}
+    chosen = AuditOptions.parse(given, "audit()")
+    told = progress or Silent()
+    path = Path(model)
+    with AuditFolder.open(Path(out) if out else default_folder(path)) as folder:
+        provider = choose_provider(chosen.provider)
+        with told.stage("Reading the model", 1) as advance:
+            loaded = load(path, chosen.preprocessing, provider)
+            advance()
+        names, notes = _classes(classes, loaded)
+        _say(told, loaded, notes)
+        seen = Measurements(folder.staging, names)
+        try:
+            measure(loaded, chosen, seen, told)
+            complete = True
+        except KeyboardInterrupt:
+            complete = False
+            told.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
+        classes_file = Path(classes) if isinstance(classes, str | Path) else None
+        record = Audit(
+            status="complete" if complete else "incomplete",
+            model=loaded.identity.model_copy(update=_classes_identity(classes_file)),
+            classes=names,
+            environment=Environment(
+                versions=versions(),
+                provider=provider.name,
+                seed=chosen.seed,
+                threads=chosen.threads,
+                command=command or shlex.join(sys.argv[:1]),
+                started=started.isoformat(timespec="seconds"),
+                seconds=round(time.perf_counter() - clock, 1),
+            ),
+            config=seen.config or chosen.model_dump(mode="json"),
+            coverage=Coverage(
+                classes_audited=len({p.target for p in seen.prototypes}),
+                classes_in_all=len(names),
+                operators=loaded.operators,
+                engine="leap-audit's ONNX gradient graph on ONNX Runtime",
+                batch=seen.batch,
+            ),
+            methods=seen.methods,
+            notes=(*notes, *seen.notes),
+            prototypes=tuple(seen.prototypes),
+            samples=tuple(seen.samples),
+            findings=find(seen.prototypes, seen.samples, names, folder.staging),
+        )
+        with told.stage("Writing the report", 1) as advance:
+            write_report(record, folder.staging)
+            advance()
+        place = folder.publish(complete)
+    if not complete:
+        raise AuditIncomplete(
+            f"interrupted after {len(record.prototypes)} prototypes and {len(record.samples)} "
+            f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE."
+        )
+    return AuditResult(place, record)
+
+
+def _classes(
+    classes: str | Path | Sequence[str] | None, model: Model
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    names = read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
+    return match_classes(names, model.classes)
+
+
+def _classes_identity(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"classes_file": path.name, "classes_sha256": digest}
+
+
+def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
+    identity = model.identity
+    told.note(
+        f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
+        f"{model.classes} classes, read from {identity.logits}."
+    )
+    for line in statement(model.preprocessing):
+        told.note(f"  {line}")
+    told.note(f"Running on {model.provider.name}.")
+    for note in notes:
+        told.warn(note)

@@ -1,0 +1,29 @@
+"""What the audit ran with."""
+
+import platform
+from importlib import metadata
+
+__all__ = ["versions"]
+
+PACKAGES = (
+    "leap-audit",
+    "numpy",
+    "onnx",
+    "onnx-ir",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxscript",
+    "pillow",
+    "weasyprint",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a figure or a page."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # one of the two onnxruntimes is always absent
+            continue
+    return found

@@ -1,0 +1,51 @@
+"""The method page: how each figure was got, with the numbers it ran with and its source."""
+
+from typing import Any
+
+from leap_audit.config import AuditOptions
+from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS
+from leap_audit.measure.forward import Classifier
+from leap_audit.measure.region import ENOUGH
+
+__all__ = ["methods_of"]
+
+
+def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> dict[str, Any]:
+    """Return stage -> what was done, for the report."""
+    p, i = options.prototype, options.isolation
+    return {
+        "prototype": {
+            "method": "Activation maximisation of the target's logit in a 1/f-scaled cosine basis "
+            "with decorrelated colours, under random zoom, shift, mirror and noise",
+            "source": "Erhan et al. 2009; Olah et al. 2017",
+            "optimiser": f"Adam (Kingma and Ba 2015), learning rate {p.lr:g}, {p.steps} steps",
+            "seed": options.seed,
+            "prototypes per class": 1,
+            "window": f"{p.scale[0]:g} to {p.scale[1]:g} of the side" if p.scale else "whole",
+            "shift": f"up to {p.shift:g} of the short side",
+            "mirrored": "half of the steps" if p.flip else "never",
+            "noise": f"standard deviation {p.noise:g} of the range",
+            "total variation": f"weight {p.total_variation:g} × {spread:.3g}, the spread of the "
+            "logits over random pictures",
+            "converged": "the last eighth of the run rose by less than a tenth of the whole rise",
+            "check": "logit, probability and rank are measured on the finished PNG, neither moved "
+            "nor noisy",
+        },
+        "entanglement": {
+            "method": WEIGHTS if classifier.weights is not None else GRADIENTS,
+            "standardised logit": "deviations from the mean logit of the class over the other "
+            "prototypes; needs at least four prototypes",
+            "check": "not measured: an interval, or agreement with a confusion matrix",
+        },
+        "isolation": {
+            "method": "One smooth ranking of the pixels per picture and class, optimised to keep "
+            "the class at every area from 3 % to 60 % and to lose it when erased",
+            "source": "after Fong, Patrick and Vedaldi 2019 and Petsiuk et al. 2018",
+            "optimiser": f"Adam, learning rate {i.lr:g}, {i.steps} steps, grid of {i.grid} cells",
+            "loss": f"-log p(kept) + {i.delete_weight:g} p(erased)",
+            "seed": options.seed,
+            "erased": "replaced by one of three blurs; measured under the blur that leaves least",
+            "region": f"the smallest of twelve areas that keeps {ENOUGH:.0%} of the probability",
+            "check": "probability with only the region kept, and with the region erased",
+        },
+    }
