@@ -1,14 +1,18 @@
 # The one command runner; CI calls the same recipes. `make help` lists them.
 #
 # Each finished step of the set-up leaves a stamp in .venv, so that a second call is quick.
-# Packages are installed by uv, itself installed into .venv, because it resolves and compiles
-# several times faster than pip; where uv cannot, pip does the same work more slowly.
+# Packages are installed by uv, itself installed into .venv, because it resolves and unpacks
+# several times faster than pip; where uv cannot, pip does the same work more slowly. Nothing is
+# compiled beforehand: Python keeps what it compiles of the modules that are imported, which is
+# a small part of what is installed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 VENV := .venv
@@ -36,9 +40,9 @@ endef
 
 # $(call install,requirements): into .venv, with uv if it can.
 define install
-if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python \
      $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} $(1); then :; \
-else $(BIN)/python -m pip install --quiet --disable-pip-version-check $(1); fi
+else $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(1); fi
 endef
 
 .PHONY: help
@@ -125,7 +129,7 @@ test: $(VENV)/.dev lint  ## lint, then every test
 
 $(VENV)/.torch: | $(VENV)/.dev
 	@echo "Installing $(TORCH)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)'
 	touch $@
 
 .PHONY: samples
