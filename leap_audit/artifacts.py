@@ -136,7 +136,7 @@ class Entanglement(_Frozen):
     logit: float
     prob: float
     standardised: float | None = None
-    """The logit in standard deviations from its mean over the other prototypes; None below 3 others."""
+    """The logit in deviations from its mean over the other prototypes; None below 3 others."""
 
 
 class Prototype(_Frozen):

@@ -1,4 +1,4 @@
-"""Where the class scores are: the logits under a trailing Softmax, and the classes they speak of."""
+"""Where the class scores are: the logits, under a trailing Softmax or at the end."""
 
 import math
 from dataclasses import dataclass

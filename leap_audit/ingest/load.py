@@ -117,7 +117,7 @@ def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
     if len(inputs) != 1:
         names = ", ".join(repr(v.name) for v in inputs) or "none"
         raise ModelRefused(
-            f"the model has {len(inputs)} inputs ({names}); an audit needs exactly one, the picture."
+            f"the model has {len(inputs)} inputs ({names}); an audit needs one, the picture."
         )
     if not is_float(inputs[0]):
         kind = tensor_info(inputs[0]).dtype

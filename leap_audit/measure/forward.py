@@ -15,6 +15,9 @@ from leap_audit.run.session import Array, Session
 
 __all__ = ["Classifier", "new_graph", "new_input", "place_model", "probabilities"]
 
+WITHIN = "model/"
+"""Stands before the model's own names, which may be any, also ours."""
+
 
 def new_graph() -> ir.Graph:
     """Return an empty graph at the canonical opset."""
@@ -45,8 +48,12 @@ def place_model(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
     forward.outputs.clear()
     for name, value in list(forward.initializers.items()):
         del forward.initializers[name]
+        value.name = f"{WITHIN}{name}"
         op.graph.register_initializer(value)
     nodes = list(forward)
+    for node in nodes:
+        for value in node.outputs:
+            value.name = f"{WITHIN}{value.name}"
     forward.remove(nodes)
     op.graph.extend(nodes)
     flat = op.Reshape(logits, (batch, model.classes))

@@ -25,7 +25,7 @@ from leap_audit.measure.forward import new_graph, new_input, place_model
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.run.session import Array, Loop, Session
 
-__all__ = ["AREAS", "Subject", "blurred", "rank_pixels", "step_graph"]
+__all__ = ["AREAS", "Subject", "blurred", "rank_pixels", "sharpness", "step_graph"]
 
 AREAS = (0.03, 0.6)
 """The areas a step draws from, as fractions of the picture."""
@@ -35,6 +35,7 @@ SMOOTHING = 8 / 224
 """Standard deviation of the blur of the score map, as a fraction of the short side."""
 FILLS = (12 / 224, 20 / 224, 30 / 224)
 """Standard deviations of the blurs that stand for "erased", as fractions of the short side."""
+WIDEST = 25.0
 QUANTILE_GRID = 28
 FIRST_SPREAD = 0.01
 
@@ -46,6 +47,19 @@ class Subject:
     picture: Array
     """(channels, height, width), 0..1."""
     class_: int
+    sharpness: float = 1.0
+    """What the logits are multiplied by before the softmax of the loss (see `sharpness`)."""
+
+
+def sharpness(logits: Array) -> float:
+    """Return the factor, at most 1, that brings one picture's logits to a usual range.
+
+    A model whose scores lie in the thousands has probabilities of exactly 0 and 1, whose slope
+    is lost; the factor makes the highest score stand WIDEST above the median. It bends the loss
+    alone: every probability reported is the model's own.
+    """
+    height = float(np.max(logits) - np.median(logits))
+    return min(1.0, WIDEST / height) if height > 0 else 1.0
 
 
 def rank_pixels(
@@ -85,8 +99,9 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> onnx.Mode
     """Return one step for `batch` subjects.
 
     Inputs: `scores` (a coarse map each) and Adam's state, `pictures`, `fills` (three blurred
-    copies of each picture, one after the other), `weights` (one-hot classes), `fill` (which copy
-    this step uses) and `rank` (where the drawn area's quantile stands among sorted scores).
+    copies of each picture, one after the other), `weights` (one-hot classes), `sharpness` (of
+    each subject), `fill` (which copy this step uses) and `rank` (where the quantile of the drawn
+    area stands among sorted scores).
     """
     op = Emitter(new_graph(), "isolation")
     graph = op.graph
@@ -96,6 +111,7 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> onnx.Mode
     pictures = new_input(graph, "pictures", (batch, channels, height, width))
     fills = new_input(graph, "fills", (len(FILLS) * batch, channels, height, width))
     weights = new_input(graph, "weights", (batch, model.classes))
+    sharp = new_input(graph, "sharpness", (batch, 1))
     fill = new_input(graph, "fill", (batch,), ir.DataType.INT64)
     rank = new_input(graph, "rank", (batch, 1), ir.DataType.INT64)
 
@@ -107,7 +123,8 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> onnx.Mode
     difference = op.Mul(mask, op.Sub(pictures, erased))
     kept, deleted = op.Add(erased, difference), op.Sub(pictures, difference)
     logits = place_model(op, model, op.Concat(kept, deleted, axis=0))
-    kept_loss, deleted_loss = _losses(op, logits, weights, batch)
+    tempered = op.Mul(logits, op.Concat(sharp, sharp, axis=0))
+    kept_loss, deleted_loss = _losses(op, tempered, weights, batch)
     ones = np.ones(batch)
     cotangents = {
         kept_loss: op.constant(ones),
@@ -207,6 +224,7 @@ def _started(
         "pictures": pictures,
         "fills": blurred(pictures).reshape(-1, *pictures.shape[1:]),
         "weights": weights,
+        "sharpness": np.array([[s.sharpness] for s in subjects], np.float32),
     }
     state = adam_state("scores", np.stack(first) * np.float32(FIRST_SPREAD))
     return Loop(session, state, constants)

@@ -13,8 +13,9 @@ __all__ = ["ENOUGH", "Region", "read_region", "shown"]
 AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 ENOUGH = 0.8
 """Share of the whole picture's probability that a region must keep to be enough."""
-GREY, WHITE = 0.25, 0.75
-"""What is outside a region fades to: a quarter of its own grey, three quarters of white."""
+GREY, HAZE = 0.3, np.array([0.58, 0.62, 0.67], np.float32).reshape(3, 1, 1)
+"""What is outside a region fades to: some of its own grey in a light bluish haze, so that neither
+black nor white strokes inside can be taken for what is outside."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def read_region(classifier: Classifier, subject: Subject, scores: Array) -> Regi
 
 
 def shown(picture: Array, inside: Array) -> Array:
-    """Return the picture, (channels, height, width), with all outside the region faded."""
-    grey = np.broadcast_to(picture.mean(0, keepdims=True), picture.shape)
-    return np.where(inside, picture, GREY * grey + WHITE)
+    """Return the picture, (1 or 3, height, width), as (3, height, width), faded outside."""
+    faded = GREY * picture.mean(0, keepdims=True) + HAZE
+    return np.where(inside, picture, faded)
 
 
 def _ranking(scores: Array) -> Array:

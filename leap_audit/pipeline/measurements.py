@@ -16,7 +16,7 @@ from leap_audit.ingest.pictures import find_pictures, read_picture, write_mask, 
 from leap_audit.ingest.targets import select_targets
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
 from leap_audit.measure.forward import Classifier, probabilities
-from leap_audit.measure.isolation import Subject, rank_pixels
+from leap_audit.measure.isolation import Subject, rank_pixels, sharpness
 from leap_audit.measure.plan import choose_batches, expected_seconds, logit_spread
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.measure.region import read_region, shown
@@ -85,10 +85,22 @@ def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progr
         return
     steps = options.isolation.steps
     with told.stage("Isolations", subjects * steps) as advance:
-        _isolate_all(_sample_tasks(pictures, seen), model, options, classifier, seen, advance)
-        _isolate_all(
-            _prototype_tasks(drawn, isolated, seen), model, options, classifier, seen, advance
+        photographs = _tasks(
+            pictures,
+            [f"sample-{i:04d}" for i in range(len(pictures))],
+            [[p.class_ for p in sample.predicted] for sample in seen.samples],
+            seen.samples,
+            classifier,
         )
+        prototypes = _tasks(
+            [_levels(each.picture) for each in drawn],
+            [_stem(each) for each in drawn],
+            [[e.class_ for e in p.entanglements[:isolated]] for p in seen.prototypes],
+            seen.prototypes,
+            classifier,
+        )
+        for tasks in (photographs, prototypes):
+            _isolate_all(tasks, model, options, classifier, seen, advance)
 
 
 def _photographs(
@@ -142,8 +154,8 @@ def _plan(
     first, second = prototypes * options.prototype.steps, subjects * options.isolation.steps
     seconds = expected_seconds(classifier, first, second)
     told.note(
-        f"Plan: {prototypes} of {classifier.model.classes} classes, {options.prototype.steps} steps "
-        f"each; {subjects} isolations, {options.isolation.steps} steps each: about "
+        f"Plan: {prototypes} of {classifier.model.classes} classes, {options.prototype.steps} "
+        f"steps each; {subjects} isolations, {options.isolation.steps} steps each: about "
         f"{_duration(seconds)}."
     )
 
@@ -226,20 +238,19 @@ class _Task:
     index: int
 
 
-def _sample_tasks(pictures: Sequence[Array], seen: Measurements) -> list[_Task]:
-    return [
-        _Task(Subject(pictures[i], p.class_), f"sample-{i:04d}", seen.samples, i)
-        for i, sample in enumerate(seen.samples)
-        for p in sample.predicted
-    ]
-
-
-def _prototype_tasks(drawn: Sequence[Drawn], isolated: int, seen: Measurements) -> list[_Task]:
-    return [
-        _Task(Subject(_levels(drawn[i].picture), e.class_), _stem(drawn[i]), seen.prototypes, i)
-        for i, prototype in enumerate(seen.prototypes)
-        for e in prototype.entanglements[:isolated]
-    ]
+def _tasks(
+    pictures: Sequence[Array],
+    stems: Sequence[str],
+    classes: Sequence[Sequence[int]],
+    among: list[Any],
+    classifier: Classifier,
+) -> list[_Task]:
+    """One task for each class of each picture."""
+    found = []
+    for i, (picture, stem, wanted) in enumerate(zip(pictures, stems, classes, strict=True)):
+        factor = sharpness(classifier.logits(picture[None])[0])
+        found += [_Task(Subject(picture, k, factor), stem, among, i) for k in wanted]
+    return found
 
 
 def _isolate_all(

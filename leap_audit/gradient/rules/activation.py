@@ -3,10 +3,14 @@
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter, constant_of
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 
 _ONE = [sample((2, 3)), sample((2, 3, 4))]
+STEEP = 2.0**100
+LARGEST_BOUND = 2.0**27
+"""Above it STEEP times the bound is no longer a float32."""
 
 
 @gradient("Relu", samples=_ONE)
@@ -30,7 +34,7 @@ def clip(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     bounds = [*node.inputs[1:], None, None][:2]
     low, high = (None if b is None else constant_of(b) for b in bounds)
     if any(b is not None and constant_of(b) is None for b in bounds):
-        raise ValueError(f"Clip ({node.name}): its bounds are computed")
+        raise GradientUnavailable(f"Clip ({node.name}): its bounds are computed")
     mask = between(
         op,
         y,
@@ -43,27 +47,30 @@ def clip(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 def between(
     op: Emitter, y: ir.Value, *, low: float | None = None, high: float | None = None
 ) -> ir.Value | None:
-    """Return 1 where low < y < high and 0 elsewhere, in y's type; None where there is no bound.
-
-    A HardSigmoid so steep that it is a step: scaling by a power of two is exact, so it is 0 at
-    the bound itself and 1 a float away from it. Unlike Greater and Where it works in ONNX
-    Runtime's blocked layout, which saves two conversions of every activation.
-    """
-    steep = 2.0**100 if y.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE) else None
-    parts: list[ir.Value] = []
-    if low is not None and np.isfinite(low):
-        if steep:
-            parts.append(op.HardSigmoid(y, alpha=steep, beta=-float(np.float32(low)) * steep))
-        else:
-            parts.append(op.Cast(op.Greater(y, low), to=_type(y).value))
-    if high is not None and np.isfinite(high):
-        if steep:
-            parts.append(op.HardSigmoid(y, alpha=-steep, beta=float(np.float32(high)) * steep))
-        else:
-            parts.append(op.Cast(op.Less(y, high), to=_type(y).value))
+    """Return 1 where low < y < high and 0 elsewhere, in y's type; None where there is no bound."""
+    parts = [
+        _step(op, y, bound, rising)
+        for bound, rising in ((low, True), (high, False))
+        if bound is not None and np.isfinite(bound)
+    ]
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else op.Mul(*parts)
+
+
+def _step(op: Emitter, y: ir.Value, bound: float, rising: bool) -> ir.Value:
+    """Return 1 above the bound (rising) or below it, 0 at the bound and beyond.
+
+    In float32 a HardSigmoid so steep that it is a step: scaling by a power of two is exact, so
+    it is 0 at the bound itself and 1 a float away from it (but for |y - bound| < 2**-100).
+    Unlike Greater and Where it works in ONNX Runtime's blocked layout, which saves two
+    conversions of every activation. Other types and bounds that would overflow compare.
+    """
+    if y.dtype == ir.DataType.FLOAT and abs(bound) < LARGEST_BOUND:
+        steep = STEEP if rising else -STEEP
+        return op.HardSigmoid(y, alpha=steep, beta=-float(np.float32(bound)) * steep)
+    beyond = op.Greater(y, bound) if rising else op.Less(y, bound)
+    return op.Cast(beyond, to=_type(y).value)
 
 
 def _type(value: ir.Value) -> ir.DataType:

@@ -171,7 +171,7 @@ def _flipped(
     turned = np.flip(_swapped(kernel, group), axis=tuple(range(2, kernel.ndim)))
     return op.Conv(
         dy,
-        op.constant(turned, dy.dtype),
+        turned,
         dilations=list(window.dilations),
         pads=[*begin, *end],
         group=group,

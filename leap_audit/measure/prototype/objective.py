@@ -36,7 +36,7 @@ def weighted_logit(op: Emitter, logits: ir.Value, weights: ir.Value) -> ir.Value
 
 def total_variation(op: Emitter, picture: ir.Value) -> ir.Value:
     """Append the mean absolute difference of neighbouring pixels of each item, (batch,)."""
-    batch, channels, height, width = static_shape(picture)
+    channels, height, width = static_shape(picture)[1:]
     pixels = float(math.prod((channels, height, width)))
     total: ir.Value | None = None
     for axis, n in ((2, height), (3, width)):
