@@ -104,7 +104,8 @@ comma := ,
 .PHONY: audit
 audit: $(VENV)/.package-$(EXTRA) $(VENV)/.libraries  ## set up, audit the bundled sample model, say where the report is
 	@$(BIN)/leap-audit sample_models/digits_shortcut.onnx --classes sample_models/digits.txt \
-	  --samples sample_models/pictures/plain --samples sample_models/pictures/marked --out $(OUT)
+	  --samples sample_models/pictures/plain --samples sample_models/pictures/marked \
+	  --top-classes 1 --out $(OUT)
 	echo
 	echo "The report:  $(CURDIR)/$(OUT)/report.html"
 	echo "For print:   $(CURDIR)/$(OUT)/report.pdf"
