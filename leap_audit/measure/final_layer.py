@@ -54,8 +54,8 @@ def final_layer(op: Emitter, logits: ir.Value, classes: int) -> FinalLayer | Non
             return None
         pixels = static_shape(features)[2:]
         if math.prod(pixels) != 1:
-            if not averaged:
-                return None
+            if not averaged or static_shape(node.outputs[0])[2:] != pixels:
+                return None  # strides leave out pixels that the average of the features holds
             features = op.GlobalAveragePool(features)
         weights = kernel.reshape(classes, -1)
     elif node.op_type in ("MatMul", "Gemm"):
