@@ -155,7 +155,7 @@ def _parts(curve: Array) -> tuple[float, ...]:
 
 
 def _converged(curve: Array) -> bool:
-    """Whether the last quarter of the run brought less than a tenth of the whole rise."""
+    """Whether the last eighth of the run brought less than a tenth of the whole rise."""
     if len(curve) < 8:
         return False
     eighth = len(curve) // 8

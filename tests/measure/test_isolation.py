@@ -1,0 +1,130 @@
+"""The ranking of pixels, on a network whose class depends on one patch alone."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from leap_audit.config import IsolationOptions
+from leap_audit.ingest.load import Model
+from leap_audit.measure.isolation import WIDEST, Subject, blurred, rank_pixels, sharpness
+from tests.measure.models import linear, read_model, uncounted, write_model
+
+SIDE = 16
+PATCH = (9, 2, 14, 7)
+"""top, left, bottom, right"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Return a classifier whose class 1 is the brightness of a checkered patch."""
+    top, left, bottom, right = PATCH
+    pattern = np.zeros((SIDE, SIDE))
+    pattern[top:bottom, left:right] = np.where(
+        np.indices((bottom - top, right - left)).sum(0) % 2, -1, 1
+    )
+    folder = tmp_path_factory.mktemp("planted")
+    weights = np.stack([np.zeros(SIDE**2), pattern.ravel(), -pattern.ravel() / 4])
+    return read_model(linear(folder / "m.onnx", weights, side=SIDE))
+
+
+def picture(seed: int) -> NDArray[Any]:
+    """Return noise with the patch's pattern in it."""
+    top, left, bottom, right = PATCH
+    found = np.random.default_rng(seed).uniform(0, 1, (1, SIDE, SIDE)).astype(np.float32)
+    checkered = np.indices((bottom - top, right - left)).sum(0) % 2
+    found[0, top:bottom, left:right] = 1 - checkered
+    return found
+
+
+def ranked(model: Model, subjects: list[Subject], **given: Any) -> list[NDArray[Any]]:
+    counted: list[int] = []
+    options = IsolationOptions(steps=given.pop("steps", 60), grid=8)
+    chosen = {"seed": 0, "batch": 2, "threads": 1, **given}
+    maps = list(rank_pixels(model, subjects, options, advance=counted.append, **chosen))
+    assert sum(counted) == options.steps * len(subjects)
+    return maps
+
+
+def test_the_first_pixel_lies_where_the_truth_was_planted(model: Model) -> None:
+    maps = ranked(model, [Subject(picture(k), 1) for k in range(3)])
+    top, left, bottom, right = PATCH
+    assert len(maps) == 3
+    for scores in maps:
+        assert scores.shape == (SIDE, SIDE)
+        y, x = np.unravel_index(int(scores.argmax()), scores.shape)
+        assert top <= y < bottom
+        assert left <= x < right
+
+
+def test_a_ranking_is_the_same_in_any_company(model: Model) -> None:
+    subjects = [Subject(picture(k), 1) for k in range(4)] + [Subject(picture(0), 2)]
+    (alone,) = ranked(model, subjects[2:3], batch=1, steps=10)
+    for batch in (1, 2, 3, 8):
+        together = ranked(model, subjects, batch=batch, steps=10)
+        assert len(together) == 5
+        np.testing.assert_allclose(together[2], alone, atol=1e-3)
+    assert np.abs(together[0] - together[4]).max() > 1e-3  # the same picture, another class
+
+
+def test_the_seed_decides(model: Model) -> None:
+    subject = [Subject(picture(0), 1)]
+    first, again, other = (ranked(model, subject, seed=s, steps=5)[0] for s in (1, 1, 2))
+    assert first.tobytes() == again.tobytes()
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_an_oblong_picture(tmp_path: Path) -> None:
+    weights = {"w": np.random.default_rng(0).standard_normal((3 * 8 * 12, 3))}
+    path = write_model(
+        tmp_path / "m.onnx",
+        [("Flatten", ["x"], "f"), ("Gemm", ["f", "w"], "y")],
+        weights,
+        shape=("n", 3, 8, 12),
+    )
+    subject = Subject(np.random.default_rng(1).random((3, 8, 12), np.float32), 0)
+    (scores,) = ranked(read_model(path), [subject], steps=2)
+    assert scores.shape == (8, 12)
+
+
+def test_no_subjects(model: Model) -> None:
+    assert ranked(model, []) == []
+
+
+def test_a_model_that_takes_one_picture_at_a_time_is_refused(model: Model) -> None:
+    with pytest.raises(ValueError, match="one picture at a time"):
+        next(
+            rank_pixels(
+                replace(model, batchable=False),
+                [Subject(picture(0), 1)],
+                IsolationOptions(steps=1),
+                seed=0,
+                batch=1,
+                threads=1,
+                advance=uncounted,
+            )
+        )
+
+
+def test_sharpness_tames_scores_in_the_thousands_and_leaves_others_alone() -> None:
+    assert sharpness(np.array([0, 1, 5.0])) == 1
+    assert sharpness(np.zeros(4)) == 1
+    wild = np.array([0, 100, 50_000.0, -3e6, 20])
+    factor = sharpness(wild)
+    assert 0 < factor < 1
+    assert (wild.max() - np.median(wild)) * factor == pytest.approx(WIDEST)
+
+
+def test_blurs_stay_in_range_and_grow() -> None:
+    pictures = np.random.default_rng(0).random((2, 3, 10, 12)).astype(np.float32)
+    fills = blurred(pictures)
+    assert fills.shape[1:] == pictures.shape
+    assert fills.min() >= 0
+    assert fills.max() <= 1
+    spreads = [float(fill.std()) for fill in fills]
+    assert spreads == sorted(spreads, reverse=True)
+    even = blurred(np.full((1, 1, 8, 8), 0.4, np.float32))
+    np.testing.assert_allclose(even, 0.4, rtol=1e-5)
