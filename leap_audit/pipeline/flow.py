@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.artifacts import Audit, Coverage, Environment
-from leap_audit.config import AuditOptions
+from leap_audit.config import AuditOptions, layered
 from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import find
 from leap_audit.ingest.classes import match_classes, read_classes
@@ -57,7 +57,7 @@ def audit(
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    given = {**(options.model_dump() if options else {}), **settings}
+    given = layered(options.model_dump() if options else {}, settings)
     chosen = AuditOptions.parse(given, "audit()")
     told = progress or Silent()
     path = Path(model)

@@ -65,7 +65,7 @@ def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progr
     spread = logit_spread(classifier, options.seed)
     seen.methods = methods_of(options, spread, classifier)
     with told.stage("Prototypes", len(requests) * prototype.steps) as advance:
-        for each in make_prototypes(
+        finished = make_prototypes(
             model,
             requests,
             prototype,
@@ -74,8 +74,10 @@ def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progr
             threads=threads,
             spread=spread,
             advance=advance,
-        ):
-            drawn.append(each)
+        )
+        try:
+            drawn.extend(finished)
+        finally:  # an interrupted run reports those it has
             _record_prototypes(drawn, classifier, prototype, seen, threads)
     if not model.batchable:
         seen.notes.append(
@@ -172,12 +174,13 @@ def _record_prototypes(
     threads: int,
 ) -> None:
     """Measure what has been drawn: each prototype as its PNG shows it, beside the others."""
+    if not drawn:
+        return
     pictures = np.stack([_levels(each.picture) for each in drawn])
     logits = classifier.logits(pictures)
     probs = probabilities(logits)
     targets = [each.request.target for each in drawn]
     shared, _ = measure_entanglement(classifier, pictures, targets, threads)
-    seen.prototypes.clear()
     for i, each in enumerate(drawn):
         target = each.request.target
         image = f"images/{_stem(each)}.png"

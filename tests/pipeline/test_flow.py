@@ -1,0 +1,207 @@
+"""The whole way, from a file to a report."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import leap_audit
+from leap_audit.artifacts import Audit
+from leap_audit.config import AuditOptions
+from leap_audit.errors import ConfigRefused, TargetRefused
+from leap_audit.pipeline import AuditResult, audit, flow, measurements
+from tests.ingest.test_load import one_at_a_time
+from tests.measure.models import RAW
+from tests.pipeline.conftest import TINY
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "audit.json").read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write audit.json alone: pages are not what these tests look at."""
+    monkeypatch.setattr(flow, "write_report", lambda record, folder: record.write(folder))
+
+
+def test_everything_is_there(finished: AuditResult) -> None:
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names == {"audit.json", "images", "report.html", "report.pdf", "results.csv"}
+    assert (finished.folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    with (finished.folder / "results.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.reader(file))) > 3
+
+
+def test_audit_json_holds_the_audit(finished: AuditResult, sample_models: Path) -> None:
+    record = Audit.model_validate(record_of(finished.folder))
+    assert record == finished.audit
+    assert (record.status, record.verdict) == ("complete", "NOT ASSESSED")
+    assert record.model.file == "digits_clean.onnx"
+    assert record.model.classes_file == "digits.txt"
+    names = (sample_models / "digits.txt").read_text(encoding="utf-8").split()
+    assert record.classes == tuple(names)
+    assert (record.coverage.classes_audited, record.coverage.classes_in_all) == (3, 10)
+    assert set(record.methods) >= {"prototype", "entanglement", "isolation"}
+    assert AuditOptions.model_validate(record.config).prototype.scale is not None
+
+
+def test_prototypes(finished: AuditResult) -> None:
+    record = finished.audit
+    assert [p.target for p in record.prototypes] == [(1,), (8,), (9,)]
+    for each in record.prototypes:
+        (target,) = each.target
+        assert each.name == record.classes[target]
+        assert 1 <= each.rank <= 10
+        assert 0 <= each.prob <= 1
+        first, *others = each.entanglements
+        assert first.class_ == target
+        cosines = [e.entanglement for e in others]
+        assert cosines == sorted(cosines, reverse=True)
+        assert {i.class_ for i in each.isolations} == {target, others[0].class_}
+
+
+def test_photographs_are_isolated_for_their_first_classes(finished: AuditResult) -> None:
+    record = finished.audit
+    assert [s.file for s in record.samples] == ["picture 0.png", "picture 1.png"]
+    for sample in record.samples:
+        assert len(sample.predicted) == 2
+        assert {p.class_ for p in sample.predicted} == {i.class_ for i in sample.isolations}
+        for listed in (sample.predicted, sample.isolations):
+            probs = [each.prob for each in listed]
+            assert probs == sorted(probs, reverse=True)
+        shown = {p.class_: p.prob for p in sample.predicted}
+        for each in sample.isolations:
+            assert each.prob == pytest.approx(shown[each.class_], abs=1e-4)
+
+
+def test_pictures_are_relative_and_exist(finished: AuditResult) -> None:
+    record = finished.audit
+    isolations = [i for each in (*record.prototypes, *record.samples) for i in each.isolations]
+    pictures = [each.image for each in (*record.prototypes, *record.samples, *isolations)]
+    masks = [each.mask for each in isolations]
+    assert len(set(pictures + masks)) == len(pictures) + len(masks)
+    for name in pictures + masks:
+        assert not Path(name).is_absolute()
+        assert ".." not in Path(name).parts
+        with Image.open(finished.folder / name) as image:
+            assert image.size == (28, 28)
+            assert image.mode == ("L" if name in masks else "RGB")
+    on_disk = {f"images/{path.name}" for path in (finished.folder / "images").iterdir()}
+    assert on_disk == set(pictures + masks)
+
+
+def test_the_same_seed_gives_the_same_audit(
+    finished: AuditResult, sample_models: Path, photos: Path, tmp_path: Path, unprinted: None
+) -> None:
+    again = audit(
+        sample_models / "digits_clean.onnx",
+        sample_models / "digits.txt",
+        out=tmp_path / "again",
+        command="another",
+        targets="1,8-9",
+        samples=(photos,),
+        top_classes=2,
+        **TINY,
+    )
+    first, second = record_of(finished.folder), record_of(again.folder)
+    for record in (first, second):
+        for key in ("started", "seconds", "command"):
+            record["environment"].pop(key)
+    assert first == second
+    for picture in (finished.folder / "images").iterdir():
+        assert picture.read_bytes() == (again.folder / "images" / picture.name).read_bytes()
+
+
+NAMES = ["nil", "one, single", "two", "hen", "hen", "5", "six", "seven", "eight", "nine"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "want"),
+    [
+        ("2,0", [2, 0]),
+        ("one, single", [1]),
+        (["nine", "5"], [9, 5]),
+        ("all", list(range(10))),
+        ((), list(range(10))),
+    ],
+)
+def test_targets(
+    sample_models: Path, tmp_path: Path, unprinted: None, targets: Any, want: list[int]
+) -> None:
+    settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}}
+    path = sample_models / "digits_clean.onnx"
+    record = audit(path, NAMES, out=tmp_path / "out", targets=targets, **settings).audit
+    assert [p.target for p in record.prototypes] == [(k,) for k in want]
+    assert any("hen" in note for note in record.notes)
+
+
+def test_an_ambiguous_name_is_refused(sample_models: Path, tmp_path: Path) -> None:
+    with pytest.raises(TargetRefused, match="3, 4"):
+        audit(sample_models / "digits_clean.onnx", NAMES, out=tmp_path / "out", targets="hen")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_added_to_options(
+    sample_models: Path, tmp_path: Path, unprinted: None
+) -> None:
+    options = AuditOptions.parse({**TINY, "targets": "4", "prototype": {"steps": 3}}, "here")
+    path = sample_models / "digits_clean.onnx"
+    record = audit(path, out=tmp_path / "out", options=options, prototype={"lr": 0.2}, seed=7).audit
+    assert record.config["prototype"]["lr"] == 0.2
+    assert record.config["prototype"]["steps"] == 3
+    assert record.prototypes[0].steps == 3
+    assert record.environment.seed == 7
+
+
+def test_the_call_in_python(sample_models: Path, tmp_path: Path, unprinted: None) -> None:
+    result = leap_audit.audit(
+        sample_models / "digits_clean.onnx",
+        classes=[f"digit {k}" for k in range(10)],
+        out=tmp_path / "out",
+        targets="1,2",
+        **TINY,
+    )
+    assert isinstance(result, leap_audit.AuditResult)
+    assert [p.name for p in result.audit.prototypes] == ["digit 1", "digit 2"]
+    with pytest.raises(ConfigRefused, match="unknown option 'sed'; did you mean 'seed'"):
+        leap_audit.audit(sample_models / "digits_clean.onnx", out=tmp_path / "b", sed=1)
+
+
+def test_one_picture_at_a_time_gives_no_isolations_and_says_so(
+    tmp_path: Path, unprinted: None
+) -> None:
+    path = one_at_a_time(tmp_path / "m.onnx")
+    record = audit(path, out=tmp_path / "out", preprocessing=RAW, **TINY).audit
+    assert record.status == "complete"
+    assert len(record.prototypes) == 3
+    assert all(p.isolations == () for p in record.prototypes)
+    assert any("one picture at a time" in note for note in record.notes)
+    assert set(record.coverage.batch.values()) == {1}
+
+
+def test_prototypes_are_measured_once_however_many(
+    sample_models: Path, tmp_path: Path, unprinted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+    write = measurements.write_picture
+
+    def counted(path: Path, picture: Any) -> None:
+        written.append(path)
+        write(path, picture)
+
+    monkeypatch.setattr(measurements, "write_picture", counted)
+    settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}, "batch": 2}
+    audit(sample_models / "digits_clean.onnx", out=tmp_path / "out", targets="all", **settings)
+    assert len(written) == 10
+
+
+def test_the_module_is_the_command() -> None:
+    words = [sys.executable, "-m", "leap_audit", "--version"]
+    found = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert leap_audit.__version__ in found.stdout
