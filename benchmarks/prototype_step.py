@@ -1,0 +1,133 @@
+"""One step of a batch of prototypes: leap-audit's ONNX graph beside PyTorch autograd.
+
+    python benchmarks/prototype_step.py [--batch 8] [--threads 2] [--pairs 10]
+
+The same network (MobileNetV2's architecture, random weights, 224 × 224), the same picture basis,
+random views, objective and Adam on both sides. The two take turns, so that a machine that slows
+down slows both; the figure is the median ratio of their times. Needs the torch extra.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
+from leap_audit.gradient.training import adam_draws, adam_state
+from leap_audit.ingest.load import load
+from leap_audit.measure.prototype import settled
+from leap_audit.measure.prototype.generate import step_graph
+from leap_audit.measure.prototype.image import COLOUR_ROOT, _dct, _spectrum
+from leap_audit.measure.prototype.objective import target_weights
+from leap_audit.measure.prototype.transforms import view
+from leap_audit.run import Loop, Session, choose_provider
+
+SIZE = 224
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+class Block(nn.Module):
+    def __init__(self, inside: int, outside: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = inside * expansion
+        layers = [unit(inside, wide, 1)] if expansion > 1 else []
+        layers += [unit(wide, wide, 3, stride, wide), nn.Conv2d(wide, outside, 1)]
+        self.body = nn.Sequential(*layers)
+        self.skip = stride == 1 and inside == outside
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x) if self.skip else self.body(x)
+
+
+def unit(inside: int, outside: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
+    conv = nn.Conv2d(inside, outside, kernel, stride, kernel // 2, groups=groups)
+    return nn.Sequential(conv, nn.ReLU6())
+
+
+def mobilenet_v2() -> nn.Module:
+    """MobileNetV2 with its normalisation folded into the convolutions, as deployed."""
+    layers: list[nn.Module] = [unit(3, 32, 3, 2)]
+    width = 32
+    for expansion, outside, count, stride in STAGES:
+        for i in range(count):
+            layers.append(Block(width, outside, stride if i == 0 else 1, expansion))
+            width = outside
+    head = [unit(width, 1280, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000)]
+    return nn.Sequential(*layers, *head).eval()
+
+
+def torch_step(network: nn.Module, batch: int, options: PrototypeOptions):
+    """The step as a user would write it in PyTorch."""
+    z = (torch.randn(batch, 3, SIZE, SIZE) * 0.01).requires_grad_()
+    adam = torch.optim.Adam([z], lr=options.lr)
+    dct = torch.tensor(_dct(SIZE), dtype=torch.float32)
+    spectrum = torch.tensor(_spectrum(SIZE, SIZE), dtype=torch.float32)
+    root = torch.tensor(COLOUR_ROOT / np.linalg.norm(COLOUR_ROOT, axis=0).max()).float()
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+
+    def step(draws: dict[str, np.ndarray]) -> None:
+        rows, columns, noise = (torch.from_numpy(draws[k]) for k in ("rows", "columns", "noise"))
+        adam.zero_grad()
+        plain = dct.T @ (spectrum * z) @ dct
+        picture = torch.sigmoid(torch.einsum("dc,nchw->ndhw", root, plain))
+        seen = rows @ picture @ columns.transpose(2, 3) + noise
+        logits = network((seen - mean) / std)
+        (-logits[torch.arange(batch), torch.arange(batch)].sum()).backward()
+        adam.step()
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=10)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    network = mobilenet_v2()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        dynamic = {"x": {0: torch.export.Dim("batch")}}
+        example = (torch.zeros(2, 3, SIZE, SIZE),)
+        torch.onnx.export(network, example, path, dynamic_shapes=(dynamic["x"],), dynamo=True, external_data=False)
+        model = load(path, DeclaredPreprocessing(), choose_provider("cpu"))
+    options = settled(PrototypeOptions(), model.picture_shape)
+    session = Session(step_graph(model, args.batch, options, 1.0), model.provider, args.threads)
+    first = np.zeros((args.batch, *model.picture_shape), np.float32)
+    weights = target_weights([(i,) for i in range(args.batch)], model.classes)
+    loop = Loop(session, adam_state("coefficients", first), {"weights": weights})
+    ours = lambda draws, k: loop.step({**draws, **adam_draws(k)})  # noqa: E731
+    theirs = torch_step(network, args.batch, options)
+    rng = np.random.default_rng(0)
+    times: list[tuple[float, float]] = []
+    for k in range(args.pairs + 2):
+        views = [view(rng, SIZE, SIZE, options) for _ in range(args.batch)]
+        draws = {
+            "rows": np.stack([v[0][None] for v in views]),
+            "columns": np.stack([np.ascontiguousarray(v[1])[None] for v in views]),
+            "noise": rng.standard_normal((args.batch, *model.picture_shape), np.float32) * 0.1,
+        }
+        start = time.perf_counter()
+        ours(draws, k)
+        middle = time.perf_counter()
+        theirs(draws)
+        times.append((middle - start, time.perf_counter() - middle))
+    kept = times[2:]  # the first steps allocate
+    mine, other = (statistics.median(t[i] for t in kept) for i in (0, 1))
+    ratio = statistics.median(a / b for a, b in kept)
+    print(f"leap-audit {1e3 * mine:.0f} ms, PyTorch {1e3 * other:.0f} ms for {args.batch} items")
+    print(f"ratio leap-audit / PyTorch, median of {len(kept)} pairs: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
