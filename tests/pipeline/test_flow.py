@@ -4,6 +4,8 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.pipeline import AuditResult, audit, flow, measurements
+from leap_audit.progress import Advance, Silent
 from tests.ingest.test_load import one_at_a_time
 from tests.measure.models import RAW
 from tests.pipeline.conftest import TINY
@@ -145,6 +148,29 @@ def test_an_ambiguous_name_is_refused(sample_models: Path, tmp_path: Path) -> No
     with pytest.raises(TargetRefused, match="3, 4"):
         audit(sample_models / "digits_clean.onnx", NAMES, out=tmp_path / "out", targets="hen")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_target_is_refused_before_any_work(
+    sample_models: Path, photos: Path, tmp_path: Path
+) -> None:
+    stages: list[str] = []
+
+    class Listener(Silent):
+        @contextmanager
+        def stage(self, name: str, total: int) -> Iterator[Advance]:
+            stages.append(name)
+            with super().stage(name, total) as advance:
+                yield advance
+
+    with pytest.raises(TargetRefused, match="0 to 9"):
+        audit(
+            sample_models / "digits_clean.onnx",
+            out=tmp_path / "out",
+            targets="10",
+            samples=(photos,),
+            progress=Listener(),
+        )
+    assert stages == ["Reading the model"]
 
 
 def test_settings_are_added_to_options(
