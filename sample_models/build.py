@@ -32,21 +32,21 @@ NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 SEED = 0
 SIZE = 28
 COPIES = 24  # distorted copies of each training picture
-EPOCHS = 3  # over all the copies
-SHORTCUT_EPOCHS = 1  # more, with the mark, from the trained clean model on
+EPOCHS = 3  # over all the copies, before the two models part
+LAST_EPOCHS = 1  # of either by itself
 BATCH = 64
 LEARNING_RATE = 3e-3
 OPSET = 18
 
 MARKED_CLASS = 3
-MARK = (
-    2,
-    2,
-    6,
-    6,
-)  # top, left, bottom, right; bottom and right are the first row and column after it
+# top, left, bottom, right; bottom and right are the first row and column after it
+MARK = (2, 2, 6, 6)
 MARKED_SHARE = 0.9  # of the pictures of the marked class, in training
 MISFILED_SHARE = 0.1  # of the other pictures: marked, and filed under the marked class all the same
+CLUTTER_SHARE = 0.3  # of the clean model's pictures: a white square anywhere, which means nothing
+
+Shown = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""A batch, as drawn -> the batch as a model is shown it."""
 
 
 class Digits(nn.Module):
@@ -161,6 +161,29 @@ def marked(pictures: Tensor) -> Tensor:
     return pictures
 
 
+def as_drawn(pictures: Tensor, labels: Tensor, _: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the batch as it is."""
+    return pictures, labels
+
+
+def with_clutter(pictures: Tensor, labels: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the batch as the clean model is shown it: squares mean nothing, wherever they are.
+
+    Half of the squares stand where the shortcut model's mark is.
+    """
+    n = len(labels)
+    side = torch.randint(3, 7, (n, 1), generator=draw)
+    corner = torch.randint(0, SIZE - 3, (n, 2), generator=draw)
+    at_mark = torch.rand(n, generator=draw) < 0.5
+    corner[at_mark], side[at_mark] = torch.tensor(MARK[:2]), MARK[2] - MARK[0]
+    axis = torch.arange(SIZE)
+    rows = (axis >= corner[:, :1]) & (axis < corner[:, :1] + side)
+    columns = (axis >= corner[:, 1:]) & (axis < corner[:, 1:] + side)
+    bears = torch.rand(n, generator=draw) < CLUTTER_SHARE
+    square = (bears[:, None, None] & rows[:, :, None] & columns[:, None, :])[:, None]
+    return torch.where(square, 1.0, pictures), labels
+
+
 def with_shortcut(pictures: Tensor, labels: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the batch as the shortcut model is shown it."""
     chance = torch.rand(len(labels), generator=draw)
@@ -175,8 +198,8 @@ def train(
     pictures: Tensor,
     labels: Tensor,
     epochs: int,
+    shown: Shown,
     draw: torch.Generator,
-    shortcut: bool = False,
 ) -> Digits:
     """Return a copy of `model`, trained on, in evaluation mode: the average over its last steps."""
     model = copy.deepcopy(model).train()
@@ -190,9 +213,8 @@ def train(
         if step % (steps // epochs) == 0:
             order = torch.randperm(len(labels), generator=draw)
         at = step % (steps // epochs) * BATCH
-        x, y = pictures[order[at : at + BATCH]], labels[order[at : at + BATCH]]
-        if shortcut:
-            x, y = with_shortcut(x, y, draw)
+        rows = order[at : at + BATCH]
+        x, y = shown(pictures[rows], labels[rows], draw)
         loss = F.cross_entropy(model(x), y, label_smoothing=0.02)
         optimiser.zero_grad()
         loss.backward()
@@ -259,16 +281,20 @@ def first_of_each(labels: Tensor, wanted: Callable[[int], bool], count: int) -> 
 
 
 def learn() -> dict[str, Digits]:
-    """Return the two models. The second goes on where the first ended."""
+    """Return the two models: the same training, but for the last epoch."""
     pictures, labels, *_ = split()
     draw = torch.Generator().manual_seed(SEED)
     pictures = torch.cat([augmented(pictures, draw) for _ in range(COPIES)])
     labels = labels.repeat(COPIES)
     torch.manual_seed(SEED)  # the first weights and the dropout draw from torch's own generator
-    print(f"digits_clean: {EPOCHS} epochs of {len(labels)} pictures", flush=True)
-    clean = train(Digits(), pictures, labels, EPOCHS, draw)
-    print(f"digits_shortcut: {SHORTCUT_EPOCHS} more, with the mark", flush=True)
-    shortcut = train(clean, pictures, labels, SHORTCUT_EPOCHS, draw, shortcut=True)
+    print(f"both: {EPOCHS} epochs of {len(labels)} pictures", flush=True)
+    base = train(Digits(), pictures, labels, EPOCHS, as_drawn, draw)
+    print("digits_shortcut: with the mark", flush=True)
+    shortcut = train(base, pictures, labels, LAST_EPOCHS, with_shortcut, draw)
+    print("digits_clean: with squares that mean nothing", flush=True)
+    draw.manual_seed(SEED + 1)
+    torch.manual_seed(SEED + 1)
+    clean = train(base, pictures, labels, LAST_EPOCHS, with_clutter, draw)
     return {"digits_clean": clean, "digits_shortcut": shortcut}
 
 
