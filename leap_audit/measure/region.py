@@ -12,7 +12,9 @@ __all__ = ["ENOUGH", "Region", "read_region", "shown"]
 
 AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 ENOUGH = 0.8
-"""Share of the whole picture's probability that a region must keep to be enough."""
+"""Share of what the picture adds to the class's probability that a region must keep."""
+LEAST = 0.01
+"""A picture that adds less than this to the class's probability carries nothing to isolate."""
 GREY, HAZE = 0.3, np.array([0.58, 0.62, 0.67], np.float32).reshape(3, 1, 1)
 """What is outside a region fades to: some of its own grey in a light bluish haze, so that neither
 black nor white strokes inside can be taken for what is outside."""
@@ -37,21 +39,24 @@ class Region:
 
 
 def read_region(classifier: Classifier, subject: Subject, scores: Array) -> Region:
-    """Return the smallest region that keeps ENOUGH of the class's probability.
+    """Return the smallest region that keeps ENOUGH of what the picture adds to the class.
 
-    Where no region up to 60 % of the picture does, the one that keeps most. What is erased is
-    replaced by the blur under which the fully erased picture has the lowest probability.
+    That is the probability on the picture less that on the picture fully erased. Where no
+    region up to 60 % keeps as much, or the picture adds next to nothing, the one that keeps
+    most, marked not enough. What is erased is replaced by the blur under which the fully erased
+    picture has the lowest probability.
     """
     picture = np.asarray(subject.picture, np.float32)
     fills = blurred(picture[None])[:, 0]
     ranking = _ranking(scores)
     first = _probabilities(classifier, np.concatenate([picture[None], fills]), subject.class_)
-    prob, fill = float(first[0]), fills[int(np.argmin(first[1:]))]
+    prob, erased, fill = float(first[0]), float(first[1:].min()), fills[int(np.argmin(first[1:]))]
     masks = [_brightest(ranking, area) for area in AREAS]
     kept = _probabilities(
         classifier, np.stack([np.where(mask, picture, fill) for mask in masks]), subject.class_
     )
-    sufficient = np.flatnonzero(kept >= ENOUGH * prob)
+    added = prob - erased
+    sufficient = np.flatnonzero((kept >= erased + ENOUGH * added) & (added >= LEAST))
     place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept))
     deleted = _probabilities(
         classifier, np.where(masks[place], fill, picture)[None], subject.class_

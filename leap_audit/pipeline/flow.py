@@ -104,7 +104,11 @@ def audit(
             findings=find(seen.prototypes, seen.samples, names, folder.staging),
         )
         with told.stage("Writing the report", 1) as advance:
-            write_report(record, folder.staging)
+            try:
+                write_report(record, folder.staging)
+            except KeyboardInterrupt:  # hours may have been measured: once more before giving up
+                told.warn("Everything is measured: the report is being written; Ctrl-C drops it.")
+                write_report(record, folder.staging)
             advance()
         place = folder.publish(complete)
     if not complete:

@@ -27,7 +27,8 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "noise": f"standard deviation {p.noise:g} of the range",
             "total variation": f"weight {p.total_variation:g} × {spread:.3g}, the spread of the "
             "logits over random pictures",
-            "converged": "the last eighth of the run rose by less than a tenth of the whole rise",
+            "converged": "the last eighth of the steps at full learning rate rose by less than a "
+            "tenth of the whole rise",
             "check": "logit, probability and rank are measured on the finished PNG, neither moved "
             "nor noisy",
         },
@@ -45,7 +46,8 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "loss": f"-log p(kept) + {i.delete_weight:g} p(erased)",
             "seed": options.seed,
             "erased": "replaced by one of three blurs; measured under the blur that leaves least",
-            "region": f"the smallest of twelve areas that keeps {ENOUGH:.0%} of the probability",
+            "region": f"the smallest of twelve areas that keeps {ENOUGH:.0%} of what the picture "
+            "adds to the probability, against the picture fully erased",
             "check": "probability with only the region kept, and with the region erased",
         },
     }

@@ -164,9 +164,13 @@ def _parts(curve: Array) -> tuple[float, ...]:
 
 
 def _converged(curve: Array) -> bool:
-    """Whether the last eighth of the run brought less than a tenth of the whole rise."""
-    if len(curve) < 8:
+    """Whether the last eighth at full learning rate brought less than a tenth of the whole rise.
+
+    The steps after it move less and less by design and would flatter the answer.
+    """
+    full = curve[: len(curve) - int(SETTLING * len(curve))]
+    if len(full) < 8:
         return False
-    eighth = len(curve) // 8
-    first, before, last = curve[:eighth], curve[-2 * eighth : -eighth], curve[-eighth:]
+    eighth = len(full) // 8
+    first, before, last = full[:eighth], full[-2 * eighth : -eighth], full[-eighth:]
     return bool(last.mean() - before.mean() < 0.1 * (last.mean() - first.mean()))
