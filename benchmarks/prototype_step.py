@@ -28,7 +28,15 @@ from leap_audit.measure.prototype.transforms import view
 from leap_audit.run import Loop, Session, choose_provider
 
 SIZE = 224
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 
 
 class Block(nn.Module):
@@ -87,7 +95,9 @@ def torch_step(network: nn.Module, batch: int, options: PrototypeOptions):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=10)
@@ -99,7 +109,9 @@ def main() -> None:
         path = Path(folder) / "network.onnx"
         dynamic = {"x": {0: torch.export.Dim("batch")}}
         example = (torch.zeros(2, 3, SIZE, SIZE),)
-        torch.onnx.export(network, example, path, dynamic_shapes=(dynamic["x"],), dynamo=True, external_data=False)
+        torch.onnx.export(
+            network, example, path, dynamic_shapes=(dynamic["x"],), dynamo=True, external_data=False
+        )
         model = load(path, DeclaredPreprocessing(), choose_provider("cpu"))
     options = settled(PrototypeOptions(), model.picture_shape)
     session = Session(step_graph(model, args.batch, options, 1.0), model.provider, args.threads)

@@ -22,7 +22,7 @@ def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> Prototype
             "shift": 0.1,
             "flip": False,
             "background": 0.12,
-            "total_variation": 25.0,
+            "total_variation": 12.0,
         }
     elif min(height, width) < SMALL:
         chosen = {
