@@ -33,6 +33,12 @@ SOFTNESS = 0.15
 """Width of the mask's edge, in standard deviations of the score map."""
 SMOOTHING = 8 / 224
 """Standard deviation of the blur of the score map, as a fraction of the short side."""
+AFTERWARDS = 10 / 224
+"""Standard deviation of one more blur of the finished map: what a single draw left uneven is not
+evidence. Measured on 12 photographs, insertion minus deletion with mean colour +.375 to +.411.
+In smaller pictures it would wash out what is only a few pixels large."""
+PHOTOGRAPH = 64
+"""Pixels of the short side from which the finished map is blurred."""
 FILLS = (12 / 224, 20 / 224, 30 / 224)
 """Standard deviations of the blurs that stand for "erased", as fractions of the short side."""
 WIDEST = 25.0
@@ -91,8 +97,12 @@ def rank_pixels(
             loop.step({**_draws(model, padded, keys, seed, step), **adam_draws(step)})
             advance(len(group))
         rows, columns = _enlargements(model, options)
+        height, width = len(rows), len(columns)
+        short = min(height, width)
+        sigma = AFTERWARDS * short if short >= PHOTOGRAPH else 0.0
+        even = blur_matrix(height, sigma), blur_matrix(width, sigma)
         for scores in loop.state("scores")[: len(group), 0]:
-            yield np.asarray(rows @ scores @ columns.T)
+            yield np.asarray(even[0] @ rows @ scores @ columns.T @ even[1].T)
 
 
 def step_graph(model: Model, batch: int, options: IsolationOptions) -> onnx.ModelProto:

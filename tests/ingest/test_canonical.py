@@ -58,6 +58,7 @@ def test_a_free_size_is_refused_until_it_is_given() -> None:
 
 
 def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    canonical._worked.cache_clear()  # what an earlier test converted is remembered
     honest = canonical.version_converter.convert_version
 
     def lying(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
@@ -73,6 +74,8 @@ def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.Mon
 
 
 def test_a_graph_that_cannot_be_converted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    canonical._worked.cache_clear()  # what an earlier test converted is remembered
+
     def failing(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         raise RuntimeError("no adapter for Upsample\nsecond line")
 
