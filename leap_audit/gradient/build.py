@@ -9,12 +9,11 @@ from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.ingest.canonical import canonicalise, static_shape, to_proto
+from leap_audit.ingest.head import FLOATS
 from leap_audit.ingest.onnx import checked, read_onnx
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["build_gradient"]
-
-FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 
 
 def build_gradient(model: str | Path | onnx.ModelProto, *, batch: int = 1) -> onnx.ModelProto:

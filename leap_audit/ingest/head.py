@@ -8,7 +8,7 @@ import onnx_ir as ir
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.canonical import static_shape
 
-__all__ = ["Head", "find_head"]
+__all__ = ["FLOATS", "SHAPE_ONLY", "Head", "find_head"]
 
 SHAPE_ONLY = frozenset(
     {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast", "Transpose"}

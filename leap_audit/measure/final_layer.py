@@ -9,11 +9,10 @@ import onnx_ir as ir
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.emit import constant_of
 from leap_audit.ingest.canonical import static_shape
+from leap_audit.ingest.head import SHAPE_ONLY
 from leap_audit.run.session import Array
 
 __all__ = ["FinalLayer", "final_layer"]
-
-AFTER = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast", "Transpose"})
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def final_layer(op: Emitter, logits: ir.Value, classes: int) -> FinalLayer | Non
     batch = static_shape(logits)[0]
     value, averaged = logits, False
     while (node := value.producer()) is not None:
-        if node.op_type in AFTER:
+        if node.op_type in SHAPE_ONLY:
             value = _given(node, 0)
         elif node.op_type == "Add" and any(constant_of(v) is not None for v in node.inputs):
             value = _given(node, 1 if constant_of(node.inputs[0]) is not None else 0)
