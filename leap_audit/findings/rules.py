@@ -123,7 +123,8 @@ def strong_entanglement(measured: Measurements) -> Iterator[tuple[str, str, str,
         close: dict[int, float] = {}
         for prototype in replicates:
             own = [e.entanglement for e in prototype.entanglements if e.class_ in target]
-            if not own or max(own) <= 0:
+            # A picture that the model does not take for the class says nothing of the class.
+            if prototype.rank > REACHED_RANK or not own or max(own) <= 0:
                 continue
             for other in prototype.entanglements:
                 share = other.entanglement / max(own)

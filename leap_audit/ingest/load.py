@@ -55,14 +55,6 @@ def load(path: Path, declared: DeclaredPreprocessing, provider: Provider) -> Mod
     proto = read_onnx(path)
     value = _only_input(proto)
     info = tensor_info(value)
-    if not any(is_float(output) for output in proto.graph.output):
-        kinds = ", ".join(
-            f"{tensor_info(o).name!r} ({tensor_info(o).dtype})" for o in proto.graph.output
-        )
-        raise ModelRefused(
-            f"{path}: no output holds floating-point class scores ({kinds}); export the model "
-            "without its final ArgMax or label lookup."
-        )
     free: list[int | str | None] = [d if isinstance(d, int) else None for d in info.shape]
     first = resolve(declared, free, scales_inside=False)
     graph = canonicalise(proto, batch=1, sizes=_sizes(info, first), provider=provider).graph

@@ -46,7 +46,9 @@ def choose_batches(model: Model, wanted: int = 0) -> Batches:
     few = model.provider.device == "cpu" and height * width > SMALL_PICTURE
     most = min(max(fits, 1), FEW if few else MANY)
     power = 2 ** int(math.log2(most))  # so that a little less free memory changes nothing
-    return Batches(power, max(1, power // 2), power)
+    # Pictures that are only looked at come in any number: where a batch is no faster, filling
+    # one up would be wasted.
+    return Batches(power, max(1, power // 2), 1 if few else power)
 
 
 def expected_seconds(classifier: Classifier, prototype_steps: int, isolation_steps: int) -> float:

@@ -18,7 +18,8 @@ from leap_audit.ingest.classes import match_classes, read_classes
 from leap_audit.ingest.load import Model, load
 from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
-from leap_audit.pipeline.measurements import Measurements, measure
+from leap_audit.pipeline.measurements import measure
+from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
 from leap_audit.report.folder import AuditFolder, default_folder

@@ -133,3 +133,8 @@ def test_the_core_sums_to_one_even_where_the_ranking_ties(tmp_path: Path) -> Non
     weights = core(tmp_path, isolation("flat.png"), 0.05)
     assert weights.sum() == pytest.approx(1.0)
     assert weights.max() == pytest.approx(0.01)
+
+
+def test_a_prototype_that_missed_its_class_entangles_nothing(folder: Path) -> None:
+    found = find([prototype(rank=600, other=8.0)], [], CLASSES, folder)
+    assert "strong-entanglement" not in {each.id.split(":")[0] for each in found}

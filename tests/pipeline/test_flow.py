@@ -16,7 +16,8 @@ import leap_audit
 from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
-from leap_audit.pipeline import AuditResult, audit, flow, measurements
+from leap_audit.pipeline import AuditResult, audit, flow, prototypes
+from leap_audit.pipeline.photographs import labels_of
 from leap_audit.progress import Advance, Silent
 from tests.ingest.test_load import one_at_a_time
 from tests.measure.models import RAW
@@ -215,16 +216,26 @@ def test_prototypes_are_measured_once_however_many(
     sample_models: Path, tmp_path: Path, unprinted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
-    write = measurements.write_picture
+    write = prototypes.write_picture
 
     def counted(path: Path, picture: Any) -> None:
         written.append(path)
         write(path, picture)
 
-    monkeypatch.setattr(measurements, "write_picture", counted)
+    monkeypatch.setattr(prototypes, "write_picture", counted)
     settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}, "batch": 2}
     audit(sample_models / "digits_clean.onnx", out=tmp_path / "out", targets="all", **settings)
     assert len(written) == 10
+
+
+def test_a_photograph_is_named_by_as_many_folders_as_tell_it_apart() -> None:
+    paths = [Path("s/a/x/1.png"), Path("s/b/x/1.png"), Path("s/b/2.png"), Path("s/c/2.png")]
+    assert labels_of(paths) == ["a/x/1.png", "b/x/1.png", "b/2.png", "c/2.png"]
+    assert labels_of([Path("1.png"), Path("a/1.png"), Path("3.png")]) == [
+        "1.png",
+        "a/1.png",
+        "3.png",
+    ]
 
 
 def test_the_module_is_the_command() -> None:

@@ -11,7 +11,7 @@ kernel is a constant the gradient is written as one Conv:
 What none of these expresses falls back to ConvTranspose.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -110,12 +110,13 @@ def conv_input_gradient(
     """Return the gradient of a convolution's input, whose spatial shape is `spatial`."""
     numbers = constant_of(kernel)
     if numbers is not None:
+        case = _Case(op, dy, numbers, window, spatial, group)
         if all(s == 1 for s in window.strides):
-            dx = _flipped(op, dy, numbers, window, spatial, group)
-        elif kernel.shape is not None and numbers.shape[0] // group <= THIN:
-            dx = _zeros_between(op, dy, kernel, window, spatial, group)
+            dx = _flipped(case)
+        elif numbers.shape[0] // group <= THIN:
+            dx = _zeros_between(case)
         else:
-            dx = _phases(op, dy, numbers, window, spatial, group)
+            dx = _phases(case)
         if dx is not None:
             return dx
     out = static_shape(dy)[2:]
@@ -143,103 +144,93 @@ def conv_input_gradient(
     )
 
 
-def _swapped(kernel: NDArray[np.floating], group: int) -> NDArray[np.floating]:
-    """(M, C/g, *k) -> (C, M/g, *k), within each group."""
-    m, c = kernel.shape[:2]
-    grouped = kernel.reshape(group, m // group, c, *kernel.shape[2:])
-    return np.swapaxes(grouped, 1, 2).reshape(group * c, m // group, *kernel.shape[2:])
+@dataclass(frozen=True)
+class _Case:
+    """A convolution with a constant kernel, (M, C/g, *k), whose input gradient is wanted."""
+
+    op: Emitter
+    dy: ir.Value
+    kernel: NDArray[np.floating]
+    window: Window
+    spatial: tuple[int, ...]
+    group: int
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """The spatial shape of dy."""
+        return static_shape(self.dy)[2:]
+
+    @property
+    def swapped(self) -> NDArray[np.floating]:
+        """The kernel as (C, M/g, *k): within each group, what came out goes in."""
+        m, c = self.kernel.shape[:2]
+        g = self.group
+        grouped = self.kernel.reshape(g, m // g, c, *self.kernel.shape[2:])
+        return np.swapaxes(grouped, 1, 2).reshape(g * c, m // g, *self.kernel.shape[2:])
 
 
-def _flipped(
-    op: Emitter,
-    dy: ir.Value,
-    kernel: NDArray[np.floating],
-    window: Window,
-    spatial: tuple[int, ...],
-    group: int,
-) -> ir.Value | None:
-    out = static_shape(dy)[2:]
+def _flipped(case: _Case) -> ir.Value | None:
+    op, dy, window, spatial = case.op, case.dy, case.window, case.spatial
     axes = range(len(spatial))
     begin = [window.reach(i) - 1 - window.begin[i] for i in axes]
-    end = [spatial[i] - out[i] + window.reach(i) - 1 - begin[i] for i in axes]
-    if min(begin) < 0 or dy.dtype is None:
+    end = [spatial[i] - case.out[i] + window.reach(i) - 1 - begin[i] for i in axes]
+    if min(begin) < 0:
         return None
     if min(end) < 0:  # zeros after the last pixel that the input does not reach
-        kept = [out[i] + min(0, end[i]) for i in axes]
+        kept = [case.out[i] + min(0, end[i]) for i in axes]
         dy = op.Slice(dy, [0] * len(kept), kept, [2 + i for i in axes])
         end = [max(0, e) for e in end]
-    turned = np.flip(_swapped(kernel, group), axis=tuple(range(2, kernel.ndim)))
+    turned = np.flip(case.swapped, axis=tuple(range(2, case.kernel.ndim)))
     return op.Conv(
         dy,
         turned,
         dilations=list(window.dilations),
         pads=[*begin, *end],
-        group=group,
+        group=case.group,
     )
 
 
-def _zeros_between(
-    op: Emitter,
-    dy: ir.Value,
-    kernel: ir.Value,
-    window: Window,
-    spatial: tuple[int, ...],
-    group: int,
-) -> ir.Value | None:
+def _zeros_between(case: _Case) -> ir.Value | None:
     """Repeat each pixel of dy over its stride, keep the first of each, convolve at stride 1."""
-    numbers, s = constant_of(kernel), window.strides
-    if numbers is None or len(spatial) != 2:
+    if len(case.spatial) != 2:
         return None
-    factors = np.array([1, 1, *s], np.float32)
+    op, window = case.op, case.window
+    s = window.strides
     repeated = op.Resize(
-        dy,
+        case.dy,
         None,
-        op.constant(factors),
+        op.constant(np.array([1, 1, *s], np.float32)),
         mode="nearest",
         nearest_mode="floor",
         coordinate_transformation_mode="asymmetric",
     )
-    wide = static_shape(repeated)[2:]
-    first = np.zeros(wide)
+    first = np.zeros(static_shape(repeated)[2:])
     first[:: s[0], :: s[1]] = 1
     spread = op.Mul(repeated, first)
     # The last stride's zeros may reach past the input: the far padding takes them back.
-    dense = Window(window.kernel, (1, 1), window.dilations, window.begin, window.end)
-    return _flipped(op, spread, numbers, dense, spatial, group)
+    return _flipped(replace(case, dy=spread, window=replace(window, strides=(1, 1))))
 
 
-def _phases(
-    op: Emitter,
-    dy: ir.Value,
-    kernel: NDArray[np.floating],
-    window: Window,
-    spatial: tuple[int, ...],
-    group: int,
-) -> ir.Value | None:
+def _phases(case: _Case) -> ir.Value | None:
     """Input pixel s*q + r meets the taps k = (r + pad) mod s, + s, + 2s, ...: one kernel per r."""
+    op, dy, window, spatial = case.op, case.dy, case.window, case.spatial
     s = window.strides[0]
-    if (
-        len(spatial) != 2
-        or window.strides != (s, s)
-        or window.dilations != (1, 1)
-        or dy.dtype is None
-    ):
+    if len(spatial) != 2 or window.strides != (s, s) or window.dilations != (1, 1):
         return None
     plans = [_Phase.plan(s, window.kernel[i], window.begin[i]) for i in (0, 1)]
-    out = static_shape(dy)[2:]
     grid = [-(-spatial[i] // s) for i in (0, 1)]
     begin = [-plan.first for plan in plans]
-    end = [grid[i] - out[i] - begin[i] + plans[i].length - 1 for i in (0, 1)]
+    end = [grid[i] - case.out[i] - begin[i] + plans[i].length - 1 for i in (0, 1)]
     if min(begin + end) < 0:
         return None
-    swapped = _swapped(kernel, group)
+    swapped = case.swapped
     channels, depth = swapped.shape[:2]
-    small = np.zeros((channels, s, s, depth, plans[0].length, plans[1].length), kernel.dtype)
+    small = np.zeros((channels, s, s, depth, plans[0].length, plans[1].length), swapped.dtype)
     for row, top, to_row in plans[0].taps:
         for column, left, to_column in plans[1].taps:
             small[:, row, column, :, to_row, to_column] = swapped[:, :, top, left]
     flat = small.reshape(channels * s * s, depth, plans[0].length, plans[1].length)
-    blocks = op.Conv(dy, op.constant(flat, dy.dtype), pads=[*begin, *end], group=group)
+    blocks = op.Conv(dy, flat, pads=[*begin, *end], group=case.group)
     dx = op.DepthToSpace(blocks, blocksize=s, mode="CRD")
     if static_shape(dx)[2:] != spatial:
         dx = op.Slice(dx, [0, 0], list(spatial), [2, 3])

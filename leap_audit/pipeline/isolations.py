@@ -1,0 +1,93 @@
+"""The isolations of an audit: a task for each class of each picture, recorded with its owner."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from leap_audit.artifacts import Isolation, Prototype, Sample
+from leap_audit.config import AuditOptions
+from leap_audit.ingest.pictures import write_mask, write_picture
+from leap_audit.measure.forward import Classifier
+from leap_audit.measure.isolation import Subject, rank_pixels, sharpness
+from leap_audit.measure.region import Region, read_region, shown
+from leap_audit.pipeline.record import Measurements
+from leap_audit.run.session import Array
+
+__all__ = ["Task", "record_isolations", "tasks_of"]
+
+Owner = TypeVar("Owner", Sample, Prototype)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A class to isolate in the picture of a sample or prototype."""
+
+    subject: Subject
+    stem: str
+    """Start of the names of its files."""
+    index: int
+    """Which of the samples or prototypes the picture is."""
+
+
+def tasks_of(
+    pictures: Sequence[Array],
+    stems: Sequence[str],
+    classes: Sequence[Sequence[int]],
+    classifier: Classifier,
+) -> list[Task]:
+    """Return one task for each of the classes wanted on each picture, in their order."""
+    if not pictures:
+        return []
+    factors = [sharpness(logits) for logits in classifier.logits(np.stack(pictures))]
+    return [
+        Task(Subject(picture, k, factor), stem, i)
+        for i, (picture, stem, wanted, factor) in enumerate(
+            zip(pictures, stems, classes, factors, strict=True)
+        )
+        for k in wanted
+    ]
+
+
+def record_isolations(
+    tasks: Sequence[Task],
+    owners: list[Owner],
+    classifier: Classifier,
+    options: AuditOptions,
+    seen: Measurements,
+    advance: Callable[[int], None],
+) -> None:
+    """Isolate each task's class and record it with the sample or prototype it belongs to."""
+    maps = rank_pixels(
+        classifier.model,
+        [task.subject for task in tasks],
+        options.isolation,
+        seed=options.seed,
+        batch=seen.batch["isolations"],
+        threads=options.threads,
+        advance=advance,
+    )
+    for task, scores in zip(tasks, maps, strict=True):
+        found = _record(task, read_region(classifier, task.subject, scores), seen)
+        owner = owners[task.index]
+        isolations = sorted([*owner.isolations, found], key=lambda each: -each.prob)
+        owners[task.index] = owner.model_copy(update={"isolations": tuple(isolations)})
+
+
+def _record(task: Task, region: Region, seen: Measurements) -> Isolation:
+    class_ = task.subject.class_
+    stem = f"images/{task.stem}-class-{class_:04d}"
+    write_picture(seen.folder / f"{stem}.png", shown(task.subject.picture, region.inside))
+    write_mask(seen.folder / f"{stem}-mask.png", region.ranking)
+    return Isolation(
+        class_=class_,
+        name=seen.classes[class_],
+        image=f"{stem}.png",
+        mask=f"{stem}-mask.png",
+        area=region.area,
+        prob=region.prob,
+        prob_keep=region.prob_keep,
+        prob_delete=region.prob_delete,
+        enough=region.enough,
+    )

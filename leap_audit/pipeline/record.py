@@ -1,0 +1,23 @@
+"""What an audit has measured so far."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leap_audit.artifacts import Prototype, Sample
+
+__all__ = ["Measurements"]
+
+
+@dataclass
+class Measurements:
+    """What has been measured so far; an interrupted audit reports just this."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    prototypes: list[Prototype] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    methods: dict[str, Any] = field(default_factory=dict)
+    batch: dict[str, int] = field(default_factory=dict)
