@@ -103,7 +103,7 @@ class PrototypeOptions(_Options):
 class IsolationOptions(_Options):
     """How isolations are made."""
 
-    steps: int = Field(default=120, ge=1, le=100_000)
+    steps: int = Field(default=48, ge=1, le=100_000)
     """Steps of Adam."""
     lr: float = Field(default=0.1, gt=0)
     """Learning rate of Adam, in units of the score map."""

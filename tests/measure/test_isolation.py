@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.load import Model
-from leap_audit.measure.isolation import WIDEST, Subject, blurred, rank_pixels, sharpness
+from leap_audit.measure.isolation import (
+    FIRST_SOFTNESS,
+    SOFTNESS,
+    WIDEST,
+    Subject,
+    _softness,
+    blurred,
+    rank_pixels,
+    sharpness,
+)
 from tests.measure.models import linear, read_model, uncounted, write_model
 
 SIDE = 16
@@ -128,3 +137,11 @@ def test_blurs_stay_in_range_and_grow() -> None:
     assert spreads == sorted(spreads, reverse=True)
     even = blurred(np.full((1, 1, 8, 8), 0.4, np.float32))
     np.testing.assert_allclose(even, 0.4, rtol=1e-5)
+
+
+def test_the_edge_sharpens_and_then_stays() -> None:
+    widths = [_softness(step, 100) for step in range(100)]
+    assert widths[0] == FIRST_SOFTNESS
+    assert widths == sorted(widths, reverse=True)
+    assert widths[60:] == pytest.approx([SOFTNESS] * 40)
+    assert _softness(0, 1) == FIRST_SOFTNESS
