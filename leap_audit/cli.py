@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from leap_audit import flags
 from leap_audit.answers import answering, lines_of, summary_of
-from leap_audit.errors import ModelRefused, OutputRefused
+from leap_audit.errors import FlatGradient, GradientUnavailable, ModelRefused, OutputRefused
 
 if TYPE_CHECKING:
     from leap_audit.config import AuditOptions
@@ -42,7 +42,8 @@ _ABOUT_AUDIT = (
 _ABOUT_GRADIENT = (
     "Write the model with its gradient, as one ONNX graph of standard operators.\n\n"
     "Its inputs are the model's own and [bold]cotangent[/]; its outputs the model's own and "
-    "[bold]INPUT_grad[/]. Any ONNX runtime can run it."
+    "[bold]INPUT_grad[/]. Any ONNX runtime can run it. Tensors inside the graph can be named with "
+    "--wrt and --of, and become outputs as well."
 )
 
 
@@ -175,22 +176,38 @@ def audit(
 
 @app.command(cls=_Command, help=_ABOUT_GRADIENT)
 def gradient(
+    ctx: typer.Context,
     model: flags.Model,
     out: flags.GradientOut = None,
     batch: flags.GradientBatch = 1,
+    wrt: flags.GradientWrt = None,
+    of: flags.GradientOf = None,
+    shape: flags.GradientShape = None,
+    check: flags.GradientCheck = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Write the gradient graph of a model, and print what it is."""
-    with answering(debug=debug):
-        from leap_audit.gradient import build_gradient
+    shapes = flags.shapes(ctx, shape)
+    with answering(debug=debug) as terminal:
+        from leap_audit.gradient import build_gradient, check_gradient
         from leap_audit.report.folder import write_file
 
         place = out or Path(f"{model.stem}.grad.onnx")
         if place.exists() and model.exists() and place.samefile(model):
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
-        graph = build_gradient(model, batch=batch)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", FlatGradient)
+            graph = build_gradient(model, batch=batch, wrt=wrt, of=of, shapes=shapes)
+        for each in caught:
+            if issubclass(each.category, FlatGradient):
+                terminal.warn(str(each.message))
         if graph.ByteSize() >= 2**31:
             raise ModelRefused(f"{model}: with its gradient it is above 2 GB, too large to write.")
+        if check:
+            agreement = check_gradient(graph, of)
+            terminal.note(agreement.sentence)
+            if not agreement.agrees:
+                raise GradientUnavailable(f"{model}: the gradient is wrong; nothing was written.")
         write_file(place, graph.SerializeToString())
         outputs = ", ".join(value.name for value in graph.graph.output)
         print(f"{place}: {len(graph.graph.node)} nodes, outputs {outputs}", flush=True)

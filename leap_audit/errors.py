@@ -15,6 +15,8 @@
     ├── RuntimeMissing           no onnxruntime, or no such provider
     └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
 
+    FlatGradient                 a warning: operators whose gradient is zero stand in the way
+
 Anything else that escapes is a defect in leap-audit, not in the input.
 """
 
@@ -23,6 +25,7 @@ __all__ = [
     "CanonicalMismatch",
     "ClassesRefused",
     "ConfigRefused",
+    "FlatGradient",
     "GradientUnavailable",
     "InputRefused",
     "LeapAuditError",
@@ -91,4 +94,8 @@ class RuntimeMissing(LeapAuditError):
 
 
 class AuditIncomplete(LeapAuditError):
+    pass
+
+
+class FlatGradient(UserWarning):
     pass

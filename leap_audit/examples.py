@@ -52,6 +52,7 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
         "Examples": (
             ("Write model.grad.onnx", "leap-audit gradient model.onnx"),
             ("For 8 pictures at once", "leap-audit gradient model.onnx -o eight.onnx --batch 8"),
+            ("Of a layer, with its check", "leap-audit gradient model.onnx --of conv5 --check"),
         ),
     },
 }

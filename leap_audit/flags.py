@@ -113,6 +113,39 @@ GradientOut = Annotated[
 GradientBatch = Annotated[
     int, _flag("--batch", "Options", "What a free batch dimension becomes (1).", "N", min=1)
 ]
+GradientWrt = Annotated[
+    list[str] | None,
+    _flag(
+        "--wrt",
+        "Options",
+        "Input, or tensor inside the graph, to differentiate with respect to; repeatable "
+        "(every floating-point input).",
+        "NAME",
+    ),
+]
+GradientOf = Annotated[
+    str | None,
+    _flag(
+        "--of",
+        "Options",
+        "Output, or tensor inside the graph, that is differentiated (the first floating-point "
+        "output).",
+        "NAME",
+    ),
+]
+GradientShape = Annotated[
+    list[str] | None,
+    _flag(
+        "--shape",
+        "Options",
+        "Shape of an input that leaves more than the batch free, without the batch; repeatable.",
+        "NAME=3,224,224",
+    ),
+]
+GradientCheck = Annotated[
+    bool,
+    _flag("--check", "Options", "Compare the gradient with difference quotients before writing."),
+]
 GradientDebug = Annotated[bool, _flag("--debug", "Options", "Show the traceback of an error.")]
 
 
@@ -129,6 +162,17 @@ def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> 
         example = "0,255" if count else "0.5,0.5,0.5"
         raise _bad(ctx, flag, f"{text!r} is not {wanted} separated by commas, such as {example}.")
     return values
+
+
+def shapes(ctx: typer.Context, texts: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Return input name -> shape from `NAME=3,224,224`."""
+    found = {}
+    for text in texts or []:
+        name, _, sizes = text.rpartition("=")
+        if not name or not re.fullmatch(r"[1-9]\d*([,x][1-9]\d*)*", sizes):
+            raise _bad(ctx, "--shape", f"{text!r} is not a name and sizes, such as x=3,224,224.")
+        found[name] = tuple(int(part) for part in re.split("[,x]", sizes))
+    return found
 
 
 def size(ctx: typer.Context, text: str | None) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -24,8 +25,9 @@ from leap_audit.artifacts import (
 )
 from leap_audit.cli import app
 from leap_audit.config import AuditOptions
-from leap_audit.errors import AuditIncomplete, ModelRefused
+from leap_audit.errors import AuditIncomplete, FlatGradient, ModelRefused
 from leap_audit.examples import EXAMPLES
+from leap_audit.gradient import Agreement
 
 Call = dict[str, Any]
 
@@ -268,12 +270,14 @@ def test_the_gradient_of_a_model_is_written(
     graph = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [value]))
     asked: list[Any] = []
 
-    def build_gradient(model: Path, *, batch: int) -> Any:
-        asked.append((model, batch))
+    def build_gradient(model: Path, **given: Any) -> Any:
+        asked.append((model, {name: value for name, value in given.items() if value}))
+        warnings.warn("Round stands in the way", FlatGradient, stacklevel=1)
         return graph
 
     module = ModuleType("leap_audit.gradient")
     module.build_gradient = build_gradient  # type: ignore[attr-defined]
+    module.check_gradient = lambda *_: Agreement(0.5, 6)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "leap_audit.gradient", module)
     monkeypatch.chdir(tmp_path)
     Path("m.onnx").touch()
@@ -281,7 +285,17 @@ def test_the_gradient_of_a_model_is_written(
     assert result.stdout == "m.grad.onnx: 1 nodes, outputs x_grad\n"
     assert onnx.load("m.grad.onnx") == graph
     assert run("gradient", "m.onnx", "-o", "n.onnx", "--batch", "4").exit_code == 0
-    assert asked == [(Path("m.onnx"), 1), (Path("m.onnx"), 4)]
+    assert asked == [(Path("m.onnx"), {"batch": 1}), (Path("m.onnx"), {"batch": 4})]
+    assert "warning: Round stands in the way" in result.stderr
+    more = ["--wrt", "a", "--wrt", "b", "--of", "c", "--shape", "x=3,8,9"]
+    assert run("gradient", "m.onnx", *more).exit_code == 0
+    shapes = {"x": (3, 8, 9)}
+    assert asked[-1][1] == {"batch": 1, "wrt": ["a", "b"], "of": "c", "shapes": shapes}
+    assert run("gradient", "m.onnx", "--shape", "x=0").exit_code == 2
+    wrong = run("gradient", "m.onnx", "-o", "wrong.onnx", "--check")
+    assert wrong.exit_code == 3
+    assert "5.0e-01 apart" in wrong.stderr
+    assert not Path("wrong.onnx").exists()
     refused = run("gradient", "m.onnx", "-o", "m.onnx")
     assert refused.exit_code == 3
     assert "is the model itself" in refused.stderr

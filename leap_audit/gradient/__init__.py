@@ -1,9 +1,19 @@
 """Differentiate ONNX graphs in reverse mode, into standard ONNX operators."""
 
 from leap_audit.gradient import rules as _rules  # noqa: F401  fills the table
+from leap_audit.gradient.agreement import Agreement, check_gradient
 from leap_audit.gradient.build import build_gradient
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import RULES, gradient, sample
 from leap_audit.gradient.walk import backpropagate
 
-__all__ = ["RULES", "Emitter", "backpropagate", "build_gradient", "gradient", "sample"]
+__all__ = [
+    "RULES",
+    "Agreement",
+    "Emitter",
+    "backpropagate",
+    "build_gradient",
+    "check_gradient",
+    "gradient",
+    "sample",
+]

@@ -4,7 +4,7 @@ Each node on the path is met once, in reverse order. What its consumers sent bac
 by then, its rule is called, and what the rule returns is brought to its inputs' shapes.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -13,7 +13,12 @@ from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.ingest.canonical import static_shape
 
-__all__ = ["backpropagate"]
+__all__ = ["backpropagate", "flat_nodes", "named"]
+
+FLAT = frozenset({"Ceil", "Floor", "Hardmax", "Round", "Sign"})
+"""Operators that are constant nearly everywhere: their gradient is zero."""
+CHOICES = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike"})
+"""Operators that give whole numbers: what is computed from those carries no gradient."""
 
 
 def backpropagate(
@@ -29,13 +34,15 @@ def backpropagate(
     cotangents: output -> the tensor of its shape that weighs it. stop: values treated as
     constants. rules: rules that replace those of the table (another method, not another engine).
 
-    Raises GradientUnavailable: operators on the path without a rule, all of them at once, or a
-    value in `wrt` that no output depends on.
+    A value that no output depends on has gradient zero.
+
+    Raises GradientUnavailable: operators on the path without a rule, all of them at once, or no
+    output depends on any value in `wrt`.
     """
     table = {**RULES, **(rules or {})}
     path = _path(op.graph, cotangents, wrt, stop)
     _require_rules(path, table)
-    on_path = set(wrt) | {y for node in path for y in node.outputs if _differentiable(y)}
+    on_path = set(wrt) | {y for node in path for y in node.outputs if _carries(y)}
     on_path -= set(stop)
     received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
     for node in reversed(path):
@@ -60,10 +67,16 @@ def backpropagate(
                 )
             received.setdefault(value, []).append(dx)
     found = [_total(op, received.get(value, [])) for value in wrt]
-    missing = [value.name for value, dx in zip(wrt, found, strict=True) if dx is None]
-    if missing:
-        raise GradientUnavailable(f"the output does not depend on {missing}: its gradient is zero.")
-    return [dx for dx in found if dx is not None]
+    if all(dx is None for dx in found):
+        flat = flat_nodes(op.graph, cotangents, wrt)
+        why = f", except through {named(flat)}" if flat else ""
+        raise GradientUnavailable(
+            f"the output does not depend on {', '.join(repr(str(v.name)) for v in wrt)}{why}: "
+            "the gradient is zero everywhere."
+        )
+    return [
+        dx if dx is not None else op.Mul(value, 0.0) for value, dx in zip(wrt, found, strict=True)
+    ]
 
 
 def _path(
@@ -73,13 +86,41 @@ def _path(
     stop: Collection[ir.Value],
 ) -> list[ir.Node]:
     """The nodes between `wrt` and the outputs, in the graph's order."""
-    forward = set(wrt) - set(stop)
+    return _between(
+        graph, cotangents, set(wrt) - set(stop), lambda y: y not in stop and _carries(y)
+    )
+
+
+def flat_nodes(
+    graph: ir.Graph, cotangents: Collection[ir.Value], wrt: Sequence[ir.Value]
+) -> list[ir.Node]:
+    """Return the nodes between `wrt` and the outputs that the gradient stops at.
+
+    They are constant nearly everywhere, so what passes through them alone has gradient zero:
+    right by the definition, and rarely what is wanted. Comparisons are not among them: they
+    choose between things that do carry a gradient.
+    """
+    return [
+        node
+        for node in _between(graph, cotangents, set(wrt), lambda _: True)
+        if node.op_type in FLAT or (node.op_type in CHOICES and not _floating(node.outputs[0]))
+    ]
+
+
+def _between(
+    graph: ir.Graph,
+    ends: Collection[ir.Value],
+    starts: set[ir.Value],
+    carries: Callable[[ir.Value], bool],
+) -> list[ir.Node]:
+    """The nodes on a way from `starts` to `ends` over values that carry something."""
+    forward = set(starts)
     nodes: list[ir.Node] = []
     for node in graph:
         if any(value in forward for value in _reads(node)):
-            forward.update(y for y in node.outputs if y not in stop and _differentiable(y))
+            forward.update(y for y in node.outputs if carries(y))
             nodes.append(node)
-    backward = set(cotangents)
+    backward = set(ends)
     kept: list[ir.Node] = []
     for node in reversed(nodes):
         if any(y in backward and y in forward for y in node.outputs):
@@ -99,23 +140,34 @@ def _reads(node: ir.Node) -> list[ir.Value]:
     return found
 
 
-def _differentiable(value: ir.Value) -> bool:
-    """Indices, masks and shapes carry no gradient, whatever they were computed from."""
+def _carries(value: ir.Value) -> bool:
+    """Indices, masks and shapes carry no gradient, nor does what is constant nearly everywhere."""
+    node = value.producer()
+    return _floating(value) and not (node is not None and node.op_type in FLAT)
+
+
+def _floating(value: ir.Value) -> bool:
     return value.dtype is None or value.dtype.is_floating_point()
 
 
 def _require_rules(path: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:
-    missing: dict[str, list[str]] = {}
-    for node in path:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in table:
-            name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            missing.setdefault(name, []).append(str(node.name))
+    missing = [
+        node for node in path if node.domain not in ("", "ai.onnx") or node.op_type not in table
+    ]
     if missing:
-        listed = "; ".join(
-            f"{name} ({len(nodes)} node{'s' if len(nodes) > 1 else ''}, e.g. {nodes[0]!r})"
-            for name, nodes in sorted(missing.items())
-        )
-        raise GradientUnavailable(f"no gradient rule for: {listed}.")
+        raise GradientUnavailable(f"no gradient rule for: {named(missing)}.")
+
+
+def named(nodes: Sequence[ir.Node]) -> str:
+    """Return the operators of some nodes, how many there are of each, and the name of one."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+        found.setdefault(name, []).append(str(node.name))
+    return "; ".join(
+        f"{name} ({len(names)} node{'s' if len(names) > 1 else ''}, e.g. {names[0]!r})"
+        for name, names in sorted(found.items())
+    )
 
 
 def _view(node: ir.Node, on_path: Collection[ir.Value]) -> Node:

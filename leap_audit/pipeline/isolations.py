@@ -70,7 +70,7 @@ def record_isolations(
     )
     for task, scores in zip(tasks, maps, strict=True):
         found = _record(task, read_region(classifier, task.subject, scores), seen)
-        owner = owners[task.index]
+        owner: Owner = owners[task.index]
         isolations = sorted([*owner.isolations, found], key=lambda each: -each.prob)
         owners[task.index] = owner.model_copy(update={"isolations": tuple(isolations)})
 
