@@ -144,6 +144,6 @@ def _infer(node: ir.Node, schema: onnx.defs.OpSchema) -> None:
     for value in node.outputs:
         proto = found[str(value.name)].tensor_type
         value.type = ir.TensorType(ir.DataType(proto.elem_type))
-        if not all(d.HasField("dim_value") for d in proto.shape.dim):
+        if not proto.HasField("shape") or not all(d.HasField("dim_value") for d in proto.shape.dim):
             raise ValueError(f"{node.op_type}: the shape of its output depends on the data")
         value.shape = ir.Shape([d.dim_value for d in proto.shape.dim])

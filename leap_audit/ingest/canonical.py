@@ -15,6 +15,7 @@ from onnx import inliner, version_converter
 from onnx_ir.passes import common
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
+from leap_audit.ingest.expand import expand
 from leap_audit.ingest.onnx import is_float, real_inputs
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
@@ -67,6 +68,7 @@ def _worked(
     """The work on the graph without its weights; an audit needs the same few batches repeatedly."""
     graph = ir.from_proto(_converted(_inlined(onnx.ModelProto.FromString(light))))
     _fix_inputs(graph, dict(shapes))
+    expand(graph)
     _optimise(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)

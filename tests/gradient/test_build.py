@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from leap_audit.errors import GradientUnavailable, ModelRefused
-from leap_audit.gradient import build_gradient
+from leap_audit.gradient import RULES, build_gradient
 from leap_audit.run import Session, choose_provider
 from tests.gradient.networks import conv_net
 
@@ -116,10 +116,91 @@ def test_a_model_that_takes_a_cotangent_is_refused() -> None:
         build_gradient(model)
 
 
-def test_operators_without_a_rule_are_named() -> None:
+def test_operators_without_a_rule_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, "Sinh")
+    monkeypatch.delitem(RULES, "Cosh")
     model = _small([("Sinh", ["x"], "a"), ("Cosh", ["a"], "y")], {"x": [1, 2]})
     with pytest.raises(GradientUnavailable, match=r"Cosh .*; Sinh "):
         build_gradient(model)
+
+
+_ROW = [1, 4]
+_CHANNELS = np.array([0.5, -1.0, 2.0, 1.5], np.float32)
+_AXIS = np.array([1])
+FUNCTIONS: dict[str, tuple[list[int], list[np.ndarray], dict[str, object]]] = {
+    "CastLike": (_ROW, [_CHANNELS], {}),
+    "Celu": (_ROW, [], {"alpha": 0.5}),
+    "Clip": (_ROW, [np.array(-0.5, np.float32)], {}),
+    "Elu": (_ROW, [], {}),
+    "Gelu": (_ROW, [], {}),
+    "GroupNormalization": ([1, 4, 2, 3], [_CHANNELS, _CHANNELS], {"num_groups": 2}),
+    "HardSigmoid": (_ROW, [], {}),
+    "HardSwish": (_ROW, [], {}),
+    "LayerNormalization": (_ROW, [_CHANNELS], {}),
+    "LeakyRelu": (_ROW, [], {}),
+    "LogSoftmax": (_ROW, [], {}),
+    "MeanVarianceNormalization": ([1, 2, 3, 4], [], {}),
+    "Mish": (_ROW, [], {}),
+    "PRelu": (_ROW, [_CHANNELS], {}),
+    "ReduceL1": (_ROW, [_AXIS], {}),
+    "ReduceL2": (_ROW, [_AXIS], {}),
+    "ReduceLogSum": (_ROW, [_AXIS], {}),
+    "ReduceLogSumExp": (_ROW, [_AXIS], {}),
+    "ReduceSumSquare": (_ROW, [_AXIS], {}),
+    "Relu": (_ROW, [], {}),
+    "Selu": (_ROW, [], {}),
+    "Shrink": (_ROW, [], {"lambd": 0.6}),
+    "Softmax": (_ROW, [], {}),
+    "Softplus": (_ROW, [], {}),
+    "Softsign": (_ROW, [], {}),
+    "ThresholdedRelu": (_ROW, [], {"alpha": 0.7}),
+}
+"""Operators that ONNX defines by others: the input's shape, constant inputs, attributes."""
+
+WITHOUT_GRADIENT = {
+    *("BlackmanWindow", "HammingWindow", "HannWindow", "Range"),  # of no image
+    *("DynamicQuantizeLinear", "GreaterOrEqual", "LessOrEqual"),  # to whole numbers
+    *("Bernoulli", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"),  # for training
+    *("AffineGrid", "CenterCropPad", "SequenceMap"),  # of vectors, shapes and sequences
+}
+
+
+def test_every_operator_that_onnx_defines_by_others_is_considered() -> None:
+    defined = {
+        schema.name
+        for schema in onnx.defs.get_all_schemas_with_history()
+        if not schema.domain
+        and schema.since_version <= 21
+        and (schema.has_function or schema.has_context_dependent_function)
+    }
+    assert defined == set(FUNCTIONS) | WITHOUT_GRADIENT
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_operators_that_onnx_defines_by_others_have_a_gradient(name: str) -> None:
+    shape, constants, attributes = FUNCTIONS[name]
+    names = [f"constant_{i}" for i in range(len(constants))]
+    graph = helper.make_graph(
+        [helper.make_node(name, ["x", *names], ["y"], **attributes)],
+        name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, list("abcd"[: len(shape)]))],
+        [onnx.numpy_helper.from_array(a, n) for a, n in zip(constants, names, strict=True)],
+    )
+    opset = [helper.make_opsetid("", 21)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    built = build_gradient(model)
+    session = _load(built)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.1, 1.9, shape).astype(np.float32)
+    dy = rng.standard_normal(_shapes(built.graph.input)["cotangent"]).astype(np.float32)
+    y, dx = session.run({"x": x, "cotangent": dy})
+    np.testing.assert_allclose(y, _load(model).run({"x": x})[0], rtol=1e-4, atol=1e-5)
+    step = rng.choice([-1 / 256, 1 / 256], shape).astype(np.float32)
+    ahead, behind = (_load(model).run({"x": x + s * step})[0] for s in (1, -1))
+    quotient = float(((ahead - behind).astype(np.float64) / 2 * dy).sum())
+    scale = float(np.abs(dx * step).sum())
+    assert quotient == pytest.approx(float((dx * step).sum()), abs=2e-3 * scale)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,20 @@ from tests.gradient.oracle import TOLERANCE, check_rule
 _TRAINING = "batch statistics: a deployed model has fixed ones, and the rule refuses others"
 _INDICES = "onnx.reference gives wrong MaxPool indices at stride 1"
 _CEILING = "ONNX's inference counts a window behind the picture, runtimes do not: refused"
+_DOMAIN = "its random numbers in 0..1, moved off kinks, leave the function's domain"
+_ERF = "Erf is float32 in onnx.reference"
+_UNSHAPED = "ONNX infers no shape from output_shape: refused"
+_REMAINDER = "remainders of infinity and by zero, and by fmod=0, which runtimes refuse"
 EXCLUDED: dict[str, str] = {
+    "test_acos": _DOMAIN,
+    "test_asin": _DOMAIN,
+    "test_atanh": _DOMAIN,
+    "test_gelu_default_1": _ERF,
+    "test_gelu_default_2": _ERF,
+    "test_maxunpool_export_with_output_shape": _UNSHAPED,
+    "test_mod_float_edge_cases_fmod_0_float16": _REMAINDER,
+    "test_mod_float_edge_cases_fmod_0_float32": _REMAINDER,
+    "test_mod_float_edge_cases_fmod_0_float64": _REMAINDER,
     "test_averagepool_2d_ceil_last_window_starts_on_pad": _CEILING,
     "test_maxpool_2d_ceil_output_size_reduce_by_one": _CEILING,
     "test_batchnorm_epsilon_training_mode": _TRAINING,

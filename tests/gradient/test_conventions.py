@@ -29,6 +29,16 @@ def _gradient(write, *inputs: list[float]) -> list[list[float]]:
         (lambda op, x: op.ReduceMax(x), [1, 2, 2, 0], [0, 0.5, 0.5, 0]),
         (lambda op, x: op.ReduceMin(x), [1, 2, 1, 3], [0.5, 0, 0.5, 0]),
         (lambda op, x: op.ReduceL2(x), [0, 0], [0, 0]),
+        (lambda op, x: op.Selu(x, alpha=0.5, gamma=3.0), [0, 1], [1.5, 3]),
+        (lambda op, x: op.Celu(x, alpha=0.5), [0, 1], [1, 1]),
+        (lambda op, x: op.ThresholdedRelu(x, alpha=2.0), [1, 2, 3], [0, 0, 1]),
+        (lambda op, x: op.Shrink(x, lambd=2.0), [-3, -2, 0, 2, 3], [1, 0, 0, 0, 1]),
+        (lambda op, x: op.Mod(x, [2.0], fmod=1), [-2, 0, 1, 2], [1, 1, 1, 1]),
+        (lambda op, x: op.LpNormalization(x, p=1), [0, 0], [0, 0]),
+        (lambda op, x: op.LpNormalization(x, p=2), [0, 0], [0, 0]),
+        (lambda op, x: op.LpNormalization(x, p=1), [0, 2], [0.5, 0]),
+        (lambda op, x: op.ReduceProd(x), [2, 0, 3], [0, 6, 0]),
+        (lambda op, x: op.ReduceProd(x), [0, 0, 3], [0, 0, 0]),
         (lambda op, x: op.Pow(x, 1.0), [0, 2], [1, 1]),
         (lambda op, x: op.Pow(x, 0.0), [0, 2], [0, 0]),
     ],
@@ -63,3 +73,46 @@ def test_a_window_behind_the_picture_is_refused(name: str) -> None:
 def test_global_max_pool_shares_among_ties() -> None:
     (dx,) = _gradient(lambda op, x: op.GlobalMaxPool(x), [[[[1, 3], [3, 0]]]])
     assert dx == [[[[0, 0.5], [0.5, 0]]]]
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_a_window_of_zeros_takes_nothing(p: int) -> None:
+    row = [[[0, 0, 0, 0]]]
+    (dx,) = _gradient(lambda op, x: op.LpPool(x, kernel_shape=[2], strides=[2], p=p), row)
+    assert dx == row
+    (dx,) = _gradient(lambda op, x: op.GlobalLpPool(x, p=p), row)
+    assert dx == row
+
+
+def test_the_last_of_the_pixels_put_to_one_place_takes_it_all() -> None:
+    def write(op: Emitter, x):
+        return op.MaxUnpool(x, np.array([[[1, 2, 1]]]), kernel_shape=[2], strides=[1])
+
+    assert _gradient(write, [[[5, 7, 6]]]) == [[[[0, 1, 1]]]]
+
+
+def test_einsum_that_repeats_a_letter_of_length_1_is_refused() -> None:
+    def write(op: Emitter, a, b):
+        return op.Einsum(a, b, equation="ij,ij->ij")
+
+    with pytest.raises(GradientUnavailable, match="ellipsis"):
+        _gradient(write, [[1, 2]], [[1, 2], [3, 4]])
+
+
+def test_a_large_determinant_is_refused() -> None:
+    with pytest.raises(GradientUnavailable, match="16 rows"):
+        _gradient(lambda op, x: op.Det(x), np.eye(17).tolist())
+
+
+def test_a_kernel_computed_from_the_input_is_refused() -> None:
+    with pytest.raises(GradientUnavailable, match="kernel"):
+        _gradient(lambda op, x: op.ConvTranspose(x, x), [[[1, 2]]])
+
+
+def test_conv_transpose_whose_shape_is_in_doubt_is_refused() -> None:
+    def write(op: Emitter, x):
+        attributes = {"auto_pad": "SAME_UPPER", "output_padding": [1], "strides": [2]}
+        return op.ConvTranspose(x, np.ones((1, 1, 3)), **attributes)
+
+    with pytest.raises(GradientUnavailable, match="explicit pads"):
+        _gradient(write, [[[1, 2]]])

@@ -8,6 +8,7 @@ import pytest
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.errors import GradientUnavailable
+from leap_audit.gradient import RULES
 from leap_audit.ingest.load import Model
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.measure.prototype.generate import CURVE_POINTS, _converged, _parts
@@ -65,7 +66,10 @@ def test_no_requests(digits: Model) -> None:
     assert made(digits, []) == []
 
 
-def test_missing_rules_are_said_before_the_first_step(tmp_path: Path) -> None:
+def test_missing_rules_are_said_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(RULES, "Cosh")
     nodes: list[Node] = [
         ("Flatten", ["x"], "f"),
         ("Cosh", ["f"], "c"),

@@ -4,11 +4,28 @@ from leap_audit.gradient.rules import (
     activation,
     arithmetic,
     conv,
+    conv_transpose,
+    einsum,
     linear,
     norm,
     pool,
     reduce,
+    repeat,
     shape,
+    trigonometric,
 )
 
-__all__ = ["activation", "arithmetic", "conv", "linear", "norm", "pool", "reduce", "shape"]
+__all__ = [
+    "activation",
+    "arithmetic",
+    "conv",
+    "conv_transpose",
+    "einsum",
+    "linear",
+    "norm",
+    "pool",
+    "reduce",
+    "repeat",
+    "shape",
+    "trigonometric",
+]

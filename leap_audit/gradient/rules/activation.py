@@ -103,6 +103,37 @@ def elu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     return op.Where(op.Greater(node.inputs[0], 0.0), dy, curved)
 
 
+@gradient("Selu", samples=[*_ONE, sample((2, 3), alpha=1.2, gamma=0.8)])
+def selu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = gamma * dy where x > 0, dy * (y + gamma * alpha) elsewhere"""
+    alpha, gamma = float(node.attribute("alpha")), float(node.attribute("gamma"))
+    curved = op.Mul(dy, op.Add(node.outputs[0], alpha * gamma))
+    return op.Where(op.Greater(node.inputs[0], 0.0), op.Mul(dy, gamma), curved)
+
+
+@gradient("Celu", samples=[])
+def celu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where x > 0, dy * (y / alpha + 1) elsewhere"""
+    alpha = float(node.attribute("alpha"))
+    curved = op.Mul(dy, op.Add(op.Div(node.outputs[0], alpha), 1.0))
+    return op.Where(op.Greater(node.inputs[0], 0.0), dy, curved)
+
+
+@gradient("ThresholdedRelu", samples=[*_ONE, sample((2, 3), alpha=-0.3)])
+def thresholded_relu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where x > alpha"""
+    (x,) = node.inputs
+    assert x is not None
+    return op.Mul(dy, between(op, x, low=float(node.attribute("alpha"))))
+
+
+@gradient("Shrink", samples=[*_ONE, sample((2, 3), lambd=0.8, bias=0.3)])
+def shrink(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy where |x| > lambd"""
+    size = op.Abs(node.inputs[0])
+    return op.Mul(dy, between(op, size, low=float(node.attribute("lambd"))))
+
+
 @gradient("Sigmoid", samples=_ONE)
 def sigmoid(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy * y * (1 - y)"""
@@ -143,6 +174,36 @@ def tanh(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 def softplus(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy * sigmoid(x)"""
     return op.Mul(dy, op.Sigmoid(node.inputs[0]))
+
+
+@gradient("Mish", samples=_ONE)
+def mish(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """With t = tanh(softplus(x)): dx = dy * (t + x * (1 - t^2) * sigmoid(x))"""
+    (x,) = node.inputs
+    t = op.Tanh(op.Softplus(x))
+    bent = op.Mul(op.Mul(x, op.Sigmoid(x)), op.Sub(1.0, op.Mul(t, t)))
+    return op.Mul(dy, op.Add(t, bent))
+
+
+@gradient("Gelu", samples=[sample((2, 3), approximate="tanh", low=-4, high=4)])
+def gelu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """With P the normal distribution, p its density: dx = dy * (P(x) + x p(x))
+
+    approximate="tanh", with t = tanh(u): P = (1 + t) / 2, p = (1 - t^2) u' / 2
+    """
+    (x,) = node.inputs
+    square = op.Mul(x, x)
+    if node.attribute("approximate") in ("tanh", b"tanh"):
+        width, cubic = np.sqrt(2 / np.pi), 0.044715
+        inner = op.Mul(op.Add(op.Mul(square, cubic), 1.0), width)
+        t = op.Tanh(op.Mul(x, inner))
+        slope = op.Add(op.Mul(square, 1.5 * cubic * width), width / 2)
+        density = op.Mul(op.Sub(1.0, op.Mul(t, t)), slope)
+        below = op.Add(op.Mul(t, 0.5), 0.5)
+    else:
+        below = op.Add(op.Mul(op.Erf(op.Mul(x, np.sqrt(0.5))), 0.5), 0.5)
+        density = op.Mul(op.Exp(op.Mul(square, -0.5)), 1 / np.sqrt(2 * np.pi))
+    return op.Mul(dy, op.Add(below, op.Mul(x, density)))
 
 
 @gradient("Softsign", samples=_ONE)

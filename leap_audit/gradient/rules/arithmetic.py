@@ -48,6 +48,24 @@ def div(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 
 
 @gradient(
+    "Mod",
+    samples=[
+        sample((2, 3), np.array([0.7, -1.3, 1.1]), wrt=(0, 1), fmod=1),
+        sample((2, 1, 3), np.array([[0.7], [-0.4]]), wrt=(0, 1), fmod=1),
+    ],
+    broadcasting=True,
+)
+def mod(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """da = dy, db = -dy * (a - y) / b, a whole number"""
+    a, b = node.inputs
+    db = None
+    if node.needs[1]:
+        whole = op.Round(op.Div(op.Sub(a, node.outputs[0]), b))
+        db = op.Neg(op.Mul(dy, whole))
+    return dy, db
+
+
+@gradient(
     "Pow",
     samples=[
         *_POSITIVE,

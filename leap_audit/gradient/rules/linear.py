@@ -1,10 +1,15 @@
-"""Matrix products."""
+"""Matrix products and determinants."""
 
+import numpy as np
 import onnx_ir as ir
 
+from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
+
+LARGEST_DET = 16
+"""Rows of a matrix up to which all its minors are affordable: they hold n^4 numbers."""
 
 
 @gradient(
@@ -73,6 +78,34 @@ def gemm(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         padded = (1,) * (2 - len(c_shape)) + c_shape
         dc = _summed_to(op, op.Mul(dy, beta), c_shape, padded)
     return da, db, dc
+
+
+@gradient(
+    "Det",
+    samples=[
+        sample((3, 3)),
+        sample((2, 2, 4, 4)),
+        sample((2, 2, 2)),
+        sample((2, 1, 1)),
+        sample(np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.5, -1.0, 2.0]])),
+    ],
+)
+def det(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * the cofactors: signed determinants of x without a row and a column
+
+    Unlike dy * y * inverse(x)ᵀ it is right for a singular matrix.
+    """
+    shape = node.shape(0)
+    n = shape[-1]
+    if n == 1:
+        return op.Reshape(dy, shape)
+    if n > LARGEST_DET:
+        raise GradientUnavailable(f"Det ({node.name}): no gradient above {LARGEST_DET} rows")
+    kept = np.array([[j for j in range(n) if j != i] for i in range(n)])
+    places = kept[:, None, :, None] * n + kept[None, :, None, :]
+    minors = op.Det(op.Gather(op.Reshape(node.inputs[0], (*shape[:-2], n * n)), places, axis=-1))
+    signs = (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
+    return op.Mul(op.Reshape(dy, (*shape[:-2], 1, 1)), op.Mul(minors, signs))
 
 
 def _transposed(op: Emitter, x: ir.Value) -> ir.Value:

@@ -43,18 +43,104 @@ def layer_normalization(
     if any(value is not None for value in statistics):
         raise GradientUnavailable(f"LayerNormalization ({node.name}): its statistics are used")
     x, scale = node.inputs[:2]
+    assert x is not None
     rank = len(node.shape(0))
     axes = list(range(node.attribute("axis") % rank, rank))
-    centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
-    variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=1)
-    deviation = op.Sqrt(op.Add(variance, float(node.attribute("epsilon"))))
-    normal = op.Div(centred, deviation)
+    normal, deviation = _normalised(op, x, axes, node.attribute("epsilon"))
     dx = dscale = None
     if node.needs[0]:
-        g = op.Mul(dy, scale)
-        along = op.Mul(normal, op.ReduceMean(op.Mul(g, normal), axes, keepdims=1))
-        rest = op.Sub(g, op.ReduceMean(g, axes, keepdims=1))
-        dx = op.Div(op.Sub(rest, along), deviation)
+        dx = _through(op, op.Mul(dy, scale), normal, deviation, axes)
     if node.needs[1]:
         dscale = op.Mul(dy, normal)
     return (dx, dscale, dy)[: len(node.inputs)]
+
+
+@gradient(
+    "InstanceNormalization",
+    samples=[
+        sample((2, 3, 4), (3,), (3,), wrt=(0, 1, 2)),
+        sample((2, 3, 4, 5), (3,), (3,), epsilon=0.1),
+        sample((1, 2, 3, 2, 3), (2,), (2,), wrt=(0, 1)),
+    ],
+)
+def instance_normalization(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """As LayerNormalization's, over the pixels of each channel"""
+    x, scale, _ = node.inputs
+    assert x is not None
+    rank = len(node.shape(0))
+    pixels = list(range(2, rank))
+    normal, deviation = _normalised(op, x, pixels, node.attribute("epsilon"))
+    dx = dscale = dbias = None
+    if node.needs[0]:
+        column = op.Reshape(scale, (-1,) + (1,) * (rank - 2))
+        dx = _through(op, op.Mul(dy, column), normal, deviation, pixels)
+    if node.needs[1]:
+        dscale = op.ReduceSum(op.Mul(dy, normal), [0, *pixels], keepdims=0)
+    if node.needs[2]:
+        dbias = op.ReduceSum(dy, [0, *pixels], keepdims=0)
+    return dx, dscale, dbias
+
+
+def _normalised(
+    op: Emitter, x: ir.Value, axes: list[int], epsilon: float
+) -> tuple[ir.Value, ir.Value]:
+    """Return (x - mean) / deviation and the deviation."""
+    centred = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+    variance = op.ReduceMean(op.Mul(centred, centred), axes, keepdims=1)
+    deviation = op.Sqrt(op.Add(variance, float(epsilon)))
+    return op.Div(centred, deviation), deviation
+
+
+def _through(
+    op: Emitter, g: ir.Value, normal: ir.Value, deviation: ir.Value, axes: list[int]
+) -> ir.Value:
+    """(g - mean(g) - n mean(g n)) / deviation: the gradient before the normalisation"""
+    along = op.Mul(normal, op.ReduceMean(op.Mul(g, normal), axes, keepdims=1))
+    rest = op.Sub(g, op.ReduceMean(g, axes, keepdims=1))
+    return op.Div(op.Sub(rest, along), deviation)
+
+
+@gradient(
+    "LRN",
+    samples=[  # as many items as channels: onnx.reference takes the one for the other
+        sample((5, 5, 2, 3), size=3, alpha=0.5, beta=0.75, bias=1.5),
+        sample((3, 3, 2, 2), size=7, alpha=2.0),
+    ],
+)
+def lrn(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """With s = bias + alpha/size * (sum of x^2 over the channels around):
+
+    dx = dy s^-beta - 2 alpha beta / size * x * (sum of dy y / s over the channels that see x)
+    """
+    shape = node.shape(0)
+    size, beta = int(node.attribute("size")), float(node.attribute("beta"))
+    share = float(node.attribute("alpha")) / size
+    channel = np.arange(shape[1])
+    offset = channel - channel[:, None]  # row: the channel that sees, column: the one seen
+    seen = ((offset >= -((size - 1) // 2)) & (offset <= size // 2)).astype(float)
+    columns = (shape[0], shape[1], -1)
+    x, y, dy = (op.Reshape(value, columns) for value in (node.inputs[0], node.outputs[0], dy))
+    s = op.Add(op.MatMul(share * seen, op.Mul(x, x)), float(node.attribute("bias")))
+    received = op.MatMul(2 * beta * share * seen.T, op.Div(op.Mul(dy, y), s))
+    dx = op.Sub(op.Mul(dy, op.Pow(s, -beta)), op.Mul(x, received))
+    return op.Reshape(dx, shape)
+
+
+@gradient(
+    "LpNormalization",
+    samples=[
+        sample((2, 3, 4)),
+        sample((2, 3, 4), axis=1),
+        sample((2, 3, 4), axis=-2, p=1, low=0.5),  # onnx.reference forgets the absolute value
+    ],
+)
+def lp_normalization(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = (dy - u * sum(dy y)) / norm with u = y (p = 2) or sign(x) (p = 1); 0 at norm 0"""
+    (x,), (y,) = node.inputs, node.outputs
+    axis = [node.attribute("axis")]
+    first = node.attribute("p") == 1
+    norm = (op.ReduceL1 if first else op.ReduceL2)(x, axis, keepdims=1)
+    zero = op.Equal(norm, 0.0)
+    inverse = op.Where(zero, 0.0, op.Reciprocal(op.Where(zero, 1.0, norm)))
+    along = op.ReduceSum(op.Mul(dy, y), axis, keepdims=1)
+    return op.Mul(op.Sub(dy, op.Mul(op.Sign(x) if first else y, along)), inverse)

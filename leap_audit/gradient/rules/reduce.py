@@ -89,6 +89,25 @@ def reduce_log_sum_exp(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     return op.Mul(_kept(op, node, dy), op.Exp(op.Sub(node.inputs[0], y))), None
 
 
+@gradient(
+    "ReduceProd",
+    samples=[*_SAMPLES, sample(np.array([[2.0, 0.0, 3.0], [0.0, 1.5, 0.0]]), np.array([1]))],
+)
+def reduce_prod(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """dx = dy * the product of the others, which is 0 where another one is 0"""
+    axes = sorted(_axes(node))
+    if not axes:
+        return dy, None
+    assert dy.dtype is not None
+    x = node.inputs[0]
+    zero = op.Equal(x, 0.0)
+    factor = op.Where(zero, 1.0, x)
+    others = op.Div(op.ReduceProd(factor, axes, keepdims=1), factor)
+    own = op.Cast(zero, to=dy.dtype.value)
+    alone = op.Equal(op.ReduceSum(own, axes, keepdims=1), own)  # no zero but perhaps itself
+    return op.Mul(_kept(op, node, dy), op.Where(alone, others, 0.0)), None
+
+
 @gradient("ReduceMax", "ReduceMin", samples=_SAMPLES)
 def reduce_max(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy where x is the extreme, shared equally among ties"""
