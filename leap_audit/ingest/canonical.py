@@ -16,7 +16,7 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import require_agreement
-from leap_audit.ingest.onnx import real_inputs
+from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrites import rewrite
 from leap_audit.run.providers import Provider
 
@@ -66,8 +66,12 @@ def _worked(
     light: bytes, shapes: tuple[tuple[str, tuple[int, ...]], ...], fixed: frozenset[str], batch: int
 ) -> bytes:
     """The work on the graph without its weights; an audit needs the same few batches repeatedly."""
-    graph = ir.from_proto(_converted(_inlined(onnx.ModelProto.FromString(light))))
+    model = onnx.ModelProto.FromString(light)
+    graph = ir.from_proto(_converted(_inlined(runtime_operators_apart(model))))
     _fix_inputs(graph, dict(shapes))
+    while rewrite(graph.graph, shapes=False):  # one may wait for the rank that another gives
+        common.RemoveUnusedOpsetsPass()(graph)
+        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(graph)
     _optimise(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
