@@ -9,8 +9,18 @@ from google.protobuf.message import DecodeError
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
 
-__all__ = ["dtype_name", "is_float", "parameters", "read_onnx", "real_inputs", "tensor_info"]
+__all__ = [
+    "dtype_name",
+    "is_float",
+    "parameters",
+    "read_onnx",
+    "real_inputs",
+    "runtime_operators_apart",
+    "tensor_info",
+]
 
+RUNTIMES_OWN = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 1000}
+"""What ONNX Runtime's optimiser writes into ONNX's domain -> the opset from which it is ONNX's."""
 LARGEST_FILE = 2 << 30  # protobuf's own limit
 
 
@@ -51,11 +61,30 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise ModelRefused(f"{name}: holds no ONNX graph; give a model exported to ONNX.")
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(runtime_operators_apart(model))
     except (onnx.checker.ValidationError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelRefused(f"{name}: is not a valid ONNX model ({first}).") from None
     return model
+
+
+def runtime_operators_apart(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with operators of ONNX Runtime's alone in the domain com.microsoft."""
+    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    foreign = [
+        i
+        for i, node in enumerate(model.graph.node)
+        if node.domain in ("", "ai.onnx") and RUNTIMES_OWN.get(node.op_type, 0) > version
+    ]
+    if not foreign:
+        return model
+    apart = onnx.ModelProto()
+    apart.CopyFrom(model)
+    for i in foreign:
+        apart.graph.node[i].domain = "com.microsoft"
+    if not any(o.domain == "com.microsoft" for o in apart.opset_import):
+        apart.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    return apart
 
 
 def real_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

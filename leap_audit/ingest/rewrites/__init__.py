@@ -1,0 +1,6 @@
+"""The rewritings, one file per family of operators. Importing this package fills the registry."""
+
+from leap_audit.ingest.rewrite import rewrite
+from leap_audit.ingest.rewrites import attention, fused, normal, recurrent
+
+__all__ = ["attention", "fused", "normal", "recurrent", "rewrite"]
