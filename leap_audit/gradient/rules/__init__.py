@@ -8,7 +8,18 @@ from leap_audit.gradient.rules import (
     norm,
     pool,
     reduce,
+    resize,
     shape,
 )
 
-__all__ = ["activation", "arithmetic", "conv", "linear", "norm", "pool", "reduce", "shape"]
+__all__ = [
+    "activation",
+    "arithmetic",
+    "conv",
+    "linear",
+    "norm",
+    "pool",
+    "reduce",
+    "resize",
+    "shape",
+]
