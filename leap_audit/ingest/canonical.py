@@ -16,6 +16,7 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
 from leap_audit.ingest.onnx import is_float, real_inputs
+from leap_audit.ingest.rewrite import resize_as_before_opset_11, unpack
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
@@ -68,6 +69,8 @@ def _worked(
     graph = ir.from_proto(_converted(_inlined(onnx.ModelProto.FromString(light))))
     _fix_inputs(graph, dict(shapes))
     _optimise(graph)
+    if unpack(graph):
+        _optimise(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
     return ir.to_proto(graph).SerializeToString()
@@ -151,12 +154,15 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
     if version == OPSET:
         return model
     try:
-        return version_converter.convert_version(model, OPSET)
+        converted = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises whatever its adapters raise
         reason = str(error).strip().splitlines()[0][:200]
         raise ModelRefused(
             f"the model's opset {version} cannot be converted to {OPSET}: {reason}"
         ) from None
+    if version < 11:
+        resize_as_before_opset_11(converted)
+    return converted
 
 
 def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
