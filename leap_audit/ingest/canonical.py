@@ -11,19 +11,18 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxscript.optimizer
-from onnx import inliner, version_converter
+from onnx import inliner
 from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import require_agreement
-from leap_audit.ingest.expand import expand
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
-from leap_audit.ingest.rewrites import rewrite
+from leap_audit.ingest.rewrites import rewrite, unpack
+from leap_audit.ingest.upgrade import OPSET, upgraded
 from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
 
-OPSET = 21
 IR_VERSION = 10
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -68,13 +67,14 @@ def _worked(
 ) -> bytes:
     """The work on the graph without its weights; an audit needs the same few batches repeatedly."""
     model = onnx.ModelProto.FromString(light)
-    graph = ir.from_proto(_converted(_inlined(runtime_operators_apart(model))))
+    graph = ir.from_proto(upgraded(_inlined(runtime_operators_apart(model))))
     _fix_inputs(graph, dict(shapes))
-    expand(graph)
     while rewrite(graph.graph, shapes=False):  # one may wait for the rank that another gives
         common.RemoveUnusedOpsetsPass()(graph)
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(graph)
     _optimise(graph)
+    if unpack(graph.graph):
+        _optimise(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
     return ir.to_proto(graph).SerializeToString()
@@ -151,19 +151,6 @@ def _shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     return inliner.inline_local_functions(model) if model.functions else model
-
-
-def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
-    if version == OPSET:
-        return model
-    try:
-        return version_converter.convert_version(model, OPSET)
-    except Exception as error:  # the converter raises whatever its adapters raise
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ModelRefused(
-            f"the model's opset {version} cannot be converted to {OPSET}: {reason}"
-        ) from None
 
 
 def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:

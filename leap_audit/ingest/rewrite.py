@@ -19,7 +19,17 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-__all__ = ["REWRITINGS", "Rewriting", "Writer", "array_of", "rewrite", "rewriting", "shape_of"]
+__all__ = [
+    "REWRITINGS",
+    "Rewriting",
+    "Writer",
+    "array_of",
+    "names_in",
+    "replace",
+    "rewrite",
+    "rewriting",
+    "shape_of",
+]
 
 SMALL = 16
 """Numbers in a constant up to which the same numbers are stored once."""
@@ -158,8 +168,7 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
 
     shapes: run those that need static shapes, or those that do not. within: only these nodes.
     """
-    taken = {str(v.name) for v in (*graph.inputs, *graph.initializers.values())}
-    taken.update(str(value.name) for node in graph.all_nodes() for value in node.outputs)
+    taken = names_in(graph)
     changed = False
     for node in list(graph):
         own = node.domain in ("", "ai.onnx")
@@ -171,12 +180,20 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
         if written is None:
             continue
         made: list[ir.Value | None] = [written] if isinstance(written, ir.Value) else list(written)
-        _replace(graph, op, node, made)
+        replace(graph, op, node, made)
         changed = True
     return changed
 
 
-def _replace(graph: ir.Graph, op: Writer, node: ir.Node, made: list[ir.Value | None]) -> None:
+def names_in(graph: ir.Graph) -> set[str]:
+    """Return the names that tensors of the graph bear."""
+    found = {str(v.name) for v in (*graph.inputs, *graph.initializers.values())}
+    found.update(str(value.name) for node in graph.all_nodes() for value in node.outputs)
+    return found
+
+
+def replace(graph: ir.Graph, op: Writer, node: ir.Node, made: Sequence[ir.Value | None]) -> None:
+    """Put what `op` has written in the place of its node; `made` takes over from its outputs."""
     own = {value for new in op.nodes for value in new.outputs}
     for i, old in enumerate(node.outputs):
         if not op.used(i):
@@ -184,8 +201,9 @@ def _replace(graph: ir.Graph, op: Writer, node: ir.Node, made: list[ir.Value | N
         new = made[i] if i < len(made) else None
         if new is None:
             raise AssertionError(f"rewriting of {node.op_type}: output {i} is used")
-        if old.is_graph_output() and (new not in own or made.count(new) > 1):
+        if old.is_graph_output() and (new not in own or list(made).count(new) > 1):
             new = op.Identity(new)
+            own.add(new)
         if new in own:  # it takes the old one's name, shape and type
             new.name, old.name = old.name, f"{old.name}_before"
             new.shape, new.type = old.shape, old.type

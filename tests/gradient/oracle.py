@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.gradient.table import Rule, RuleSample
-from leap_audit.ingest.canonical import static_shape, to_proto
+from leap_audit.ingest.canonical import OPSET, static_shape, to_proto
 
 STEP = 1e-5
 DIRECTIONS = 2
@@ -53,6 +53,8 @@ def case_of(
             continue
         floating = np.issubdtype(array.dtype, np.floating)
         kind = dtype if floating else ir.DataType(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
+        if floating and _only_float32(op_type, i):
+            kind = ir.DataType.FLOAT
         if i in sample.wrt:
             value = ir.Value(name=f"x{i}", shape=ir.Shape(array.shape), type=ir.TensorType(kind))
             graph.inputs.append(value)
@@ -76,9 +78,23 @@ def case_of(
     return Case(forward, to_proto(model), inputs, named)
 
 
+def _only_float32(op_type: str, position: int) -> bool:
+    """Whether an input is float32 whatever the others are: the scales of Resize."""
+    formals = onnx.defs.get_schema(op_type, OPSET).inputs
+    return set(formals[min(position, len(formals) - 1)].types) == {"tensor(float)"}
+
+
+def _in_float64(evaluator: ReferenceEvaluator) -> ReferenceEvaluator:
+    """Make attributes Python numbers: a float32 among them would round what is computed of it."""
+    for node in evaluator.rt_nodes_:
+        rounded = {k: float(v) for k, v in vars(node).items() if isinstance(v, np.float32)}
+        vars(node).update(rounded)
+    return evaluator
+
+
 def disagreement(case: Case) -> float:
     """Return the largest relative disagreement between the rule and the difference quotient."""
-    forward = ReferenceEvaluator(case.forward)
+    forward = _in_float64(ReferenceEvaluator(case.forward))
     gradients = ReferenceEvaluator(case.gradient).run(None, case.inputs)
     rng = np.random.default_rng(2)
 

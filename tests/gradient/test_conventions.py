@@ -116,3 +116,29 @@ def test_conv_transpose_whose_shape_is_in_doubt_is_refused() -> None:
 
     with pytest.raises(GradientUnavailable, match="explicit pads"):
         _gradient(write, [[[1, 2]]])
+
+
+def test_top_k_gives_to_the_indices_it_returns() -> None:
+    (dx,) = _gradient(lambda op, x: op.emit("TopK", [x, [1]], {}, 2)[0], [1, 2, 2, 0])
+    assert dx == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("reduction", ["max", "min"])
+@pytest.mark.parametrize("name", ["ScatterElements", "ScatterND"])
+def test_scattered_extremes_share_among_ties(name: str, reduction: str) -> None:
+    places = np.array([0, 0]) if name == "ScatterElements" else np.array([[0], [0]])
+
+    def write(op: Emitter, x, updates):
+        return getattr(op, name)(x, places, updates, reduction=reduction)
+
+    assert _gradient(write, [3, 5], [3, 3]) == [
+        pytest.approx([1 / 3, 1]),
+        pytest.approx([1 / 3] * 2),
+    ]
+
+
+def test_a_product_with_one_zero_has_a_gradient_there() -> None:
+    def write(op: Emitter, x, updates):
+        return op.ScatterElements(x, np.array([0, 0, 1, 1]), updates, reduction="mul")
+
+    assert _gradient(write, [3, 5], [0, 2, 0, 0]) == [[0, 0], [6, 0, 0, 0]]

@@ -162,6 +162,9 @@ def _without_the_multiple(op, node: Node, dy):
     return dy, op.Neg(dy)
 
 
+_RESIZED = ((1, 1, 4, 5), None, np.array([1, 1, 0.6, 1.5]))
+_SCATTERED = ((3,), np.array([0, 2, 0]), (3,))
+_COLUMNS = ((1, 4, 5), np.array([6, 6]), np.array([2, 2]))
 PLANTED = [
     ("Conv", _blind_to("dilations"), sample((1, 2, 8, 9), (3, 2, 3, 3), dilations=[2, 2])),
     ("Conv", _without_leftover, sample((1, 2, 9, 8), (3, 2, 3, 3), strides=[3, 3])),
@@ -182,10 +185,16 @@ PLANTED = [
         sample((1, 1, 7, 7), kernel_shape=[2, 2], dilations=[2, 2]),
     ),
     ("MaxPool", _shared_maximum, sample((1, 1, 4, 4), kernel_shape=[2, 2], strides=[2, 2])),
+    ("Resize", _blind_to("exclude_outside"), sample(*_RESIZED, exclude_outside=1, mode="cubic")),
+    ("Resize", _blind_to("antialias"), sample(*_RESIZED, antialias=1, mode="linear")),
+    ("Resize", _blind_to("nearest_mode"), sample(*_RESIZED, nearest_mode="ceil")),
     ("Softmax", _blind_to("axis"), sample((2, 3, 4), axis=1)),
     ("Gemm", _blind_to("alpha"), sample((2, 3), (3, 4), alpha=0.5)),
     ("Pad", _blind_to("mode"), sample((3, 4), np.array([1, 2, 2, 1]), mode="reflect")),
     ("DepthToSpace", _blind_to("mode"), sample((1, 8, 2, 3), blocksize=2, mode="CRD")),
+    ("GatherND", _blind_to("batch_dims"), sample((2, 2, 2), np.array([[1], [0]]), batch_dims=1)),
+    ("ScatterElements", _blind_to("reduction"), sample(*_SCATTERED, wrt=(0, 2), reduction="mul")),
+    ("Col2Im", _blind_to("dilations"), sample(*_COLUMNS, dilations=[1, 5])),
     ("Transpose", _blind_to("perm"), sample((3, 3, 3), perm=[1, 2, 0])),
     (
         "ConvTranspose",

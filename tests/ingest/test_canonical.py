@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
-from leap_audit.ingest import canonical
+from leap_audit.ingest import canonical, upgrade
 from leap_audit.ingest.canonical import LARGE, OPSET, canonicalise, static_shape, to_proto
 from leap_audit.run import Session, choose_provider
 from tests.gradient.networks import conv_net
@@ -59,7 +59,7 @@ def test_a_free_size_is_refused_until_it_is_given() -> None:
 
 def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     canonical._worked.cache_clear()  # what an earlier test converted is remembered
-    honest = canonical.version_converter.convert_version
+    honest = upgrade.version_converter.convert_version
 
     def lying(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         converted = honest(model, version)
@@ -68,7 +68,7 @@ def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.Mon
                 node.op_type = "Abs"
         return converted
 
-    monkeypatch.setattr(canonical.version_converter, "convert_version", lying)
+    monkeypatch.setattr(upgrade.version_converter, "convert_version", lying)
     with pytest.raises(CanonicalMismatch, match="'scores'"):
         canonicalise(conv_net(), provider=CPU)
 
@@ -79,7 +79,7 @@ def test_a_graph_that_cannot_be_converted_is_refused(monkeypatch: pytest.MonkeyP
     def failing(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         raise RuntimeError("no adapter for Upsample\nsecond line")
 
-    monkeypatch.setattr(canonical.version_converter, "convert_version", failing)
+    monkeypatch.setattr(upgrade.version_converter, "convert_version", failing)
     with pytest.raises(ModelRefused, match=r"opset 17 cannot .*no adapter for Upsample$"):
         canonicalise(conv_net())
 

@@ -1,0 +1,52 @@
+"""Any opset to the one that everything else is written for."""
+
+import onnx
+from onnx import version_converter
+
+from leap_audit.errors import ModelRefused
+
+__all__ = ["OPSET", "upgraded"]
+
+OPSET = 21
+
+
+def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model at OPSET, or itself where it is there already.
+
+    Raises ModelRefused: the converter of onnx cannot.
+    """
+    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    if version == OPSET:
+        return model
+    try:
+        converted = version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter raises whatever its adapters raise
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ModelRefused(
+            f"the model's opset {version} cannot be converted to {OPSET}: {reason}"
+        ) from None
+    if version < 11:
+        _resize_as_before_opset_11(converted)
+    return converted
+
+
+def _resize_as_before_opset_11(model: onnx.ModelProto) -> None:
+    """Say of every Resize what Upsample and Resize meant up to opset 10, where nothing is said.
+
+    The version converter leaves the attributes at today's defaults, which are other ones.
+    """
+    scales = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].type == onnx.AttributeProto.TENSOR:
+            scales[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+        if node.op_type != "Resize":
+            continue
+        given = {a.name for a in node.attribute}
+        scale = scales.get(node.input[2]) if len(node.input) > 2 else None
+        smaller = scale is not None and bool((scale < 1).any())
+        for name, value in (
+            ("coordinate_transformation_mode", "asymmetric"),
+            ("nearest_mode", "ceil" if smaller else "floor"),
+        ):
+            if name not in given:
+                node.attribute.append(onnx.helper.make_attribute(name, value))
