@@ -80,7 +80,7 @@ class Emitter:
             outputs=made,
             name=name,
         )
-        _infer(node, schema)
+        _infer(node, schema, attributes)
         self.graph.append(node)
         return tuple(made)
 
@@ -128,8 +128,14 @@ def _constant_type(
     return next(iter(like.values()), ir.DataType.FLOAT)
 
 
-def _infer(node: ir.Node, schema: onnx.defs.OpSchema) -> None:
+def _infer(node: ir.Node, schema: onnx.defs.OpSchema, attributes: dict[str, Any]) -> None:
     """Give the node's outputs their types and shapes, from ONNX's shape inference."""
+    written = onnx.helper.make_node(
+        node.op_type,
+        [value.name or "" if value is not None else "" for value in node.inputs],
+        [str(value.name) for value in node.outputs],
+        **{name: value for name, value in attributes.items() if value is not None},
+    )
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
     for value in node.inputs:
@@ -140,7 +146,7 @@ def _infer(node: ir.Node, schema: onnx.defs.OpSchema) -> None:
         array = constant_of(value) if np.prod(shape, dtype=np.int64) <= SMALL else None
         if array is not None and value.dtype in (ir.DataType.INT64, ir.DataType.FLOAT):
             data[value.name] = onnx.numpy_helper.from_array(array, value.name)
-    found = infer_node_outputs(schema, ir.to_proto(node), types, data, opset_imports=_OPSETS)
+    found = infer_node_outputs(schema, written, types, data, opset_imports=_OPSETS)
     for value in node.outputs:
         proto = found[str(value.name)].tensor_type
         value.type = ir.TensorType(ir.DataType(proto.elem_type))

@@ -24,6 +24,7 @@ from leap_audit.run.providers import Provider
 __all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
 
 IR_VERSION = 10
+FOLDINGS = 3
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
 
@@ -77,6 +78,7 @@ def _worked(
         _optimise(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
+    _forget_shapes(graph)
     return ir.to_proto(graph).SerializeToString()
 
 
@@ -162,15 +164,39 @@ def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def _optimise(model: ir.Model) -> None:
-    onnxscript.optimizer.optimize(model)
+    """Fold constants and shape arithmetic, and take out what is double or without effect.
+
+    onnxscript's rewriting rules are left out: they look through the whole graph at every node,
+    minutes in a transformer, for patterns that ONNX Runtime fuses by itself when it loads.
+    """
+    common.InlinePass()(model)
+    for _ in range(FOLDINGS):
+        if not onnxscript.optimizer.fold_constants(model).modified:
+            break
+        common.RemoveUnusedNodesPass()(model)
     for change in (
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.LiftSubgraphInitializersToMainGraphPass(),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedOpsetsPass(),
         common.TopologicalSortPass(),
+        common.OutputFixPass(),
         common.NameFixPass(),
     ):
         change(model)
+
+
+def _forget_shapes(model: ir.Model) -> None:
+    """Leave shapes to be inferred once more: those with symbols in them came before folding."""
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    for value in model.graph.initializers.values():
+        if value.const_value is not None:
+            value.shape = _shape_of(value.const_value)
 
 
 def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
@@ -193,9 +219,6 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
             )
             model.graph.register_initializer(constant)
             node.replace_input_with(1, constant)
-    for node in model.graph:
-        for value in node.outputs:
-            value.shape = None
 
 
 def _put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
