@@ -12,7 +12,7 @@ from leap_audit.errors import ConfigRefused
 
 def test_the_defaults_are_those_of_the_documents() -> None:
     options = AuditOptions()
-    assert (options.prototype.steps, options.isolation.steps) == (192, 120)
+    assert (options.prototype.steps, options.isolation.steps) == (192, 48)
     assert (options.top_classes, options.seed, options.provider) == (3, 0, "auto")
     assert options.preprocessing == DeclaredPreprocessing()
 

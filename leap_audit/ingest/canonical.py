@@ -17,7 +17,7 @@ from onnx_ir.passes import common
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import require_agreement
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
-from leap_audit.ingest.rewrites import rewrite, unpack
+from leap_audit.ingest.rewrites import UNPACKED, rewrite, unpack
 from leap_audit.ingest.upgrade import OPSET, upgraded
 from leap_audit.run.providers import Provider
 
@@ -74,8 +74,11 @@ def _worked(
         common.RemoveUnusedOpsetsPass()(graph)
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(graph)
     _optimise(graph)
-    if unpack(graph.graph):
-        _optimise(graph)
+    if any(node.op_type in UNPACKED for node in graph.graph):
+        _forget_shapes(graph)
+        _infer(graph)
+        if unpack(graph.graph):
+            _optimise(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
     _forget_shapes(graph)

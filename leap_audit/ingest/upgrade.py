@@ -1,7 +1,7 @@
 """Any opset to the one that everything else is written for."""
 
 import onnx
-from onnx import version_converter
+from onnx import inliner, version_converter
 
 from leap_audit.errors import ModelRefused
 
@@ -18,6 +18,8 @@ def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     if version == OPSET:
         return model
+    if version > OPSET:
+        model = _without_newer_operators(model, version)
     try:
         converted = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises whatever its adapters raise
@@ -28,6 +30,34 @@ def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     if version < 11:
         _resize_as_before_opset_11(converted)
     return converted
+
+
+def _without_newer_operators(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """Write operators that OPSET does not have yet as ONNX defines them, in older ones."""
+    newer = {
+        node.op_type
+        for node in model.graph.node
+        if node.domain in ("", "ai.onnx")
+        and onnx.defs.has(node.op_type, version)
+        and not onnx.defs.has(node.op_type, OPSET)
+    }
+    if not newer:
+        return model
+    typed = onnx.shape_inference.infer_shapes(model)
+    for tensor in typed.graph.initializer:  # the definitions of some depend on the types
+        typed.graph.value_info.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    try:
+        return inliner.inline_selected_functions(
+            typed, [("", name) for name in sorted(newer)], inline_schema_functions=True
+        )
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ModelRefused(
+            f"operators newer than opset {OPSET} cannot be written in older ones "
+            f"({', '.join(sorted(newer))}): {reason}"
+        ) from None
 
 
 def _resize_as_before_opset_11(model: onnx.ModelProto) -> None:

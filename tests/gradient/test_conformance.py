@@ -13,6 +13,7 @@ _DOMAIN = "its random numbers in 0..1, moved off kinks, leave the function's dom
 _ERF = "Erf is float32 in onnx.reference"
 _UNSHAPED = "ONNX infers no shape from output_shape: refused"
 _REMAINDER = "remainders of infinity and by zero, and by fmod=0, which runtimes refuse"
+_DEPTH = "a depth of shape (1,), from which ONNX infers no shape: the emitter refuses"
 _LENGTH = "onnx.reference aligns corners by the unrounded length, ONNX Runtime by the rounded one"
 EXCLUDED: dict[str, str] = {
     "test_acos": _DOMAIN,
@@ -24,6 +25,8 @@ EXCLUDED: dict[str, str] = {
     "test_mod_float_edge_cases_fmod_0_float16": _REMAINDER,
     "test_mod_float_edge_cases_fmod_0_float32": _REMAINDER,
     "test_mod_float_edge_cases_fmod_0_float64": _REMAINDER,
+    "test_onehot_with_axis": _DEPTH,
+    "test_onehot_with_negative_axis": _DEPTH,
     "test_averagepool_2d_ceil_last_window_starts_on_pad": _CEILING,
     "test_maxpool_2d_ceil_output_size_reduce_by_one": _CEILING,
     "test_batchnorm_epsilon_training_mode": _TRAINING,
@@ -50,6 +53,8 @@ def test_every_exclusion_is_a_case() -> None:
     assert not set(EXCLUDED) - {name for name, _, _ in CASES}
 
 
-def test_nearly_every_rule_has_cases() -> None:
+def test_every_rule_has_cases_but_these() -> None:
+    """Those of Where, Trilu and CastLike are on whole numbers, Mish's come as several nodes."""
     judged = {name for name, rule in RULES.items() if rule.samples}
-    assert len(judged - {op_type for _, op_type, _ in CASES}) <= 3
+    without = judged - {op_type for _, op_type, _ in CASES}
+    assert without == {"CastLike", "Mish", "Trilu", "Where"}

@@ -194,7 +194,7 @@ PLANTED = [
     ("DepthToSpace", _blind_to("mode"), sample((1, 8, 2, 3), blocksize=2, mode="CRD")),
     ("GatherND", _blind_to("batch_dims"), sample((2, 2, 2), np.array([[1], [0]]), batch_dims=1)),
     ("ScatterElements", _blind_to("reduction"), sample(*_SCATTERED, wrt=(0, 2), reduction="mul")),
-    ("Col2Im", _blind_to("dilations"), sample(*_COLUMNS, dilations=[1, 5])),
+    ("Col2Im", _with(dilations=[5, 1]), sample(*_COLUMNS, dilations=[1, 5])),
     ("Transpose", _blind_to("perm"), sample((3, 3, 3), perm=[1, 2, 0])),
     (
         "ConvTranspose",

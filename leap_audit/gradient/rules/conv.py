@@ -1,14 +1,14 @@
 """Convolution. Its input gradient decides the speed of everything; the choice is made here alone.
 
-ONNX Runtime's Conv is blocked and threaded, its ConvTranspose is plain im2col. So where the
-kernel is a constant the gradient is written as one Conv:
+ONNX Runtime's Conv is blocked and threaded, its ConvTranspose is plain im2col. So with a constant
+kernel the gradient is one Conv
 
-- stride 1: the kernel flipped, its channels swapped;
-- stride s, few kernels a group (depthwise): the same over dy with zeros between its pixels;
-- stride s otherwise: one small kernel per phase of the input grid, interleaved by DepthToSpace,
-  because zeros would cost s² times the multiplications.
+- at stride 1: with the kernel flipped and its channels swapped;
+- at a larger stride, for a depthwise kernel: the same over dy with zeros between its pixels.
 
-What none of these expresses falls back to ConvTranspose.
+At a larger stride any other kernel takes ConvTranspose: measured on twelve layers of ResNets,
+ConvNeXt, ViT and EfficientNet it needs a third to a half of the time of one Conv for each phase of
+the input grid, which multiplies zeros where the kernel is no multiple of the stride.
 """
 
 from dataclasses import dataclass, replace
@@ -23,10 +23,6 @@ from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
 
 __all__ = ["Window", "conv_input_gradient", "window_of"]
-
-
-THIN = 4
-"""Kernels a group up to which multiplying zeros is cheaper than interleaving phases."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +107,11 @@ def conv_input_gradient(
     numbers = constant_of(kernel)
     if numbers is not None:
         case = _Case(op, dy, numbers, window, spatial, group)
+        dx = None
         if all(s == 1 for s in window.strides):
             dx = _flipped(case)
-        elif numbers.shape[0] // group <= THIN:
+        elif numbers.shape[0] == group:
             dx = _zeros_between(case)
-        else:
-            dx = _phases(case)
         if dx is not None:
             return dx
     out = static_shape(dy)[2:]
@@ -209,50 +204,3 @@ def _zeros_between(case: _Case) -> ir.Value | None:
     spread = op.Mul(repeated, first)
     # The last stride's zeros may reach past the input: the far padding takes them back.
     return _flipped(replace(case, dy=spread, window=replace(window, strides=(1, 1))))
-
-
-def _phases(case: _Case) -> ir.Value | None:
-    """Input pixel s*q + r meets the taps k = (r + pad) mod s, + s, + 2s, ...: one kernel per r."""
-    op, dy, window, spatial = case.op, case.dy, case.window, case.spatial
-    s = window.strides[0]
-    if len(spatial) != 2 or window.strides != (s, s) or window.dilations != (1, 1):
-        return None
-    plans = [_Phase.plan(s, window.kernel[i], window.begin[i]) for i in (0, 1)]
-    grid = [-(-spatial[i] // s) for i in (0, 1)]
-    begin = [-plan.first for plan in plans]
-    end = [grid[i] - case.out[i] - begin[i] + plans[i].length - 1 for i in (0, 1)]
-    if min(begin + end) < 0:
-        return None
-    swapped = case.swapped
-    channels, depth = swapped.shape[:2]
-    small = np.zeros((channels, s, s, depth, plans[0].length, plans[1].length), swapped.dtype)
-    for row, top, to_row in plans[0].taps:
-        for column, left, to_column in plans[1].taps:
-            small[:, row, column, :, to_row, to_column] = swapped[:, :, top, left]
-    flat = small.reshape(channels * s * s, depth, plans[0].length, plans[1].length)
-    blocks = op.Conv(dy, flat, pads=[*begin, *end], group=case.group)
-    dx = op.DepthToSpace(blocks, blocksize=s, mode="CRD")
-    if static_shape(dx)[2:] != spatial:
-        dx = op.Slice(dx, [0, 0], list(spatial), [2, 3])
-    return dx
-
-
-@dataclass(frozen=True)
-class _Phase:
-    """Along one axis: which tap of the kernel goes where in the small kernel of each phase."""
-
-    first: int
-    length: int
-    taps: tuple[tuple[int, int, int], ...]
-    """(phase, tap, place in the small kernel)"""
-
-    @staticmethod
-    def plan(stride: int, kernel: int, begin: int) -> "_Phase":
-        found = []
-        for phase in range(stride):
-            offset, start = divmod(phase + begin, stride)
-            for t, tap in enumerate(range(start, kernel, stride)):
-                found.append((phase, tap, offset - t))
-        first = min(place for _, _, place in found)
-        last = max(place for _, _, place in found)
-        return _Phase(first, last - first + 1, tuple((p, k, j - first) for p, k, j in found))

@@ -2,6 +2,15 @@
 
 from leap_audit.ingest.rewrite import rewrite
 from leap_audit.ingest.rewrites import attention, fused, normal, recurrent, unshaped
-from leap_audit.ingest.rewrites.sequences import unpack
+from leap_audit.ingest.rewrites.sequences import UNPACKED, unpack
 
-__all__ = ["attention", "fused", "normal", "recurrent", "rewrite", "unpack", "unshaped"]
+__all__ = [
+    "UNPACKED",
+    "attention",
+    "fused",
+    "normal",
+    "recurrent",
+    "rewrite",
+    "unpack",
+    "unshaped",
+]

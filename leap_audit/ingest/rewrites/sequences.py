@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from leap_audit.ingest.rewrite import Writer, array_of, names_in, replace
 
-__all__ = ["unpack"]
+__all__ = ["UNPACKED", "unpack"]
 
 Held = list[ir.Value]
 Sequences = dict[ir.Value | None, Held]
@@ -23,7 +23,7 @@ def unpack(graph: ir.Graph) -> bool:
     taken = names_in(graph)
     found = False
     for node in list(graph):
-        write = _REWRITES.get(node.op_type)
+        write = UNPACKED.get(node.op_type)
         if write is None or node.domain not in ("", "ai.onnx"):
             continue
         op = Writer(graph, node, taken)
@@ -121,7 +121,7 @@ def _compress(op: Writer, _: Sequences) -> ir.Value | None:
     return op.Gather(x, np.flatnonzero(kept), axis=axis)
 
 
-_REWRITES: dict[str, Callable[[Writer, Sequences], Held | ir.Value | None]] = {
+UNPACKED: dict[str, Callable[[Writer, Sequences], Held | ir.Value | None]] = {
     "SequenceEmpty": _construct,
     "SequenceConstruct": _construct,
     "SequenceInsert": _insert,
