@@ -82,6 +82,17 @@ def _cases() -> list[tuple[str, RuleSample]]:
     cases += [("LRN", sample(_spread(2, 6, 3, 2), size=size, alpha=0.7)) for size in (3, 5)]
     cases += [("Gelu", sample(_spread(4, 6))), ("Celu", sample(_spread(4, 6)))]
     cases += [("Celu", sample(_spread(4, 6), alpha=0.5))]
+    for mode in ("linear", "cubic"):
+        for padding in ("zeros", "border", "reflection"):
+            for align, size in ((0, 4), (1, 5)):  # one coordinate step is half a pixel's
+                odd = 2 * np.random.default_rng(size).integers(-90, 90, (2, 3, 2, 2)) + 1
+                kinds = {"mode": mode, "padding_mode": padding, "align_corners": align}
+                cases.append(
+                    (
+                        "GridSample",
+                        sample(_spread(2, 2, size, size), odd / 128, wrt=(0, 1), **kinds),
+                    )
+                )
     return cases
 
 
@@ -115,11 +126,12 @@ def test_rule_agrees_with_the_runtime(op_type: str, case: RuleSample) -> None:
     assert _disagreement(case_of(op_type, case, dtype=ir.DataType.FLOAT)) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["ConvTranspose", "GlobalLpPool", "Gelu", "Celu"])
+@pytest.mark.parametrize("name", ["ConvTranspose", "GlobalLpPool", "Gelu", "Celu", "GridSample"])
 def test_a_gradient_off_by_a_hundredth_is_rejected(name: str) -> None:
     def wrong(op, node, dy):
         answer = RULES[name].function(op, node, dy)
-        return op.Mul(answer[0] if isinstance(answer, tuple) else answer, 1.01)
+        first, *others = answer if isinstance(answer, tuple) else (answer,)
+        return op.Mul(first, 1.01), *others
 
     case = next(case for op_type, case in _cases() if op_type == name)
     graphs = case_of(name, case, Rule(name, wrong, (), False), ir.DataType.FLOAT)

@@ -14,6 +14,7 @@ from leap_audit.gradient.rules import (
     reduce,
     repeat,
     resize,
+    sampling,
     shape,
     trigonometric,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "reduce",
     "repeat",
     "resize",
+    "sampling",
     "shape",
     "trigonometric",
 ]
