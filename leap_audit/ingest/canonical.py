@@ -74,11 +74,11 @@ def _worked(
         common.RemoveUnusedOpsetsPass()(graph)
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(graph)
     _optimise(graph)
-    if any(node.op_type in UNPACKED for node in graph.graph):
-        _forget_shapes(graph)
+    if any(node.op_type == "Shape" or node.op_type in UNPACKED for node in graph.graph):
+        _forget_shapes(graph)  # a whole inference knows sizes that folding by nodes did not
         _infer(graph)
-        if unpack(graph.graph):
-            _optimise(graph)
+        unpack(graph.graph)
+        _optimise(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
     _forget_shapes(graph)
