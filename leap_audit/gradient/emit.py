@@ -11,23 +11,17 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from onnx.shape_inference import infer_node_outputs
 
 from leap_audit.ingest.canonical import OPSET, static_shape
+from leap_audit.ingest.values import constant_of, new_constant, new_node
 
-__all__ = ["Emitter", "constant_of"]
+__all__ = ["Emitter"]
 
 SMALL = 4096
 """Numbers in a constant up to which inference may look at its value."""
 _OPSETS = [onnx.helper.make_opsetid("", OPSET)]
-
-
-def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the numbers of an initializer, or None for a tensor that is computed or given."""
-    if value is None or value.const_value is None:
-        return None
-    return value.const_value.numpy()
 
 
 class Emitter:
@@ -71,18 +65,11 @@ class Emitter:
             for given, formal in zip(inputs, formals, strict=True)
         ]
         name = self._name(op_type)
-        made = [ir.Value(name=f"{name}_{k}" if k else name) for k in range(outputs)]
-        node = ir.Node(
-            "",
-            op_type,
-            values,
-            ir.convenience.convert_attributes(attributes),
-            outputs=made,
-            name=name,
-        )
+        names = [f"{name}_{k}" if k else name for k in range(outputs)]
+        node = new_node(op_type, values, attributes, names)
         _infer(node, schema, attributes)
         self.graph.append(node)
-        return tuple(made)
+        return tuple(node.outputs)
 
     def constant(self, array: ArrayLike, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
         """Return an initializer with these numbers; the same numbers are stored once."""
@@ -91,13 +78,7 @@ class Emitter:
         key = (dtype.name, data.shape, data.tobytes()) if data.size <= SMALL else None
         if key is not None and key in self._constants:
             return self._constants[key]
-        value = ir.Value(
-            name=self._name("constant"),
-            const_value=ir.tensor(data),
-            shape=ir.Shape(data.shape),
-            type=ir.TensorType(dtype),
-        )
-        self.graph.register_initializer(value)
+        value = new_constant(self.graph, self._name("constant"), data)
         if key is not None:
             self._constants[key] = value
         return value

@@ -48,7 +48,8 @@ class Node:
             return self.attributes[name]
         schema = onnx.defs.get_schema(self.op_type, OPSET).attributes[name]
         if schema.default_value.name:
-            return onnx.helper.get_attribute_value(schema.default_value)
+            found = onnx.helper.get_attribute_value(schema.default_value)
+            return found.decode() if isinstance(found, bytes) else found
         return default
 
     def shape(self, index: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.ingest.canonical import static_shape
+from leap_audit.ingest.onnx import ONNX_DOMAIN
 
 __all__ = ["backpropagate", "flat_nodes", "named"]
 
@@ -151,9 +152,7 @@ def _floating(value: ir.Value) -> bool:
 
 
 def _require_rules(path: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:
-    missing = [
-        node for node in path if node.domain not in ("", "ai.onnx") or node.op_type not in table
-    ]
+    missing = [node for node in path if node.domain not in ONNX_DOMAIN or node.op_type not in table]
     if missing:
         raise GradientUnavailable(f"no gradient rule for: {named(missing)}.")
 

@@ -19,12 +19,14 @@ from leap_audit.ingest.agreement import require_agreement
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrites import UNPACKED, rewrite, unpack
 from leap_audit.ingest.upgrade import OPSET, upgraded
+from leap_audit.ingest.values import new_constant
 from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
 
 IR_VERSION = 10
 FOLDINGS = 3
+"""How often constants are folded at most: what one round brings out, the next may fold."""
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
 
@@ -72,7 +74,7 @@ def _worked(
     _fix_inputs(graph, dict(shapes))
     while rewrite(graph.graph, shapes=False):  # one may wait for the rank that another gives
         common.RemoveUnusedOpsetsPass()(graph)
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(graph)
+        _infer(graph)
     _optimise(graph)
     if any(node.op_type == "Shape" or node.op_type in UNPACKED for node in graph.graph):
         _forget_shapes(graph)  # a whole inference knows sizes that folding by nodes did not
@@ -172,7 +174,6 @@ def _optimise(model: ir.Model) -> None:
     onnxscript's rewriting rules are left out: they look through the whole graph at every node,
     minutes in a transformer, for patterns that ONNX Runtime fuses by itself when it loads.
     """
-    common.InlinePass()(model)
     for _ in range(FOLDINGS):
         if not onnxscript.optimizer.fold_constants(model).modified:
             break
@@ -213,15 +214,9 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
         reached.update(node.outputs)
         if node.op_type in ("Reshape", "Expand") and node.outputs[0].shape is not None:
             old = static_shape(node.outputs[0])
-            target = ir.tensor(np.array([old[0] * batch, *old[1:]], np.int64))
-            constant = ir.Value(
-                name=f"{node.outputs[0].name}_batched",
-                const_value=target,
-                shape=_shape_of(target),
-                type=ir.TensorType(target.dtype),
-            )
-            model.graph.register_initializer(constant)
-            node.replace_input_with(1, constant)
+            target = np.array([old[0] * batch, *old[1:]], np.int64)
+            name = f"{node.outputs[0].name}_batched"
+            node.replace_input_with(1, new_constant(model.graph, name, target))
 
 
 def _put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:

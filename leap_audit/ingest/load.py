@@ -13,7 +13,14 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.ingest.canonical import canonicalise, static_shape, to_proto
 from leap_audit.ingest.head import find_head
-from leap_audit.ingest.onnx import is_float, parameters, read_onnx, real_inputs, tensor_info
+from leap_audit.ingest.onnx import (
+    is_float,
+    opset_of,
+    parameters,
+    read_onnx,
+    real_inputs,
+    tensor_info,
+)
 from leap_audit.ingest.preprocess import resolve
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Session
@@ -66,7 +73,7 @@ def load(path: Path, declared: DeclaredPreprocessing, provider: Provider) -> Mod
     identity = ModelIdentity(
         file=path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        opset=next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1),
+        opset=opset_of(proto),
         parameters=parameters(proto),
         inputs=tuple(tensor_info(v) for v in real_inputs(proto)),
         outputs=tuple(tensor_info(v) for v in proto.graph.output),

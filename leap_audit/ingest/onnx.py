@@ -10,8 +10,10 @@ from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
 
 __all__ = [
+    "ONNX_DOMAIN",
     "dtype_name",
     "is_float",
+    "opset_of",
     "parameters",
     "read_onnx",
     "real_inputs",
@@ -19,6 +21,8 @@ __all__ = [
     "tensor_info",
 ]
 
+ONNX_DOMAIN = ("", "ai.onnx")
+"""The two names of ONNX's own domain."""
 RUNTIMES_OWN = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 1000}
 """What ONNX Runtime's optimiser writes into ONNX's domain -> the opset from which it is ONNX's."""
 LARGEST_FILE = 2 << 30  # protobuf's own limit
@@ -68,13 +72,18 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     return model
 
 
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators that a model is written in."""
+    return next((o.version for o in model.opset_import if o.domain in ONNX_DOMAIN), 1)
+
+
 def runtime_operators_apart(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with operators of ONNX Runtime's alone in the domain com.microsoft."""
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    version = opset_of(model)
     foreign = [
         i
         for i, node in enumerate(model.graph.node)
-        if node.domain in ("", "ai.onnx") and RUNTIMES_OWN.get(node.op_type, 0) > version
+        if node.domain in ONNX_DOMAIN and RUNTIMES_OWN.get(node.op_type, 0) > version
     ]
     if not foreign:
         return model

@@ -19,11 +19,13 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from leap_audit.ingest.onnx import ONNX_DOMAIN
+from leap_audit.ingest.values import new_constant, new_node
+
 __all__ = [
     "REWRITINGS",
     "Rewriting",
     "Writer",
-    "array_of",
     "names_in",
     "replace",
     "rewrite",
@@ -68,23 +70,14 @@ class Writer:
         name = self._name(op_type)
         values = [x if x is None or isinstance(x, ir.Value) else self.constant(x) for x in inputs]
         more = [self._name(op_type) for _ in range(1, outputs)]
-        made = [ir.Value(name=each) for each in (name, *more)]
-        self.nodes.append(
-            ir.Node(
-                "",
-                op_type,
-                values,
-                ir.convenience.convert_attributes(attributes),
-                outputs=made,
-                name=name,
-            )
-        )
-        return tuple(made)
+        node = new_node(op_type, values, attributes, [name, *more])
+        self.nodes.append(node)
+        return tuple(node.outputs)
 
     def constant(self, given: NDArray[Any] | float | Sequence[int]) -> ir.Value:
         """Return an initializer with these numbers."""
         if isinstance(given, np.ndarray):
-            data = np.ascontiguousarray(given).reshape(given.shape)
+            data = given
         elif isinstance(given, float):
             data = np.asarray(given, self.dtype.numpy())
         else:
@@ -92,14 +85,7 @@ class Writer:
         key = (data.dtype.str, data.shape, data.tobytes()) if data.size <= SMALL else None
         if key in self._constants:
             return self._constants[key]
-        tensor = ir.tensor(data)
-        value = ir.Value(
-            name=self._name("constant"),
-            const_value=tensor,
-            shape=ir.Shape(data.shape),
-            type=ir.TensorType(tensor.dtype),
-        )
-        self._graph.register_initializer(value)
+        value = new_constant(self._graph, self._name("constant"), data)
         if key is not None:
             self._constants[key] = value
         return value
@@ -171,7 +157,7 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
     taken = names_in(graph)
     changed = False
     for node in list(graph):
-        own = node.domain in ("", "ai.onnx")
+        own = node.domain in ONNX_DOMAIN
         found = REWRITINGS.get(node.op_type if own else f"{node.domain}::{node.op_type}")
         if found is None or found.shapes != shapes or (within is not None and node not in within):
             continue
@@ -210,13 +196,6 @@ def replace(graph: ir.Graph, op: Writer, node: ir.Node, made: Sequence[ir.Value 
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     graph.insert_before(node, op.nodes)
     graph.remove(node, safe=True)
-
-
-def array_of(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the numbers of an initializer, None for a tensor that is absent, computed or given."""
-    if value is None or value.const_value is None:
-        return None
-    return value.const_value.numpy()
 
 
 def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:

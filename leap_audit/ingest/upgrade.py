@@ -4,6 +4,7 @@ import onnx
 from onnx import inliner, version_converter
 
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 
 __all__ = ["OPSET", "upgraded"]
 
@@ -15,7 +16,7 @@ def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises ModelRefused: the converter of onnx cannot.
     """
-    version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+    version = opset_of(model)
     if version == OPSET:
         return model
     if version > OPSET:
@@ -37,7 +38,7 @@ def _without_newer_operators(model: onnx.ModelProto, version: int) -> onnx.Model
     newer = {
         node.op_type
         for node in model.graph.node
-        if node.domain in ("", "ai.onnx")
+        if node.domain in ONNX_DOMAIN
         and onnx.defs.has(node.op_type, version)
         and not onnx.defs.has(node.op_type, OPSET)
     }

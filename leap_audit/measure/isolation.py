@@ -91,9 +91,9 @@ def rank_pixels(
         group = list(subjects[start : start + batch])
         padded = group + group[:1] * (batch - len(group))
         loop = _started(model, session, padded, options, seed)
-        keys = [content_key(s.picture) for s in padded]
+        starts = [_start(s, seed) for s in padded]
         for step in range(options.steps):
-            drawn = _draws(model, padded, keys, seed, step)
+            drawn = _draws(model, starts, step)
             softness = np.array([_softness(step, options.steps)], np.float32)
             loop.step({**drawn, "softness": softness, **adam_draws(step)})
             advance(len(group))
@@ -244,20 +244,22 @@ def _softness(step: int, steps: int) -> float:
     return float(FIRST_SOFTNESS * (SOFTNESS / FIRST_SOFTNESS) ** way)
 
 
-def _draws(
-    model: Model, subjects: Sequence[Subject], keys: Sequence[int], seed: int, step: int
-) -> dict[str, Array]:
-    """Area and fill of each subject: from a random start, then evenly spread.
+def _start(subject: Subject, seed: int) -> tuple[float, int]:
+    """Where a subject's areas, as a share of their interval, and its fills begin."""
+    rng = generator(seed, "isolation areas", content_key(subject.picture), subject.class_)
+    return float(rng.random()), int(rng.integers(len(FILLS)))
+
+
+def _draws(model: Model, starts: Sequence[tuple[float, int]], step: int) -> dict[str, Array]:
+    """Area and fill of each subject: from its start on, evenly spread.
 
     Multiples of the golden ratio fill an interval evenly whenever one stops.
     """
     _, height, width = model.picture_shape
     points = len(_spread(height)) * len(_spread(width))
     fill, rank = [], []
-    for i, (subject, key) in enumerate(zip(subjects, keys, strict=True)):
-        rng = generator(seed, "isolation areas", key, subject.class_)
-        place, first = rng.random(), int(rng.integers(len(FILLS)))
+    for i, (place, first) in enumerate(starts):
         area = AREAS[0] + (AREAS[1] - AREAS[0]) * ((place + step * GOLDEN) % 1)
-        fill.append((first + step) % len(FILLS) * len(subjects) + i)
+        fill.append((first + step) % len(FILLS) * len(starts) + i)
         rank.append([min(points - 1, int(area * points))])
     return {"fill": np.asarray(fill, np.int64), "rank": np.asarray(rank, np.int64)}

@@ -18,9 +18,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter, constant_of
+from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
+from leap_audit.ingest.values import constant_of
 
 __all__ = ["Window", "conv_input_gradient", "window_of"]
 
@@ -47,7 +48,6 @@ def window_of(node: Node, kernel: tuple[int, ...], spatial: tuple[int, ...]) -> 
     dilations = tuple(node.attribute("dilations", [1] * rank))
     pads = list(node.attribute("pads", [0] * (2 * rank)))
     auto = node.attribute("auto_pad")
-    auto = auto.decode() if isinstance(auto, bytes) else auto
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         pads = [0] * (2 * rank)
         for i in range(rank):

@@ -62,7 +62,6 @@ def _begin(node: Node, full: list[int], out: tuple[int, ...]) -> list[int]:
     axes = range(len(out))
     extra = list(node.attribute("output_padding", [0 for _ in axes]))
     auto = node.attribute("auto_pad")
-    auto = auto.decode() if isinstance(auto, bytes) else auto
     explicit = "output_shape" in node.attributes
     if not explicit and auto == "VALID":
         return [0 for _ in axes]

@@ -95,8 +95,7 @@ def _long_axes(op: Emitter, value: ir.Value, labels: str) -> tuple[ir.Value, str
 
 def _labels(node: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[list[str], str]:
     """Return the labels of each operand and of the output, ellipses and output written out."""
-    equation = node.attribute("equation")
-    equation = (equation.decode() if isinstance(equation, bytes) else equation).replace(" ", "")
+    equation = node.attribute("equation").replace(" ", "")
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
     spare = _spare(equation)

@@ -132,7 +132,6 @@ def _scattered(op: Emitter, node: Node, dy: ir.Value, pick: _Pick, put: _Put) ->
     assert updates is not None
     assert dy.dtype is not None
     reduction = node.attribute("reduction")
-    reduction = reduction.decode() if isinstance(reduction, bytes) else reduction
     if reduction == "none":
         nothing = full(op, 0.0, dy, static_shape(updates))
         return put(dy, nothing, "none") if node.needs[0] else None, None, pick(dy)

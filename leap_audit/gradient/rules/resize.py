@@ -8,9 +8,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter, constant_of
+from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, RuleSample, gradient, sample
 from leap_audit.ingest.canonical import static_shape
+from leap_audit.ingest.values import constant_of
 
 Matrix = NDArray[np.float64]
 
@@ -101,7 +102,7 @@ def _axes(node: Node, out: tuple[int, ...]) -> list[_Axis]:
     else:
         assert sizes is not None
         factors = [int(n) / shape[a] for n, a in zip(sizes, axes, strict=True)]
-        policy = _text(node, "keep_aspect_ratio_policy")
+        policy = node.attribute("keep_aspect_ratio_policy")
         if policy != "stretch":
             factors = [min(factors) if policy == "not_larger" else max(factors)] * len(axes)
     crops = [(0.0, 1.0)] * len(axes)
@@ -113,17 +114,12 @@ def _axes(node: Node, out: tuple[int, ...]) -> list[_Axis]:
     ]
 
 
-def _text(node: Node, name: str) -> str:
-    value = node.attribute(name)
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _matrix(node: Node, axis: _Axis) -> Matrix:
     """Return what an axis is multiplied by, of shape (new, old)."""
-    mode = _text(node, "mode")
+    mode = node.attribute("mode")
     at = _coordinates(node, axis, np.float32 if mode == "nearest" else np.float64)
     if mode == "nearest":
-        first = _rounded(at, _text(node, "nearest_mode"))[:, None]
+        first = _rounded(at, node.attribute("nearest_mode"))[:, None]
         weights = np.ones(first.shape)
     else:
         stretch = min(axis.scale, 1.0) if node.attribute("antialias") else 1.0
@@ -139,7 +135,7 @@ def _matrix(node: Node, axis: _Axis) -> Matrix:
     matrix = np.zeros((axis.new, axis.old))
     rows = np.broadcast_to(np.arange(axis.new)[:, None], first.shape)
     np.add.at(matrix, (rows, np.clip(first, 0, axis.old - 1)), weights)
-    if _text(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
+    if node.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
         matrix[(at < 0) | (at > axis.old - 1)] = 0.0  # the extrapolation value
     return matrix
 
@@ -153,7 +149,7 @@ def _coordinates(node: Node, axis: _Axis, dtype: Any) -> NDArray[Any]:
     n, m, scale = (dtype(np.float32(number)) for number in (axis.old, axis.new, axis.scale))
     start, end = (dtype(np.float32(edge)) for edge in axis.crop)
     at = np.arange(axis.new, dtype=dtype)
-    mode = _text(node, "coordinate_transformation_mode")
+    mode = node.attribute("coordinate_transformation_mode")
     if axis.new == 1 and mode in ("pytorch_half_pixel", "align_corners"):
         return at
     if mode in ("half_pixel", "pytorch_half_pixel"):

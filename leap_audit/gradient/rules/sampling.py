@@ -120,7 +120,7 @@ def _place(op: Emitter, taps: Sequence[_Tap], sizes: Sequence[int]) -> ir.Value:
 
 def _taps(op: Emitter, node: Node, along: ir.Value, size: int) -> tuple[list[_Tap], ir.Value]:
     """Return what an axis is read at, and the derivative of its coordinate by the grid's."""
-    mode, padding = (_text(node, name) for name in ("mode", "padding_mode"))
+    mode, padding = (node.attribute(name) for name in ("mode", "padding_mode"))
     align = bool(node.attribute("align_corners"))
     low, high = (0.0, size - 1.0) if align else (-0.5, size - 0.5)
     scale = (high - low) / 2
@@ -130,11 +130,10 @@ def _taps(op: Emitter, node: Node, along: ir.Value, size: int) -> tuple[list[_Ta
     step = full(op, scale, at, static_shape(at))
     assert at.dtype is not None
     inside = op.And(op.GreaterOrEqual(at, low), op.LessOrEqual(at, high))
-    if padding == "border" and mode == "cubic":
-        pass  # as PyTorch and ONNX Runtime have it, only the pixels are held within the border
-    elif padding == "border":
-        step = op.Mul(step, op.Cast(inside, to=at.dtype.value))
-        at = op.Where(inside, at, op.Clip(at, 0.0, size - 1.0))
+    if padding == "border":
+        if mode != "cubic":  # there PyTorch and ONNX Runtime hold only the pixels within it
+            step = op.Mul(step, op.Cast(inside, to=at.dtype.value))
+            at = op.Where(inside, at, op.Clip(at, 0.0, size - 1.0))
     elif padding == "reflection":
         at, sign = _reflected(op, at, low, high)
         step = op.Mul(step, sign)
@@ -201,8 +200,3 @@ def _reflected(op: Emitter, at: ir.Value, low: float, high: float) -> tuple[ir.V
     over = op.Sub(op.Mod(op.Abs(away), 2 * width, fmod=1), width)
     sign = op.Neg(op.Mul(op.Sign(over), op.Sign(away)))
     return op.Sub(high, op.Abs(over)), sign
-
-
-def _text(node: Node, name: str) -> str:
-    value = node.attribute(name)
-    return value.decode() if isinstance(value, bytes) else str(value)

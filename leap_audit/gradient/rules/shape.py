@@ -7,9 +7,10 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter, constant_of
+from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
+from leap_audit.ingest.values import constant_of
 
 
 @gradient(
@@ -159,7 +160,6 @@ def pad(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     for axis, first, last in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         before[axis], after[axis] = int(first), int(last)
     mode = node.attribute("mode")
-    mode = mode.decode() if isinstance(mode, bytes) else mode
     if mode == "constant":
         first = [max(0, b) for b in before]
         last = [n - max(0, a) for n, a in zip(static_shape(dy), after, strict=True)]

@@ -13,7 +13,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from leap_audit.ingest.rewrite import Writer, Written, array_of, rewriting, shape_of
+from leap_audit.ingest.rewrite import Writer, Written, rewriting, shape_of
+from leap_audit.ingest.values import constant_of
 
 _ALPHA = {
     "affine": 0.0,
@@ -128,7 +129,7 @@ def _unrolled(
     x, w, r, b, lengths = (op.given(i) for i in range(5))
     shape = shape_of(x)
     peepholes = op.given(7)
-    weights = [array_of(v) for v in (w, r, b, peepholes)]
+    weights = [constant_of(v) for v in (w, r, b, peepholes)]
     computed = [v for v, a in zip((w, r, b, peepholes), weights, strict=True) if v and a is None]
     w_array, r_array, b_array, p_array = weights
     if x is None or shape is None or computed or w_array is None or r_array is None:
@@ -220,7 +221,7 @@ def _initial(
 
 def _masks(op: Writer, lengths: ir.Value | None, steps: int) -> list[ir.Value | None]:
     """Return for each step which items (batch, 1) it belongs to; None where to all of them."""
-    known = array_of(lengths)
+    known = constant_of(lengths)
     if lengths is None or (known is not None and (known >= steps).all()):
         return [None] * steps
     column = op.Unsqueeze(lengths, [1])

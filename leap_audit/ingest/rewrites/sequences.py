@@ -9,7 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.ingest.rewrite import Writer, array_of, names_in, replace
+from leap_audit.ingest.onnx import ONNX_DOMAIN
+from leap_audit.ingest.rewrite import Writer, names_in, replace
+from leap_audit.ingest.values import constant_of
 
 __all__ = ["UNPACKED", "unpack"]
 
@@ -24,7 +26,7 @@ def unpack(graph: ir.Graph) -> bool:
     found = False
     for node in list(graph):
         write = UNPACKED.get(node.op_type)
-        if write is None or node.domain not in ("", "ai.onnx"):
+        if write is None or node.domain not in ONNX_DOMAIN:
             continue
         op = Writer(graph, node, taken)
         made = write(op, sequences)
@@ -43,7 +45,7 @@ def _number(op: Writer, index: int, default: int) -> int | None:
     """A constant whole number, the default for an absent input, None if it is computed."""
     if op.given(index) is None:
         return default
-    numbers = array_of(op.given(index))
+    numbers = constant_of(op.given(index))
     return None if numbers is None else int(numbers.ravel()[0])
 
 
@@ -81,7 +83,7 @@ def _length(op: Writer, sequences: Sequences) -> ir.Value | None:
 
 def _split(op: Writer, _: Sequences) -> Held | None:
     x, split = op.given(0), op.given(1)
-    given = array_of(split)
+    given = constant_of(split)
     if x is None or x.shape is None or (split is not None and given is None):
         return None
     axis = op.attribute("axis", 0)
@@ -112,7 +114,7 @@ def _join(op: Writer, sequences: Sequences) -> ir.Value | None:
 
 def _compress(op: Writer, _: Sequences) -> ir.Value | None:
     x, condition = op.node.inputs
-    kept = array_of(condition)
+    kept = constant_of(condition)
     if kept is None:
         return None
     axis = op.attribute("axis")
