@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from leap_audit.errors import FlatGradient, GradientUnavailable
 from leap_audit.gradient.emit import Emitter
@@ -77,6 +78,7 @@ def build_gradient(
             dx = op.Identity(dx)
         dx.name = f"{value.name}_grad"
         graph.outputs.append(dx)
+    common.RemoveUnusedNodesPass()(canonical)
     return to_proto(canonical)
 
 

@@ -1,12 +1,12 @@
 """Whether the canonical graph gives the numbers of the model that it came from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
-from leap_audit.ingest.onnx import is_float, real_inputs
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
@@ -17,8 +17,8 @@ TOLERANCE = 1e-3
 
 
 def require_agreement(
-    proto: onnx.ModelProto,
-    canonical: onnx.ModelProto,
+    original: ir.Model,
+    canonical: ir.Model,
     shapes: Mapping[str, tuple[int, ...]],
     *,
     one_by_one: bool,
@@ -26,50 +26,81 @@ def require_agreement(
 ) -> None:
     """Run both on random inputs, small ones and ones of a picture's range.
 
-    one_by_one: the original takes one item at a time. Raises CanonicalMismatch, or ModelRefused
-    where the original itself does not run.
+    shapes: of the inputs. one_by_one: the original takes one item at a time.
+
+    Raises CanonicalMismatch, or ModelRefused where the original itself does not run.
     """
-    types = {v.name: v.type.tensor_type.elem_type for v in real_inputs(proto)}
-    original = Session(proto, provider)
-    try:
-        result = Session(canonical, provider)
-    except LeapAuditError as error:
-        raise CanonicalMismatch(f"the canonical graph does not load: {error}") from None
     rng = np.random.default_rng(0)
-    names = [value.name for value in proto.graph.output]
-    floats = {value.name for value in proto.graph.output if is_float(value)}
-    for scale in (1.0, 255.0):
-        inputs = {
-            name: (rng.random(shape) * scale).astype(
-                onnx.helper.tensor_dtype_to_np_dtype(types[name])
-            )
-            for name, shape in shapes.items()
+    uniform = {name: rng.random(shape) for name, shape in shapes.items()}
+    trials = [
+        {
+            str(v.name): (uniform[str(v.name)] * scale).astype(_numpy_type(v))
+            for v in _given(original)
         }
-        expected = _run_original(original, inputs, one_by_one)
-        try:
-            found = result.run(inputs, names)
-        except Exception as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise CanonicalMismatch(f"the canonical graph does not run: {reason}") from None
-        for name, want, have in zip(names, expected, found, strict=True):
-            if name in floats and not _agree(want, have):
+        for scale in (1.0, 255.0)
+    ]
+    names = [str(value.name) for value in original.graph.outputs]
+    floats = [
+        value.dtype is None or value.dtype.is_floating_point() for value in original.graph.outputs
+    ]
+    # One after the other: the weights of a large model then lie in memory for one of them only.
+    expected = _run_original(original, trials, one_by_one, provider)
+    found = _run_canonical(canonical, trials, names, provider)
+    for wants, haves in zip(expected, found, strict=True):
+        for name, floating, want, have in zip(names, floats, wants, haves, strict=True):
+            if floating and not _agree(want, have):
                 raise CanonicalMismatch(
                     f"output {name!r}: the canonical graph gives other numbers "
                     "than the model itself, so nothing built on it could be trusted."
                 )
 
 
-def _run_original(session: Session, inputs: Mapping[str, Array], one_by_one: bool) -> list[Array]:
-    items = next(iter(inputs.values())).shape[0] if one_by_one else 1
-    each = [{n: x[i : i + 1] for n, x in inputs.items()} for i in range(items)]
+def _given(model: ir.Model) -> list[ir.Value]:
+    """The inputs that a caller gives: old exporters list the weights among them."""
+    return [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+
+
+def _numpy_type(value: ir.Value) -> np.dtype[Any]:
+    assert value.dtype is not None
+    return value.dtype.numpy()
+
+
+def _run_original(
+    model: ir.Model, trials: Sequence[Mapping[str, Array]], one_by_one: bool, provider: Provider
+) -> list[list[Array]]:
+    session = Session(model, provider, often=False)
     try:
-        runs = [session.run(item) for item in (each if one_by_one else [inputs])]
+        return [
+            _run_each(session, inputs) if one_by_one else session.run(inputs) for inputs in trials
+        ]
     except Exception as error:  # ONNX Runtime has no one class for what can go wrong
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ModelRefused(f"the model does not run: {reason}") from None
-    if not one_by_one:
-        return runs[0]
+        raise ModelRefused(f"the model does not run: {_first_line(error)}") from None
+
+
+def _run_each(session: Session, inputs: Mapping[str, Array]) -> list[Array]:
+    items = next(iter(inputs.values())).shape[0]
+    runs = [session.run({n: x[i : i + 1] for n, x in inputs.items()}) for i in range(items)]
     return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+
+def _run_canonical(
+    model: ir.Model,
+    trials: Sequence[Mapping[str, Array]],
+    names: Sequence[str],
+    provider: Provider,
+) -> list[list[Array]]:
+    try:
+        session = Session(model, provider, often=False)
+    except LeapAuditError as error:
+        raise CanonicalMismatch(f"the canonical graph does not load: {error}") from None
+    try:
+        return [session.run(inputs, names) for inputs in trials]
+    except Exception as error:
+        raise CanonicalMismatch(f"the canonical graph does not run: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
 
 
 def _agree(want: Array, have: Array) -> bool:

@@ -20,15 +20,16 @@ from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrites import UNPACKED, rewrite, unpack
 from leap_audit.ingest.upgrade import OPSET, upgraded
 from leap_audit.ingest.values import new_constant
+from leap_audit.ingest.weights import apart, put_back
 from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
 
 IR_VERSION = 10
+SIZES = frozenset({"Shape", "Size"})
+"""What is folded as soon as a shape is known."""
 FOLDINGS = 3
 """How often constants are folded at most: what one round brings out, the next may fold."""
-LARGE = 4096
-"""Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
 
 
 def canonicalise(
@@ -50,17 +51,26 @@ def canonicalise(
     """
     shapes = {v.name: _input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
-    model, weights = _without_weights(proto, shapes)
-    light = model.SerializeToString(deterministic=True)
-    worked = _worked(light, tuple(shapes.items()), frozenset(fixed), batch)
+    light, weights = apart(proto)
+    original = ir.from_proto(light)
+    common.RemoveInitializersFromInputsPass()(original)
+    original.ir_version = max(original.ir_version, 4)  # since 4, initializers need not be inputs
+    _known_sizes(original, shapes)
+    worked = _worked(
+        ir.to_proto(original).SerializeToString(deterministic=True),
+        tuple(shapes.items()),
+        frozenset(fixed),
+        batch,
+    )
     graph = ir.from_proto(onnx.ModelProto.FromString(worked))
-    _put_back(graph, weights)
+    put_back(graph, weights)
     _infer(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
         _infer(graph)
     if provider is not None:
         full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
-        require_agreement(proto, to_proto(graph), full, one_by_one=bool(fixed), provider=provider)
+        put_back(original, weights)
+        require_agreement(original, graph, full, one_by_one=bool(fixed), provider=provider)
     return graph
 
 
@@ -76,7 +86,7 @@ def _worked(
         common.RemoveUnusedOpsetsPass()(graph)
         _infer(graph)
     _optimise(graph)
-    if any(node.op_type == "Shape" or node.op_type in UNPACKED for node in graph.graph):
+    if any(node.op_type in SIZES or node.op_type in UNPACKED for node in graph.graph):
         _forget_shapes(graph)  # a whole inference knows sizes that folding by nodes did not
         _infer(graph)
         unpack(graph.graph)
@@ -129,27 +139,11 @@ def _input_shape(
     return tuple(int(d) for d in dims if d)
 
 
-def _without_weights(
-    proto: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
-    """Return a light copy in which large initializers are inputs, and those initializers."""
-    model = ir.from_proto(proto)
-    common.RemoveInitializersFromInputsPass()(model)
-    for value in model.graph.inputs:  # 0 or -1 for a free size: inference would believe it
+def _known_sizes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Give inputs their shape whose free size is written as 0 or -1: inference would believe it."""
+    for value in model.graph.inputs:
         if value.shape is not None and any(isinstance(d, int) and d < 1 for d in value.shape):
             value.shape = ir.Shape(shapes[str(value.name)])
-    weights: dict[str, ir.TensorProtocol] = {}
-    for name, value in list(model.graph.initializers.items()):
-        tensor = value.const_value
-        if tensor is not None and tensor.size > LARGE:
-            # A wrapper of its own: renaming what wraps the file's tensor renames the file's tensor.
-            weights[name] = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
-            del model.graph.initializers[name]
-            value.const_value = None
-            value.shape, value.type = _shape_of(tensor), ir.TensorType(tensor.dtype)
-            model.graph.inputs.append(value)
-    model.ir_version = max(model.ir_version, 4)  # since 4, initializers need not be inputs
-    return ir.to_proto(model), weights
 
 
 def _shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
@@ -175,9 +169,10 @@ def _optimise(model: ir.Model) -> None:
     minutes in a transformer, for patterns that ONNX Runtime fuses by itself when it loads.
     """
     for _ in range(FOLDINGS):
-        if not onnxscript.optimizer.fold_constants(model).modified:
-            break
+        folded = onnxscript.optimizer.fold_constants(model, onnx_shape_inference=True)
         common.RemoveUnusedNodesPass()(model)
+        if not folded.modified or not any(node.op_type in SIZES for node in model.graph):
+            break
     for change in (
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.LiftSubgraphInitializersToMainGraphPass(),
@@ -217,20 +212,6 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
             target = np.array([old[0] * batch, *old[1:]], np.int64)
             name = f"{node.outputs[0].name}_batched"
             node.replace_input_with(1, new_constant(model.graph, name, target))
-
-
-def _put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
-    kept: list[ir.Value] = []
-    back: list[ir.Value] = []
-    for value in model.graph.inputs:
-        if (tensor := weights.get(str(value.name))) is not None:
-            value.const_value = tensor
-            back.append(value)
-        else:
-            kept.append(value)
-    model.graph.inputs[:] = kept
-    for value in back:
-        model.graph.register_initializer(value)
 
 
 def _infer(model: ir.Model) -> None:

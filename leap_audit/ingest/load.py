@@ -11,7 +11,7 @@ import onnx_ir as ir
 from leap_audit.artifacts import ModelIdentity, Preprocessing, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
-from leap_audit.ingest.canonical import canonicalise, static_shape, to_proto
+from leap_audit.ingest.canonical import canonicalise, static_shape
 from leap_audit.ingest.head import find_head
 from leap_audit.ingest.onnx import (
     is_float,
@@ -161,7 +161,7 @@ def _require_finite(model: Model, name: str) -> None:
     entry = graph.graph.inputs[0]
     picture = np.random.default_rng(0).uniform(low, high, static_shape(entry))
     assert entry.dtype is not None
-    session = Session(to_proto(graph), model.provider)
+    session = Session(graph, model.provider)
     (logits,) = session.run({str(entry.name): picture.astype(entry.dtype.numpy())})
     if not np.isfinite(logits).all():
         raise ModelRefused(

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.weights import apart
 
 __all__ = [
     "ONNX_DOMAIN",
@@ -65,7 +66,7 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise ModelRefused(f"{name}: holds no ONNX graph; give a model exported to ONNX.")
     try:
-        onnx.checker.check_model(runtime_operators_apart(model))
+        onnx.checker.check_model(runtime_operators_apart(apart(model)[0]))
     except (onnx.checker.ValidationError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelRefused(f"{name}: is not a valid ONNX model ({first}).") from None

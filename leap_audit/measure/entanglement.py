@@ -13,7 +13,6 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.ingest.canonical import to_proto
 from leap_audit.ingest.load import Model
 from leap_audit.measure.forward import Classifier, new_graph, new_input, place_model
 from leap_audit.run.session import Array, Session
@@ -85,7 +84,7 @@ class _GradientCosines:
         logits = place_model(op, model, picture)
         (slope,) = backpropagate(op, {logits: cotangent}, [picture])
         op.graph.outputs.append(slope)
-        graph = to_proto(ir.Model(op.graph, ir_version=10))
+        graph = ir.Model(op.graph, ir_version=10)
         self._session = Session(graph, model.provider, threads)
 
     def __call__(

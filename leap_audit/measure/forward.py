@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.gradient import Emitter
-from leap_audit.ingest.canonical import static_shape, to_proto
+from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.load import Model, forward_graph
 from leap_audit.measure.final_layer import final_layer
 from leap_audit.run.session import Array, Session
@@ -96,7 +96,7 @@ class Classifier:
             last.features.name = "features"
             op.graph.outputs.append(last.features)
         logits.name = "logits"
-        session = Session(to_proto(ir.Model(op.graph, ir_version=10)), model.provider, threads)
+        session = Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
         return Classifier(model, session, batch, None if last is None else last.weights)
 
     def logits(self, pictures: Array) -> Array:

@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 
 from leap_audit.config import IsolationOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state, append_adam
-from leap_audit.ingest.canonical import static_shape, to_proto
+from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.load import Model
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.forward import new_graph, new_input, place_model
@@ -102,7 +101,7 @@ def rank_pixels(
             yield np.asarray(rows @ scores @ columns.T)
 
 
-def step_graph(model: Model, batch: int, options: IsolationOptions) -> onnx.ModelProto:
+def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     """Return one step for `batch` subjects.
 
     Inputs: `scores` (a coarse map each) and Adam's state, `pictures`, `fills` (three blurred
@@ -139,7 +138,7 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> onnx.Mode
         deleted_loss: op.constant(ones * options.delete_weight),
     }
     append_adam(op, scores, cotangents, lr=options.lr, stop={threshold})
-    return to_proto(ir.Model(graph, ir_version=10))
+    return ir.Model(graph, ir_version=10)
 
 
 def blurred(pictures: Array) -> Array:

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from leap_audit.errors import LeapAuditError
@@ -14,26 +15,43 @@ __all__ = ["Array", "Loop", "Session"]
 
 Array: TypeAlias = NDArray[Any]
 
+LARGE = 4096
+"""Numbers in an initializer above which ONNX Runtime reads it where it is."""
+
 
 class Session:
     """A graph loaded on a provider.
 
-    threads: CPU threads; 0 takes one per core.
+    threads: CPU threads; 0 takes one per core. often: worth optimising; else the graph loads
+    fast and keeps no second copy of its weights, for one or two runs.
     Raises LeapAuditError: ONNX Runtime cannot load the graph.
     """
 
-    def __init__(self, model: onnx.ModelProto, provider: Provider, threads: int = 0) -> None:
+    def __init__(
+        self,
+        model: ir.Model | onnx.ModelProto,
+        provider: Provider,
+        threads: int = 0,
+        *,
+        often: bool = True,
+    ) -> None:
         ort = runtime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.use_deterministic_compute = True
         # The same shapes come at every step: the memory plan of the first serves them all.
         options.enable_mem_pattern = True
+        if not often:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.add_session_config_entry("session.disable_prepacking", "1")
         self.provider = provider
+        graph, self._weights = _apart(
+            ir.from_proto(model) if isinstance(model, onnx.ModelProto) else model
+        )
+        lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
+        options.add_external_initializers(list(self._weights), lent)
         try:
-            self._session = ort.InferenceSession(
-                model.SerializeToString(), options, providers=provider.chain
-            )
+            self._session = ort.InferenceSession(graph, options, providers=provider.chain)
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             raise LeapAuditError(f"ONNX Runtime cannot load the graph: {reason}") from error
@@ -103,3 +121,26 @@ class Loop:
         # A copy, always: on the CPU an OrtValue is a view of the array it was made from.
         array = np.array(value, order="C")
         return runtime().OrtValue.ortvalue_from_numpy(array, self._session.provider.device, 0)
+
+
+def _apart(model: ir.Model) -> tuple[bytes, dict[str, Array]]:
+    """Return a graph's bytes without its large weights, and those, to be lent without a copy."""
+    large = {
+        name: value.const_value
+        for name, value in model.graph.initializers.items()
+        if value.const_value is not None and value.const_value.size > LARGE
+    }
+    arrays: dict[str, Array] = {}
+    try:
+        for name, tensor in large.items():
+            array = tensor.numpy()
+            if array.dtype.isbuiltin != 1:  # bfloat16, 4 bits: NumPy has no such numbers
+                continue
+            arrays[name] = np.ascontiguousarray(array)
+            model.graph.initializers[name].const_value = ir.ExternalTensor(
+                "weights", 0, array.nbytes, tensor.dtype, shape=ir.Shape(array.shape), name=name
+            )
+        return ir.to_proto(model).SerializeToString(), arrays
+    finally:
+        for name, tensor in large.items():
+            model.graph.initializers[name].const_value = tensor

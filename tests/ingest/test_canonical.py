@@ -7,7 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
 from leap_audit.ingest import canonical, upgrade
-from leap_audit.ingest.canonical import LARGE, OPSET, canonicalise, static_shape, to_proto
+from leap_audit.ingest.canonical import OPSET, canonicalise, static_shape, to_proto
+from leap_audit.ingest.weights import LARGE
 from leap_audit.run import Session, choose_provider
 from tests.gradient.networks import conv_net
 
@@ -107,3 +108,26 @@ def test_large_weights_survive_untouched() -> None:
     assert [value.name for value in proto.graph.input] == ["x"]
     (kept,) = proto.graph.initializer
     np.testing.assert_array_equal(numpy_helper.to_array(kept), weight)
+
+
+def test_sizes_that_are_computed_from_sizes_are_folded_however_deep() -> None:
+    rolls = "\n".join(
+        f"""
+            size{i} = Shape<start=1, end=2>(x{i})
+            shift{i} = Mod(three, size{i})
+            head{i} = Slice(x{i}, zero, shift{i}, one)
+            tail{i} = Slice(x{i}, shift{i}, size{i}, one)
+            x{i + 1} = Concat<axis=1>(tail{i}, head{i})"""
+        for i in range(5)
+    )
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        rolled (float[n, 8, 2] x0) => (float[n, 8, 2] x5) {{
+            three = Constant<value_ints=[3]>()
+            zero = Constant<value_ints=[0]>()
+            one = Constant<value_ints=[1]>(){rolls}
+        }}
+    """)
+    graph = canonicalise(model, provider=CPU).graph
+    assert {node.op_type for node in graph} == {"Slice", "Concat"}
+    assert all(static_shape(value) for node in graph for value in node.outputs)

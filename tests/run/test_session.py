@@ -131,3 +131,15 @@ def test_a_step_takes_all_its_draws_and_no_others(load) -> None:
         loop.step({})
     with pytest.raises(ValueError, match="colour"):
         loop.step({"draw": np.ones((1, 3), np.float32), "colour": np.ones(3, np.float32)})
+
+
+def test_large_weights_are_lent_and_stay_as_they_were(load) -> None:
+    weight = np.random.default_rng(0).standard_normal((128, 64)).astype(np.float32)
+    model = _graph([("MatMul", ["x", "w"], "y")], {"x": [2, 128]}, {"y": [2, 64]})
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    before = model.SerializeToString()
+    x = np.ones((2, 128), np.float32)
+    for often in (True, False):
+        (y,) = Session(model, choose_provider("cpu"), often=often).run({"x": x})
+        np.testing.assert_allclose(y, x @ weight, rtol=1e-5)
+    assert model.SerializeToString() == before

@@ -74,6 +74,13 @@ def _step(op: Emitter, y: ir.Value, bound: float, rising: bool) -> ir.Value:
     return op.Cast(beyond, to=_type(y).value)
 
 
+def one_minus(op: Emitter, y: ir.Value) -> ir.Value:
+    """Return 1 - y for y in 0..1, in float32 as an operator of the blocked layout."""
+    if y.dtype == ir.DataType.FLOAT:
+        return op.HardSigmoid(y, alpha=-1.0, beta=1.0)
+    return op.Sub(1.0, y)
+
+
 def _type(value: ir.Value) -> ir.DataType:
     assert value.dtype is not None
     return value.dtype
@@ -139,7 +146,7 @@ def shrink(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 def sigmoid(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy * y * (1 - y)"""
     (y,) = node.outputs
-    return op.Mul(dy, op.Mul(y, op.Sub(1.0, y)))
+    return op.Mul(dy, op.Mul(y, one_minus(op, y)))
 
 
 @gradient(
@@ -148,20 +155,19 @@ def sigmoid(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 def hard_sigmoid(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = alpha * dy where 0 < y < 1"""
     (y,) = node.outputs
-    assert dy.dtype is not None
-    inside = op.And(op.Greater(y, 0.0), op.Less(y, 1.0))
-    slope = op.Mul(dy, float(node.attribute("alpha")))
-    return op.Where(inside, slope, op.constant(0.0, dy.dtype))
+    inside = between(op, y, low=0.0, high=1.0)
+    return op.Mul(op.Mul(dy, inside), float(node.attribute("alpha")))
 
 
 @gradient("HardSwish", samples=[sample((2, 3), low=-4, high=4)])
 def hard_swish(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = dy * (0, (2x + 3) / 6 or 1), for x below -3, between, and above 3"""
+    """With h = y / x, 0 below -3 and 1 above 3: dx = dy * (h + x / 6 where -3 < x < 3)"""
     (x,) = node.inputs
-    assert dy.dtype is not None
-    curved = op.Mul(dy, op.Add(op.Div(x, 3.0), 0.5))
-    upper = op.Where(op.Less(x, 3.0), curved, dy)
-    return op.Where(op.Greater(x, -3.0), upper, op.constant(0.0, dy.dtype))
+    assert x is not None
+    gate = op.HardSigmoid(x, alpha=1 / 6, beta=0.5)
+    inside = between(op, x, low=-3.0, high=3.0)
+    sixth = op.HardSigmoid(inside, alpha=1 / 6, beta=0.0)
+    return op.Mul(dy, op.Add(gate, op.Mul(x, sixth)))
 
 
 @gradient("Tanh", samples=_ONE)

@@ -12,6 +12,7 @@ the input grid, which multiplies zeros where the kernel is no multiple of the st
 """
 
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
@@ -24,6 +25,8 @@ from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.values import constant_of
 
 __all__ = ["Window", "conv_input_gradient", "window_of"]
+
+Array: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ def conv_input_gradient(
     """Return the gradient of a convolution's input, whose spatial shape is `spatial`."""
     numbers = constant_of(kernel)
     if numbers is not None:
+        if (found := _factor_behind(dy, numbers)) is not None:
+            dy, numbers = found
+            kernel = op.constant(numbers, _type(dy))
         case = _Case(op, dy, numbers, window, spatial, group)
         dx = None
         if all(s == 1 for s in window.strides):
@@ -139,13 +145,34 @@ def conv_input_gradient(
     )
 
 
+def _factor_behind(dy: ir.Value, kernel: Array) -> tuple[ir.Value, Array] | None:
+    """Return dy without a constant factor for each channel, and the kernel with it.
+
+    A normalisation behind the convolution leaves such a factor.
+    """
+    node = dy.producer()
+    if node is None or node.op_type != "Mul":
+        return None
+    per_channel = (len(kernel), *(1 for _ in kernel.shape[2:]))
+    rest, factor = node.inputs
+    numbers = constant_of(factor)
+    if rest is None or numbers is None or numbers.shape != per_channel or rest.shape != dy.shape:
+        return None
+    return rest, kernel * numbers[:, None]
+
+
+def _type(value: ir.Value) -> ir.DataType:
+    assert value.dtype is not None
+    return value.dtype
+
+
 @dataclass(frozen=True)
 class _Case:
     """A convolution with a constant kernel, (M, C/g, *k), whose input gradient is wanted."""
 
     op: Emitter
     dy: ir.Value
-    kernel: NDArray[np.floating]
+    kernel: Array
     window: Window
     spatial: tuple[int, ...]
     group: int
@@ -156,7 +183,7 @@ class _Case:
         return static_shape(self.dy)[2:]
 
     @property
-    def swapped(self) -> NDArray[np.floating]:
+    def swapped(self) -> Array:
         """The kernel as (C, M/g, *k): within each group, what came out goes in."""
         m, c = self.kernel.shape[:2]
         g = self.group

@@ -6,6 +6,7 @@ import onnx_ir as ir
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
+from leap_audit.ingest.values import constant_of
 
 _STATISTICS = (np.array([0.5, 2.0, -1.0]), np.array([0.1, 0.2, 0.3]), np.array([0.3, -0.2, 0.1]))
 
@@ -18,12 +19,12 @@ def batch_normalization(
     op: Emitter, node: Node, dy: ir.Value, *unused: ir.Value | None
 ) -> Gradients:
     """dx = dy * scale / sqrt(var + epsilon); the statistics are fixed in a deployed model"""
-    _, scale, _, _, var = node.inputs
-    if any(node.needs[1:]) or node.attribute("training_mode"):
+    scale, var = constant_of(node.inputs[1]), constant_of(node.inputs[4])
+    if scale is None or var is None or node.attribute("training_mode"):
         raise GradientUnavailable(f"BatchNormalization ({node.name}): its statistics are computed")
-    factor: ir.Value = op.Div(scale, op.Sqrt(op.Add(var, float(node.attribute("epsilon")))))
+    factor = scale / np.sqrt(var + node.attribute("epsilon"))
     channels = node.shape(0)[1]
-    factor = op.Reshape(factor, (channels,) + (1,) * (len(node.shape(0)) - 2))
+    factor = factor.reshape((channels,) + (1,) * (len(node.shape(0)) - 2))
     return op.Mul(dy, factor), None, None, None, None
 
 

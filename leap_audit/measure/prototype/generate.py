@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state, append_adam
-from leap_audit.ingest.canonical import to_proto
 from leap_audit.ingest.load import Model
 from leap_audit.measure.draws import generator
 from leap_audit.measure.forward import new_graph, new_input, place_model
@@ -48,9 +46,7 @@ class Drawn:
     converged: bool
 
 
-def step_graph(
-    model: Model, batch: int, options: PrototypeOptions, spread: float
-) -> onnx.ModelProto:
+def step_graph(model: Model, batch: int, options: PrototypeOptions, spread: float) -> ir.Model:
     """Return one step for `batch` prototypes.
 
     Inputs: `coefficients` and Adam's state, `rows` and `columns` (the random views), `noise`,
@@ -76,7 +72,7 @@ def step_graph(
         cotangents[variation] = op.constant(np.full(batch, options.total_variation * spread))
     append_adam(op, coefficients, cotangents, lr=options.lr)
     score.name = "score"
-    return to_proto(ir.Model(graph, ir_version=10))
+    return ir.Model(graph, ir_version=10)
 
 
 def make_prototypes(
@@ -155,7 +151,7 @@ def _painter(model: Model, options: PrototypeOptions, threads: int) -> Session:
     op = Emitter(new_graph(), "painter")
     coefficients = new_input(op.graph, "coefficients", (1, *model.picture_shape))
     op.graph.outputs.append(paint(op, coefficients, options.background or 0.0))
-    return Session(to_proto(ir.Model(op.graph, ir_version=10)), model.provider, threads)
+    return Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
 
 
 def _parts(curve: Array) -> tuple[float, ...]:

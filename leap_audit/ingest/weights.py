@@ -1,0 +1,78 @@
+"""A model's large weights, taken out of its graph while that is checked and worked on.
+
+They stay where they are, once, however many graphs are made of the model.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import Message
+
+from leap_audit.errors import ModelRefused
+
+__all__ = ["apart", "put_back"]
+
+LARGE = 4096
+"""Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
+    """Return a copy of a model in which its large initializers are inputs, and those.
+
+    Raises ModelRefused: an initializer has other numbers than its shape says.
+    """
+    light = _copy(model, without="graph")
+    light.graph.CopyFrom(_copy(model.graph, without="initializer"))
+    inputs = {value.name for value in model.graph.input}
+    weights: dict[str, ir.TensorProtocol] = {}
+    for tensor in model.graph.initializer:
+        if int(np.prod(tensor.dims, dtype=np.int64)) <= LARGE:
+            light.graph.initializer.add().CopyFrom(tensor)
+            continue
+        weights[tensor.name] = _numbers(tensor)
+        if tensor.name not in inputs:
+            light.graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    return light, weights
+
+
+def put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
+    """Make the inputs that stand for weights initializers again."""
+    for value in list(model.graph.inputs):
+        if (tensor := weights.get(str(value.name))) is not None:
+            model.graph.inputs.remove(value)
+            value.const_value = tensor
+            model.graph.register_initializer(value)
+
+
+def _numbers(tensor: onnx.TensorProto) -> ir.TensorProtocol:
+    found = ir.from_proto(tensor)
+    try:
+        numbers = found.numpy()
+    except ValueError as error:
+        raise ModelRefused(
+            f"the weight {tensor.name!r} has other numbers than its shape says ({error})."
+        ) from None
+    # A wrapper of its own: renaming what wraps the file's tensor renames the file's tensor.
+    return ir.Tensor(numbers, dtype=found.dtype, name=tensor.name)
+
+
+def _copy(message: AnyMessage, without: str) -> AnyMessage:
+    """A copy of a message without one field, which may be too large to be copied along."""
+    copy = type(message)()
+    for field, value in message.ListFields():
+        if field.name == without:
+            continue
+        if field.is_repeated:
+            getattr(copy, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(copy, field.name).CopyFrom(value)
+        else:
+            setattr(copy, field.name, value)
+    return copy

@@ -1,0 +1,49 @@
+"""The forms that the emitted gradient takes, where one is faster than another."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+from leap_audit.gradient import build_gradient, check_gradient
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_normalisation_goes_into_the_kernel_before_it(stride: int) -> None:
+    model = _conv_and_norm(stride)
+    gradient = build_gradient(model)
+    operators = [node.op_type for node in gradient.graph.node]
+    assert "Mul" not in operators, operators
+    assert check_gradient(gradient).error < 1e-3
+
+
+def test_a_factor_that_is_not_one_for_each_channel_stays() -> None:
+    model = _conv_and_norm(1)
+    model.graph.node[1].CopyFrom(onnx.helper.make_node("Mul", ["c", "wide"], ["y"]))
+    wide = np.random.default_rng(1).uniform(0.5, 1.5, (3, 4, 4)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(wide, "wide"))
+    gradient = build_gradient(model)
+    assert "Mul" in [node.op_type for node in gradient.graph.node[2:]]
+    assert check_gradient(gradient).error < 1e-3
+
+
+def _conv_and_norm(stride: int) -> onnx.ModelProto:
+    size = 4 // stride
+    model = parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 2, 4, 4] x) => (float[1, 3, {size}, {size}] y) {{
+            c = Conv<pads=[1, 1, 1, 1], strides=[{stride}, {stride}]>(x, w)
+            y = BatchNormalization(c, scale, bias, mean, variance)
+        }}
+    """)
+    rng = np.random.default_rng(0)
+    arrays = {
+        "w": rng.standard_normal((3, 2, 3, 3)),
+        "scale": rng.uniform(0.5, 2, 3),
+        "bias": rng.standard_normal(3),
+        "mean": rng.standard_normal(3),
+        "variance": rng.uniform(0.1, 3, 3),
+    }
+    for name, array in arrays.items():
+        model.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    return model
