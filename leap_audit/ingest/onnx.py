@@ -13,6 +13,7 @@ __all__ = [
     "ONNX_DOMAIN",
     "dtype_name",
     "is_float",
+    "model_of",
     "opset_of",
     "parameters",
     "read_onnx",
@@ -55,6 +56,12 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ModelRefused(f"{path}: its external data is refused ({error}).") from None
     return checked(model, str(path))
+
+
+def model_of(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model itself, or the one in the file. Raises ModelRefused."""
+    given = isinstance(model, onnx.ModelProto)
+    return checked(model, "the model") if given else read_onnx(Path(model))
 
 
 def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
