@@ -10,8 +10,10 @@ from leap_audit.ingest.onnx import is_float, real_inputs
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["require_agreement"]
+__all__ = ["SCALES", "agree", "require_agreement"]
 
+SCALES = (1.0, 255.0)
+"""Random inputs are uniform in 0..scale: small ones, and ones of a picture's range."""
 TOLERANCE = 1e-3
 """Largest difference from the original's output, relative to the output's largest number."""
 
@@ -24,7 +26,7 @@ def require_agreement(
     one_by_one: bool,
     provider: Provider,
 ) -> None:
-    """Run both on random inputs, small ones and ones of a picture's range.
+    """Run both on random inputs of each scale.
 
     one_by_one: the original takes one item at a time. Raises CanonicalMismatch, or ModelRefused
     where the original itself does not run.
@@ -38,7 +40,7 @@ def require_agreement(
     rng = np.random.default_rng(0)
     names = [value.name for value in proto.graph.output]
     floats = {value.name for value in proto.graph.output if is_float(value)}
-    for scale in (1.0, 255.0):
+    for scale in SCALES:
         inputs = {
             name: (rng.random(shape) * scale).astype(
                 onnx.helper.tensor_dtype_to_np_dtype(types[name])
@@ -52,7 +54,7 @@ def require_agreement(
             reason = str(error).strip().splitlines()[0][:200]
             raise CanonicalMismatch(f"the canonical graph does not run: {reason}") from None
         for name, want, have in zip(names, expected, found, strict=True):
-            if name in floats and not _agree(want, have):
+            if name in floats and not agree(want, have):
                 raise CanonicalMismatch(
                     f"output {name!r}: the canonical graph gives other numbers "
                     "than the model itself, so nothing built on it could be trusted."
@@ -72,7 +74,8 @@ def _run_original(session: Session, inputs: Mapping[str, Array], one_by_one: boo
     return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
 
-def _agree(want: Array, have: Array) -> bool:
+def agree(want: Array, have: Array) -> bool:
+    """Return whether two outputs are the same to TOLERANCE, infinities and all."""
     if want.shape != have.shape:
         return False
     if not np.isfinite(want).all():
