@@ -60,8 +60,9 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 def model_of(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
     """Return the model itself, or the one in the file. Raises ModelRefused."""
-    given = isinstance(model, onnx.ModelProto)
-    return checked(model, "the model") if given else read_onnx(Path(model))
+    if isinstance(model, onnx.ModelProto):
+        return checked(model, "the model")
+    return read_onnx(Path(model))
 
 
 def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
