@@ -19,7 +19,7 @@ from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.build import differentiate, prepare
 from leap_audit.gradient.table import RULES
 from leap_audit.gradient.walk import CHOICES, FLAT, INDEPENDENT, path_to, without_rule
-from leap_audit.ingest.onnx import ONNX_DOMAIN, model_of
+from leap_audit.ingest.onnx import ONNX_DOMAIN, model_of, runtime_operators_apart
 from leap_audit.ingest.rewrite import REWRITINGS
 from leap_audit.ingest.rewrites import UNPACKED
 from leap_audit.ingest.upgrade import OPSET
@@ -103,7 +103,7 @@ def model_operators(
     prepared = prepare(proto, batch=batch, wrt=wrt, of=of, shapes=shapes)
     path = path_to(prepared.model.graph, [prepared.output], prepared.values)
     missing = _by_operator(without_rule(path, RULES))
-    own = ir.from_proto(proto)
+    own = ir.from_proto(runtime_operators_apart(proto))
     functions = {(function.domain, function.name) for function in own.functions.values()}
     nodes = [*own.graph.all_nodes()]
     for function in own.functions.values():

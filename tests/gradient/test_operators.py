@@ -148,6 +148,14 @@ def test_what_is_missing_and_what_is_aside(monkeypatch: pytest.MonkeyPatch) -> N
     assert str(refused.value) == found.refusal
 
 
+def test_what_onnx_runtimes_optimiser_wrote_into_onnxs_domain_is_told_apart() -> None:
+    node = helper.make_node("SimplifiedLayerNormalization", ["x", "scale"], ["y"], axis=-1)
+    found = model_operators(_model([node], scale=np.ones(3, np.float32)))
+    name = "com.microsoft::SimplifiedLayerNormalization"
+    assert found.uses == (OperatorUse(name, State.WRITTEN, ("y",)),)
+    assert found.refusal is None
+
+
 def test_a_rule_that_refuses_its_node_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(op, node, dy):
         raise GradientUnavailable("not this one")
