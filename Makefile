@@ -137,6 +137,10 @@ $(VENV)/.torch: | $(VENV)/.dev
 samples: $(VENV)/.dev $(VENV)/.torch  ## train the sample models again (needs torch; minutes)
 	@$(BIN)/python sample_models/build.py
 
+.PHONY: operators
+operators: $(VENV)/.dev  ## write docs/operators.md again (a minute)
+	@$(BIN)/python -m tests.gradient.operators_page
+
 .PHONY: clean
 clean:  ## remove the environment, caches and build results
 	@rm -rf $(VENV) build dist $(OUT) .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leap_audit.artifacts import Audit
     from leap_audit.terminal import Terminal
 
-__all__ = ["answering", "lines_of", "summary_of"]
+__all__ = ["answering", "columns", "few", "lines_of", "summary_of"]
 
 REFUSED = 3
 
@@ -104,3 +104,21 @@ def lines_of(audit: "Audit", limit: int = 5) -> list[str]:
     if len(audit.findings) > limit:
         lines.append(f"  and {len(audit.findings) - limit} more findings in the report")
     return lines
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return one line for each row, its words under one another; control characters escaped."""
+    from leap_audit.terminal import clean
+
+    cleaned = [[clean(word) for word in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
+    return [
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in cleaned
+    ]
+
+
+def few(names: Sequence[str], limit: int = 3) -> str:
+    """Return the first names, and how many more there are."""
+    more = [f"and {len(names) - limit} more"] if len(names) > limit else []
+    return ", ".join([*names[:limit], *more])

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from leap_audit import flags
-from leap_audit.answers import answering, lines_of, summary_of
+from leap_audit.answers import answering, columns, few, lines_of, summary_of
 from leap_audit.errors import FlatGradient, GradientUnavailable, ModelRefused, OutputRefused
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ _ABOUT_GRADIENT = (
     "Its inputs are the model's own and [bold]cotangent[/]; its outputs the model's own and "
     "[bold]INPUT_grad[/]. Any ONNX runtime can run it. Tensors inside the graph can be named with "
     "--wrt and --of, and become outputs as well."
+)
+_ABOUT_OPERATORS = (
+    "Say which operators can be differentiated.\n\n"
+    "Of every operator of ONNX, or of those of a [bold]MODEL[/], with its nodes; then the exit "
+    "code is 3 if there is no gradient of it."
 )
 
 
@@ -183,6 +188,7 @@ def gradient(
     wrt: flags.GradientWrt = None,
     of: flags.GradientOf = None,
     shape: flags.GradientShape = None,
+    rules: flags.GradientRules = None,
     check: flags.GradientCheck = False,
     debug: flags.GradientDebug = False,
 ) -> None:
@@ -197,7 +203,7 @@ def gradient(
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", FlatGradient)
-            graph = build_gradient(model, batch=batch, wrt=wrt, of=of, shapes=shapes)
+            graph = build_gradient(model, batch=batch, wrt=wrt, of=of, shapes=shapes, rules=rules)
         for each in caught:
             if issubclass(each.category, FlatGradient):
                 terminal.warn(str(each.message))
@@ -210,7 +216,44 @@ def gradient(
                 raise GradientUnavailable(f"{model}: the gradient is wrong; nothing was written.")
         write_file(place, graph.SerializeToString())
         outputs = ", ".join(value.name for value in graph.graph.output)
-        print(f"{place}: {len(graph.graph.node)} nodes, outputs {outputs}", flush=True)
+        made = f", rules {rules}" if rules else ""
+        print(f"{place}: {len(graph.graph.node)} nodes, outputs {outputs}{made}", flush=True)
+
+
+@app.command(cls=_Command, help=_ABOUT_OPERATORS)
+def operators(
+    ctx: typer.Context,
+    model: flags.OptionalModel = None,
+    missing: flags.OperatorsMissing = False,
+    batch: flags.GradientBatch = 1,
+    wrt: flags.GradientWrt = None,
+    of: flags.GradientOf = None,
+    shape: flags.GradientShape = None,
+    debug: flags.GradientDebug = False,
+) -> None:
+    """Print the operators, and what becomes of each in a gradient."""
+    shapes = flags.shapes(ctx, shape)
+    with answering(debug=debug) as terminal:
+        from leap_audit.gradient.operators import State, model_operators, operator_states
+
+        every: list[tuple[State, tuple[str, ...]]]
+        if model is None:
+            every = [(each.state, (each.name, each.state, each.note)) for each in operator_states()]
+            refusal = None
+        else:
+            found = model_operators(model, batch=batch, wrt=wrt, of=of, shapes=shapes)
+            refusal = found.refusal
+            every = [
+                (each.state, (each.name, each.state, str(len(each.nodes)), few(each.nodes)))
+                for each in found.uses
+            ]
+        shown = [row for state, row in every if state is State.MISSING or not missing]
+        print("\n".join(columns(shown)), end="\n" if shown else "", flush=True)
+        states = [state for state, _ in every]
+        counts = "; ".join(f"{states.count(s)} {s}" for s in State if s in states)
+        terminal.note(f"{len(states)} operators: {counts}.")
+        if refusal is not None:
+            raise GradientUnavailable(f"{model}: {refusal}")
 
 
 def main() -> None:

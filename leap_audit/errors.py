@@ -15,6 +15,7 @@
     ├── RuntimeMissing           no onnxruntime, or no such provider
     └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
 
+    EngineFallback               a warning: PyTorch differentiates, not ONNX Runtime, and why
     FlatGradient                 a warning: operators whose gradient is zero stand in the way
 
 Anything else that escapes is a defect in leap-audit, not in the input.
@@ -25,6 +26,7 @@ __all__ = [
     "CanonicalMismatch",
     "ClassesRefused",
     "ConfigRefused",
+    "EngineFallback",
     "FlatGradient",
     "GradientUnavailable",
     "InputRefused",
@@ -94,6 +96,10 @@ class RuntimeMissing(LeapAuditError):
 
 
 class AuditIncomplete(LeapAuditError):
+    pass
+
+
+class EngineFallback(UserWarning):
     pass
 
 

@@ -53,6 +53,13 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ("Write model.grad.onnx", "leap-audit gradient model.onnx"),
             ("For 8 pictures at once", "leap-audit gradient model.onnx -o eight.onnx --batch 8"),
             ("Of a layer, with its check", "leap-audit gradient model.onnx --of conv5 --check"),
+            ("Guided backpropagation", "leap-audit gradient model.onnx --rules guided"),
+        ),
+    },
+    "operators": {
+        "Examples": (
+            ("What has no gradient yet", "leap-audit operators --missing"),
+            ("Can this model be differentiated?", "leap-audit operators model.onnx"),
         ),
     },
 }

@@ -26,6 +26,10 @@ def _flag(name: str, panel: str, about: str, metavar: str | None = None, **more:
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The network, an ONNX file.")]
 
+OptionalModel = Annotated[
+    Path | None, typer.Argument(metavar="MODEL", help="Only the operators of this ONNX file.")
+]
+
 Classes = Annotated[
     Path | None,
     _flag("--classes", _WHAT, "Names of the classes, one per line, or a JSON list.", "FILE"),
@@ -146,7 +150,19 @@ GradientCheck = Annotated[
     bool,
     _flag("--check", "Options", "Compare the gradient with difference quotients before writing."),
 ]
+GradientRules = Annotated[
+    Literal["guided", "deconvnet"] | None,
+    _flag(
+        "--rules",
+        "Options",
+        "Another method's rules at Relu: guided backpropagation or deconvnet.",
+        "guided|deconvnet",
+        case_sensitive=False,
+    ),
+]
 GradientDebug = Annotated[bool, _flag("--debug", "Options", "Show the traceback of an error.")]
+
+OperatorsMissing = Annotated[bool, _flag("--missing", "Options", "Only those that are missing.")]
 
 
 def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> Any:

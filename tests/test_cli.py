@@ -168,6 +168,7 @@ def test_words_win_over_files(calls: list[Call], tmp_path: Path) -> None:
         "m.onnx n.onnx",
         "--quiet",
         "gradient m.onnx --batch 0",
+        "gradient m.onnx --rules lrp",
     ],
 )
 def test_wrong_words_end_with_2(calls: list[Call], words: str) -> None:
@@ -296,10 +297,42 @@ def test_the_gradient_of_a_model_is_written(
     assert wrong.exit_code == 3
     assert "5.0e-01 apart" in wrong.stderr
     assert not Path("wrong.onnx").exists()
+    assert run("gradient", "m.onnx", "--rules", "Guided").stdout.endswith(", rules guided\n")
+    assert asked[-1][1] == {"batch": 1, "rules": "guided"}
     refused = run("gradient", "m.onnx", "-o", "m.onnx")
     assert refused.exit_code == 3
     assert "is the model itself" in refused.stderr
     assert run("gradient", "m.onnx", "-o", "none/n.onnx").exit_code == 3
+
+
+def test_the_operators_are_listed() -> None:
+    everything, missing = run("operators"), run("operators", "--missing")
+    assert (everything.exit_code, missing.exit_code) == (0, 0)
+    lines = everything.stdout.splitlines()
+    assert any(re.match(r"Sigmoid +rule +dx = dy \* y", line) for line in lines)
+    names = [line.split()[0] for line in lines if re.match(r"\S+ +missing", line)]
+    assert [line.split()[0] for line in missing.stdout.splitlines()] == names
+    assert f"{len(lines)} operators: " in everything.stderr
+
+
+def test_the_operators_of_a_model_are_listed(
+    sample_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = str(sample_models / "digits_clean.onnx")
+    result = run("operators", model)
+    assert result.exit_code == 0
+    assert re.search(r"^Conv +rule +4 +\S+, \S+, \S+, and 1 more$", result.stdout, re.MULTILINE)
+    assert "5 operators: 5 rule." in result.stderr
+    assert run("operators", model, "--missing").stdout == ""
+    from leap_audit.gradient import RULES
+
+    monkeypatch.delitem(RULES, "MaxPool")
+    refused = run("operators", model, "--missing")
+    assert refused.exit_code == 3
+    assert re.fullmatch(r"MaxPool  missing  3  \S+, \S+, \S+\n", refused.stdout)
+    assert "error: " in refused.stderr
+    assert "no gradient rule for: MaxPool (3 nodes" in refused.stderr
+    assert run("operators", "none.onnx").exit_code == 3
 
 
 def test_the_version() -> None:
@@ -315,6 +348,7 @@ def test_the_version() -> None:
         (["m.onnx", "-h"], "audit"),
         (["audit", "--help"], "audit"),
         (["gradient", "--help"], "gradient"),
+        (["operators", "--help"], "operators"),
     ],
 )
 def test_help_teaches_with_examples(words: list[str], command: str, width: int) -> None:
@@ -328,7 +362,8 @@ def test_help_teaches_with_examples(words: list[str], command: str, width: int) 
 
 
 def test_every_flag_of_the_examples_exists(calls: list[Call]) -> None:
-    known = set(re.findall(r"--[a-z-]+", run("audit", "-h").stdout + run("gradient", "-h").stdout))
+    helps = "".join(run(command, "-h").stdout for command in ("audit", "gradient", "operators"))
+    known = set(re.findall(r"--[a-z-]+", helps))
     words = [line for panels in EXAMPLES.values() for panel in panels.values() for _, line in panel]
     assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= known
 

@@ -28,6 +28,7 @@ KNOW_NO_STAGE = {"run/session.py", "run/providers.py"}
 FRAMEWORKS = {
     "onnxruntime": lambda file: file.startswith("run/"),
     "torch": lambda file: file in {"ingest/torch.py", "run/fallback.py", "models.py"},
+    "onnx2torch": lambda file: file == "run/fallback.py",
     "tensorflow": lambda file: file == "ingest/tensorflow.py",
 }
 

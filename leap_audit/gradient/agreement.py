@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from leap_audit.errors import GradientUnavailable
+from leap_audit.errors import GradientUnavailable, UsageError
+from leap_audit.gradient.overlays import METADATA
 from leap_audit.ingest.onnx import is_float
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
@@ -54,8 +55,15 @@ def check_gradient(
     there. Inputs and cotangent are random, uniform in 0..1 and normal.
 
     Raises GradientUnavailable: a gradient with respect to a tensor inside the graph, which
-    cannot be moved from outside.
+    cannot be moved from outside. UsageError: a graph made with a rule set, whose answer is not
+    the gradient.
     """
+    for prop in gradient.metadata_props:
+        if prop.key == METADATA:
+            raise UsageError(
+                f"what the rule set {prop.value!r} gives is not the gradient, so that difference "
+                "quotients cannot check it; leave out the one or the other."
+            )
     rng = np.random.default_rng(seed)
     output = of or next(v.name for v in gradient.graph.output if is_float(v))
     session = Session(gradient, choose_provider("cpu"), threads)

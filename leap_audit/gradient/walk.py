@@ -14,12 +14,15 @@ from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.onnx import ONNX_DOMAIN
 
-__all__ = ["backpropagate", "flat_nodes", "named"]
+__all__ = ["backpropagate", "flat_nodes", "named", "path_to", "without_rule"]
 
-FLAT = frozenset({"Ceil", "Floor", "Hardmax", "Round", "Sign"})
+FLAT = frozenset({"Bernoulli", "Ceil", "Floor", "Hardmax", "MelWeightMatrix", "Round", "Sign"})
 """Operators that are constant nearly everywhere: their gradient is zero."""
 CHOICES = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike"})
 """Operators that give whole numbers: what is computed from those carries no gradient."""
+
+INDEPENDENT = frozenset({"EyeLike", "RandomNormalLike", "RandomUniformLike"})
+"""Operators that read the shape of their input alone: what they give carries no gradient."""
 
 
 def backpropagate(
@@ -41,8 +44,9 @@ def backpropagate(
     output depends on any value in `wrt`.
     """
     table = {**RULES, **(rules or {})}
-    path = _path(op.graph, cotangents, wrt, stop)
-    _require_rules(path, table)
+    path = path_to(op.graph, cotangents, wrt, stop)
+    if missing := without_rule(path, table):
+        raise GradientUnavailable(f"no gradient rule for: {named(missing)}.")
     on_path = set(wrt) | {y for node in path for y in node.outputs if _carries(y)}
     on_path -= set(stop)
     received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
@@ -80,16 +84,14 @@ def backpropagate(
     ]
 
 
-def _path(
+def path_to(
     graph: ir.Graph,
-    cotangents: Mapping[ir.Value, ir.Value],
+    outputs: Collection[ir.Value],
     wrt: Sequence[ir.Value],
-    stop: Collection[ir.Value],
+    stop: Collection[ir.Value] = (),
 ) -> list[ir.Node]:
-    """The nodes between `wrt` and the outputs, in the graph's order."""
-    return _between(
-        graph, cotangents, set(wrt) - set(stop), lambda y: y not in stop and _carries(y)
-    )
+    """Return the nodes between `wrt` and the outputs that need a rule, in the graph's order."""
+    return _between(graph, outputs, set(wrt) - set(stop), lambda y: y not in stop and _carries(y))
 
 
 def flat_nodes(
@@ -142,19 +144,19 @@ def _reads(node: ir.Node) -> list[ir.Value]:
 
 
 def _carries(value: ir.Value) -> bool:
-    """Indices, masks and shapes carry no gradient, nor does what is constant nearly everywhere."""
+    """Indices, masks and shapes carry no gradient, nor what is flat or independent of its input."""
     node = value.producer()
-    return _floating(value) and not (node is not None and node.op_type in FLAT)
+    cut = node is not None and (node.op_type in FLAT or node.op_type in INDEPENDENT)
+    return _floating(value) and not cut
 
 
 def _floating(value: ir.Value) -> bool:
     return value.dtype is None or value.dtype.is_floating_point()
 
 
-def _require_rules(path: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:
-    missing = [node for node in path if node.domain not in ONNX_DOMAIN or node.op_type not in table]
-    if missing:
-        raise GradientUnavailable(f"no gradient rule for: {named(missing)}.")
+def without_rule(path: Sequence[ir.Node], table: Mapping[str, Rule]) -> list[ir.Node]:
+    """Return the nodes of a path that the table has no rule for."""
+    return [node for node in path if node.domain not in ONNX_DOMAIN or node.op_type not in table]
 
 
 def named(nodes: Sequence[ir.Node]) -> str:

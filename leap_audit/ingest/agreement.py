@@ -10,8 +10,10 @@ from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["require_agreement"]
+__all__ = ["SCALES", "agree", "require_agreement"]
 
+SCALES = (1.0, 255.0)
+"""Random inputs are uniform in 0..scale: small ones, and ones of a picture's range."""
 TOLERANCE = 1e-3
 """Largest difference from the original's output, relative to the output's largest number."""
 
@@ -24,7 +26,7 @@ def require_agreement(
     one_by_one: bool,
     provider: Provider,
 ) -> None:
-    """Run both on random inputs, small ones and ones of a picture's range.
+    """Run both on random inputs of each scale.
 
     shapes: of the inputs. one_by_one: the original takes one item at a time.
 
@@ -37,7 +39,7 @@ def require_agreement(
             str(v.name): (uniform[str(v.name)] * scale).astype(_numpy_type(v))
             for v in _given(original)
         }
-        for scale in (1.0, 255.0)
+        for scale in SCALES
     ]
     names = [str(value.name) for value in original.graph.outputs]
     floats = [
@@ -48,7 +50,7 @@ def require_agreement(
     found = _run_canonical(canonical, trials, names, provider)
     for wants, haves in zip(expected, found, strict=True):
         for name, floating, want, have in zip(names, floats, wants, haves, strict=True):
-            if floating and not _agree(want, have):
+            if floating and not agree(want, have):
                 raise CanonicalMismatch(
                     f"output {name!r}: the canonical graph gives other numbers "
                     "than the model itself, so nothing built on it could be trusted."
@@ -103,7 +105,8 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200]
 
 
-def _agree(want: Array, have: Array) -> bool:
+def agree(want: Array, have: Array) -> bool:
+    """Return whether two outputs are the same to TOLERANCE, infinities and all."""
     if want.shape != have.shape:
         return False
     if not np.isfinite(want).all():

@@ -23,7 +23,7 @@ from leap_audit.ingest.values import new_constant
 from leap_audit.ingest.weights import apart, put_back
 from leap_audit.run.providers import Provider
 
-__all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
+__all__ = ["OPSET", "canonicalise", "input_shape", "static_shape", "to_proto"]
 
 IR_VERSION = 10
 SIZES = frozenset({"Shape", "Size"})
@@ -49,7 +49,7 @@ def canonicalise(
     Raises ModelRefused: a dimension stays free, or the graph cannot be converted.
     CanonicalMismatch: the result does not give the original's outputs.
     """
-    shapes = {v.name: _input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
+    shapes = {v.name: input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
     light, weights = apart(proto)
     original = ir.from_proto(light)
@@ -116,9 +116,13 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
     return ir.to_proto(model)
 
 
-def _input_shape(
+def input_shape(
     value: onnx.ValueInfoProto, batch: int, size: tuple[int, ...] | None
 ) -> tuple[int, ...]:
+    """Return the shape that an input gets: a free batch becomes `batch`, one fixed at 1 stays.
+
+    Raises ModelRefused: another batch is fixed, or a size stays free.
+    """
     if not value.type.tensor_type.HasField("shape"):
         raise ModelRefused(f"input {value.name!r} has no shape; export the model with one.")
     dims = [d.dim_value if d.dim_value > 0 else None for d in value.type.tensor_type.shape.dim]

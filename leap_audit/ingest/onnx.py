@@ -14,6 +14,7 @@ __all__ = [
     "ONNX_DOMAIN",
     "dtype_name",
     "is_float",
+    "model_of",
     "opset_of",
     "parameters",
     "read_onnx",
@@ -56,6 +57,13 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ModelRefused(f"{path}: its external data is refused ({error}).") from None
     return checked(model, str(path))
+
+
+def model_of(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model itself, or the one in the file. Raises ModelRefused."""
+    if isinstance(model, onnx.ModelProto):
+        return checked(model, "the model")
+    return read_onnx(Path(model))
 
 
 def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:

@@ -5,7 +5,9 @@ import pkgutil
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,35 +21,55 @@ LARGEST = 3000
 """Numbers in a case's inputs and outputs, above which onnx.reference is too slow to ask."""
 
 
-def samples() -> Iterator[tuple[str, str, RuleSample]]:
-    """Yield name, operator and sample of each case that has a floating-point gradient."""
+@dataclass(frozen=True)
+class Case:
+    """A conformance case of an operator with a rule: a sample, or why there is none."""
+
+    name: str
+    op_type: str
+    sample: RuleSample | None
+    reason: str = ""
+
+
+def collected() -> Iterator[Case]:
+    """Yield each of ONNX's cases that is one node of an operator of the table."""
     _load()
     for case in sorted(cases._NodeTestCases, key=lambda c: str(c.name)):
-        graph = case.model.graph
-        if len(graph.node) != 1 or graph.node[0].op_type not in _judged() or graph.node[0].domain:
+        nodes = case.model.graph.node
+        if len(nodes) != 1 or nodes[0].op_type not in _judged() or nodes[0].domain:
             continue
-        inputs, outputs = case.data_sets[0]
-        if any(np.size(x) == 0 for x in (*inputs[:1], *outputs)):
-            continue  # nothing to differentiate
-        if sum(np.size(x) for x in (*inputs, *outputs)) > LARGEST:
-            continue
-        node = _at_opset(case.model)
-        if node is None:
-            continue
-        given = dict(zip((value.name for value in graph.input), inputs, strict=True))
-        given |= {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-        arrays = tuple(np.asarray(given[name]) if name in given else None for name in node.input)
-        positions = {i for sample in RULES[node.op_type].samples for i in sample.wrt}
-        if node.op_type in ("Max", "Min", "Sum", "Mean", "Concat"):
-            positions |= set(range(len(arrays)))
-        wrt = tuple(i for i in sorted(positions) if i < len(arrays) and _is_float(arrays[i]))
-        if not wrt or not _is_float(arrays[0]):
-            continue
-        if not {a.name for a in node.attribute} <= set(_schema(node.op_type).attributes):
-            continue  # newer than opset 21
-        arrays = tuple(_off_kinks(x) if i in wrt else x for i, x in enumerate(arrays))
-        attributes = {a.name: _decoded(onnx.helper.get_attribute_value(a)) for a in node.attribute}
-        yield case.name, node.op_type, RuleSample(arrays, attributes, wrt, len(node.output))
+        found = _sample(case)
+        if isinstance(found, str):
+            yield Case(str(case.name), nodes[0].op_type, None, found)
+        else:
+            yield Case(str(case.name), nodes[0].op_type, found)
+
+
+def _sample(case: Any) -> RuleSample | str:
+    """Return the case as a sample at opset 21, or why the oracle is not asked."""
+    graph = case.model.graph
+    inputs, outputs = case.data_sets[0]
+    if any(np.size(x) == 0 for x in (*inputs[:1], *outputs)):
+        return "empty tensors: nothing to differentiate"
+    if sum(np.size(x) for x in (*inputs, *outputs)) > LARGEST:
+        return f"more than {LARGEST} numbers, for which onnx.reference is too slow"
+    node = _at_opset(case.model)
+    if node is None:
+        return f"other nodes at opset {OPSET}, which are judged by themselves"
+    given = dict(zip((value.name for value in graph.input), inputs, strict=True))
+    given |= {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    arrays = tuple(np.asarray(given[name]) if name in given else None for name in node.input)
+    positions = {i for sample in RULES[node.op_type].samples for i in sample.wrt}
+    if node.op_type in ("Max", "Min", "Sum", "Mean", "Concat"):
+        positions |= set(range(len(arrays)))
+    wrt = tuple(i for i in sorted(positions) if i < len(arrays) and _is_float(arrays[i]))
+    if not wrt or not _is_float(arrays[0]):
+        return "no floating-point numbers where they would be differentiated"
+    if not {a.name for a in node.attribute} <= set(_schema(node.op_type).attributes):
+        return f"attributes newer than opset {OPSET}"
+    arrays = tuple(_off_kinks(x) if i in wrt else x for i, x in enumerate(arrays))
+    attributes = {a.name: _decoded(onnx.helper.get_attribute_value(a)) for a in node.attribute}
+    return RuleSample(arrays, attributes, wrt, len(node.output))
 
 
 def _judged() -> set[str]:

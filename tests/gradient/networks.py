@@ -1,5 +1,7 @@
 """A small convolutional network as a file holds it, for tests of whole graphs."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -38,3 +40,49 @@ def conv_net(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     model.ir_version = 8
     return model
+
+
+_RNG = np.random.default_rng(0)
+WEIGHTS = {
+    "w1": _RNG.standard_normal((5, 3, 3, 3)).astype(np.float32) * 0.4,
+    "w2": _RNG.standard_normal((4, 5, 3, 3)).astype(np.float32) * 0.4,
+    "fc": _RNG.standard_normal((4, 6)).astype(np.float32),
+}
+
+
+def relu_net(activation: str = "Relu") -> onnx.ModelProto:
+    """Two convolutions of WEIGHTS with their activations, the mean over pixels, a linear layer."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], pads=[1, 1, 1, 1]),
+        helper.make_node(activation, ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
+        helper.make_node(activation, ["c2"], ["r2"]),
+        helper.make_node("GlobalAveragePool", ["r2"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "fc"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 7, 7])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 6])],
+        [numpy_helper.from_array(w, name) for name, w in WEIGHTS.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def torch_relu_net(torch: Any) -> Any:
+    """Return the same network as a torch.nn.Module; its activations are layers 1 and 3."""
+    nn = torch.nn
+    network = nn.Sequential(
+        nn.Conv2d(3, 5, 3, padding=1, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(5, 4, 3, padding=1, bias=False),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 6, bias=False),
+    )
+    for layer, weight in ((0, WEIGHTS["w1"]), (2, WEIGHTS["w2"]), (6, WEIGHTS["fc"].T)):
+        network[layer].weight.data = torch.from_numpy(weight.copy())
+    return network

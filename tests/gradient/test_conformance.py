@@ -2,8 +2,9 @@
 
 import pytest
 
-from leap_audit.gradient.table import RULES, RuleSample
-from tests.gradient.conformance import samples
+from leap_audit.gradient.table import RULES
+from tests.gradient.conformance import Case, collected
+from tests.gradient.operators_page import OUT_OF_DATE, cases_part, committed
 from tests.gradient.oracle import TOLERANCE, check_rule
 
 _TRAINING = "batch statistics: a deployed model has fixed ones, and the rule refuses others"
@@ -39,24 +40,28 @@ EXCLUDED: dict[str, str] = {
 }
 """Cases that the oracle cannot judge, each with its reason."""
 
-CASES = list(samples())
+COLLECTED = list(collected())
+CASES = [case for case in COLLECTED if case.sample is not None]
 
 
-@pytest.mark.parametrize(
-    ("name", "op_type", "case"), [pytest.param(*case, id=case[0]) for case in CASES]
-)
-def test_rule_agrees_on_the_conformance_case(name: str, op_type: str, case: RuleSample) -> None:
-    if name in EXCLUDED:
-        pytest.skip(EXCLUDED[name])
-    assert check_rule(op_type, case) < TOLERANCE
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+def test_rule_agrees_on_the_conformance_case(case: Case) -> None:
+    if case.name in EXCLUDED:
+        pytest.skip(EXCLUDED[case.name])
+    assert case.sample is not None
+    assert check_rule(case.op_type, case.sample) < TOLERANCE
 
 
 def test_every_exclusion_is_a_case() -> None:
-    assert not set(EXCLUDED) - {name for name, _, _ in CASES}
+    assert not set(EXCLUDED) - {case.name for case in CASES}
 
 
 def test_every_rule_has_cases_but_these() -> None:
     """Those of Where, Trilu and CastLike are on whole numbers, Mish's come as several nodes."""
     judged = {name for name, rule in RULES.items() if rule.samples}
-    without = judged - {op_type for _, op_type, _ in CASES}
+    without = judged - {case.op_type for case in CASES}
     assert without == {"CastLike", "Mish", "Trilu", "Where"}
+
+
+def test_the_page_of_operators_has_these_cases() -> None:
+    assert cases_part(COLLECTED, EXCLUDED) in committed(), OUT_OF_DATE

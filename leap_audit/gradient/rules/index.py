@@ -83,7 +83,7 @@ _PLACES = np.array([[0, 2, 2], [1, 0, -1]])
     ],
 )
 def scatter_elements(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """see _scattered"""
+    """dx = dy where it was not overwritten; dupdates = dy at its place, more where they reduce"""
     indices, axis = node.inputs[1], node.attribute("axis") % len(node.shape(0))
 
     def pick(x: ir.Value) -> ir.Value:
@@ -107,7 +107,7 @@ def scatter_elements(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     ],
 )
 def scatter_nd(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """see _scattered"""
+    """dx = dy where it was not overwritten; dupdates = dy at its place, more where they reduce"""
     indices = node.inputs[1]
 
     def pick(x: ir.Value) -> ir.Value:

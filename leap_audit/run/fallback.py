@@ -1,0 +1,103 @@
+"""PyTorch autograd, for networks whose graph has no gradient in ONNX. torch is imported lazily."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+
+from leap_audit.errors import GradientUnavailable, RuntimeMissing
+from leap_audit.run.session import Array
+
+__all__ = ["TorchGradient", "from_onnx"]
+
+
+class TorchGradient:
+    """A torch.nn.Module, differentiated by PyTorch autograd.
+
+    The module is evaluated in eval mode, where its parameters are, and left as it was: its mode,
+    and the requires_grad and grad of its parameters. Where it returns several tensors, the first
+    is differentiated.
+
+    Raises RuntimeMissing: torch is not installed.
+    """
+
+    def __init__(
+        self, module: Any, *, engine: str = "pytorch autograd (module)", reason: str = "asked for"
+    ) -> None:
+        self.engine = engine
+        self.reason = reason
+        self._torch = _torch()
+        self._module = module
+
+    def value_and_gradient(self, x: Array, cotangent: Array) -> tuple[Array, Array]:
+        """Return the output at x, and the gradient of sum(cotangent * output), of x's shape.
+
+        Raises GradientUnavailable: the output does not depend on x in a way autograd follows.
+        """
+        torch = self._torch
+        with _evaluating(self._module), torch.inference_mode(False), torch.enable_grad():
+            leaf = self._tensor(x).requires_grad_()
+            y = _first(self._module(leaf.clone()))  # a leaf may not be changed in place
+            if not y.requires_grad:
+                raise GradientUnavailable("autograd finds no way from the module's input to y.")
+            weights = torch.as_tensor(np.array(cotangent), dtype=y.dtype, device=y.device)
+            (dx,) = torch.autograd.grad(y, leaf, weights, allow_unused=True)
+        if dx is None:
+            raise GradientUnavailable("autograd finds no way from the module's input to y.")
+        return _array(y), _array(dx)
+
+    def _tensor(self, x: Array) -> Any:
+        """x where the module's parameters are, in their floating-point type."""
+        like = next((p for p in self._module.parameters() if p.is_floating_point()), None)
+        if like is None:
+            return self._torch.tensor(np.array(x))
+        return self._torch.tensor(np.array(x), dtype=like.dtype, device=like.device)
+
+
+def from_onnx(model: onnx.ModelProto) -> Any:
+    """Return the torch.nn.Module that onnx2torch makes of a graph.
+
+    Raises RuntimeMissing: onnx2torch is not installed. GradientUnavailable: it cannot.
+    """
+    try:
+        import onnx2torch
+    except ImportError:
+        raise RuntimeMissing("onnx2torch is not installed") from None
+    try:
+        return onnx2torch.convert(model)
+    except Exception as error:  # it raises whatever its converters raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise GradientUnavailable(f"onnx2torch cannot convert the model: {reason}") from error
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise RuntimeMissing("PyTorch is not installed: pip install 'leap-audit[torch]'.") from None
+    return torch
+
+
+@contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    """Put a module into eval mode, and each of its parts back into the mode it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _first(output: Any) -> Any:
+    """The first tensor of what a module returns."""
+    if isinstance(output, dict):
+        return _first(next(iter(output.values())))
+    return _first(output[0]) if isinstance(output, (tuple, list)) else output
+
+
+def _array(tensor: Any) -> Array:
+    return np.asarray(tensor.detach().cpu().numpy())
