@@ -44,12 +44,17 @@ class Session:
         if not often:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
             options.add_session_config_entry("session.disable_prepacking", "1")
+            options.enable_cpu_mem_arena = False  # what a node no longer needs goes back at once
+            options.enable_mem_pattern = False
         self.provider = provider
         graph, self._weights = _apart(
             ir.from_proto(model) if isinstance(model, onnx.ModelProto) else model
         )
         lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
         options.add_external_initializers(list(self._weights), lent)
+        if not often:
+            for name, value in zip(self._weights, lent, strict=True):
+                options.add_initializer(name, value)  # used in place, not copied
         try:
             self._session = ort.InferenceSession(graph, options, providers=provider.chain)
         except Exception as error:
@@ -134,7 +139,7 @@ def _apart(model: ir.Model) -> tuple[bytes, dict[str, Array]]:
     try:
         for name, tensor in large.items():
             array = tensor.numpy()
-            if array.dtype.isbuiltin != 1:  # bfloat16, 4 bits: NumPy has no such numbers
+            if array.dtype.isbuiltin == 2:  # bfloat16, 4 bits: NumPy itself has no such numbers
                 continue
             arrays[name] = np.ascontiguousarray(array)
             model.graph.initializers[name].const_value = ir.ExternalTensor(
