@@ -13,6 +13,7 @@ from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.onnx import ONNX_DOMAIN
+from leap_audit.ingest.rewrites.control import LOOPS, why_left
 
 __all__ = ["backpropagate", "flat_nodes", "named"]
 
@@ -20,6 +21,9 @@ FLAT = frozenset({"Ceil", "Floor", "Hardmax", "Round", "Sign"})
 """Operators that are constant nearly everywhere: their gradient is zero."""
 CHOICES = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike"})
 """Operators that give whole numbers: what is computed from those carries no gradient."""
+APART = frozenset({"Bernoulli", "EyeLike", "RandomNormalLike", "RandomUniformLike"})
+"""Operators that draw numbers, or take no more than the shape of their input."""
+CONTROL = frozenset({"If", *LOOPS})
 
 
 def backpropagate(
@@ -144,7 +148,7 @@ def _reads(node: ir.Node) -> list[ir.Value]:
 def _carries(value: ir.Value) -> bool:
     """Indices, masks and shapes carry no gradient, nor does what is constant nearly everywhere."""
     node = value.producer()
-    return _floating(value) and not (node is not None and node.op_type in FLAT)
+    return _floating(value) and not (node is not None and node.op_type in FLAT | APART)
 
 
 def _floating(value: ir.Value) -> bool:
@@ -154,7 +158,9 @@ def _floating(value: ir.Value) -> bool:
 def _require_rules(path: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:
     missing = [node for node in path if node.domain not in ONNX_DOMAIN or node.op_type not in table]
     if missing:
-        raise GradientUnavailable(f"no gradient rule for: {named(missing)}.")
+        reasons = [why_left(node) for node in missing if node.op_type in CONTROL]
+        sentences = [f"no gradient rule for: {named(missing)}.", *reasons]
+        raise GradientUnavailable(" ".join(sentences))
 
 
 def named(nodes: Sequence[ir.Node]) -> str:

@@ -1,17 +1,21 @@
 """Whether the canonical graph gives the numbers of the model that it came from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import onnx
+from onnx.reference import ReferenceEvaluator
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
-from leap_audit.ingest.onnx import is_float, real_inputs
+from leap_audit.ingest.onnx import ONNX_DOMAIN, is_float, opset_of, real_inputs
+from leap_audit.ingest.upgrade import OPSET
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
 __all__ = ["require_agreement"]
 
+Run = Callable[[dict[str, Array]], list[Array]]
 TOLERANCE = 1e-3
 """Largest difference from the original's output, relative to the output's largest number."""
 
@@ -30,7 +34,7 @@ def require_agreement(
     where the original itself does not run.
     """
     types = {v.name: v.type.tensor_type.elem_type for v in real_inputs(proto)}
-    original = Session(proto, provider)
+    original = _original(proto, provider)
     try:
         result = Session(canonical, provider)
     except LeapAuditError as error:
@@ -59,11 +63,21 @@ def require_agreement(
                 )
 
 
-def _run_original(session: Session, inputs: Mapping[str, Array], one_by_one: bool) -> list[Array]:
+def _original(proto: onnx.ModelProto, provider: Provider) -> Run:
+    """Return what runs the original: ONNX's reference, where ONNX Runtime is older than it."""
+    try:
+        return Session(proto, provider).run
+    except LeapAuditError:
+        if opset_of(proto) <= OPSET or {o.domain for o in proto.opset_import} - set(ONNX_DOMAIN):
+            raise
+        return partial(ReferenceEvaluator(proto).run, None)
+
+
+def _run_original(run: Run, inputs: Mapping[str, Array], one_by_one: bool) -> list[Array]:
     items = next(iter(inputs.values())).shape[0] if one_by_one else 1
     each = [{n: x[i : i + 1] for n, x in inputs.items()} for i in range(items)]
     try:
-        runs = [session.run(item) for item in (each if one_by_one else [inputs])]
+        runs = [run(item) for item in (each if one_by_one else [inputs])]
     except Exception as error:  # ONNX Runtime has no one class for what can go wrong
         reason = str(error).strip().splitlines()[0][:200]
         raise ModelRefused(f"the model does not run: {reason}") from None

@@ -17,7 +17,7 @@ from onnx_ir.passes import common
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import require_agreement
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
-from leap_audit.ingest.rewrites import UNPACKED, rewrite, unpack
+from leap_audit.ingest.rewrites import LOOPS, UNPACKED, rewrite, unpack, unroll
 from leap_audit.ingest.upgrade import OPSET, upgraded
 from leap_audit.ingest.values import new_constant
 from leap_audit.run.providers import Provider
@@ -27,6 +27,8 @@ __all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
 IR_VERSION = 10
 FOLDINGS = 3
 """How often constants are folded at most: what one round brings out, the next may fold."""
+WAITING = frozenset({"Shape", "If", *LOOPS, *UNPACKED})
+"""Operators that may go when all that can be inferred has been."""
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
 
@@ -72,19 +74,26 @@ def _worked(
     model = onnx.ModelProto.FromString(light)
     graph = ir.from_proto(upgraded(_inlined(runtime_operators_apart(model))))
     _fix_inputs(graph, dict(shapes))
-    while rewrite(graph.graph, shapes=False):  # one may wait for the rank that another gives
-        common.RemoveUnusedOpsetsPass()(graph)
-        _infer(graph)
+    _rewrite(graph)
     _optimise(graph)
-    if any(node.op_type == "Shape" or node.op_type in UNPACKED for node in graph.graph):
+    while any(node.op_type in WAITING for node in graph.graph):
         _forget_shapes(graph)  # a whole inference knows sizes that folding by nodes did not
         _infer(graph)
-        unpack(graph.graph)
+        unpacked, unrolled = unpack(graph.graph), unroll(graph.graph)
+        _rewrite(graph)
         _optimise(graph)
+        if not unpacked and not unrolled:
+            break
     if fixed:
         _free_batch(graph, set(fixed), batch)
     _forget_shapes(graph)
     return ir.to_proto(graph).SerializeToString()
+
+
+def _rewrite(model: ir.Model) -> None:
+    while rewrite(model.graph, shapes=False):  # one may wait for the rank that another gives
+        common.RemoveUnusedOpsetsPass()(model)
+        _infer(model)
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:

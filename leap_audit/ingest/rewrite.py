@@ -74,6 +74,12 @@ class Writer:
         self.nodes.append(node)
         return tuple(node.outputs)
 
+    def take(self, node: ir.Node) -> None:
+        """Append a node that was made elsewhere, under names that nothing in the graph has."""
+        for value in node.outputs:
+            value.name = self._name(value.name or node.op_type)
+        self.nodes.append(node)
+
     def constant(self, given: NDArray[Any] | float | Sequence[int]) -> ir.Value:
         """Return an initializer with these numbers."""
         if isinstance(given, np.ndarray):

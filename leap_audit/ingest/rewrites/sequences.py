@@ -20,7 +20,7 @@ Sequences = dict[ir.Value | None, Held]
 
 
 def unpack(graph: ir.Graph) -> bool:
-    """Rewrite sequences and Compress in the graph and return whether there was one."""
+    """Put tensors in the place of what reads sequences, and return whether there was one."""
     sequences: Sequences = {}
     taken = names_in(graph)
     found = False
@@ -32,12 +32,12 @@ def unpack(graph: ir.Graph) -> bool:
         made = write(op, sequences)
         if made is None:
             continue
-        found = True
         if isinstance(made, list):
             graph.insert_before(node, op.nodes)
             sequences[node.outputs[0]] = made
         else:
             replace(graph, op, node, [made])
+            found = True
     return found
 
 
