@@ -13,7 +13,7 @@ from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.onnx import ONNX_DOMAIN
-from leap_audit.ingest.rewrites.control import LOOPS, why_left
+from leap_audit.ingest.rewrites import CONTROL, why_left
 
 __all__ = ["backpropagate", "flat_nodes", "named"]
 
@@ -23,7 +23,6 @@ CHOICES = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike"})
 """Operators that give whole numbers: what is computed from those carries no gradient."""
 APART = frozenset({"Bernoulli", "EyeLike", "RandomNormalLike", "RandomUniformLike"})
 """Operators that draw numbers, or take no more than the shape of their input."""
-CONTROL = frozenset({"If", *LOOPS})
 
 
 def backpropagate(

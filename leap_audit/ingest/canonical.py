@@ -4,7 +4,7 @@ Weights are taken out while the graph is worked on (folding a 500 MB weight cost
 gains nothing) and put back after. The result must reproduce the model it came from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -17,8 +17,9 @@ from onnx_ir.passes import common
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import require_agreement
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
-from leap_audit.ingest.rewrites import LOOPS, UNPACKED, rewrite, unpack, unroll
-from leap_audit.ingest.upgrade import OPSET, upgraded
+from leap_audit.ingest.rewrite import forget_shapes
+from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_left
+from leap_audit.ingest.upgrade import OPSET, UNDEFINED, upgraded
 from leap_audit.ingest.values import new_constant
 from leap_audit.run.providers import Provider
 
@@ -27,7 +28,7 @@ __all__ = ["OPSET", "canonicalise", "static_shape", "to_proto"]
 IR_VERSION = 10
 FOLDINGS = 3
 """How often constants are folded at most: what one round brings out, the next may fold."""
-WAITING = frozenset({"Shape", "If", *LOOPS, *UNPACKED})
+WAITING = frozenset({"Shape", *CONTROL, *UNDEFINED, *UNPACKED})
 """Operators that may go when all that can be inferred has been."""
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -102,11 +103,26 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     Raises ModelRefused: shape inference left a dimension open.
     """
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
+        found = next(_control_behind(value), None)
         raise ModelRefused(
             f"tensor {value.name!r}: its shape depends on the data ({value.shape}); "
-            "export the model with fixed sizes."
+            "export the model with fixed sizes." + (f" {why_left(found)}" if found else "")
         )
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
+
+
+def _control_behind(value: ir.Value) -> Iterator[ir.Node]:
+    """The control flow that a tensor is computed from."""
+    waiting, seen = [value], {value}
+    while waiting:
+        node = waiting.pop().producer()
+        if node is None:
+            continue
+        if node.op_type in CONTROL:
+            yield node
+        new = [x for x in node.inputs if x is not None and x not in seen]
+        seen.update(new)
+        waiting.extend(new)
 
 
 def to_proto(model: ir.Model) -> onnx.ModelProto:
@@ -204,9 +220,7 @@ def _optimise(model: ir.Model) -> None:
 
 def _forget_shapes(model: ir.Model) -> None:
     """Leave shapes to be inferred once more: those with symbols in them came before folding."""
-    for node in model.graph:
-        for value in node.outputs:
-            value.shape = None
+    forget_shapes(value for node in model.graph for value in node.outputs)
     for value in model.graph.initializers.values():
         if value.const_value is not None:
             value.shape = _shape_of(value.const_value)

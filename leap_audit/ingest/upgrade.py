@@ -47,6 +47,7 @@ def _in_older_operators(model: onnx.ModelProto, version: int) -> onnx.ModelProto
     while newer := _to_define(model.graph, version) - seen:
         seen |= newer
         typed = onnx.shape_inference.infer_shapes(model)
+        _say_defaults(typed.graph, newer, version)
         for tensor in typed.graph.initializer:  # the definitions of some depend on the types
             typed.graph.value_info.append(
                 onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
@@ -67,6 +68,20 @@ def _in_older_operators(model: onnx.ModelProto, version: int) -> onnx.ModelProto
                 node.domain = NEWER
         model.opset_import.append(onnx.helper.make_opsetid(NEWER, 1))
     return model
+
+
+def _say_defaults(graph: onnx.GraphProto, operators: set[str], version: int) -> None:
+    """Give nodes the attributes that they leave out: the inliner leaves them out of definitions."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _say_defaults(attribute.g, operators, version)
+        if node.domain not in ONNX_DOMAIN or node.op_type not in operators:
+            continue
+        given = {attribute.name for attribute in node.attribute}
+        for name, formal in onnx.defs.get_schema(node.op_type, version).attributes.items():
+            if name not in given and formal.default_value.name:
+                node.attribute.append(formal.default_value)
 
 
 def _to_define(graph: onnx.GraphProto, version: int) -> set[str]:

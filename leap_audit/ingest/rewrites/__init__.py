@@ -2,11 +2,11 @@
 
 from leap_audit.ingest.rewrite import rewrite
 from leap_audit.ingest.rewrites import attention, fused, newer, normal, recurrent, spatial, unshaped
-from leap_audit.ingest.rewrites.control import LOOPS, unroll
+from leap_audit.ingest.rewrites.control import CONTROL, unroll, why_left
 from leap_audit.ingest.rewrites.sequences import UNPACKED, unpack
 
 __all__ = [
-    "LOOPS",
+    "CONTROL",
     "UNPACKED",
     "attention",
     "fused",
@@ -18,4 +18,5 @@ __all__ = [
     "unpack",
     "unroll",
     "unshaped",
+    "why_left",
 ]

@@ -9,14 +9,15 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.ingest.onnx import ONNX_DOMAIN
-from leap_audit.ingest.rewrite import Writer, names_in, replace, shape_of
+from leap_audit.ingest.rewrite import Writer, forget_shapes, names_in, replace, shape_of
 from leap_audit.ingest.values import constant_of
 
-__all__ = ["LONGEST", "LOOPS", "unroll", "why_left"]
+__all__ = ["CONTROL", "LONGEST", "unroll", "why_left"]
 
 LONGEST = 20_000
 """Nodes up to which a loop is written out."""
 LOOPS = ("Loop", "Scan")
+CONTROL = frozenset({"If", *LOOPS})
 
 Step = Sequence[ir.Value]
 
@@ -34,6 +35,7 @@ def unroll(graph: ir.Graph) -> bool:
             made = _loop(op) if node.op_type == "Loop" else _scan(op)
         if made is not None:
             replace(graph, op, node, made)
+            forget_shapes(made)
             found = True
     return found
 
@@ -42,7 +44,7 @@ def why_left(node: ir.Node) -> str:
     """Return the sentence that says why a gradient does not pass through an If, Loop or Scan."""
     reason = "which branch is taken depends on the input"
     if node.op_type in LOOPS:
-        reason = _obstacle(node) or "it gives a tensor of no length, or one that it does not name"
+        reason = _obstacle(node) or "it gives a tensor of no length"
     return f"{node.op_type} (node {node.name!r}): {reason}."
 
 
