@@ -16,6 +16,7 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import require_agreement
+from leap_audit.ingest.blocked import unblocked
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrite import forget_shapes
 from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_left
@@ -53,7 +54,7 @@ def canonicalise(
     """
     shapes = {v.name: _input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
-    model, weights = _without_weights(proto, shapes)
+    model, weights = _without_weights(unblocked(proto), shapes)
     light = model.SerializeToString(deterministic=True)
     worked = _worked(light, tuple(shapes.items()), frozenset(fixed), batch)
     graph = ir.from_proto(onnx.ModelProto.FromString(worked))
