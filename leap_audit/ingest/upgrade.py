@@ -26,6 +26,11 @@ def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     model = _in_older_operators(model, version)
     if version == OPSET:
         return model
+    if version == 8 and any(node.op_type == "Scan" for node in model.graph.node):
+        raise ModelRefused(
+            "Scan of opset 8 has an axis for the batch that it lost in opset 9; export the model "
+            "with opset 9 or above."
+        )
     try:
         converted = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises whatever its adapters raise
