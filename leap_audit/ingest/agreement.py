@@ -1,7 +1,6 @@
 """Whether the canonical graph gives the numbers of the model that it came from."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import numpy as np
 import onnx
@@ -15,7 +14,7 @@ from leap_audit.run.session import Array, Session
 
 __all__ = ["require_agreement"]
 
-Run = Callable[[dict[str, Array]], list[Array]]
+Run = Callable[[Mapping[str, Array]], list[Array]]
 TOLERANCE = 1e-3
 """Largest difference from the original's output, relative to the output's largest number."""
 
@@ -70,7 +69,12 @@ def _original(proto: onnx.ModelProto, provider: Provider) -> Run:
     except LeapAuditError:
         if opset_of(proto) <= OPSET or {o.domain for o in proto.opset_import} - set(ONNX_DOMAIN):
             raise
-        return partial(ReferenceEvaluator(proto).run, None)
+        return _by_reference(proto)
+
+
+def _by_reference(proto: onnx.ModelProto) -> Run:
+    evaluator = ReferenceEvaluator(proto)
+    return lambda inputs: list(evaluator.run(None, dict(inputs)))
 
 
 def _run_original(run: Run, inputs: Mapping[str, Array], one_by_one: bool) -> list[Array]:

@@ -108,11 +108,13 @@ def _block_size() -> int:
 
 
 def _conv(work: _Work, node: onnx.NodeProto) -> None:
-    """FusedConv with the kernel out of its blocks: (O, I, h, w, i, o) or, of plain pixels, without i"""
+    """FusedConv, its kernel out of its blocks: (O, I, h, w, i, o) or, of plain pixels, without i"""
     x, name = node.input[:2]
     kernel, size = work.weights.get(name), work.size
     if kernel is None or kernel.shape[0] % size:
-        raise _refused(node, f"its kernel is not in blocks of {size} channels, as on this processor")
+        raise _refused(
+            node, f"its kernel is not in blocks of {size} channels, as on this processor"
+        )
     group = next((a.i for a in node.attribute if a.name == "group"), 1)
     out, read, *spatial = kernel.shape
     if x in work.inside and (group == 1 or read > 1):

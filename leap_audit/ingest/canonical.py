@@ -4,7 +4,7 @@ Weights are taken out while the graph is worked on (folding a 500 MB weight cost
 gains nothing) and put back after. The result must reproduce the model it came from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,7 @@ from leap_audit.ingest.agreement import require_agreement
 from leap_audit.ingest.blocked import unblocked
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrite import forget_shapes
-from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_left
+from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_open
 from leap_audit.ingest.upgrade import OPSET, UNDEFINED, upgraded
 from leap_audit.ingest.values import new_constant
 from leap_audit.run.providers import Provider
@@ -104,26 +104,11 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     Raises ModelRefused: shape inference left a dimension open.
     """
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
-        found = next(_control_behind(value), None)
         raise ModelRefused(
             f"tensor {value.name!r}: its shape depends on the data ({value.shape}); "
-            "export the model with fixed sizes." + (f" {why_left(found)}" if found else "")
+            f"export the model with fixed sizes.{why_open(value)}"
         )
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
-
-
-def _control_behind(value: ir.Value) -> Iterator[ir.Node]:
-    """The control flow that a tensor is computed from."""
-    waiting, seen = [value], {value}
-    while waiting:
-        node = waiting.pop().producer()
-        if node is None:
-            continue
-        if node.op_type in CONTROL:
-            yield node
-        new = [x for x in node.inputs if x is not None and x not in seen]
-        seen.update(new)
-        waiting.extend(new)
 
 
 def to_proto(model: ir.Model) -> onnx.ModelProto:

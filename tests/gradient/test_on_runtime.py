@@ -130,7 +130,9 @@ def test_rule_agrees_with_the_runtime(op_type: str, case: RuleSample) -> None:
     assert _disagreement(case_of(op_type, case, dtype=ir.DataType.FLOAT)) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["ConvTranspose", "GlobalLpPool", "Gelu", "Celu", "GridSample", "MaxRoiPool"])
+@pytest.mark.parametrize(
+    "name", ["ConvTranspose", "GlobalLpPool", "Gelu", "Celu", "GridSample", "MaxRoiPool"]
+)
 def test_a_gradient_off_by_a_hundredth_is_rejected(name: str) -> None:
     def wrong(op, node, dy):
         answer = RULES[name].function(op, node, dy)

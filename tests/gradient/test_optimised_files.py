@@ -1,5 +1,6 @@
 """Files that ONNX Runtime's optimiser wrote have the gradient of the files they came from."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,30 @@ def test_an_optimised_file_has_the_gradient_of_its_original(
 ) -> None:
     original = NETWORKS[name]()
     assert_same_gradient(optimised(original, level, tmp_path), original)
+
+
+@pytest.mark.parametrize("multi_head", [False, True])
+@pytest.mark.parametrize("opset", [13, 17])
+def test_what_the_transformer_optimiser_fuses(
+    opset: int, multi_head: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    optimizer = pytest.importorskip("onnxruntime.transformers.optimizer")
+    options = importlib.import_module("onnxruntime.transformers.fusion_options")
+    original = transformer(opset=opset)
+    onnx.save(original, tmp_path / "transformer.onnx")
+    wanted = options.FusionOptions("bert")
+    wanted.use_multi_head_attention = multi_head
+    fused = optimizer.optimize_model(
+        str(tmp_path / "transformer.onnx"),
+        num_heads=2,
+        hidden_size=8,
+        opt_level=0,
+        optimization_options=wanted,
+    ).model
+    attention = "MultiHeadAttention" if multi_head else "Attention"
+    expected = {attention, "SkipLayerNormalization", "BiasGelu"}
+    assert {f"com.microsoft.{name}" for name in expected} <= operators(fused)
+    assert_same_gradient(fused, original)
 
 
 def test_the_levels_write_what_the_tests_are_about(tmp_path: Path) -> None:

@@ -30,11 +30,13 @@ NESTED = """(float[n,4] x) => (float[a,b] y) {
     else_branch = e () => (float q) { q = Cos(x) }> }"""
 LOOP = """(float[n,4] x) => (float[a,b] y) <float[4] w = {0.5, 0.7, -0.3, 0.2}> {
   n = Constant<value=int64 {3}>() yes = Constant<value=bool {1}>()
-  last, all = Loop (n, yes, x) <body = b (int64 i, bool go, float h) => (bool on, float h2, float o) {
+  last, all = Loop (n, yes, x) <
+    body = b (int64 i, bool go, float h) => (bool on, float h2, float o) {
     on = Identity(go) f = Cast<to=1>(i) t = Mul(h, w) s = Add(t, f) h2 = Sin(s) o = Mul(h2, x) }>
   first = Constant<value=int64 {1}>() o = Gather(all, first) y = Add(last, o) }"""
 LOOPS_IN_LOOPS = """(float[n,4] x) => (float[a,b] y) {
-  two = Constant<value=int64 {2}>() three = Constant<value=int64 {3}>() yes = Constant<value=bool {1}>()
+  two = Constant<value=int64 {2}>() three = Constant<value=int64 {3}>()
+  yes = Constant<value=bool {1}>()
   y = Loop (two, yes, x) <body = b (int64 i, bool go, float h) => (bool on, float h2) {
     on = Identity(go)
     h2 = Loop (three, yes, h) <body = c (int64 j, bool go2, float g) => (bool on2, float g2) {
@@ -78,7 +80,8 @@ WRITTEN_OUT = {
     "a fused operator in a loop": FUSED,
 }
 BY_DATA = """(float[n,4] x) => (float[n,4] y) {
-  many = Constant<value=int64 {9}>() yes = Constant<value=bool {1}>() three = Constant<value=float {3}>()
+  many = Constant<value=int64 {9}>() yes = Constant<value=bool {1}>()
+  three = Constant<value=float {3}>()
   z = Loop (many, yes, x) <body = b (int64 i, bool go, float h) => (bool on, float h2) {
     h2 = Sin(h) m = ReduceSum<keepdims=0>(h2) on = Less(m, three) }>
   y = Add(z, x) }"""

@@ -17,7 +17,9 @@ from leap_audit.ingest.values import constant_of
 
 LEAST = -3.0e38
 """Below every candidate of a maximum: in the place of samples that a region does not have."""
-_REGIONS = np.array([[0.3, 1.1, 4.2, 5.3], [-2, -1.5, 7.9, 9.2], [2, 2, 2.4, 2.3], [1.5, 1.2, 40, 9.3]])
+_REGIONS = np.array(
+    [[0.3, 1.1, 4.2, 5.3], [-2, -1.5, 7.9, 9.2], [2, 2, 2.4, 2.3], [1.5, 1.2, 40, 9.3]]
+)
 _ITEMS = np.array([0, 1, 1, 0])
 
 
@@ -67,7 +69,7 @@ class _Axis:
     ],
 )
 def roi_align(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """avg: y = A x B', each bin the mean of its samples: dx = A' dy B; dregions by the slopes of A, B
+    """avg: y = A x B', a bin the mean of its samples: dx = A' dy B; dregions by the slopes of A, B
 
     max: dx = dy at the largest of the weighted pixels, as ONNX defines it, shared among ties
     """
@@ -99,7 +101,9 @@ def _axis(op: Emitter, node: Node, regions: ir.Value, axis: int) -> _Axis:
     n, bins = node.shape(0)[2 + axis], node.attribute(("output_height", "output_width")[axis])
     half = node.attribute("coordinate_transformation_mode") == "half_pixel"
     scaled = op.Sub(op.Mul(regions, float(node.attribute("spatial_scale"))), 0.5 if half else 0.0)
-    start, end = (op.Reshape(op.Gather(scaled, k, axis=1), [-1, 1, 1]) for k in (1 - axis, 3 - axis))
+    start, end = (
+        op.Reshape(op.Gather(scaled, k, axis=1), [-1, 1, 1]) for k in (1 - axis, 3 - axis)
+    )
     given = op.Sub(end, start)
     length = given if half else op.Max(given, 1.0)
     dtype = length.dtype
@@ -146,8 +150,8 @@ def _most(node: Node, regions: ir.Value, n: int, bins: int) -> int:
     given = constant_of(regions)
     if given is None:
         return most
-    lengths = np.abs(given * node.attribute("spatial_scale")).max(initial=0.0) * 2
-    return min(most, math.ceil(lengths / bins) + 1)
+    length = float(np.abs(given * node.attribute("spatial_scale")).max(initial=0.0)) * 2
+    return min(most, math.ceil(length / bins) + 1)
 
 
 def _ends(op: Emitter, node: Node, axis: _Axis, dw: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -180,14 +184,14 @@ def _through_maximum(
 
 
 def _candidates(op: Emitter, axis: _Axis) -> ir.Value:
-    """Return the weights with a row for each pixel beside each sample: (regions, 1, rows, pixels)."""
+    """Return the weights, a row for each pixel beside a sample: (regions, 1, rows, pixels)."""
     both = op.Concat(axis.before, axis.behind, axis=2)
     regions, _, _, pixels = static_shape(both)
     return op.Reshape(both, [regions, 1, -1, pixels])
 
 
 def _there(op: Emitter, axis: _Axis, position: int) -> ir.Value:
-    """Return whether there is such a candidate, with rows at 2, 3 or columns at 4, 5 of six axes."""
+    """Return whether there is such a candidate: rows at axes 2, 3 of six, columns at 4, 5."""
     both = op.Concat(axis.taken, axis.taken, axis=2)
     regions, bins, steps = static_shape(both)
     places = (bins, steps, 1, 1) if position == 4 else (1, 1, bins, steps)

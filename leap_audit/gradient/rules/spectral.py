@@ -29,7 +29,7 @@ from leap_audit.ingest.values import constant_of
     ],
 )
 def dft(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """y_k = sum x_n e^(-2 pi i k n / N): dx_n = sum dy_k e^(2 pi i k n / N), its real part if x is real
+    """y_k = sum x_n e^(-2 pi i k n / N): dx_n = sum dy_k e^(2 pi i k n / N), real if x is
 
     inverse, which divides by N: dx = the transform of dy, over N
     """

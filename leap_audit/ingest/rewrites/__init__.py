@@ -2,7 +2,7 @@
 
 from leap_audit.ingest.rewrite import rewrite
 from leap_audit.ingest.rewrites import attention, fused, newer, normal, recurrent, spatial, unshaped
-from leap_audit.ingest.rewrites.control import CONTROL, unroll, why_left
+from leap_audit.ingest.rewrites.control import CONTROL, unroll, why_left, why_open
 from leap_audit.ingest.rewrites.sequences import UNPACKED, unpack
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "unroll",
     "unshaped",
     "why_left",
+    "why_open",
 ]

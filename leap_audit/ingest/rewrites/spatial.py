@@ -2,8 +2,10 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leap_audit.ingest.rewrite import Writer, Written, rewriting, shape_of
 from leap_audit.ingest.values import constant_of
@@ -34,10 +36,10 @@ def affine_grid(op: Writer) -> Written:
 def deform_conv(op: Writer) -> Written:
     """A 1 x 1 convolution over the pixels that GridSample reads where the offsets point"""
     x, weight, offset, bias, mask = (op.given(i) for i in range(5))
-    shapes = [shape_of(value) for value in (x, weight, offset)]
-    if shapes[0] is None or shapes[1] is None or shapes[2] is None:
+    picture, kernels, points = (shape_of(value) for value in (x, weight, offset))
+    if picture is None or kernels is None or points is None:
         return None
-    (n, channels, *spatial), (out, _, *kernel), (_, _, *places) = shapes
+    (n, channels, *spatial), (out, _, *kernel), (_, _, *places) = picture, kernels, points
     rank, taps = len(spatial), math.prod(kernel)
     if rank not in (2, 3):
         return None
@@ -58,7 +60,7 @@ def deform_conv(op: Writer) -> Written:
     return op.Conv(columns, flat, bias, group=group)
 
 
-def _taps(op: Writer, kernel: list[int], places: list[int]) -> np.ndarray:
+def _taps(op: Writer, kernel: list[int], places: list[int]) -> NDArray[Any]:
     """Return where each tap of each place lies without an offset: (1, taps, rank, *places)."""
     rank = len(kernel)
     strides, dilations = (op.attribute(name) or [1] * rank for name in ("strides", "dilations"))
@@ -66,7 +68,7 @@ def _taps(op: Writer, kernel: list[int], places: list[int]) -> np.ndarray:
     starts = np.indices(places) * np.reshape(strides, [rank, *[1] * rank])
     taps = np.indices(kernel).reshape(rank, -1) * np.reshape(dilations, [rank, 1])
     first = taps - np.reshape(begin, [rank, 1])
-    found = first.T.reshape(1, -1, rank, *[1] * rank) + starts
+    found: NDArray[Any] = first.T.reshape(1, -1, rank, *[1] * rank) + starts
     return found.astype(op.dtype.numpy())
 
 
