@@ -78,18 +78,22 @@ def _worked(
     _fix_inputs(graph, dict(shapes))
     _rewrite(graph)
     _optimise(graph)
-    while any(node.op_type in WAITING for node in graph.graph):
+    before, waiting = None, _waiting(graph)
+    while waiting and waiting != before:
         _forget_shapes(graph)  # a whole inference knows sizes that folding by nodes did not
         _infer(graph)
-        unpacked, unrolled = unpack(graph.graph), unroll(graph.graph)
+        changed = [unpack(graph.graph), unroll(graph.graph)]
         _rewrite(graph)
         _optimise(graph)
-        if not unpacked and not unrolled:
-            break
+        before, waiting = None if any(changed) else waiting, _waiting(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
     _forget_shapes(graph)
     return ir.to_proto(graph).SerializeToString()
+
+
+def _waiting(model: ir.Model) -> int:
+    return sum(1 for node in model.graph if node.op_type in WAITING)
 
 
 def _rewrite(model: ir.Model) -> None:

@@ -131,7 +131,8 @@ def test_an_operator_in_its_old_words(name: str) -> None:
 def test_the_scan_of_opset_8_is_refused_by_name() -> None:
     text = """(float[1,5,3] x) => (float[a,b] y, float[c,d,e] all) <float[1,3] z={0.0,0.0,0.0}>
     { y, all = Scan<num_scan_inputs=1,
-      body = b (float[3] h, float[3] v) => (float[3] h2, float[3] o) { h2 = Add(h,v) o = Tanh(h2) }>(, z, x) }"""
+      body = b (float[3] h, float[3] v) => (float[3] h2, float[3] o)
+      { h2 = Add(h,v) o = Tanh(h2) }>(, z, x) }"""
     model = parser.parse_model(f'<ir_version: 4, opset_import: ["": 8]> old {text}')
     with pytest.raises(ModelRefused, match="Scan of opset 8"):
         build_gradient(model)
