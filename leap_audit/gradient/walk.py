@@ -13,6 +13,7 @@ from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.onnx import ONNX_DOMAIN
+from leap_audit.ingest.rewrites import CONTROL, why_left
 
 __all__ = ["backpropagate", "flat_nodes", "named", "path_to", "without_rule"]
 
@@ -20,7 +21,6 @@ FLAT = frozenset({"Bernoulli", "Ceil", "Floor", "Hardmax", "MelWeightMatrix", "R
 """Operators that are constant nearly everywhere: their gradient is zero."""
 CHOICES = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike"})
 """Operators that give whole numbers: what is computed from those carries no gradient."""
-
 INDEPENDENT = frozenset({"EyeLike", "RandomNormalLike", "RandomUniformLike"})
 """Operators that read the shape of their input alone: what they give carries no gradient."""
 
@@ -46,7 +46,8 @@ def backpropagate(
     table = {**RULES, **(rules or {})}
     path = path_to(op.graph, cotangents, wrt, stop)
     if missing := without_rule(path, table):
-        raise GradientUnavailable(f"no gradient rule for: {named(missing)}.")
+        reasons = [why_left(node) for node in missing if node.op_type in CONTROL]
+        raise GradientUnavailable(" ".join([f"no gradient rule for: {named(missing)}.", *reasons]))
     on_path = set(wrt) | {y for node in path for y in node.outputs if _carries(y)}
     on_path -= set(stop)
     received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}

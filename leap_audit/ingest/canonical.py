@@ -16,9 +16,11 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import require_agreement
+from leap_audit.ingest.blocked import unblocked
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
-from leap_audit.ingest.rewrites import UNPACKED, rewrite, unpack
-from leap_audit.ingest.upgrade import OPSET, upgraded
+from leap_audit.ingest.rewrite import forget_shapes
+from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_open
+from leap_audit.ingest.upgrade import OPSET, UNDEFINED, upgraded
 from leap_audit.ingest.values import new_constant
 from leap_audit.ingest.weights import apart, put_back
 from leap_audit.run.providers import Provider
@@ -30,6 +32,8 @@ SIZES = frozenset({"Shape", "Size"})
 """What is folded as soon as a shape is known."""
 FOLDINGS = 3
 """How often constants are folded at most: what one round brings out, the next may fold."""
+WAITING = frozenset({*SIZES, *CONTROL, *UNDEFINED, *UNPACKED})
+"""Operators that may go when all that can be inferred has been."""
 
 
 def canonicalise(
@@ -56,14 +60,18 @@ def canonicalise(
     common.RemoveInitializersFromInputsPass()(original)
     original.ir_version = max(original.ir_version, 4)  # since 4, initializers need not be inputs
     _known_sizes(original, shapes)
+    if (plain := unblocked(proto)) is proto:
+        given, plain_weights = ir.to_proto(original), weights
+    else:
+        given, plain_weights = apart(plain)
     worked = _worked(
-        ir.to_proto(original).SerializeToString(deterministic=True),
+        given.SerializeToString(deterministic=True),
         tuple(shapes.items()),
         frozenset(fixed),
         batch,
     )
     graph = ir.from_proto(onnx.ModelProto.FromString(worked))
-    put_back(graph, weights)
+    put_back(graph, plain_weights)
     _infer(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
         _infer(graph)
@@ -82,19 +90,30 @@ def _worked(
     model = onnx.ModelProto.FromString(light)
     graph = ir.from_proto(upgraded(_inlined(runtime_operators_apart(model))))
     _fix_inputs(graph, dict(shapes))
-    while rewrite(graph.graph, shapes=False):  # one may wait for the rank that another gives
-        common.RemoveUnusedOpsetsPass()(graph)
-        _infer(graph)
+    _rewrite(graph)
     _optimise(graph)
-    if any(node.op_type in SIZES or node.op_type in UNPACKED for node in graph.graph):
+    before, waiting = None, _waiting(graph)
+    while waiting and waiting != before:
         _forget_shapes(graph)  # a whole inference knows sizes that folding by nodes did not
         _infer(graph)
-        unpack(graph.graph)
+        changed = [unpack(graph.graph), unroll(graph.graph)]
+        _rewrite(graph)
         _optimise(graph)
+        before, waiting = None if any(changed) else waiting, _waiting(graph)
     if fixed:
         _free_batch(graph, set(fixed), batch)
     _forget_shapes(graph)
     return ir.to_proto(graph).SerializeToString()
+
+
+def _waiting(model: ir.Model) -> int:
+    return sum(1 for node in model.graph if node.op_type in WAITING)
+
+
+def _rewrite(model: ir.Model) -> None:
+    while rewrite(model.graph, shapes=False):  # one may wait for the rank that another gives
+        common.RemoveUnusedOpsetsPass()(model)
+        _infer(model)
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:
@@ -105,7 +124,7 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
         raise ModelRefused(
             f"tensor {value.name!r}: its shape depends on the data ({value.shape}); "
-            "export the model with fixed sizes."
+            f"export the model with fixed sizes.{why_open(value)}"
         )
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
 
@@ -194,9 +213,7 @@ def _optimise(model: ir.Model) -> None:
 
 def _forget_shapes(model: ir.Model) -> None:
     """Leave shapes to be inferred once more: those with symbols in them came before folding."""
-    for node in model.graph:
-        for value in node.outputs:
-            value.shape = None
+    forget_shapes(value for node in model.graph for value in node.outputs)
     for value in model.graph.initializers.values():
         if value.const_value is not None:
             value.shape = _shape_of(value.const_value)

@@ -94,13 +94,15 @@ def runtime_operators_apart(model: onnx.ModelProto) -> onnx.ModelProto:
         for i, node in enumerate(model.graph.node)
         if node.domain in ONNX_DOMAIN and RUNTIMES_OWN.get(node.op_type, 0) > version
     ]
-    if not foreign:
+    named = any(node.domain == "com.microsoft" for node in model.graph.node)
+    declared = any(o.domain == "com.microsoft" for o in model.opset_import)
+    if not foreign and (declared or not named):
         return model
     apart = onnx.ModelProto()
     apart.CopyFrom(model)
     for i in foreign:
         apart.graph.node[i].domain = "com.microsoft"
-    if not any(o.domain == "com.microsoft" for o in apart.opset_import):
+    if not declared:  # ONNX Runtime's tools leave it out, and ONNX Runtime does not mind
         apart.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     return apart
 

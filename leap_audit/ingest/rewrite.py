@@ -11,7 +11,7 @@ gradient then names the operator as one without a rule. Shapes may still be unkn
 rewriting is entered with `shapes=True`. The check of the canonical form judges the result.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "REWRITINGS",
     "Rewriting",
     "Writer",
+    "forget_shapes",
     "names_in",
     "replace",
     "rewrite",
@@ -73,6 +74,12 @@ class Writer:
         node = new_node(op_type, values, attributes, [name, *more])
         self.nodes.append(node)
         return tuple(node.outputs)
+
+    def take(self, node: ir.Node) -> None:
+        """Append a node that was made elsewhere, under names that nothing in the graph has."""
+        for value in node.outputs:
+            value.name = self._name(value.name or node.op_type)
+        self.nodes.append(node)
 
     def constant(self, given: NDArray[Any] | float | Sequence[int]) -> ir.Value:
         """Return an initializer with these numbers."""
@@ -167,8 +174,17 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
             continue
         made: list[ir.Value | None] = [written] if isinstance(written, ir.Value) else list(written)
         replace(graph, op, node, made)
+        if shapes:  # inferred anew: ONNX's own inference is wrong for some of these, such as STFT
+            forget_shapes(made)
         changed = True
     return changed
+
+
+def forget_shapes(values: Iterable[ir.Value | None]) -> None:
+    """Leave the shapes of computed tensors to be inferred once more."""
+    for value in values:
+        if value is not None and value.producer() is not None:
+            value.shape = None
 
 
 def names_in(graph: ir.Graph) -> set[str]:

@@ -6,9 +6,15 @@ from onnx import inliner, version_converter
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 
-__all__ = ["OPSET", "upgraded"]
+__all__ = ["NEWER", "OPSET", "upgraded"]
 
 OPSET = 21
+DEFINED = frozenset({"NegativeLogLikelihoodLoss", "SequenceMap", "SoftmaxCrossEntropyLoss"})
+"""Older operators that are written as ONNX defines them too."""
+NEWER = "newer"
+"""The domain of operators that OPSET does not have, nor ONNX a definition for by others."""
+UNDEFINED = frozenset({"CumProd", "TensorScatter"})
+"""These; rewritings take them from there."""
 
 
 def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -17,10 +23,14 @@ def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises ModelRefused: the converter of onnx cannot.
     """
     version = opset_of(model)
+    model = _in_older_operators(model, version)
     if version == OPSET:
         return model
-    if version > OPSET:
-        model = _without_newer_operators(model, version)
+    if version == 8 and any(node.op_type == "Scan" for node in model.graph.node):
+        raise ModelRefused(
+            "Scan of opset 8 has an axis for the batch that it lost in opset 9; export the model "
+            "with opset 9 or above."
+        )
     try:
         converted = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises whatever its adapters raise
@@ -33,32 +43,63 @@ def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     return converted
 
 
-def _without_newer_operators(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    """Write operators that OPSET does not have yet as ONNX defines them, in older ones."""
-    newer = {
-        node.op_type
-        for node in model.graph.node
-        if node.domain in ONNX_DOMAIN
-        and onnx.defs.has(node.op_type, version)
-        and not onnx.defs.has(node.op_type, OPSET)
-    }
-    if not newer:
-        return model
-    typed = onnx.shape_inference.infer_shapes(model)
-    for tensor in typed.graph.initializer:  # the definitions of some depend on the types
-        typed.graph.value_info.append(
-            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-        )
-    try:
-        return inliner.inline_selected_functions(
-            typed, [("", name) for name in sorted(newer)], inline_schema_functions=True
-        )
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ModelRefused(
-            f"operators newer than opset {OPSET} cannot be written in older ones "
-            f"({', '.join(sorted(newer))}): {reason}"
-        ) from None
+def _in_older_operators(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """Write operators that OPSET does not have yet as ONNX defines them, in older ones.
+
+    Those that ONNX does not define by others go into the domain NEWER, out of the converter's way.
+    """
+    seen: set[str] = set()
+    while newer := _to_define(model.graph, version) - seen:
+        seen |= newer
+        typed = onnx.shape_inference.infer_shapes(model)
+        _say_defaults(typed.graph, newer, version)
+        for tensor in typed.graph.initializer:  # the definitions of some depend on the types
+            typed.graph.value_info.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+        try:
+            model = inliner.inline_selected_functions(
+                typed, [("", name) for name in sorted(newer)], inline_schema_functions=True
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise ModelRefused(
+                f"operators newer than opset {OPSET} cannot be written in older ones "
+                f"({', '.join(sorted(newer))}): {reason}"
+            ) from None
+    if _to_define(model.graph, version) & UNDEFINED:
+        for node in model.graph.node:
+            if node.domain in ONNX_DOMAIN and node.op_type in UNDEFINED:
+                node.domain = NEWER
+        model.opset_import.append(onnx.helper.make_opsetid(NEWER, 1))
+    return model
+
+
+def _say_defaults(graph: onnx.GraphProto, operators: set[str], version: int) -> None:
+    """Give nodes the attributes that they leave out: the inliner leaves them out of definitions."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _say_defaults(attribute.g, operators, version)
+        if node.domain not in ONNX_DOMAIN or node.op_type not in operators:
+            continue
+        given = {attribute.name for attribute in node.attribute}
+        for name, formal in onnx.defs.get_schema(node.op_type, version).attributes.items():
+            if name not in given and formal.default_value.name:
+                node.attribute.append(formal.default_value)
+
+
+def _to_define(graph: onnx.GraphProto, version: int) -> set[str]:
+    """Return the operators of a graph that are to be written as ONNX defines them."""
+    found: set[str] = set()
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                found |= _to_define(attribute.g, version)
+        known = node.domain in ONNX_DOMAIN and onnx.defs.has(node.op_type, version)
+        if known and (node.op_type in DEFINED or not onnx.defs.has(node.op_type, OPSET)):
+            found.add(node.op_type)
+    return found
 
 
 def _resize_as_before_opset_11(model: onnx.ModelProto) -> None:

@@ -86,3 +86,142 @@ def torch_relu_net(torch: Any) -> Any:
     for layer, weight in ((0, WEIGHTS["w1"]), (2, WEIGHTS["w2"]), (6, WEIGHTS["fc"].T)):
         network[layer].weight.data = torch.from_numpy(weight.copy())
     return network
+
+
+def residual_net(*, opset: int = 17) -> onnx.ModelProto:
+    """Convolutions of 16 channels with what runtimes fuse: BatchNormalization, Add, activations."""
+    rng = np.random.default_rng(4)
+    arrays = {
+        "w1": rng.standard_normal((16, 3, 3, 3)) * 0.3,
+        "w2": rng.standard_normal((16, 1, 3, 3)) * 0.4,
+        "w3": rng.standard_normal((24, 16, 1, 1)) * 0.3,
+        "w4": rng.standard_normal((24, 24, 3, 3)) * 0.1,
+        "w5": rng.standard_normal((5, 24, 1, 1)) * 0.3,
+        "scale": rng.uniform(0.5, 1.5, 16),
+        "shift": rng.standard_normal(16) * 0.1,
+        "mean": rng.standard_normal(16) * 0.1,
+        "variance": rng.uniform(0.5, 1.5, 16),
+    }
+    same = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["c1"], strides=[2, 2], **same),
+        helper.make_node(
+            "BatchNormalization", ["c1", "scale", "shift", "mean", "variance"], ["n1"]
+        ),
+        helper.make_node("Relu", ["n1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], group=16, **same),
+        helper.make_node("LeakyRelu", ["c2"], ["r2"], alpha=0.2),
+        helper.make_node("Add", ["r1", "r2"], ["a2"]),
+        helper.make_node("MaxPool", ["a2"], ["p2"], kernel_shape=[3, 3], **same),
+        helper.make_node("Conv", ["p2", "w3"], ["c3"]),
+        helper.make_node("Conv", ["c3", "w4"], ["c4"], **same),
+        helper.make_node("Add", ["c3", "c4"], ["a4"]),
+        helper.make_node("Relu", ["a4"], ["r4"]),
+        helper.make_node("Sigmoid", ["r4"], ["s4"]),
+        helper.make_node("Mul", ["r4", "s4"], ["m4"]),
+        helper.make_node("AveragePool", ["m4"], ["p4"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Concat", ["p4", "p4"], ["j4"], axis=2),
+        helper.make_node("Conv", ["j4", "w5"], ["c5"]),
+        helper.make_node("GlobalAveragePool", ["c5"], ["g5"]),
+        helper.make_node("Flatten", ["g5"], ["scores"]),
+    ]
+    return _model(nodes, arrays, ["n", 3, 16, 16], ["n", 5], opset)
+
+
+def transformer(*, opset: int = 17, heads: int = 2) -> onnx.ModelProto:
+    """One block of a vision transformer on (batch, 4, 8), as exporters write it."""
+    rng = np.random.default_rng(5)
+    width, size = 8, 8 // heads
+    arrays = {
+        **{f"w{k}": rng.standard_normal((width, width)) * 0.4 for k in "qkvo"},
+        **{f"b{k}": rng.standard_normal(width) * 0.2 for k in "qkvo"},
+        "up": rng.standard_normal((width, 16)) * 0.4,
+        "up_bias": rng.standard_normal(16) * 0.1,
+        "down": rng.standard_normal((16, width)) * 0.4,
+        "down_bias": rng.standard_normal(width) * 0.1,
+        "root": np.array(np.sqrt(size)),
+        "root2": np.array(np.sqrt(2.0)),
+        "one": np.array(1.0),
+        "half": np.array(0.5),
+        "epsilon": np.array(1e-5),
+        "two": np.array(2.0),
+        **{f"gamma{i}": rng.uniform(0.5, 1.5, width) for i in (1, 2)},
+        **{f"beta{i}": rng.standard_normal(width) * 0.1 for i in (1, 2)},
+    }
+    whole = {"by_heads": [0, 0, heads, size], "joined": [0, 0, width]}
+    nodes = _layer_norm("image", "n1", 1, opset)
+    for k in "qkv":
+        nodes += [
+            helper.make_node("MatMul", ["n1", f"w{k}"], [f"{k}_product"]),
+            helper.make_node("Add", [f"{k}_product", f"b{k}"], [f"{k}_biased"]),
+            helper.make_node("Reshape", [f"{k}_biased", "by_heads"], [f"{k}_heads"]),
+            helper.make_node(
+                "Transpose", [f"{k}_heads"], [k], perm=[0, 2, 3, 1] if k == "k" else [0, 2, 1, 3]
+            ),
+        ]
+    nodes += [
+        helper.make_node("MatMul", ["q", "k"], ["qk"]),
+        helper.make_node("Div", ["qk", "root"], ["scores_of_heads"]),
+        helper.make_node("Softmax", ["scores_of_heads"], ["weights"], axis=-1),
+        helper.make_node("MatMul", ["weights", "v"], ["mixed"]),
+        helper.make_node("Transpose", ["mixed"], ["mixed_turned"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", ["mixed_turned", "joined"], ["mixed_joined"]),
+        helper.make_node("MatMul", ["mixed_joined", "wo"], ["o_product"]),
+        helper.make_node("Add", ["o_product", "bo"], ["attended"]),
+        helper.make_node("Add", ["image", "attended"], ["residual"]),
+        *_layer_norm("residual", "n2", 2, opset),
+        helper.make_node("MatMul", ["n2", "up"], ["u_product"]),
+        helper.make_node("Add", ["u_product", "up_bias"], ["u"]),
+        helper.make_node("Div", ["u", "root2"], ["u_scaled"]),
+        helper.make_node("Erf", ["u_scaled"], ["erf"]),
+        helper.make_node("Add", ["erf", "one"], ["erf_one"]),
+        helper.make_node("Mul", ["u", "erf_one"], ["u_erf"]),
+        helper.make_node("Mul", ["u_erf", "half"], ["gelu"]),
+        helper.make_node("MatMul", ["gelu", "down"], ["d_product"]),
+        helper.make_node("Add", ["d_product", "down_bias"], ["d"]),
+        helper.make_node("Add", ["residual", "d"], ["tokens"]),
+        helper.make_node("ReduceMax", ["tokens"], ["scores"], axes=[1], keepdims=0),
+    ]
+    model = _model(nodes, arrays, ["n", 4, width], ["n", width], opset)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(shape, np.int64), name) for name, shape in whole.items()
+    )
+    return model
+
+
+def _layer_norm(x: str, y: str, index: int, opset: int) -> list[onnx.NodeProto]:
+    """LayerNormalization, which before opset 17 is written in its parts."""
+    reads = [f"gamma{index}", f"beta{index}"]
+    if opset >= 17:
+        return [helper.make_node("LayerNormalization", [x, *reads], [y])]
+    names = [f"{y}_{part}" for part in ("mean", "rest", "square", "var", "sum", "root", "n", "g")]
+    mean, rest, square, var, total, root, normal, scaled = names
+    return [
+        helper.make_node("ReduceMean", [x], [mean], axes=[-1]),
+        helper.make_node("Sub", [x, mean], [rest]),
+        helper.make_node("Pow", [rest, "two"], [square]),
+        helper.make_node("ReduceMean", [square], [var], axes=[-1]),
+        helper.make_node("Add", [var, "epsilon"], [total]),
+        helper.make_node("Sqrt", [total], [root]),
+        helper.make_node("Div", [rest, root], [normal]),
+        helper.make_node("Mul", [normal, reads[0]], [scaled]),
+        helper.make_node("Add", [scaled, reads[1]], [y]),
+    ]
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    arrays: dict[str, np.ndarray],
+    shape: list[int | str],
+    scores: list[int | str],
+    opset: int,
+) -> onnx.ModelProto:
+    """A model from `image` to `scores` with these numbers in float32."""
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, scores)],
+        [numpy_helper.from_array(np.asarray(a, np.float32), name) for name, a in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)

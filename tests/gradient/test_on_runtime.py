@@ -82,6 +82,10 @@ def _cases() -> list[tuple[str, RuleSample]]:
     cases += [("LRN", sample(_spread(2, 6, 3, 2), size=size, alpha=0.7)) for size in (3, 5)]
     cases += [("Gelu", sample(_spread(4, 6))), ("Celu", sample(_spread(4, 6)))]
     cases += [("Celu", sample(_spread(4, 6), alpha=0.5))]
+    regions = np.array([[0, 0, 0, 4, 5], [1, 2, 2, 9, 3], [1, -3, 1, 3, 2.4], [0, 9, 9, 12, 12]])
+    for scale in (1.0, 0.5):
+        pooled = {"pooled_shape": [2, 3], "spatial_scale": scale}
+        cases.append(("MaxRoiPool", sample(np.abs(_spread(2, 2, 6, 7)), regions, **pooled)))
     for mode in ("linear", "cubic"):
         for padding in ("zeros", "border", "reflection"):
             for align, size in ((0, 4), (1, 5)):  # one coordinate step is half a pixel's
@@ -126,7 +130,9 @@ def test_rule_agrees_with_the_runtime(op_type: str, case: RuleSample) -> None:
     assert _disagreement(case_of(op_type, case, dtype=ir.DataType.FLOAT)) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["ConvTranspose", "GlobalLpPool", "Gelu", "Celu", "GridSample"])
+@pytest.mark.parametrize(
+    "name", ["ConvTranspose", "GlobalLpPool", "Gelu", "Celu", "GridSample", "MaxRoiPool"]
+)
 def test_a_gradient_off_by_a_hundredth_is_rejected(name: str) -> None:
     def wrong(op, node, dy):
         answer = RULES[name].function(op, node, dy)

@@ -12,10 +12,12 @@ from leap_audit.gradient.rules import (
     norm,
     pool,
     reduce,
+    region,
     repeat,
     resize,
     sampling,
     shape,
+    spectral,
     trigonometric,
 )
 
@@ -31,9 +33,11 @@ __all__ = [
     "norm",
     "pool",
     "reduce",
+    "region",
     "repeat",
     "resize",
     "sampling",
     "shape",
+    "spectral",
     "trigonometric",
 ]

@@ -1,16 +1,23 @@
 """The rewritings, one file per family of operators. Importing this package fills the registry."""
 
 from leap_audit.ingest.rewrite import rewrite
-from leap_audit.ingest.rewrites import attention, fused, normal, recurrent, unshaped
+from leap_audit.ingest.rewrites import attention, fused, newer, normal, recurrent, spatial, unshaped
+from leap_audit.ingest.rewrites.control import CONTROL, unroll, why_left, why_open
 from leap_audit.ingest.rewrites.sequences import UNPACKED, unpack
 
 __all__ = [
+    "CONTROL",
     "UNPACKED",
     "attention",
     "fused",
+    "newer",
     "normal",
     "recurrent",
     "rewrite",
+    "spatial",
     "unpack",
+    "unroll",
     "unshaped",
+    "why_left",
+    "why_open",
 ]

@@ -1,5 +1,7 @@
 """Sequences whose positions are constants become the tensors they hold; Compress becomes Gather.
 
+An optional tensor is a sequence of one or of none.
+
 A sequence of which anything is computed (its length, a position) stays as it is. Unlike the other
 rewritings these look at several nodes at once, and at constants that only folding brings out.
 """
@@ -20,7 +22,7 @@ Sequences = dict[ir.Value | None, Held]
 
 
 def unpack(graph: ir.Graph) -> bool:
-    """Rewrite sequences and Compress in the graph and return whether there was one."""
+    """Put tensors in the place of what reads sequences, and return whether there was one."""
     sequences: Sequences = {}
     taken = names_in(graph)
     found = False
@@ -32,12 +34,12 @@ def unpack(graph: ir.Graph) -> bool:
         made = write(op, sequences)
         if made is None:
             continue
-        found = True
         if isinstance(made, list):
             graph.insert_before(node, op.nodes)
             sequences[node.outputs[0]] = made
         else:
             replace(graph, op, node, [made])
+            found = True
     return found
 
 
@@ -79,6 +81,27 @@ def _at(op: Writer, sequences: Sequences) -> ir.Value | None:
 def _length(op: Writer, sequences: Sequences) -> ir.Value | None:
     held = sequences.get(op.given(0))
     return None if held is None else op.constant(np.array(len(held)))
+
+
+def _element(op: Writer, sequences: Sequences) -> ir.Value | None:
+    held = _optional(op, sequences)
+    return held[0] if held else None
+
+
+def _has_element(op: Writer, sequences: Sequences) -> ir.Value | None:
+    held = _optional(op, sequences)
+    return None if held is None else op.constant(np.array(bool(held)))
+
+
+def _optional(op: Writer, sequences: Sequences) -> Held | None:
+    """What an optional tensor holds, or a tensor that is given instead of one."""
+    value = op.given(0)
+    if value is None:
+        return []
+    producer = value.producer()
+    if value in sequences or (producer is not None and producer.op_type in UNPACKED):
+        return sequences.get(value)
+    return [value] if isinstance(value.type, ir.TensorType) else None
 
 
 def _split(op: Writer, _: Sequences) -> Held | None:
@@ -133,4 +156,7 @@ UNPACKED: dict[str, Callable[[Writer, Sequences], Held | ir.Value | None]] = {
     "SplitToSequence": _split,
     "ConcatFromSequence": _join,
     "Compress": _compress,
+    "Optional": _construct,
+    "OptionalGetElement": _element,
+    "OptionalHasElement": _has_element,
 }
