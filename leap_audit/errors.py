@@ -15,7 +15,9 @@
     ├── RuntimeMissing           no onnxruntime, or no such provider
     └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
 
-    FlatGradient                 a warning: operators whose gradient is zero stand in the way
+    GradientWarning              what is to be known of a gradient that was built
+    ├── FlatGradient             operators whose gradient is zero stand in the way
+    └── StraightThrough          operators that round count as the identity
 
 Anything else that escapes is a defect in leap-audit, not in the input.
 """
@@ -27,6 +29,7 @@ __all__ = [
     "ConfigRefused",
     "FlatGradient",
     "GradientUnavailable",
+    "GradientWarning",
     "InputRefused",
     "LeapAuditError",
     "ModelRefused",
@@ -34,6 +37,7 @@ __all__ = [
     "PictureRefused",
     "PreprocessingRefused",
     "RuntimeMissing",
+    "StraightThrough",
     "TargetRefused",
     "UsageError",
 ]
@@ -97,5 +101,13 @@ class AuditIncomplete(LeapAuditError):
     pass
 
 
-class FlatGradient(UserWarning):
+class GradientWarning(UserWarning):
+    pass
+
+
+class FlatGradient(GradientWarning):
+    pass
+
+
+class StraightThrough(GradientWarning):
     pass

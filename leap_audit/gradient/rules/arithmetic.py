@@ -199,10 +199,10 @@ def mean(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 
 @gradient("Cast", samples=[])
 def cast(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = dy in the input's type"""
+    """dx = dy in the input's type; whole numbers leave it as it is"""
     x = node.inputs[0]
     assert x is not None
-    return op.Cast(dy, to=_type(x).value)
+    return op.Cast(dy, to=_type(x).value) if _type(x).is_floating_point() else dy
 
 
 @gradient("Dropout", samples=[])
