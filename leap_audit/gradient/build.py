@@ -20,7 +20,7 @@ from leap_audit.gradient.path import (
 )
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.ingest.canonical import canonicalise, static_shape, to_proto
-from leap_audit.ingest.head import FLOATS
+from leap_audit.ingest.head import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.onnx import checked, read_onnx, real_inputs
 from leap_audit.run.providers import choose_provider
 
@@ -133,14 +133,25 @@ def _output(graph: ir.Graph, of: str | None) -> ir.Value:
             found = [value for value in graph.outputs if value.dtype in kinds]
             if found:
                 return found[0]
+        scores = [x for value in graph.outputs if (x := _chosen_from(value)) is not None]
+        hint = f", such as {str(scores[0].name)!r}" if scores else ""
         raise GradientUnavailable(
             "none of the model's outputs is floating point or quantised; name the tensor inside "
-            "the graph that is to be differentiated (of, --of)."
+            f"the graph that is to be differentiated (of, --of){hint}."
         )
     (asked,) = [v for v in (*graph.outputs, *graph.inputs) if v.name == of][:1]
     if asked.dtype not in (*FLOATS, *QUANTISED):
         raise GradientUnavailable(f"{of!r} holds whole numbers, which have no gradient.")
     return asked
+
+
+def _chosen_from(value: ir.Value) -> ir.Value | None:
+    """The scores of which an output gives the best or the order."""
+    node = value.producer()
+    while node is not None and node.op_type in SHAPE_ONLY:
+        value = next(x for x in node.inputs if x is not None)
+        node = value.producer()
+    return node.inputs[0] if node is not None and node.op_type in ("ArgMax", "TopK") else None
 
 
 def _values(graph: ir.Graph, names: Sequence[str], output: ir.Value) -> list[ir.Value]:

@@ -92,7 +92,7 @@ def flat_nodes(
 
 def require_rules(nodes: Sequence[ir.Node], table: Mapping[str, Rule] = RULES) -> None:
     """Raise GradientUnavailable naming the operators without a rule, all of them at once."""
-    missing = [node for node in nodes if node.domain not in ONNX_DOMAIN or node.op_type not in table]
+    missing = [n for n in nodes if n.domain not in ONNX_DOMAIN or n.op_type not in table]
     if missing:
         raise GradientUnavailable(f"no gradient rule for: {named(missing)}.")
 

@@ -32,7 +32,10 @@ def require_agreement(
     where the original itself does not run.
     """
     types = {v.name: v.type.tensor_type.elem_type for v in real_inputs(proto)}
-    original = Session(proto, provider)
+    try:
+        original = Session(proto, provider)
+    except LeapAuditError as error:
+        raise ModelRefused(f"the model itself does not load: {error}{_hint(proto)}") from None
     try:
         result = Session(canonical, provider)
     except LeapAuditError as error:
@@ -70,6 +73,15 @@ def _run_original(session: Session, inputs: Mapping[str, Array], one_by_one: boo
     if not one_by_one:
         return runs[0]
     return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+
+def _hint(proto: onnx.ModelProto) -> str:
+    """What is likely to be wrong with a model that does not load."""
+    kinds = {tensor.data_type for tensor in proto.graph.initializer}
+    kinds |= {v.type.tensor_type.elem_type for v in (*proto.graph.input, *proto.graph.output)}
+    if onnx.TensorProto.BFLOAT16 not in kinds:
+        return ""
+    return " It holds bfloat16, in which ONNX Runtime computes little; convert it to float32."
 
 
 def _of_type(numbers: Array, elem_type: int) -> Array:

@@ -46,7 +46,7 @@ def conv_net(
 
 
 def attention_net(*, dtype: int = TensorProto.FLOAT) -> onnx.ModelProto:
-    """A row of 6 tokens of width 8: norm, one head of attention, a skip, norm, Gelu, mean, linear."""
+    """6 tokens of width 8: norm, one head of attention, a skip, norm, Gelu, mean, linear."""
     rng = np.random.default_rng(5)
     arrays = {name: rng.standard_normal((8, 8)) * 0.4 for name in ("q", "k", "v", "up")}
     arrays |= {"fc": rng.standard_normal((8, 5)), "g": rng.uniform(0.5, 1.5, 8), "b": np.zeros(8)}

@@ -1,5 +1,7 @@
 """Quantised models: the gradient is straight through, as PyTorch's fake quantisation has it."""
 
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +10,15 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from leap_audit.gradient import Emitter, backpropagate, build_gradient
+from leap_audit.errors import GradientUnavailable, StraightThrough
+from leap_audit.gradient import backpropagate, build_gradient
 from leap_audit.run import Session, choose_provider
 from tests.gradient.graphs import numbers, start
+from tests.gradient.networks import attention_net, conv_net
 from tests.ingest.contrib import one_node
 
 CPU = choose_provider("cpu")
-QUANTISED = ("mlperf_tiny_resnet8_quant_tflite", "mobilenet_v2_1.0_224_quant_tflite")
+Net = Callable[[], onnx.ModelProto]
 
 
 def _there_and_back(
@@ -60,6 +64,12 @@ def test_a_block_is_quantised_by_its_own_scale() -> None:
     np.testing.assert_allclose(dx, [[1, 1, 0, 0, 1], [0, 0, 1, 1, 1]], rtol=1e-6)
 
 
+def test_the_bound_is_where_the_rounded_number_can_be_represented() -> None:
+    x = np.array([-129.0, -128.5, -128.0, 127.0, 127.4, 127.5, 128.0], np.float32)
+    dx = _there_and_back(np.array(1.0, np.float32), np.array(0, np.int8), x)
+    np.testing.assert_array_equal(dx, [0, 1, 1, 1, 1, 0, 0])  # halves round to even
+
+
 def test_what_only_moves_numbers_passes_the_gradient_on() -> None:
     op, (x,) = start(x=(2, 3))
     s = op.constant(0.5)
@@ -71,7 +81,17 @@ def test_what_only_moves_numbers_passes_the_gradient_on() -> None:
     np.testing.assert_allclose(dx, [[2, 10, 18], [4, 12, 20]], rtol=1e-6)
 
 
-def test_indices_are_not_quantised_numbers() -> None:
+def test_the_largest_of_quantised_numbers_takes_it_all() -> None:
+    op, (x,) = start(x=(1, 1, 1, 4))
+    s, z = op.constant(0.5), op.constant(3, ir.DataType.UINT8)
+    pooled = op.MaxPool(op.QuantizeLinear(x, s, z), kernel_shape=[1, 2], strides=[1, 2])
+    y = op.DequantizeLinear(pooled, s, z)
+    dy = op.constant([[[[2.0, 3.0]]]])
+    (dx,) = numbers(op, backpropagate(op, {y: dy}, [x]), {"x": [[[[0, 9, 5, 1]]]]})
+    assert dx.tolist() == [[[[0, 2, 3, 0]]]]
+
+
+def test_numbers_that_a_cast_made_whole_are_not_quantised() -> None:
     op, (x,) = start(x=(2,))
     y = op.Mul(x, op.Cast(op.Cast(x, to=TensorProto.INT8), to=TensorProto.FLOAT))
     (dx,) = numbers(op, backpropagate(op, {y: op.constant([1.0, 1.0])}, [x]), {"x": [2, 3]})
@@ -79,23 +99,27 @@ def test_indices_are_not_quantised_numbers() -> None:
 
 
 def test_measuring_the_range_adds_nothing() -> None:
-    def write(op: Emitter, x: ir.Value) -> ir.Value:
-        whole, scale, zero_point = op.emit("DynamicQuantizeLinear", [x], {}, 3)
-        w = op.constant([[3, -2], [5, 7]], ir.DataType.INT8)
-        product = op.MatMulInteger(whole, w, zero_point)
-        return op.Mul(op.Cast(product, to=TensorProto.FLOAT), op.Mul(scale, 0.5))
-
-    op, (x,) = start(x=(1, 2))
-    op.graph.outputs.append(write(op, x))
-    session = Session(build_gradient(_model(op)), CPU, threads=1)
+    inputs = {
+        "x": (1, 2),
+        "w": np.array([[3, -2], [5, 7]], np.int8),
+        "ws": np.array(0.5, np.float32),
+    }
+    model = one_node("DynamicQuantizeMatMul", inputs)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", 1, ["n", 2]))
+    with pytest.warns(StraightThrough, match=r"rounding: DynamicQuantizeLinear \(1 node"):
+        session = Session(build_gradient(model), CPU, threads=1)
     given = {"x": np.array([[0.7, -0.3]], np.float32), "cotangent": np.ones((1, 2), np.float32)}
     y, dx = session.run(given)
     np.testing.assert_allclose(y, [[0.3, -1.75]], atol=0.05)
     np.testing.assert_allclose(dx, [[0.5, 6.0]], rtol=1e-5)
 
 
-def _model(op: Emitter) -> onnx.ModelProto:
-    return ir.to_proto(ir.Model(op.graph, ir_version=10))
+def test_a_scale_computed_from_the_input_is_refused() -> None:
+    op, (x,) = start(x=(2,))
+    whole = op.constant([1, 2], ir.DataType.INT8)
+    y = op.DequantizeLinear(whole, op.ReduceMax(x, keepdims=0))
+    with pytest.raises(GradientUnavailable, match="its scale depends on the input"):
+        backpropagate(op, {y: op.constant([1.0, 1.0])}, [x])
 
 
 def _conv(quantised: bool) -> onnx.ModelProto:
@@ -137,63 +161,75 @@ def _conv(quantised: bool) -> onnx.ModelProto:
 
 def test_a_quantised_convolution_has_the_gradient_of_the_one_in_floating_point() -> None:
     rng = np.random.default_rng(1)
-    x = rng.uniform(-1, 1, (1, 2, 5, 5)).astype(np.float32)
-    cotangent = rng.standard_normal((1, 3, 5, 5)).astype(np.float32)
-    results = [
-        Session(build_gradient(_conv(quantised)), CPU, threads=1).run(
-            {"x": x, "cotangent": cotangent}
-        )
-        for quantised in (True, False)
-    ]
-    (y, dx), (exact, wanted) = results
+    given = {
+        "x": rng.uniform(-1, 1, (1, 2, 5, 5)).astype(np.float32),
+        "cotangent": rng.standard_normal((1, 3, 5, 5)).astype(np.float32),
+    }
+    with pytest.warns(StraightThrough, match=r"QuantizeLinear \(2 nodes"):
+        built = build_gradient(_conv(quantised=True))
+    y, dx = Session(built, CPU, threads=1).run(given)
+    exact, wanted = Session(build_gradient(_conv(quantised=False)), CPU, threads=1).run(given)
     np.testing.assert_allclose(y, exact, atol=0.2)
     np.testing.assert_allclose(dx, wanted, rtol=1e-4, atol=1e-5)
 
 
-U = TensorProto.UINT8
-S, Z = np.float32(0.05), np.uint8(100)
-_A = {"x": (2, 4), "sx": np.asarray(S), "zx": np.asarray(Z)}
-_Y = {"sy": np.asarray(np.float32(0.04)), "zy": np.asarray(np.uint8(90))}
+class _Pictures:
+    """Random inputs, as onnxruntime.quantization asks for them."""
+
+    def __init__(self, name: str, shape: tuple[int, ...]) -> None:
+        rng = np.random.default_rng(7)
+        self._left: Iterator[dict[str, np.ndarray]] = iter(
+            [{name: rng.standard_normal(shape).astype(np.float32)} for _ in range(16)]
+        )
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._left, None)
 
 
-@pytest.mark.parametrize(
-    ("op_type", "attributes", "exact"),
-    [
-        ("QLinearSigmoid", {}, lambda x: 1 / (1 + np.exp(-x))),
-        ("QLinearLeakyRelu", {"alpha": 0.2}, lambda x: np.where(x > 0, x, 0.2 * x)),
-    ],
-)
-def test_an_operator_on_whole_numbers(op_type: str, attributes: dict, exact) -> None:
-    model = one_node(op_type, {**_A, **_Y}, kind=U, **attributes)
-    model.graph.input[0].type.tensor_type.elem_type = U
-    session = Session(build_gradient(model, batch=2), CPU, threads=1)
-    whole = np.random.default_rng(0).integers(70, 140, (2, 4)).astype(np.uint8)
-    y, dx = session.run({"x": whole, "cotangent": np.ones((2, 4), np.float32)})
-    x = (whole.astype(np.float64) - 100) * 0.05
-    steps = np.rint(exact(x) / 0.04) + 90
-    assert np.abs(y.astype(int) - steps).max() <= 1
-    slope = (exact(x + 1e-5) - exact(x - 1e-5)) / 2e-5
-    keep = np.abs(x) > 1e-3  # the kink
-    np.testing.assert_allclose(dx[keep], (slope * 0.05 / 0.04)[keep], rtol=1e-3)
+def _quantised(model: onnx.ModelProto, how: str, folder: Path) -> onnx.ModelProto:
+    """The model as ONNX Runtime's own quantisation writes it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnxruntime import quantization
+
+        made, shape = folder / "made.onnx", [d.dim_value for d in _dims(model)]
+        onnx.save(model, folder / "float.onnx")
+        if how == "dynamic":
+            quantization.quantize_dynamic(folder / "float.onnx", made)
+        else:
+            quantization.quantize_static(
+                folder / "float.onnx",
+                made,
+                _Pictures(model.graph.input[0].name, (4, *shape[1:])),
+                quant_format=quantization.QuantFormat[how],
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                per_channel=how == "QDQ",
+            )
+        return onnx.load(made)
 
 
-@pytest.mark.parametrize("name", QUANTISED)
-def test_real_quantised_models(name: str, shared: Path) -> None:
-    path = shared / "models" / f"{name}.onnx"
-    if not path.exists():
-        pytest.skip(f"{path.parent} has no {path.name}")
-    gradient = build_gradient(path)
-    session = Session(gradient, CPU, threads=1)
-    kind = gradient.graph.input[0].type.tensor_type
-    dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
-    shape = [d.dim_value for d in kind.shape.dim]
-    picture = np.random.default_rng(0).integers(0, 127, shape).astype(dtype)
-    classes = [d.dim_value for d in gradient.graph.output[0].type.tensor_type.shape.dim]
-    cotangent = np.eye(classes[-1], dtype=np.float32)[:1]
-    scores, dx = session.run({session.inputs[0]: picture, "cotangent": cotangent})
-    (wanted,) = Session(onnx.load(path), CPU, threads=1).run({session.inputs[0]: picture})
-    assert np.abs(scores.astype(int) - wanted.astype(int)).max() <= 1
-    assert dx.dtype == np.float32
-    assert dx.shape == picture.shape
-    assert np.isfinite(dx).all()
-    assert np.abs(dx).max() > 0
+def _dims(model: onnx.ModelProto) -> list[onnx.TensorShapeProto.Dimension]:
+    return list(model.graph.input[0].type.tensor_type.shape.dim)
+
+
+@pytest.mark.parametrize("how", ["QDQ", "QOperator", "dynamic"])
+@pytest.mark.parametrize(("net", "least"), [(conv_net, 0.97), (attention_net, 0.998)])
+def test_a_network_that_onnx_runtime_quantises(
+    net: Net, least: float, how: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    model = net()
+    name, shape = model.graph.input[0].name, [4, *(d.dim_value for d in _dims(model)[1:])]
+    x = rng.standard_normal(shape).astype(np.float32)
+    given = {name: x, "cotangent": rng.standard_normal((4, 5)).astype(np.float32)}
+    _, exact = Session(build_gradient(model, batch=4), CPU, threads=1).run(given)
+    quantised = _quantised(model, how, tmp_path)
+    with pytest.warns(StraightThrough):
+        session = Session(build_gradient(quantised, batch=4), CPU, threads=1)
+    y, dx = session.run(given)
+    (wanted,) = Session(quantised, CPU, threads=1).run({name: x})
+    step = 4 / 255 * np.abs(wanted).max()
+    np.testing.assert_allclose(y, wanted, atol=step)
+    cosine = float((dx * exact).sum() / np.linalg.norm(dx) / np.linalg.norm(exact))
+    assert cosine > least

@@ -26,7 +26,9 @@ def quantize_linear(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy / scale where the rounded number can be represented, 0 beyond"""
     (y,) = node.outputs
     x, zero_point = node.inputs[0], node.inputs[2] if len(node.inputs) > 2 else None
-    assert x is not None and x.dtype is not None and y.dtype is not None
+    assert x is not None
+    assert x.dtype is not None
+    assert y.dtype is not None
     if not y.dtype.is_integer():
         raise GradientUnavailable(f"QuantizeLinear ({node.name}): to {y.dtype}, no whole numbers")
     scale = _laid_out(op, node, _scale(op, node, x))
@@ -55,7 +57,8 @@ def _scale(op: Emitter, node: Node, like: ir.Value) -> ir.Value:
     if any(node.needs[1:]):
         raise GradientUnavailable(f"{node.op_type} ({node.name}): its scale depends on the input")
     scale = node.inputs[1]
-    assert scale is not None and like.dtype is not None
+    assert scale is not None
+    assert like.dtype is not None
     return scale if scale.dtype == like.dtype else op.Cast(scale, to=like.dtype.value)
 
 
