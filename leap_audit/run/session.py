@@ -18,13 +18,18 @@ Array: TypeAlias = NDArray[Any]
 class Session:
     """A graph loaded on a provider.
 
-    threads: CPU threads; 0 takes one per core.
+    threads: CPU threads; 0 takes one per core. fused: as ONNX Runtime optimises the graph; without,
+    each node is computed as it is written, so that what rounds does so where the graph says.
     Raises LeapAuditError: ONNX Runtime cannot load the graph.
     """
 
-    def __init__(self, model: onnx.ModelProto, provider: Provider, threads: int = 0) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, provider: Provider, threads: int = 0, *, fused: bool = True
+    ) -> None:
         ort = runtime()
         options = ort.SessionOptions()
+        if not fused:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = threads
         options.use_deterministic_compute = True
         # The same shapes come at every step: the memory plan of the first serves them all.
