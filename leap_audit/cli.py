@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from leap_audit import flags
 from leap_audit.answers import answering, columns, few, lines_of, summary_of
-from leap_audit.errors import FlatGradient, GradientUnavailable, ModelRefused, OutputRefused
+from leap_audit.errors import GradientUnavailable, GradientWarning, ModelRefused, OutputRefused
 
 if TYPE_CHECKING:
     from leap_audit.config import AuditOptions
@@ -202,10 +202,10 @@ def gradient(
         if place.exists() and model.exists() and place.samefile(model):
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", FlatGradient)
+            warnings.simplefilter("always", GradientWarning)
             graph = build_gradient(model, batch=batch, wrt=wrt, of=of, shapes=shapes, rules=rules)
         for each in caught:
-            if issubclass(each.category, FlatGradient):
+            if issubclass(each.category, GradientWarning):
                 terminal.warn(str(each.message))
         if graph.ByteSize() >= 2**31:
             raise ModelRefused(f"{model}: with its gradient it is above 2 GB, too large to write.")

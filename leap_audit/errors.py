@@ -16,7 +16,9 @@
     └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
 
     EngineFallback               a warning: PyTorch differentiates, not ONNX Runtime, and why
-    FlatGradient                 a warning: operators whose gradient is zero stand in the way
+    GradientWarning              what is to be known of a gradient that was built
+    ├── FlatGradient             operators whose gradient is zero stand in the way
+    └── StraightThrough          operators that round count as the identity
 
 Anything else that escapes is a defect in leap-audit, not in the input.
 """
@@ -29,6 +31,7 @@ __all__ = [
     "EngineFallback",
     "FlatGradient",
     "GradientUnavailable",
+    "GradientWarning",
     "InputRefused",
     "LeapAuditError",
     "ModelRefused",
@@ -36,6 +39,7 @@ __all__ = [
     "PictureRefused",
     "PreprocessingRefused",
     "RuntimeMissing",
+    "StraightThrough",
     "TargetRefused",
     "UsageError",
 ]
@@ -103,5 +107,13 @@ class EngineFallback(UserWarning):
     pass
 
 
-class FlatGradient(UserWarning):
+class GradientWarning(UserWarning):
+    pass
+
+
+class FlatGradient(GradientWarning):
+    pass
+
+
+class StraightThrough(GradientWarning):
     pass

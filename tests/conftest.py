@@ -8,10 +8,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def shared_folder() -> Path:
+    """Return where real networks and pictures are if there are any: beside the checkout."""
+    return Path(os.environ.get("LEAP_AUDIT_SHARED", ROOT.parent / "shared"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of real networks and pictures that stands beside the checkout."""
-    folder = Path(os.environ.get("LEAP_AUDIT_SHARED", ROOT.parent / "shared"))
+    folder = shared_folder()
     if not (folder / "models").is_dir():
         pytest.skip(f"{folder} is absent (LEAP_AUDIT_SHARED names another place)")
     return folder

@@ -23,7 +23,7 @@ __all__ = ["AGREES", "Agreement", "check_gradient"]
 AGREES = 0.02
 """Largest relative difference that single precision and the kinks of a network explain."""
 HALVES = 3
-STEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
+STEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 """Lengths of a step, relative to the input: long ones meet kinks, short ones rounding."""
 
 

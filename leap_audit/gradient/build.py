@@ -10,13 +10,21 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from leap_audit.errors import FlatGradient, GradientUnavailable
+from leap_audit.errors import FlatGradient, GradientUnavailable, StraightThrough
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.overlays import METADATA, overlay, require_effect
-from leap_audit.gradient.table import Rule
-from leap_audit.gradient.walk import backpropagate, flat_nodes, named
+from leap_audit.gradient.path import (
+    carrying,
+    flat_nodes,
+    named,
+    path,
+    require_rules,
+    rounding_nodes,
+)
+from leap_audit.gradient.table import RULES, Rule
+from leap_audit.gradient.walk import backpropagate
 from leap_audit.ingest.canonical import canonicalise, static_shape, to_proto
-from leap_audit.ingest.head import FLOATS
+from leap_audit.ingest.head import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.onnx import model_of, real_inputs
 from leap_audit.run.providers import choose_provider
 
@@ -32,6 +40,10 @@ class Prepared:
     values: tuple[ir.Value, ...]
 
 
+QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
+"""Whole numbers that stand for others in a quantised model, or for a picture's pixels."""
+
+
 def build_gradient(
     model: str | Path | onnx.ModelProto,
     *,
@@ -44,11 +56,12 @@ def build_gradient(
     """Return a graph that computes the model's outputs and a gradient.
 
     batch: what a free batch dimension becomes; a batch fixed at 1 is freed where it can be.
-    wrt: the inputs, or tensors inside the graph, to differentiate with respect to; all
-    floating-point inputs unless given. of: the output, or tensor inside the graph, that is
-    differentiated; the first floating-point output unless given. shapes: input name -> its shape
-    without the batch, for inputs that leave more than the batch free. rules: a rule set of
-    `overlays.py`, "guided" or "deconvnet": its answer in place of the gradient.
+    wrt: the inputs, or tensors inside the graph, to differentiate with respect to; unless given,
+    all floating-point inputs and those of 8 or 16 bits that `of` is computed from. of: the output,
+    or tensor inside the graph, that is differentiated; unless given the first floating-point
+    output, or the first of 8 or 16 bits. shapes: input name -> its shape without the batch, for
+    inputs that leave more than the batch free. rules: a rule set of `overlays.py`, "guided" or
+    "deconvnet": its answer in place of the gradient.
 
     Inputs of the graph: the model's own and `cotangent`, of the shape and type of `of`.
     Outputs: the model's own, whose meaning never changes; the tensors inside the graph that were
@@ -56,10 +69,14 @@ def build_gradient(
     operators only, opset 21. At kinks the convention of docs/adding-an-operator.md holds (0 at
     relu(0), the first of tied maxima).
 
+    Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
+    such tensors are float32, per step of the number. Rounding to them counts as the identity, and
+    its gradient is zero beyond what can be represented. Indices have no gradient.
+
     A graph made with a rule set names it in its metadata, under `leap_audit.rules`.
 
     Warns FlatGradient: operators on the way that are constant nearly everywhere, such as Round,
-    pass no gradient; they are named.
+    pass no gradient; they are named. StraightThrough: operators on the way that round, named.
     Raises ModelRefused: not a model. GradientUnavailable: operators without a rule, all named; a
     name that is not in the graph; nothing to differentiate; a rule set without effect.
     CanonicalMismatch: the graph could not be brought to opset 21 without changing its outputs.
@@ -67,14 +84,25 @@ def build_gradient(
     """
     changed = overlay(rules)
     prepared = prepare(model, batch=batch, wrt=wrt, of=of, shapes=shapes)
-    if flat := flat_nodes(prepared.model.graph, [prepared.output], prepared.values):
+    graph, ends = prepared.model.graph, [prepared.output]
+    table = {**RULES, **changed}
+    # Before shapes, which a foreign operator leaves open.
+    require_rules(path(graph, ends, prepared.values), table)
+    if flat := flat_nodes(graph, ends, prepared.values):
         warnings.warn(
             f"no gradient passes through: {named(flat)}; it leaves out what depends on them.",
             FlatGradient,
             stacklevel=2,
         )
+    if rounding := rounding_nodes(graph, ends, prepared.values):
+        warnings.warn(
+            f"the gradient passes straight through rounding: {named(rounding)}; it is that of the "
+            "dequantised model, and zero beyond what can be represented.",
+            StraightThrough,
+            stacklevel=2,
+        )
     if rules is not None:
-        require_effect(rules, prepared.model.graph, prepared.output, prepared.values)
+        require_effect(rules, graph, prepared.output, prepared.values)
         prepared.model.metadata_props[METADATA] = rules
     differentiate(prepared, changed)
     return to_proto(prepared.model)
@@ -94,14 +122,16 @@ def prepare(
     sizes = {name: tuple(shape) for name, shape in (shapes or {}).items()}
     canonical = canonicalise(proto, batch=batch, sizes=sizes, provider=choose_provider("cpu"))
     graph = canonical.graph
-    return Prepared(canonical, _output(graph, of), tuple(_values(graph, wanted)))
+    output = _output(graph, of)
+    return Prepared(canonical, output, tuple(_values(graph, wanted, output)))
 
 
 def differentiate(prepared: Prepared, rules: Mapping[str, Rule] | None = None) -> None:
     """Append the input `cotangent` and the outputs `<name>_grad` to a prepared graph."""
     graph, output, values = prepared.model.graph, prepared.output, prepared.values
     _clear_names(graph, {"cotangent", *(f"{value.name}_grad" for value in values)})
-    cotangent = ir.Value(name="cotangent", shape=ir.Shape(static_shape(output)), type=output.type)
+    kind = output.type if output.dtype in FLOATS else ir.TensorType(ir.DataType.FLOAT)
+    cotangent = ir.Value(name="cotangent", shape=ir.Shape(static_shape(output)), type=kind)
     graph.inputs.append(cotangent)
     op = Emitter(graph, "gradient")
     gradients = backpropagate(op, {output: cotangent}, values, rules=rules)
@@ -138,28 +168,52 @@ def _showing(proto: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
 def _output(graph: ir.Graph, of: str | None) -> ir.Value:
     """The tensor that is differentiated."""
     if of is None:
-        found = next((value for value in graph.outputs if value.dtype in FLOATS), None)
-        if found is None:
-            raise GradientUnavailable("none of the model's outputs is floating point.")
-        return found
-    (found,) = [v for v in (*graph.outputs, *graph.inputs) if v.name == of][:1]
-    if found.dtype not in FLOATS:
+        for kinds in (FLOATS, QUANTISED):
+            found = [value for value in graph.outputs if value.dtype in kinds]
+            if found:
+                return found[0]
+        scores = [x for value in graph.outputs if (x := _chosen_from(value)) is not None]
+        hint = f", such as {str(scores[0].name)!r}" if scores else ""
+        raise GradientUnavailable(
+            "none of the model's outputs is floating point or quantised; name the tensor inside "
+            f"the graph that is to be differentiated (of, --of){hint}."
+        )
+    (asked,) = [v for v in (*graph.outputs, *graph.inputs) if v.name == of][:1]
+    if asked.dtype not in (*FLOATS, *QUANTISED):
         raise GradientUnavailable(f"{of!r} holds whole numbers, which have no gradient.")
-    return found
+    return asked
 
 
-def _values(graph: ir.Graph, names: Sequence[str]) -> list[ir.Value]:
+def _chosen_from(value: ir.Value) -> ir.Value | None:
+    """The scores of which an output gives the best or the order."""
+    node = value.producer()
+    while node is not None and node.op_type in SHAPE_ONLY:
+        value = next(x for x in node.inputs if x is not None)
+        node = value.producer()
+    return node.inputs[0] if node is not None and node.op_type in ("ArgMax", "TopK") else None
+
+
+def _values(graph: ir.Graph, names: Sequence[str], output: ir.Value) -> list[ir.Value]:
     """The tensors to differentiate with respect to."""
     if not names:
-        found = [value for value in graph.inputs if value.dtype in FLOATS]
+        whole = [value for value in graph.inputs if value.dtype in QUANTISED]
+        kept = carrying(graph, [output], whole)
+        found = [value for value in graph.inputs if value.dtype in FLOATS or value in kept]
         if not found:
-            raise GradientUnavailable("none of the model's inputs is floating point.")
+            raise GradientUnavailable(
+                "none of the model's inputs is floating point, quantised or a picture of 8 or 16 "
+                "bits; name what to differentiate with respect to (wrt, --wrt)."
+            )
         return found
     known = {value.name: value for value in (*graph.outputs, *graph.inputs)}
     found = [known[name] for name in dict.fromkeys(names)]
-    whole = [str(value.name) for value in found if value.dtype not in FLOATS]
-    if whole:
-        raise GradientUnavailable(f"{whole[0]!r} holds whole numbers: there is no gradient.")
+    whole = [value for value in found if value.dtype not in FLOATS]
+    kept = carrying(graph, [output], whole)
+    if lost := [value for value in whole if value not in kept]:
+        raise GradientUnavailable(
+            f"{lost[0].name!r} holds whole numbers that nothing computes with as numbers: there is "
+            "no gradient."
+        )
     return found
 
 

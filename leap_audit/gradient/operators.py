@@ -17,12 +17,12 @@ from onnx.defs import OpSchema
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.build import differentiate, prepare
+from leap_audit.gradient.path import CHOICES, FLAT, INDEPENDENT, path, without_rule
 from leap_audit.gradient.table import RULES
-from leap_audit.gradient.walk import CHOICES, FLAT, INDEPENDENT, path_to, without_rule
 from leap_audit.ingest.onnx import ONNX_DOMAIN, model_of, runtime_operators_apart
 from leap_audit.ingest.rewrite import REWRITINGS
-from leap_audit.ingest.rewrites import UNPACKED
-from leap_audit.ingest.upgrade import OPSET
+from leap_audit.ingest.rewrites import CONTROL, UNPACKED
+from leap_audit.ingest.upgrade import DEFINED, NEWER, OPSET
 
 __all__ = [
     "ModelOperators",
@@ -33,8 +33,6 @@ __all__ = [
     "operator_states",
 ]
 
-NEWEST = 26
-"""The newest opset that ONNX Runtime loads: in a newer one no model can be compared with it."""
 _FLOATING = re.compile(r"float|double")
 
 
@@ -79,7 +77,7 @@ class ModelOperators:
 
 def operator_states() -> list[OperatorState]:
     """Return the state of every known operator: ONNX's own in alphabetical order, then others."""
-    foreign = sorted(name for name in REWRITINGS if "::" in name)
+    foreign = sorted(n for n in REWRITINGS if "::" in n and not n.startswith(f"{NEWER}::"))
     return [_state(name) for name in (*sorted(_newest()), *foreign)]
 
 
@@ -101,8 +99,8 @@ def model_operators(
     """
     proto = model_of(model)
     prepared = prepare(proto, batch=batch, wrt=wrt, of=of, shapes=shapes)
-    path = path_to(prepared.model.graph, [prepared.output], prepared.values)
-    missing = _by_operator(without_rule(path, RULES))
+    nodes = path(prepared.model.graph, [prepared.output], prepared.values)
+    missing = _by_operator(without_rule(nodes, RULES))
     own = ir.from_proto(runtime_operators_apart(proto))
     functions = {(function.domain, function.name) for function in own.functions.values()}
     nodes = [*own.graph.all_nodes()]
@@ -145,8 +143,16 @@ def _state(name: str) -> OperatorState:
         return OperatorState(name, State.RULE, _about(RULES[name].function))
     if name in REWRITINGS:
         return OperatorState(name, State.WRITTEN, _about(REWRITINGS[name].function))
+    if f"{NEWER}::{name}" in REWRITINGS:
+        about = _about(REWRITINGS[f"{NEWER}::{name}"].function)
+        return OperatorState(name, State.WRITTEN, about)
     if name in UNPACKED:
         return OperatorState(name, State.WRITTEN, "where its positions are constants")
+    if name in CONTROL:
+        where = "condition is a constant" if name == "If" else "length is known"
+        return OperatorState(name, State.WRITTEN, f"where its {where}")
+    if name in DEFINED:
+        return OperatorState(name, State.WRITTEN, "as ONNX defines it")
     schema = _newest().get(name)
     if schema is None:
         return OperatorState(name, State.MISSING, "not an operator of ONNX")
@@ -164,10 +170,7 @@ def _by_schema(schema: OpSchema) -> tuple[State, str]:
         return State.NONE, "reads no floating-point numbers"
     if schema.name in INDEPENDENT:
         return State.NONE, "reads the shape of its input alone"
-    introduced = _first_versions()[schema.name]
-    if introduced > NEWEST:
-        return State.MISSING, f"newer than opset {NEWEST}, the newest that ONNX Runtime loads"
-    if introduced <= OPSET:
+    if _first_versions()[schema.name] <= OPSET:
         return State.MISSING, ""
     # The stubs of onnx leave these two out.
     if schema.has_function or schema.has_context_dependent_function:  # type: ignore[attr-defined]

@@ -13,9 +13,9 @@ import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.path import path
 from leap_audit.gradient.rules.activation import between
 from leap_audit.gradient.table import Gradients, Node, Rule
-from leap_audit.gradient.walk import path_to
 
 __all__ = ["METADATA", "OVERLAYS", "overlay", "require_effect"]
 
@@ -66,7 +66,7 @@ def require_effect(
     Raises GradientUnavailable: no operator that it has a rule for lies on the way.
     """
     changed = OVERLAYS[name]
-    if not any(node.op_type in changed for node in path_to(graph, [output], values)):
+    if not any(node.op_type in changed for node in path(graph, [output], values)):
         raise GradientUnavailable(
             f"the rule set {name!r} changes {' and '.join(changed)} alone, and there is none on "
             f"the way to {output.name!r}: it would be the plain gradient, without rules."

@@ -242,8 +242,8 @@ def _infer(model: ir.Model) -> None:
 
 
 def _on_a_path(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes that a floating-point input reaches: only they are ever differentiated."""
-    reached = {v for v in graph.inputs if v.dtype is None or v.dtype.is_floating_point()}
+    """The nodes that an input of numbers reaches: only they are ever differentiated."""
+    reached = {v for v in graph.inputs if v.dtype not in (ir.DataType.BOOL, ir.DataType.STRING)}
     found: set[ir.Node] = set()
     for node in graph:
         if any(value in reached for value in node.inputs):

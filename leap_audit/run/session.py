@@ -23,7 +23,7 @@ class Session:
     """A graph loaded on a provider.
 
     threads: CPU threads; 0 takes one per core. often: worth optimising; else the graph loads
-    fast and keeps no second copy of its weights, for one or two runs.
+    fast, keeps no second copy of its weights, and computes each node as it is written.
     Raises LeapAuditError: ONNX Runtime cannot load the graph.
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from leap_audit.gradient.operators import NEWEST, OperatorState, State, operator_states
+from leap_audit.gradient.operators import OperatorState, State, operator_states
 from leap_audit.ingest.canonical import OPSET
 from tests.gradient.conformance import Case
 
@@ -44,7 +44,7 @@ def states_part() -> str:
     return (
         f"## {len(own)} operators of ONNX\n\n"
         + _table(("state", "operators", "meaning"), counts)
-        + f"\nOpset {OPSET} is the canonical one; what is newer is known up to opset {NEWEST}.\n\n"
+        + f"\nOpset {OPSET} is the canonical one.\n\n"
         + _table(("operator", "state", "how, or why not"), map(_row, own))
         + "\n## Of other domains\n\nOthers than these are missing.\n\n"
         + _table(("operator", "state", "how"), (_row(each) for each in states if each not in own))

@@ -3,7 +3,7 @@
 import onnx
 
 from leap_audit.gradient import RULES
-from leap_audit.gradient.walk import APART, CHOICES, FLAT
+from leap_audit.gradient.path import CHOICES, FLAT, INDEPENDENT
 from leap_audit.ingest.rewrite import REWRITINGS
 from leap_audit.ingest.rewrites import CONTROL, UNPACKED
 from leap_audit.ingest.upgrade import DEFINED, NEWER, OPSET
@@ -14,10 +14,8 @@ WITHOUT_FLOATS = {
     "BlackmanWindow": "of a length",
     "Constant": "of nothing",
     "ConstantOfShape": "of a shape",
-    "DynamicQuantizeLinear": "the scale and the zero point that it chooses for whole numbers",
     "HammingWindow": "of a length",
     "HannWindow": "of a length",
-    "MelWeightMatrix": "of numbers that set up a filter, whose steps are whole",
     "RandomNormal": "of nothing",
     "RandomUniform": "of nothing",
     "Range": "its length, and so its shape, depends on its numbers",
@@ -44,7 +42,7 @@ def _floating(formals: list[onnx.defs.OpSchema.FormalParameter]) -> bool:
 
 def _covered(schema: onnx.defs.OpSchema) -> bool:
     name = schema.name
-    if name in {*RULES, *REWRITINGS, *UNPACKED, *CONTROL, *FLAT, *APART, *CHOICES, *DEFINED}:
+    if name in {*RULES, *REWRITINGS, *UNPACKED, *CONTROL, *FLAT, *INDEPENDENT, *CHOICES, *DEFINED}:
         return True
     if f"{NEWER}::{name}" in REWRITINGS:
         return True

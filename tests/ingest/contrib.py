@@ -15,13 +15,17 @@ def one_node(
     domain: str = "com.microsoft",
     outputs: tuple[str, ...] = ("y",),
     kind: int = TensorProto.FLOAT,
-    opset: int = 17,
+    given: int = TensorProto.FLOAT,
+    version: int = 17,
     **attributes: object,
 ) -> onnx.ModelProto:
-    """Return the model; a tuple stands for a float input of that shape, None for an absent one."""
+    """Return the model; a tuple stands for an input of that shape, None for an absent one.
+
+    kind, given: the types of outputs and inputs.
+    """
     node = helper.make_node(
         op_type,
-        [name if given is not None else "" for name, given in inputs.items()],
+        [name if x is not None else "" for name, x in inputs.items()],
         list(outputs),
         name="node",
         domain=domain,
@@ -31,16 +35,16 @@ def one_node(
         [node],
         "one",
         [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, given)
-            for name, given in inputs.items()
-            if isinstance(given, tuple)
+            helper.make_tensor_value_info(name, given, shape)
+            for name, shape in inputs.items()
+            if isinstance(shape, tuple)
         ],
         [helper.make_tensor_value_info(name, kind, None) for name in outputs if name],
         [
-            numpy_helper.from_array(given, name)
-            for name, given in inputs.items()
-            if isinstance(given, np.ndarray)
+            numpy_helper.from_array(array, name)
+            for name, array in inputs.items()
+            if isinstance(array, np.ndarray)
         ],
     )
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    opsets = [helper.make_opsetid("", version), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)

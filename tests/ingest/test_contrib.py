@@ -1,8 +1,11 @@
 """ONNX Runtime's own operators written in standard ones: the numbers of its kernels."""
 
+import math
+
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto
 
 from leap_audit.ingest.canonical import canonicalise, to_proto
 from leap_audit.run import Session, choose_provider
@@ -10,6 +13,7 @@ from tests.ingest.contrib import one_node
 
 CPU = choose_provider("cpu")
 RNG = np.random.default_rng(0)
+INT32 = TensorProto.INT32
 
 
 def _f(*shape: int) -> np.ndarray:
@@ -64,7 +68,7 @@ CASES = [
     (
         "LayerNormalization",
         {"x": (1, 3, 4), "g": _f(4), "b": _f(4)},
-        {"domain": "", "opset": 13, "epsilon": 0.1},
+        {"domain": "", "version": 13, "epsilon": 0.1},
     ),
     ("Attention", ATTENTION, {"num_heads": 2}),
     ("Attention", {**ATTENTION, "mask": MASK}, {"num_heads": 2, "scale": 0.3}),
@@ -111,6 +115,79 @@ def test_rewritten_is_the_kernel(op_type: str, inputs: dict, options: dict) -> N
     found = Session(proto, CPU, threads=1).run(feed)
     for want, have in zip(wanted, found, strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-4)
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    return x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def _group_norm(x: np.ndarray) -> np.ndarray:
+    """Of (items, channels, height, width), in 3 groups."""
+    rows = x.reshape(len(x), 3, -1)
+    normal = (rows - rows.mean(2, keepdims=True)) / np.sqrt(rows.var(2, keepdims=True) + 0.1)
+    return normal.reshape(x.shape) * GAMMA[:, None, None] + BETA[:, None, None]
+
+
+def _nhwc_conv(x: np.ndarray) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))  # n h w c y x
+    return np.einsum("nhwcyx,ocyx->nhwo", windows, CONV["w"]) + CONV["b"]
+
+
+GAMMA, BETA, ROW = _f(6), _f(6), _f(4)
+NORM = {"g": GAMMA, "b": BETA}
+ELSEWHERE = [
+    ("BiasSplitGelu", {"x": (2, 4), "b": ROW}, {}, lambda x: _split_gelu(x + ROW)),
+    ("BiasAdd", {"x": (2, 3, 4), "b": ROW, "s": (2, 3, 4)}, {}, lambda x, s: x + ROW + s),
+    (
+        "GroupNorm",
+        {"x": (2, 6, 3, 2), **NORM},
+        {"groups": 3, "epsilon": 0.1, "activation": 0, "channels_last": 0},
+        _group_norm,
+    ),
+    (
+        "GroupNorm",
+        {"x": (2, 3, 2, 6), **NORM},
+        {"groups": 3, "epsilon": 0.1, "activation": 1},
+        lambda x: _silu(np.moveaxis(_group_norm(np.moveaxis(x, 3, 1)), 1, 3)),
+    ),
+    ("NhwcConv", {**CONV, "x": (1, 6, 5, 2)}, {}, _nhwc_conv),
+]
+"""Operators of which ONNX Runtime has a kernel on other processors only, and what they compute."""
+
+
+def _split_gelu(x: np.ndarray) -> np.ndarray:
+    left, right = np.split(x, 2, -1)
+    return left * _gelu(right)
+
+
+def _silu(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "options", "exact"),
+    [pytest.param(*case, id=f"{case[0]}-{i}") for i, case in enumerate(ELSEWHERE)],
+)
+def test_rewritten_is_what_its_words_say(op_type: str, inputs: dict, options: dict, exact) -> None:
+    proto = to_proto(canonicalise(one_node(op_type, inputs, **options), batch=inputs["x"][0]))
+    assert {node.domain for node in proto.graph.node} == {""}
+    feed = {name: _f(*shape) for name, shape in inputs.items() if isinstance(shape, tuple)}
+    (found,) = Session(proto, CPU, threads=1).run(feed)
+    np.testing.assert_allclose(found, exact(*feed.values()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("segments", [False, True])
+def test_an_embedding_is_the_kernel(segments: bool) -> None:
+    ids = np.array([[1, 0, 2, 2]], np.int32)
+    given = {"segments": ids % 2, "word": _f(3, 6)} if segments else {"s": None, "word": _f(3, 6)}
+    given |= {"position": _f(5, 6), "segment": _f(2, 6) if segments else None}
+    model = one_node("EmbedLayerNormalization", {"ids": (1, 4), **given, **NORM}, given=INT32)
+    model.graph.node[0].output.append("mask")
+    proto = to_proto(canonicalise(model))
+    assert {node.domain for node in proto.graph.node} == {""}
+    (wanted,) = Session(model, CPU, threads=1).run({"ids": ids})
+    (found,) = Session(proto, CPU, threads=1).run({"ids": ids})
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_what_has_a_past_stays_as_it_is() -> None:

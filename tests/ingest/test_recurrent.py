@@ -119,7 +119,7 @@ def test_the_check_of_the_canonical_form_covers_it() -> None:
 
 def test_a_layer_that_the_input_does_not_reach_stays() -> None:
     model = layer("LSTM", outputs="Y_h")
-    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT32
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.BOOL
     model.graph.node.insert(0, onnx.helper.make_node("Cast", ["image"], ["float_image"], to=1))
     model.graph.node[1].input[0] = "float_image"
     proto = to_proto(canonicalise(model, batch=BATCH, provider=CPU))

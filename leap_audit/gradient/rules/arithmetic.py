@@ -199,10 +199,14 @@ def mean(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 
 @gradient("Cast", samples=[])
 def cast(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = dy in the input's type"""
-    x = node.inputs[0]
+    """dx = dy in the input's type; whole numbers leave it as it is"""
+    return in_type_of(op, node.inputs[0], dy)
+
+
+def in_type_of(op: Emitter, x: ir.Value | None, dy: ir.Value) -> ir.Value:
+    """Return dy in the type of x, or as it is where x holds whole numbers."""
     assert x is not None
-    return op.Cast(dy, to=_type(x).value)
+    return op.Cast(dy, to=_type(x).value) if _type(x).is_floating_point() else dy
 
 
 @gradient("Dropout", samples=[])

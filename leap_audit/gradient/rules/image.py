@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.rules.arithmetic import in_type_of
 from leap_audit.gradient.table import Gradients, Node, RuleSample, gradient, sample
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.values import constant_of
@@ -66,8 +67,5 @@ def center_crop_pad(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
 
 @gradient("CastLike", samples=[sample((2, 3), (1,))])
 def cast_like(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = dy in the type of x"""
-    x = node.inputs[0]
-    assert x is not None
-    assert x.dtype is not None
-    return op.Cast(dy, to=x.dtype.value), None
+    """dx = dy in the type of x; whole numbers leave it as it is"""
+    return in_type_of(op, node.inputs[0], dy), None

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.rules.scatter import added_at
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
 
@@ -42,9 +43,7 @@ def top_k(op: Emitter, node: Node, dy: ir.Value, *unused: ir.Value | None) -> Gr
 )
 def gather_elements(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     """dx = dy added to where each number was taken from"""
-    zeros = full(op, 0.0, dy, node.shape(0))
-    axis = node.attribute("axis")
-    return op.ScatterElements(zeros, node.inputs[1], dy, axis=axis, reduction="add"), None
+    return added_at(op, node.shape(0), node.inputs[1], dy, axis=node.attribute("axis")), None
 
 
 @gradient(
@@ -63,8 +62,7 @@ def gather_nd(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         shape = node.shape(1)[:-1]
         items = np.moveaxis(np.indices(shape)[:batch], 0, -1)
         indices = op.Concat(op.constant(items, ir.DataType.INT64), indices, axis=-1)
-    zeros = full(op, 0.0, dy, node.shape(0))
-    return op.ScatterND(zeros, indices, dy, reduction="add"), None
+    return added_at(op, node.shape(0), indices, dy), None
 
 
 _PLACES = np.array([[0, 2, 2], [1, 0, -1]])

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.rules.conv import Window, conv_input_gradient, window_of
+from leap_audit.gradient.rules.scatter import added_at
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
 
@@ -65,11 +66,8 @@ def max_pool(op: Emitter, node: Node, dy: ir.Value, *unused: ir.Value | None) ->
     _require_windows_in_the_picture(node, window, shape[2:], static_shape(dy)[2:])
     attributes = {k: v for k, v in node.attributes.items() if k != "storage_order"}
     _, places = op.emit("MaxPool", [node.inputs[0]], attributes, 2)
-    zeros = op.Expand(op.constant(0.0, dy.dtype), [math.prod(shape)])
-    flat = op.ScatterElements(
-        zeros, op.Reshape(places, [-1]), op.Reshape(dy, [-1]), axis=0, reduction="add"
-    )
-    return op.Reshape(flat, shape)
+    places, flat = op.Reshape(places, [-1]), op.Reshape(dy, [-1])
+    return op.Reshape(added_at(op, [math.prod(shape)], places, flat, axis=0), shape)
 
 
 @gradient("GlobalMaxPool", samples=[sample((2, 3, 4, 5))])

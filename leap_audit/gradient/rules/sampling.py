@@ -11,6 +11,7 @@ import onnx_ir as ir
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.rules.index import full
+from leap_audit.gradient.rules.scatter import added_at
 from leap_audit.gradient.table import Gradients, Node, RuleSample, gradient, sample
 from leap_audit.ingest.canonical import static_shape
 
@@ -78,8 +79,7 @@ def grid_sample(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     if node.needs[0]:
         weight = _side_by_side(op, [_product(op, [t.weight for t in taps]) for taps in pixels])
         shares = op.Reshape(op.Mul(flat, op.Unsqueeze(weight, [1])), [n, channels, -1])
-        zeros = full(op, 0.0, dy, [n, channels, math.prod(sizes)])
-        dx = op.ScatterElements(zeros, where, shares, axis=2, reduction="add")
+        dx = added_at(op, [n, channels, math.prod(sizes)], where, shares, axis=2)
         dx = op.Reshape(dx, node.shape(0))
     if not node.needs[1]:
         return dx, None

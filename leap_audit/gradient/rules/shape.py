@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.rules.scatter import added_at
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.values import constant_of
@@ -205,8 +206,6 @@ def _scatter(
     shape: tuple[int, ...],
 ) -> ir.Value:
     """Add dy to a tensor of zeros at flat positions; a position may come several times."""
-    assert dy.dtype is not None
-    zeros = op.Expand(op.constant(0.0, dy.dtype), [math.prod(shape)])
     index = op.constant(places.ravel(), ir.DataType.INT64)
-    flat = op.ScatterElements(zeros, index, op.Reshape(dy, [-1]), axis=0, reduction="add")
-    return op.Reshape(flat, shape)
+    flat = op.Reshape(dy, [-1])
+    return op.Reshape(added_at(op, [math.prod(shape)], index, flat, axis=0), shape)

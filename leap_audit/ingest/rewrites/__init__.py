@@ -1,7 +1,16 @@
 """The rewritings, one file per family of operators. Importing this package fills the registry."""
 
 from leap_audit.ingest.rewrite import rewrite
-from leap_audit.ingest.rewrites import attention, fused, newer, normal, recurrent, spatial, unshaped
+from leap_audit.ingest.rewrites import (
+    attention,
+    fused,
+    newer,
+    normal,
+    quantised,
+    recurrent,
+    spatial,
+    unshaped,
+)
 from leap_audit.ingest.rewrites.control import CONTROL, unroll, why_left, why_open
 from leap_audit.ingest.rewrites.sequences import UNPACKED, unpack
 
@@ -12,6 +21,7 @@ __all__ = [
     "fused",
     "newer",
     "normal",
+    "quantised",
     "recurrent",
     "rewrite",
     "spatial",

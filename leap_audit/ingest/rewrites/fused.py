@@ -27,6 +27,14 @@ def bias_gelu(op: Writer) -> Written:
     return normal_gelu(op, op.Add(*op.node.inputs))
 
 
+@rewriting(f"{MICROSOFT}BiasSplitGelu")
+def bias_split_gelu(op: Writer) -> Written:
+    """left * gelu(right), the halves of x + bias"""
+    halves = {"axis": -1, "num_outputs": 2}
+    left, right = op.emit("Split", [op.Add(*op.node.inputs)], halves, 2)
+    return op.Mul(left, normal_gelu(op, right))
+
+
 @rewriting(f"{MICROSOFT}FastGelu")
 def fast_gelu(op: Writer) -> Written:
     """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))), of x + bias"""
@@ -42,6 +50,13 @@ def quick_gelu(op: Writer) -> Written:
     """x * sigmoid(alpha * x)"""
     x = _first(op)
     return op.Mul(x, op.Sigmoid(op.Mul(x, op.number("alpha", 1.702))))
+
+
+@rewriting(f"{MICROSOFT}BiasAdd")
+def bias_add(op: Writer) -> Written:
+    """x + bias + skip"""
+    x, bias, skip = op.node.inputs
+    return op.Add(op.Add(x, bias), skip)
 
 
 @rewriting(f"{MICROSOFT}FusedConv")
