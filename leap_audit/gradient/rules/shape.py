@@ -1,6 +1,7 @@
 """Operators that move numbers without changing them."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import numpy as np
@@ -96,6 +97,8 @@ def split(op: Emitter, node: Node, *dys: ir.Value | None) -> Gradients:
         sample((5, 6), np.array([1]), np.array([4]), np.array([0])),
         sample((5, 6), np.array([-2, 0]), np.array([-9, 6]), np.array([1, 0]), np.array([-1, 2])),
         sample((5, 6), np.array([0, 1]), np.array([2**31, -1])),
+        sample((5, 6), np.array([1, 0]), np.array([5, 6]), None, np.array([2, 3])),
+        sample((5, 7), np.array([2]), np.array([7]), np.array([1]), np.array([4])),
     ],
 )
 def slice_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
@@ -113,12 +116,31 @@ def slice_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         n = shape[int(axis)]
         past = None if step < 0 and end < -n else int(end)
         index[int(axis)] = slice(int(start), past, int(step))
+    if (np.asarray(steps) > 0).all():
+        firsts, _, apart = zip(
+            *(s.indices(n) for s, n in zip(index, shape, strict=True)), strict=True
+        )
+        return _spread(op, dy, firsts, apart, shape), None
     places = np.arange(math.prod(shape)).reshape(shape)[tuple(index)]
-    if (np.asarray(steps) == 1).all():  # a plain window: pad it back, no scatter needed
-        first = [s.indices(n)[0] for s, n in zip(index, shape, strict=True)]
-        after = [n - f - k for n, f, k in zip(shape, first, static_shape(dy), strict=True)]
-        return op.Pad(dy, [*first, *after]), None
     return _scatter(op, dy, places, shape), None
+
+
+def _spread(
+    op: Emitter, dy: ir.Value, firsts: Sequence[int], steps: Sequence[int], shape: Sequence[int]
+) -> ir.Value:
+    """Return zeros of a shape with dy at first, first + step, ... along each axis."""
+    for axis, (first, step, n) in enumerate(zip(firsts, steps, shape, strict=True)):
+        own = list(static_shape(dy))
+        if step == 1 or own[axis] == 1:
+            continue
+        behind = [step - 1 if i == axis + 1 else 0 for i in range(len(own) + 1)]
+        zeros = op.Pad(op.Unsqueeze(dy, [axis + 1]), [*(0 for _ in behind), *behind])
+        own[axis] *= step
+        dy = op.Reshape(zeros, own)
+        if first + own[axis] > n:  # zeros behind the last one do not fit
+            dy = op.Slice(dy, [0], [n - first], [axis])
+    after = [n - f - k for n, f, k in zip(shape, firsts, static_shape(dy), strict=True)]
+    return op.Pad(dy, [*firsts, *after]) if any(firsts) or any(after) else dy
 
 
 @gradient(
@@ -127,6 +149,8 @@ def slice_(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         sample((4, 3), np.array([2, 0, 2])),
         sample((4, 3), np.array([[1, -1], [0, 1]]), axis=1),
         sample((4, 3), np.array(1), axis=0),
+        sample((2, 7, 3), np.array([1, 3, 5]), axis=1),
+        sample((2, 7, 3), np.array([0, 3, 6]), axis=1),
     ],
 )
 def gather(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
@@ -136,6 +160,13 @@ def gather(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     indices = constant_of(node.inputs[1])
     if indices is None:
         raise GradientUnavailable(f"Gather ({node.name}): its indices are computed")
+    places_along = indices.reshape(-1) % shape[axis]
+    steps = np.diff(places_along)
+    if indices.ndim < 2 and places_along.size and (steps > 0).all() and len(set(steps)) < 2:
+        along = op.Unsqueeze(dy, [axis]) if indices.ndim == 0 else dy
+        firsts, apart = [0] * len(shape), [1] * len(shape)
+        firsts[axis], apart[axis] = int(places_along[0]), int(steps[0]) if steps.size else 1
+        return _spread(op, along, firsts, apart, shape), None
     places = np.take(np.arange(math.prod(shape)).reshape(shape), indices, axis=axis)
     return _scatter(op, dy, places, shape), None
 
