@@ -23,9 +23,10 @@ from leap_audit.gradient.path import (
 )
 from leap_audit.gradient.table import RULES, Rule
 from leap_audit.gradient.walk import backpropagate
-from leap_audit.ingest.canonical import canonicalise, static_shape, to_proto
+from leap_audit.ingest.canonical import canonicalise, static_shape
 from leap_audit.ingest.head import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.onnx import model_of, real_inputs
+from leap_audit.ingest.weights import poured
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["Prepared", "build_gradient", "differentiate", "prepare"]
@@ -105,7 +106,7 @@ def build_gradient(
         require_effect(rules, graph, prepared.output, prepared.values)
         prepared.model.metadata_props[METADATA] = rules
     differentiate(prepared, changed)
-    return to_proto(prepared.model)
+    return poured(prepared.model)
 
 
 def prepare(

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["apart", "put_back"]
+__all__ = ["apart", "poured", "put_back"]
 
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -49,6 +49,23 @@ def put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
             model.graph.inputs.remove(value)
             value.const_value = tensor
             model.graph.register_initializer(value)
+
+
+def poured(model: ir.Model) -> onnx.ModelProto:
+    """Return a graph as protobuf; its large weights leave it one by one, never all held twice."""
+    initializers = model.graph.initializers
+    large: dict[str, ir.TensorProtocol] = {}
+    for name, value in list(initializers.items()):
+        if value.const_value is not None and value.const_value.size > LARGE:
+            large[name] = value.const_value
+            value.const_value = None
+            del initializers[name]
+    proto = ir.to_proto(model)
+    while large:
+        name, tensor = large.popitem()
+        tensor.name = name
+        ir.serde.serialize_tensor_into(proto.graph.initializer.add(), tensor)
+    return proto
 
 
 def _numbers(tensor: onnx.TensorProto) -> ir.TensorProtocol:

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.weights import LARGE, apart, put_back
+from leap_audit.ingest.weights import LARGE, apart, poured, put_back
 
 
 def _model(weight: onnx.TensorProto, *, listed: bool) -> onnx.ModelProto:
@@ -38,6 +38,10 @@ def test_weights_leave_as_inputs_and_come_back(listed: bool) -> None:
     tensor = whole.graph.initializers["w"].const_value
     assert tensor is not None
     np.testing.assert_array_equal(tensor.numpy(), numbers)
+    proto = poured(whole)
+    assert [value.name for value in proto.graph.input] == ["x"]
+    np.testing.assert_array_equal(numpy_helper.to_array(proto.graph.initializer[0]), numbers)
+    assert not whole.graph.initializers
 
 
 def test_weights_with_fewer_numbers_than_their_shape_are_refused() -> None:
