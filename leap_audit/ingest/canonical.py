@@ -22,7 +22,7 @@ from leap_audit.ingest.rewrite import forget_shapes
 from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_open
 from leap_audit.ingest.upgrade import OPSET, UNDEFINED, upgraded
 from leap_audit.ingest.values import new_constant
-from leap_audit.ingest.weights import apart, put_back
+from leap_audit.ingest.weights import apart, put_back, taken_out
 from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "input_shape", "static_shape", "to_proto"]
@@ -79,6 +79,7 @@ def canonicalise(
         full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
         put_back(original, weights)
         require_agreement(original, graph, full, one_by_one=bool(fixed), provider=provider)
+        taken_out(original)
     return graph
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["apart", "poured", "put_back"]
+__all__ = ["apart", "poured", "put_back", "taken_out"]
 
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -51,8 +51,11 @@ def put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
             model.graph.register_initializer(value)
 
 
-def poured(model: ir.Model) -> onnx.ModelProto:
-    """Return a graph as protobuf; its large weights leave it one by one, never all held twice."""
+def taken_out(model: ir.Model) -> dict[str, ir.TensorProtocol]:
+    """Return the large weights of a graph, which no longer holds them.
+
+    A graph refers to itself in circles, so that what it holds is not freed with it at once.
+    """
     initializers = model.graph.initializers
     large: dict[str, ir.TensorProtocol] = {}
     for name, value in list(initializers.items()):
@@ -60,12 +63,31 @@ def poured(model: ir.Model) -> onnx.ModelProto:
             large[name] = value.const_value
             value.const_value = None
             del initializers[name]
+    return large
+
+
+def poured(model: ir.Model) -> onnx.ModelProto:
+    """Return a graph as protobuf; its large weights leave it one by one, never all held twice."""
+    large = taken_out(model)
     proto = ir.to_proto(model)
     while large:
         name, tensor = large.popitem()
-        tensor.name = name
-        ir.serde.serialize_tensor_into(proto.graph.initializer.add(), tensor)
+        stored = proto.graph.initializer.add(
+            name=name, data_type=tensor.dtype.value, dims=list(tensor.shape.numpy())
+        )
+        stored.raw_data = _bytes_of(tensor)
     return proto
+
+
+def _bytes_of(tensor: ir.TensorProtocol) -> bytes:
+    """The numbers as bytes: those that the file's weights are a view of, without another copy."""
+    numbers = tensor.numpy()
+    base: object = numbers
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, bytes) and len(base) == tensor.nbytes and numbers.flags.c_contiguous:
+        return base
+    return tensor.tobytes()
 
 
 def _numbers(tensor: onnx.TensorProto) -> ir.TensorProtocol:
