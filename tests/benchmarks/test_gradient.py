@@ -13,6 +13,10 @@ from benchmarks.networks import Case, Network
 
 ROOT = Path(__file__).resolve().parents[2]
 
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="the peak of a process is read from /proc"
+)
+
 
 class Clock:
     """The time as a slowing machine has it: each sleep takes longer than the one before."""
@@ -58,7 +62,23 @@ def test_real_sleeps_are_timed() -> None:
     assert min(seconds["long"]) >= 0.05
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
+ALLOCATION = """
+import numpy as np
+from benchmarks.side_by_side import print_peak
+before = np.ones({before})  # given back before the baseline: its peak must not count
+del before
+print_peak(lambda: lambda: np.ones({size}))
+"""
+
+
+@linux
+def test_a_child_measures_an_allocation() -> None:
+    size = 8_000_000
+    code = ALLOCATION.format(before=4 * size, size=size)
+    assert side_by_side.measured_child(["-c", code]) == pytest.approx(8 * size, rel=0.3)
+
+
+@linux
 def test_a_child_measures_the_weights_of_a_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
