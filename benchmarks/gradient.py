@@ -106,8 +106,12 @@ def memory(engine: str, case: Case) -> int:
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """‖found - expected‖ / ‖expected‖"""
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+    """‖found - expected‖ / ‖expected‖; ValueError where that says nothing."""
+    size = float(np.linalg.norm(expected))
+    apart = float(np.linalg.norm(found - expected))
+    if not (0 < size < np.inf and apart < np.inf):
+        raise ValueError(f"nothing to compare: norms {size} of a gradient and {apart} of the rest")
+    return apart / size
 
 
 def confirmed(

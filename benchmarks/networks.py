@@ -108,11 +108,18 @@ def constructor(where: str) -> Callable[..., Any]:
 
 
 def module(network: Network) -> Any:
-    """Return the network with random weights, the same every time, in eval mode."""
+    """Return the network with random weights, the same every time, in eval mode.
+
+    Weights that begin at zero are drawn too: from a head of zeros (ViT) no gradient comes.
+    """
     import torch
 
     torch.manual_seed(0)
-    return constructor(network.where)(**network.options).eval().requires_grad_(False)
+    made = constructor(network.where)(**network.options).eval().requires_grad_(False)
+    for weight in made.parameters():
+        if weight.ndim > 1 and not weight.any():
+            torch.nn.init.normal_(weight, std=0.02)
+    return made
 
 
 def export(case: Case) -> None:

@@ -1,4 +1,4 @@
-"""A torch.nn.Module whose weights take a known amount of memory."""
+"""torch.nn.Modules for the tests of the benchmarks."""
 
 from torch import nn
 
@@ -7,4 +7,13 @@ BYTES = 4 * INSIDE * OUTSIDE
 
 
 def wide() -> nn.Module:
+    """Weights of `BYTES`."""
     return nn.Linear(INSIDE, OUTSIDE, bias=False)
+
+
+def zeros() -> nn.Module:
+    """A head as ViT's: no gradient passes."""
+    head = nn.Linear(4, 5)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import gradient, side_by_side
-from benchmarks.networks import Case, Network
+from benchmarks.networks import Case, Network, module
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,6 +111,24 @@ def test_difference_quotients_confirm_neither_of_two_wrong_gradients() -> None:
 def test_the_difference_is_relative() -> None:
     expected = np.full((2, 3), 100.0)
     assert gradient.difference(expected * 1.01, expected) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"), [(0.0, 0.0), (1.0, 0.0), (np.nan, 1.0), (1.0, np.inf)]
+)
+def test_what_cannot_be_compared_is_an_error(found: float, expected: float) -> None:
+    with pytest.raises(ValueError, match="nothing to compare"):
+        gradient.difference(np.full(3, found), np.full(3, expected))
+
+
+def test_a_head_of_zeros_is_drawn() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    made = module(Network("zeros", "tests.benchmarks.networks:zeros"))
+    assert made.weight.all()
+    assert not made.bias.any()
+    assert torch.equal(
+        made.weight, module(Network("zeros", "tests.benchmarks.networks:zeros")).weight
+    )
 
 
 def test_a_case_reaches_the_child_as_it_is() -> None:
