@@ -1,0 +1,19 @@
+"""torch.nn.Modules for the tests of the benchmarks."""
+
+from torch import nn
+
+INSIDE, OUTSIDE = 1024, 65536
+BYTES = 4 * INSIDE * OUTSIDE
+
+
+def wide() -> nn.Module:
+    """Weights of `BYTES`."""
+    return nn.Linear(INSIDE, OUTSIDE, bias=False)
+
+
+def zeros() -> nn.Module:
+    """A head as ViT's: no gradient passes."""
+    head = nn.Linear(4, 5)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
