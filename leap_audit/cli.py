@@ -210,7 +210,7 @@ def gradient(
         if graph.ByteSize() >= 2**31:
             raise ModelRefused(f"{model}: with its gradient it is above 2 GB, too large to write.")
         if check:
-            agreement = check_gradient(graph, of)
+            agreement = check_gradient(graph)
             terminal.note(agreement.sentence)
             if not agreement.agrees:
                 raise GradientUnavailable(f"{model}: the gradient is wrong; nothing was written.")

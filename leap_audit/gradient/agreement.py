@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 
 from leap_audit.errors import GradientUnavailable, UsageError
+from leap_audit.gradient.build import OF
 from leap_audit.gradient.overlays import METADATA
-from leap_audit.ingest.onnx import is_float
+from leap_audit.gradient.path import ROUNDING
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
 
@@ -46,26 +47,29 @@ class Agreement:
         )
 
 
-def check_gradient(
-    gradient: onnx.ModelProto, of: str | None = None, *, seed: int = 0, threads: int = 0
-) -> Agreement:
+def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0) -> Agreement:
     """Return how a gradient graph agrees with difference quotients of its own outputs.
 
-    gradient: from `build_gradient`, with respect to inputs of the model. of: as it was given
-    there. Inputs and cotangent are random, uniform in 0..1 and normal.
+    gradient: from `build_gradient`, with respect to inputs of the model. Inputs and cotangent are
+    random, uniform in 0..1 and normal.
 
     Raises GradientUnavailable: a gradient with respect to a tensor inside the graph, which
-    cannot be moved from outside. UsageError: a graph made with a rule set, whose answer is not
-    the gradient.
+    cannot be moved from outside. UsageError: a graph made with a rule set, or one that rounds,
+    whose answer is not the slope of its outputs.
     """
-    for prop in gradient.metadata_props:
-        if prop.key == METADATA:
-            raise UsageError(
-                f"what the rule set {prop.value!r} gives is not the gradient, so that difference "
-                "quotients cannot check it; leave out the one or the other."
-            )
+    said = {prop.key: prop.value for prop in gradient.metadata_props}
+    if METADATA in said:
+        raise UsageError(
+            f"what the rule set {said[METADATA]!r} gives is not the gradient, so that difference "
+            "quotients cannot check it; leave out the one or the other."
+        )
+    if any(node.op_type in ROUNDING for node in gradient.graph.node):
+        raise UsageError(
+            "the graph rounds, so that it has steps and no slopes, and difference quotients cannot "
+            "check its gradient; leave out the check."
+        )
     rng = np.random.default_rng(seed)
-    output = of or next(v.name for v in gradient.graph.output if is_float(v))
+    output = said[OF]
     session = Session(gradient, choose_provider("cpu"), threads)
     inputs = {v.name: _random(v, rng) for v in gradient.graph.input}
     names = [name.removesuffix("_grad") for name in session.outputs if name.endswith("_grad")]

@@ -29,7 +29,7 @@ from leap_audit.ingest.onnx import model_of, real_inputs
 from leap_audit.ingest.weights import poured
 from leap_audit.run.providers import choose_provider
 
-__all__ = ["Prepared", "build_gradient", "differentiate", "prepare"]
+__all__ = ["OF", "Prepared", "build_gradient", "differentiate", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Prepared:
     values: tuple[ir.Value, ...]
 
 
+OF = "leap_audit.of"
+"""The key under which a gradient graph's metadata names the output that it differentiates."""
 QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
 """Whole numbers that stand for others in a quantised model, or for a picture's pixels."""
 
@@ -74,7 +76,7 @@ def build_gradient(
     such tensors are float32, per step of the number. Rounding to them counts as the identity, and
     its gradient is zero beyond what can be represented. Indices have no gradient.
 
-    A graph made with a rule set names it in its metadata, under `leap_audit.rules`.
+    The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`.
 
     Warns FlatGradient: operators on the way that are constant nearly everywhere, such as Round,
     pass no gradient; they are named. StraightThrough: operators on the way that round, named.
@@ -105,6 +107,7 @@ def build_gradient(
     if rules is not None:
         require_effect(rules, graph, prepared.output, prepared.values)
         prepared.model.metadata_props[METADATA] = rules
+    prepared.model.metadata_props[OF] = str(prepared.output.name)
     differentiate(prepared, changed)
     return poured(prepared.model)
 

@@ -16,7 +16,7 @@ from leap_audit.errors import (
     ModelRefused,
     RuntimeMissing,
 )
-from leap_audit.gradient.build import build_gradient
+from leap_audit.gradient.build import OF, build_gradient
 from leap_audit.ingest.agreement import SCALES, agree
 from leap_audit.ingest.canonical import input_shape
 from leap_audit.ingest.onnx import is_float, model_of, real_inputs
@@ -74,7 +74,7 @@ class OnnxGradient:
                 "begin with the same batch."
             )
         self._types = {v.name: _dtype(v) for v in graph.graph.input}
-        self._y = of or next(v.name for v in graph.graph.output if is_float(v))
+        self._y = {prop.key: prop.value for prop in graph.metadata_props}[OF]
         self._session = Session(graph, choose_provider(provider), threads)
         self.engine = f"onnxruntime {self._session.provider.name}"
         self.reason = "the gradient is an ONNX graph of standard operators."

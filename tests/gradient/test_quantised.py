@@ -10,8 +10,8 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from leap_audit.errors import GradientUnavailable, StraightThrough
-from leap_audit.gradient import backpropagate, build_gradient
+from leap_audit.errors import GradientUnavailable, StraightThrough, UsageError
+from leap_audit.gradient import backpropagate, build_gradient, check_gradient
 from leap_audit.run import Session, choose_provider
 from tests.gradient.graphs import numbers, start
 from tests.gradient.networks import attention_net, conv_net
@@ -233,3 +233,10 @@ def test_a_network_that_onnx_runtime_quantises(
     np.testing.assert_allclose(y, wanted, atol=step)
     cosine = float((dx * exact).sum() / np.linalg.norm(dx) / np.linalg.norm(exact))
     assert cosine > least
+
+
+def test_difference_quotients_of_steps_are_refused() -> None:
+    with pytest.warns(StraightThrough):
+        gradient = build_gradient(_conv(quantised=True))
+    with pytest.raises(UsageError, match="steps and no slopes"):
+        check_gradient(gradient)

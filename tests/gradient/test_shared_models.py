@@ -102,7 +102,7 @@ def test_a_real_network_has_a_gradient(entry: dict[str, Any], shared: Path) -> N
         largest = np.abs(want.astype(np.float64)).max()
         np.testing.assert_allclose(built.outputs[output], want, atol=1e-3 * largest)
     if not built.rounds and built.picture.size < LARGE:
-        assert check_gradient(built.graph, SCORES.get(name), threads=1).error < KINKS
+        assert check_gradient(built.graph, threads=1).error < KINKS
 
 
 def test_of_a_segmentation_the_scores_are_named(shared: Path) -> None:

@@ -148,3 +148,9 @@ def test_the_check_passes_what_is_right_and_fails_what_is_wrong() -> None:
     assert not check_gradient(wrong).agrees
     with pytest.raises(GradientUnavailable, match="inside the graph"):
         check_gradient(build_gradient(conv_net(), wrt="r1"))
+
+
+def test_the_graph_says_what_it_differentiates_and_the_check_reads_it() -> None:
+    gradient = build_gradient(conv_net(), of="flat")
+    assert {prop.key: prop.value for prop in gradient.metadata_props}["leap_audit.of"] == "flat"
+    assert check_gradient(gradient).agrees
