@@ -2,7 +2,7 @@
 
 from torch import nn
 
-INSIDE, OUTSIDE = 1024, 65536
+INSIDE, OUTSIDE = 1024, 49152
 BYTES = 4 * INSIDE * OUTSIDE
 
 

@@ -73,8 +73,8 @@ print_peak(lambda: lambda: np.ones({size}))
 
 @linux
 def test_a_child_measures_an_allocation() -> None:
-    size = 8_000_000
-    code = ALLOCATION.format(before=4 * size, size=size)
+    size = 4_000_000
+    code = ALLOCATION.format(before=2 * size, size=size)
     assert side_by_side.measured_child(["-c", code]) == pytest.approx(8 * size, rel=0.3)
 
 
