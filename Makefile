@@ -93,7 +93,7 @@ $(VENV)/.libraries: | $(VENV)/.package-$(EXTRA)
 	fi
 	touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/.package-$(EXTRA) $(VENV)/.libraries
+$(VENV)/.dev: pyproject.toml | $(VENV)/.package-$(EXTRA) $(VENV)/.libraries $(VENV)/.torch
 	@echo "Installing the development tools"
 	$(call install,-e '.[$(EXTRA)$(comma)dev]')
 	command -v pdftotext > /dev/null || ($(call apt,poppler-utils)) \
@@ -128,13 +128,14 @@ format: $(VENV)/.dev  ## put the code into its one format
 test: $(VENV)/.dev lint  ## lint, then every test
 	@$(BIN)/pytest -n $(JOBS) --dist loadgroup
 
-$(VENV)/.torch: | $(VENV)/.dev
+# By pip, which knows of the places where builds without CUDA lie; uv then finds it there.
+$(VENV)/.torch: | $(VENV)/.made
 	@echo "Installing $(TORCH)"
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)'
 	touch $@
 
 .PHONY: samples
-samples: $(VENV)/.dev $(VENV)/.torch  ## train the sample models again (needs torch; minutes)
+samples: $(VENV)/.dev  ## train the sample models again (minutes)
 	@$(BIN)/python sample_models/build.py
 
 .PHONY: operators
