@@ -21,9 +21,9 @@ from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.gradient.training import adam_draws, adam_state
 from leap_audit.ingest.load import load
 from leap_audit.measure.prototype import settled
-from leap_audit.measure.prototype.generate import step_graph
 from leap_audit.measure.prototype.image import COLOUR_ROOT, _dct, _spectrum
 from leap_audit.measure.prototype.objective import target_weights
+from leap_audit.measure.prototype.step import step_graph
 from leap_audit.measure.prototype.transforms import view
 from leap_audit.run import Loop, Session, choose_provider
 

@@ -19,10 +19,12 @@ __all__ = [
     "Finding",
     "Isolation",
     "ModelIdentity",
+    "Neighbour",
     "Prediction",
     "Preprocessing",
     "Prototype",
     "Sample",
+    "Stability",
     "TensorInfo",
 ]
 
@@ -137,6 +139,32 @@ class Entanglement(_Frozen):
     prob: float
     standardised: float | None = None
     """The logit in deviations from its mean over the other prototypes; None below 3 others."""
+    low: float | None = None
+    """The least entanglement over prototypes from other seeds and this one; None of one seed."""
+    high: float | None = None
+    """The greatest."""
+
+
+class Stability(_Frozen):
+    """How much prototypes of one target from several seeds agree."""
+
+    images: tuple[str, ...]
+    """The prototypes from the other seeds."""
+    logits: tuple[float, ...]
+    """The target's logit on each, the shown one first."""
+    similarity: float
+    """Mean cosine of the features (see the method) between any two of them, -1..1."""
+    agreement: float
+    """Share of the three most entangled classes that any two have in common, 0..1."""
+
+
+class Neighbour(_Frozen):
+    """A sample that the model sees as like a prototype."""
+
+    file: str
+    image: str
+    similarity: float
+    """Cosine of the features, -1..1."""
 
 
 class Prototype(_Frozen):
@@ -157,6 +185,10 @@ class Prototype(_Frozen):
     entanglements: tuple[Entanglement, ...] = ()
     """The target itself first, then in falling order of entanglement."""
     isolations: tuple[Isolation, ...] = ()
+    stability: Stability | None = None
+    """None where only one seed was run."""
+    nearest: tuple[Neighbour, ...] = ()
+    """Of the samples, the nearest first."""
 
 
 class Prediction(_Frozen):

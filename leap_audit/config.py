@@ -9,7 +9,7 @@ import json
 import reprlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -40,6 +40,7 @@ def _words(value: object) -> object:
     return tuple(str(item) if type(item) is int else item for item in values)
 
 
+Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
 
@@ -80,24 +81,52 @@ class DeclaredPreprocessing(_Options):
 
 
 class PrototypeOptions(_Options):
-    """How prototypes are made. None: chosen by the size of the input (see measure/prototype)."""
+    """How prototypes are made. None or auto: chosen by the size of the input."""
 
     steps: int = Field(default=192, ge=1, le=100_000)
     """Steps of Adam."""
     lr: float = Field(default=0.05, gt=0)
     """Learning rate of Adam, in units of the transform coefficients."""
+    find_lr_steps: int = Field(default=0, ge=0, le=10_000)
+    """Steps of a range test that chooses the learning rate; 0 takes `lr` as it is."""
     noise: float = Field(default=0.1, ge=0)
     """Standard deviation of the noise added at each step, in units of the picture's 0..1."""
+    transform: Transform = "auto"
+    """How far the random views of a step go: none, s, m, l or xl."""
     scale: tuple[float, float] | None = None
     """Side of the window seen at a step, as a fraction of the picture; below 1 zooms in."""
     shift: float | None = Field(default=None, ge=0)
     """Largest shift of that window, as a fraction of the short side."""
     flip: bool | None = None
     """Whether a step may see the picture mirrored."""
+    blur: tuple[float, float] | None = None
+    """Standard deviation in pixels of a blur at the first and the last step."""
     background: float | None = Field(default=None, ge=0, le=1)
     """The grey the picture starts at, 0 black, 1 white."""
+    start: Literal["flat", "noise", "even"] = "flat"
+    """Start from the background, from noise, or from a picture all classes are equal on."""
     total_variation: float | None = Field(default=None, ge=0)
     """Weight of the total variation, relative to the spread of the logits."""
+    objective_weight: float = 1.0
+    """Weight of the target's logit; -1 looks for what speaks most against it."""
+    logit_scale: float = Field(default=1.0, gt=0)
+    """What the logits are multiplied by before a softmax (start: even)."""
+    diversity: float = Field(default=0.0, ge=0)
+    """How much several prototypes of one class are pushed apart, relative to the logits' spread."""
+    alpha: bool = False
+    """Whether the picture has a transparency of its own, optimised with it."""
+    alpha_only: bool = False
+    """Whether only the transparency is optimised: shapes of one colour."""
+    alpha_mask: bool = False
+    """Whether it is seen through a soft window in the middle."""
+    alpha_weight: float = Field(default=0.0, ge=0)
+    """How much opaque area costs, relative to the spread of the logits."""
+    equalise: float = Field(default=0.0, ge=0, le=1)
+    """How much of the finished picture's histogram is equalised."""
+    log_every: int = Field(default=0, ge=0)
+    """Look at the picture every so many steps; 0 looks only at the finished one."""
+    keep_best: bool = True
+    """Whether the best of the pictures looked at is kept, instead of the last."""
 
 
 class IsolationOptions(_Options):
@@ -113,6 +142,12 @@ class IsolationOptions(_Options):
     """How much erasing the region counts against keeping it."""
     per_prototype: int = Field(default=3, ge=0)
     """For how many classes a prototype is isolated: the target and its most entangled."""
+    enough: float = Field(default=0.8, gt=0, lt=1)
+    """Share of what the picture adds to the class's probability that a region must keep."""
+    smoothing: float = Field(default=1.0, ge=0)
+    """Blur of the score map, relative to 8 of 224 pixels."""
+    logit_scale: float = Field(default=1.0, gt=0)
+    """What the logits are multiplied by before the softmax of the loss."""
 
 
 class AuditOptions(_Options):
@@ -129,6 +164,8 @@ class AuditOptions(_Options):
     isolation: IsolationOptions = IsolationOptions()
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
+    seeds: int = Field(default=3, ge=1, le=20)
+    """Prototypes made of each target, to see what does not depend on chance; one is shown."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 takes one per core."""
     provider: str = "auto"

@@ -91,6 +91,10 @@ PreprocessingFile = Annotated[
 ]
 
 Seed = Annotated[int | None, _flag("--seed", _HOW, "Of every random draw (0).", "N", min=0)]
+Seeds = Annotated[
+    int | None,
+    _flag("--seeds", _HOW, "Prototypes of each class, to see what is chance (3).", "N", min=1),
+]
 Steps = Annotated[int | None, _flag("--steps", _HOW, "Per prototype (192).", "N", min=1)]
 Threads = Annotated[int | None, _flag("--threads", _HOW, "CPU threads (all cores).", "N", min=0)]
 Batch = Annotated[

@@ -1,57 +1,36 @@
 """The middle of an audit: everything that is measured, in the order it is done."""
 
+from collections.abc import Sequence
+
 from leap_audit.config import AuditOptions
 from leap_audit.ingest.load import Model
 from leap_audit.ingest.targets import select_targets
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import choose_batches, expected_seconds, logit_spread
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
-from leap_audit.pipeline.isolations import record_isolations, tasks_of
+from leap_audit.pipeline.isolations import Task, record_isolations, tasks_of
 from leap_audit.pipeline.methods import methods_of
 from leap_audit.pipeline.photographs import record_photographs
-from leap_audit.pipeline.prototypes import levels, record_prototypes, stem
+from leap_audit.pipeline.prototypes import levels, record_prototypes, shown, stem
 from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
+from leap_audit.run.session import Array
 
-__all__ = ["measure"]
+__all__ = ["draw_prototypes", "measure", "prepared", "prototype_tasks", "sample_tasks"]
 
 
 def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progress) -> None:
     """Fill `seen`: photographs and their predictions, prototypes, entanglement, isolations."""
-    threads = options.threads
     select_targets(options.targets, seen.classes)  # a wrong one is refused before any work
-    prototype = settled(options.prototype, model.picture_shape)
-    options = options.model_copy(update={"prototype": prototype})
-    seen.config = options.model_dump(mode="json")
-    batches = choose_batches(model, options.batch)
-    seen.batch = {"prototypes": batches.prototypes, "isolations": batches.isolations}
-    classifier = Classifier.of(model, batches.predictions, threads)
+    options, classifier = prepared(model, options, seen)
     pictures = record_photographs(classifier, options, seen, told)
     predicted = [p.class_ for sample in seen.samples for p in sample.predicted[:1]]
     targets = select_targets(options.targets, seen.classes, predicted)
-    requests = [Request((target,)) for target in targets]
+    requests = [Request((target,), seed) for target in targets for seed in range(options.seeds)]
     isolated = min(options.isolation.per_prototype, model.classes)
-    subjects = len(requests) * isolated + sum(len(s.predicted) for s in seen.samples)
+    subjects = len(targets) * isolated + sum(len(s.predicted) for s in seen.samples)
     _plan(classifier, options, len(requests), subjects if model.batchable else 0, told)
-
-    drawn: list[Drawn] = []
-    spread = logit_spread(classifier, options.seed)
-    seen.methods = methods_of(options, spread, classifier)
-    with told.stage("Prototypes", len(requests) * prototype.steps) as advance:
-        finished = make_prototypes(
-            model,
-            requests,
-            prototype,
-            seed=options.seed,
-            batch=batches.prototypes,
-            threads=threads,
-            spread=spread,
-            advance=advance,
-        )
-        try:
-            drawn.extend(finished)
-        finally:  # an interrupted run reports those it has
-            record_prototypes(drawn, classifier, prototype, seen, threads)
+    drawn = draw_prototypes(requests, classifier, options, seen, told, pictures)
     if not model.batchable:
         seen.notes.append(
             "Isolations were not measured: this model takes one picture at a time, and an "
@@ -59,20 +38,77 @@ def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progr
         )
         return
     with told.stage("Isolations", subjects * options.isolation.steps) as advance:
-        on_photographs = tasks_of(
-            pictures,
-            [f"sample-{i:04d}" for i in range(len(pictures))],
-            [[p.class_ for p in sample.predicted] for sample in seen.samples],
-            classifier,
-        )
-        on_prototypes = tasks_of(
-            [levels(each.picture) for each in drawn],
-            [stem(each) for each in drawn],
-            [[e.class_ for e in p.entanglements[:isolated]] for p in seen.prototypes],
-            classifier,
-        )
+        on_photographs = sample_tasks(classifier, seen, pictures)
+        entangled = [[e.class_ for e in p.entanglements[:isolated]] for p in seen.prototypes]
+        on_prototypes = prototype_tasks(classifier, drawn, entangled)
         record_isolations(on_photographs, seen.samples, classifier, options, seen, advance)
         record_isolations(on_prototypes, seen.prototypes, classifier, options, seen, advance)
+
+
+def prepared(
+    model: Model, options: AuditOptions, seen: Measurements
+) -> tuple[AuditOptions, Classifier]:
+    """Return the options with nothing left open, and the model as a function of pictures."""
+    prototype = settled(options.prototype, model.picture_shape)
+    options = options.model_copy(update={"prototype": prototype})
+    batches = choose_batches(model, options.batch)
+    seen.config = options.model_dump(mode="json")
+    seen.batch = {"prototypes": batches.prototypes, "isolations": batches.isolations}
+    seen.seeds = options.seeds
+    return options, Classifier.of(model, batches.predictions, options.threads)
+
+
+def draw_prototypes(
+    requests: Sequence[Request],
+    classifier: Classifier,
+    options: AuditOptions,
+    seen: Measurements,
+    told: Progress,
+    samples: Sequence[Array] = (),
+) -> list[Drawn]:
+    """Make and record the prototypes; return those that are shown, one per target.
+
+    samples: the photographs of `seen.samples`, as the model saw them.
+    """
+    drawn: list[Drawn] = []
+    spread = logit_spread(classifier, options.seed)
+    seen.methods = methods_of(options, spread, classifier)
+    with told.stage("Prototypes", len(requests) * options.prototype.steps) as advance:
+        finished = make_prototypes(
+            classifier.model,
+            requests,
+            options.prototype,
+            seed=options.seed,
+            batch=seen.batch["prototypes"],
+            threads=options.threads,
+            spread=spread,
+            advance=advance,
+            look=classifier.logits,
+        )
+        try:
+            drawn.extend(finished)
+        finally:  # an interrupted run reports those it has
+            record_prototypes(drawn, classifier, seen, options.threads, samples)
+    return [drawn[group[0]] for group in shown(drawn, seen.seeds)]
+
+
+def sample_tasks(
+    classifier: Classifier,
+    seen: Measurements,
+    pictures: Sequence[Array],
+    classes: Sequence[Sequence[int]] | None = None,
+) -> list[Task]:
+    """Return the isolations to make on the samples: of `classes` each, or of those predicted."""
+    wanted = classes or [[p.class_ for p in sample.predicted] for sample in seen.samples]
+    return tasks_of(pictures, [f"sample-{i:04d}" for i in range(len(pictures))], wanted, classifier)
+
+
+def prototype_tasks(
+    classifier: Classifier, drawn: Sequence[Drawn], classes: Sequence[Sequence[int]]
+) -> list[Task]:
+    """Return the isolations to make on the prototypes shown, of `classes` each."""
+    pictures = [levels(each.picture) for each in drawn]
+    return tasks_of(pictures, [stem(each) for each in drawn], classes, classifier)
 
 
 def _plan(
@@ -80,10 +116,11 @@ def _plan(
 ) -> None:
     first, second = prototypes * options.prototype.steps, subjects * options.isolation.steps
     seconds = expected_seconds(classifier, first, second)
+    seeds = f" from {options.seeds} seeds" if options.seeds > 1 else ""
     told.note(
-        f"Plan: {prototypes} of {classifier.model.classes} classes, {options.prototype.steps} "
-        f"steps each; {subjects} isolations, {options.isolation.steps} steps each: about "
-        f"{_duration(seconds)}."
+        f"Plan: {prototypes // options.seeds} of {classifier.model.classes} classes{seeds}, "
+        f"{options.prototype.steps} steps each; {subjects} isolations, {options.isolation.steps} "
+        f"steps each: about {_duration(seconds)}."
     )
 
 

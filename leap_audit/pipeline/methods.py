@@ -20,7 +20,9 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "source": "Erhan et al. 2009; Olah et al. 2017",
             "optimiser": f"Adam (Kingma and Ba 2015), learning rate {p.lr:g}, {p.steps} steps",
             "seed": options.seed,
-            "prototypes per class": 1,
+            "prototypes per class": f"{options.seeds}, of which the first is shown"
+            if options.seeds > 1
+            else "1",
             "window": f"{p.scale[0]:g} to {p.scale[1]:g} of the side" if p.scale else "whole",
             "shift": f"up to {p.shift:g} of the short side",
             "mirrored": "half of the steps" if p.flip else "never",

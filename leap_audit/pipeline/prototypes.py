@@ -1,70 +1,88 @@
 """The prototypes of an audit: each measured as its PNG shows it, and recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from leap_audit.artifacts import Entanglement, Prototype
-from leap_audit.config import PrototypeOptions
+from leap_audit.artifacts import Entanglement, Neighbour, Prototype, Stability
 from leap_audit.ingest.classes import display_name
 from leap_audit.ingest.pictures import write_picture
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
 from leap_audit.measure.forward import Classifier, probabilities
 from leap_audit.measure.prototype import Drawn
+from leap_audit.measure.stability import agreement, interval, nearest, similarity
 from leap_audit.pipeline.record import Measurements
 from leap_audit.run.session import Array
 
-__all__ = ["levels", "record_prototypes", "stem"]
+__all__ = ["levels", "record_prototypes", "shown", "stem"]
 
 LISTED = 10
 """Classes in a prototype's table of entanglement, the target included."""
+NEAREST = 3
+"""Samples listed beside a prototype."""
 
 
 def record_prototypes(
     drawn: Sequence[Drawn],
     classifier: Classifier,
-    options: PrototypeOptions,
     seen: Measurements,
     threads: int,
+    samples: Sequence[Array] = (),
 ) -> None:
-    """Measure what has been drawn, each prototype beside the others, and record it."""
+    """Measure what has been drawn, each prototype beside the others, and record it.
+
+    Of the prototypes of one target the first is shown, the others are its stability. samples:
+    the photographs of `seen.samples`, as the model saw them.
+    """
     if not drawn:
         return
     pictures = np.stack([levels(each.picture) for each in drawn])
+    for each, picture in zip(drawn, pictures, strict=True):
+        write_picture(seen.folder / _image(each), picture)
     logits = classifier.logits(pictures)
     probs = probabilities(logits)
     targets = [each.request.target for each in drawn]
     shared, _ = measure_entanglement(classifier, pictures, targets, threads)
-    for i, each in enumerate(drawn):
-        target = each.request.target
-        image = f"images/{stem(each)}.png"
-        write_picture(seen.folder / image, pictures[i])
+    features = _features(classifier, pictures)
+    beside = _features(classifier, np.stack(samples)) if len(samples) else features[:0]
+    groups = list(shown(drawn, seen.seeds))
+    firsts = [group[0] for group in groups]
+    for group in groups:
+        i = group[0]
+        each, target = drawn[i], drawn[i].request.target
         own = logits[i, list(target)]
+        seeds = [shared[j] for j in group]
         seen.prototypes.append(
             Prototype(
                 target=target,
                 name=" + ".join(display_name(seen.classes, k) for k in target),
-                replicate=each.request.replicate,
-                image=image,
+                replicate=each.request.replicate // seen.seeds,
+                image=_image(each),
                 logit=float(own.mean()),
                 prob=float(probs[i, list(target)].sum()),
                 rank=int((logits[i] > own.min()).sum()) + 1,
-                steps=options.steps,
+                steps=each.step,
                 converged=each.converged,
                 curve=each.curve,
                 entanglements=tuple(
-                    Entanglement(
-                        class_=k,
-                        name=seen.classes[k],
-                        entanglement=shared[i].cosines[k],
-                        logit=float(logits[i, k]),
-                        prob=float(probs[i, k]),
-                        standardised=standardised(logits, i, k),
-                    )
+                    _entanglement(k, seeds, logits[firsts], firsts.index(i), probs[i], seen.classes)
                     for k in _listed(shared[i], target)
+                ),
+                stability=_stability([drawn[j] for j in group], seeds, logits, features, group),
+                nearest=tuple(
+                    Neighbour(file=seen.samples[n].file, image=seen.samples[n].image, similarity=s)
+                    for n, s in nearest(features[i], beside, NEAREST)
                 ),
             )
         )
+
+
+def shown(drawn: Sequence[Drawn], seeds: int) -> Iterator[list[int]]:
+    """Yield, for each prototype shown, its place and those of its companions from other seeds."""
+    groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
+    for place, each in enumerate(drawn):
+        groups.setdefault((each.request.target, each.request.replicate // seeds), []).append(place)
+    yield from groups.values()
 
 
 def levels(picture: Array) -> Array:
@@ -76,6 +94,56 @@ def stem(each: Drawn) -> str:
     """Return the name, without folder and suffix, of the prototype's files."""
     classes = "-".join(f"{k:04d}" for k in each.request.target)
     return f"prototype-{classes}-{each.request.replicate}"
+
+
+def _image(each: Drawn) -> str:
+    return f"images/{stem(each)}.png"
+
+
+def _features(classifier: Classifier, pictures: Array) -> Array:
+    """What pictures are compared by: the penultimate features, or the logits without them."""
+    if classifier.weights is None:
+        return classifier.logits(pictures)
+    return classifier.features(pictures)
+
+
+def _entanglement(
+    class_: int,
+    seeds: Sequence[Shared],
+    logits: Array,
+    row: int,
+    probs: Array,
+    names: Sequence[str],
+) -> Entanglement:
+    between = interval(seeds, class_)
+    return Entanglement(
+        class_=class_,
+        name=names[class_],
+        entanglement=seeds[0].cosines[class_],
+        logit=float(logits[row, class_]),
+        prob=float(probs[class_]),
+        standardised=standardised(logits, row, class_),
+        low=between[0] if between else None,
+        high=between[1] if between else None,
+    )
+
+
+def _stability(
+    group: Sequence[Drawn],
+    shared: Sequence[Shared],
+    logits: Array,
+    features: Array,
+    places: Sequence[int],
+) -> Stability | None:
+    if len(group) < 2:
+        return None
+    target = list(group[0].request.target)
+    return Stability(
+        images=tuple(_image(each) for each in group[1:]),
+        logits=tuple(float(logits[place, target].mean()) for place in places),
+        similarity=similarity(features[list(places)]),
+        agreement=agreement(shared, target),
+    )
 
 
 def _listed(shared: Shared, target: tuple[int, ...]) -> list[int]:

@@ -21,3 +21,5 @@ class Measurements:
     config: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)
     batch: dict[str, int] = field(default_factory=dict)
+    seeds: int = 1
+    """Prototypes of each target, of which the first is shown."""

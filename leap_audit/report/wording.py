@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from leap_audit.artifacts import Audit, Isolation, Prototype
+from leap_audit.artifacts import Audit, Isolation, Prototype, Stability
 from leap_audit.findings.numbers import count, percent
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "reading",
     "signed",
     "size",
+    "stability_reading",
     "status_sentence",
     "verdict_sentence",
 ]
@@ -40,6 +41,16 @@ def size(count_of_bytes: int) -> str:
         if count_of_bytes >= power:
             return f"{count_of_bytes / power:.1f}\u00a0{unit}"
     return f"{count_of_bytes} bytes"
+
+
+def stability_reading(stability: Stability) -> str:
+    """Return how much prototypes from several seeds agree."""
+    logits = ", ".join(number(value, 1) for value in stability.logits)
+    return (
+        f"From {count(len(stability.images), 'other seed')}: logits {logits}; features alike "
+        f"{signed(stability.similarity)}; {percent(stability.agreement)} of the three most "
+        "entangled classes in common."
+    )
 
 
 def isolation_check(isolation: Isolation) -> str:

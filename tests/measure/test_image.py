@@ -1,16 +1,24 @@
 """What a prototype is painted with: a cosine basis, natural colours, pixels in 0..1."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from leap_audit.gradient import backpropagate
+from leap_audit.config import PrototypeOptions
+from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.ingest.canonical import static_shape
 from leap_audit.measure.prototype.image import paint
 from tests.gradient.graphs import numbers, start
 
 # Olah et al. 2017, lucid: the root of the colour covariance, scaled to a largest column norm of 1.
 ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 SHAPES = [(2, 1, 6, 6), (1, 3, 5, 8)]
+
+
+def colours(op: Emitter, coefficients: ir.Value, background: float) -> ir.Value:
+    options = PrototypeOptions(background=background)
+    return paint(op, coefficients, static_shape(coefficients)[1], options).colour
 
 
 def painted(z: NDArray[np.float64], background: float) -> NDArray[np.float64]:
@@ -39,14 +47,14 @@ def painted(z: NDArray[np.float64], background: float) -> NDArray[np.float64]:
 def test_equals_the_formula(shape: tuple[int, ...], background: float) -> None:
     op, (coefficients,) = start(z=shape)
     z = np.random.default_rng(0).standard_normal(shape) * 0.3
-    (picture,) = numbers(op, [paint(op, coefficients, background)], {"z": z})
+    (picture,) = numbers(op, [colours(op, coefficients, background)], {"z": z})
     np.testing.assert_allclose(picture, painted(z, background), atol=2e-5)
 
 
 @pytest.mark.parametrize("background", [0.0, 0.12, 0.5, 1.0])
 def test_nothing_gives_the_background(background: float) -> None:
     op, (coefficients,) = start(z=(1, 3, 4, 4))
-    picture = paint(op, coefficients, background)
+    picture = colours(op, coefficients, background)
     (found,) = numbers(op, [picture], {"z": np.zeros((1, 3, 4, 4))})
     np.testing.assert_allclose(found, background, atol=2e-3)
     assert np.isfinite(found).all()
@@ -55,7 +63,7 @@ def test_nothing_gives_the_background(background: float) -> None:
 def test_pixels_lie_between_black_and_white() -> None:
     op, (coefficients,) = start(z=(1, 3, 8, 8))
     z = np.random.default_rng(0).standard_normal((1, 3, 8, 8)) * 100
-    (picture,) = numbers(op, [paint(op, coefficients, 0.5)], {"z": z})
+    (picture,) = numbers(op, [colours(op, coefficients, 0.5)], {"z": z})
     assert picture.min() >= 0
     assert picture.max() <= 1
     assert picture.max() - picture.min() > 0.9
@@ -66,7 +74,7 @@ def test_gradient_agrees_with_central_differences(shape: tuple[int, ...]) -> Non
     op, (coefficients,) = start(z=shape)
     rng = np.random.default_rng(0)
     z, weights, direction = (rng.standard_normal(shape) for _ in range(3))
-    picture = paint(op, coefficients, 0.3)
+    picture = colours(op, coefficients, 0.3)
     slope = backpropagate(op, {picture: op.constant(weights)}, [coefficients])
     (dz,) = numbers(op, slope, {"z": z})
     step = 1e-5

@@ -88,6 +88,7 @@ def test_pictures_are_relative_and_exist(finished: AuditResult) -> None:
     record = finished.audit
     isolations = [i for each in (*record.prototypes, *record.samples) for i in each.isolations]
     pictures = [each.image for each in (*record.prototypes, *record.samples, *isolations)]
+    pictures += [image for each in record.prototypes for image in each.stability.images]
     masks = [each.mask for each in isolations]
     assert len(set(pictures + masks)) == len(pictures) + len(masks)
     for name in pictures + masks:

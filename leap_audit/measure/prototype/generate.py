@@ -1,4 +1,4 @@
-"""The loop: one ONNX graph is one step of Adam on a batch of prototypes."""
+"""Prototypes from requests: batches run through the loop, looked at on the way, finished."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,27 @@ import onnx_ir as ir
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
-from leap_audit.gradient.training import adam_draws, adam_state, append_adam
+from leap_audit.gradient.training import adam_draws, adam_state
 from leap_audit.ingest.load import Model
 from leap_audit.measure.draws import generator
-from leap_audit.measure.forward import new_graph, new_input, place_model
-from leap_audit.measure.prototype.image import paint
-from leap_audit.measure.prototype.objective import target_weights, total_variation, weighted_logit
-from leap_audit.measure.prototype.transforms import view
+from leap_audit.measure.forward import new_graph, new_input
+from leap_audit.measure.prototype.finish import equalised
+from leap_audit.measure.prototype.image import coefficient_channels, over, paint
+from leap_audit.measure.prototype.objective import alike, target_weights
+from leap_audit.measure.prototype.rate import best_rate, range_test, settling
+from leap_audit.measure.prototype.step import Key, draws, step_graph
 from leap_audit.run.session import Array, Loop, Session
 
-__all__ = ["Drawn", "Request", "make_prototypes", "step_graph"]
+__all__ = ["Drawn", "Look", "Request", "Stage", "make_prototypes"]
 
-FIRST_SPREAD = 0.01
-"""Standard deviation of the coefficients a prototype starts from."""
+FIRST_SPREAD, NOISY_SPREAD = 0.01, 0.5
+"""Standard deviations of the coefficients a prototype starts from: nearly flat, or noise."""
 CURVE_POINTS = 24
-SETTLING = 0.35
-"""Share of the steps, at the end, over which the learning rate falls to nothing."""
+SETTLED = 0.35
+"""Share of the steps, at the end, that converge by the falling learning rate alone."""
+
+Look = Callable[[Array], Array]
+"""(n, channels, height, width) in 0..1 -> logits (n, classes)."""
 
 
 @dataclass(frozen=True)
@@ -33,46 +38,54 @@ class Request:
     target: tuple[int, ...]
     replicate: int = 0
 
+    @property
+    def key(self) -> Key:
+        """What its random draws belong to."""
+        return (*self.target, self.replicate)
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What coefficients look like."""
+
+    picture: Array
+    """(channels, height, width), 0..1, laid over the background where it is transparent."""
+    alpha: Array | None = None
+    """(1, height, width), 0 transparent to 1; None: opaque."""
+    colour: Array | None = None
+    """(channels, height, width), 0..1, under a transparency."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A prototype on its way, as it would be if it stopped here."""
+
+    step: int
+    """How many steps had been made."""
+    painting: Painting
+    logits: Array
+    """(classes,)"""
+
 
 @dataclass(frozen=True)
 class Drawn:
     """A finished prototype, before anyone has looked at it."""
 
     request: Request
-    picture: Array
-    """(channels, height, width), 0..1."""
+    painting: Painting
     curve: tuple[float, ...]
     """The objective under the random views, averaged over equal parts of the run."""
     converged: bool
+    step: int
+    """How many steps made it: all, or those up to its best."""
+    lr: float
+    """The learning rate it was made with."""
+    stages: tuple[Stage, ...] = ()
 
-
-def step_graph(model: Model, batch: int, options: PrototypeOptions, spread: float) -> ir.Model:
-    """Return one step for `batch` prototypes.
-
-    Inputs: `coefficients` and Adam's state, `rows` and `columns` (the random views), `noise`,
-    `weights` (of the logits). Outputs: the next state and `score`, the objective of each item.
-    spread: the spread of the model's logits, which the total variation is weighed in.
-    """
-    op = Emitter(new_graph(), "prototype")
-    channels, height, width = model.picture_shape
-    graph = op.graph
-    coefficients = new_input(graph, "coefficients", (batch, channels, height, width))
-    rows = new_input(graph, "rows", (batch, 1, height, height))
-    columns = new_input(graph, "columns", (batch, 1, width, width))
-    noise = new_input(graph, "noise", (batch, channels, height, width))
-    weights = new_input(graph, "weights", (batch, model.classes))
-    picture = paint(op, coefficients, options.background or 0.0)
-    seen = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
-    logits = place_model(op, model, op.Add(seen, noise))
-    score = weighted_logit(op, logits, weights)
-    graph.outputs.append(score)
-    cotangents = {score: op.constant(-np.ones(batch))}
-    if options.total_variation:
-        variation = total_variation(op, picture)
-        cotangents[variation] = op.constant(np.full(batch, options.total_variation * spread))
-    append_adam(op, coefficients, cotangents, lr=options.lr)
-    score.name = "score"
-    return ir.Model(graph, ir_version=10)
+    @property
+    def picture(self) -> Array:
+        """(channels, height, width), 0..1."""
+        return self.painting.picture
 
 
 def make_prototypes(
@@ -85,73 +98,162 @@ def make_prototypes(
     threads: int,
     spread: float,
     advance: Callable[[int], None],
+    look: Look | None = None,
 ) -> Iterator[Drawn]:
     """Yield one prototype per request, in their order, as each batch is finished.
 
     options: with nothing left open. advance: called after each step with the number of
-    prototypes it moved.
+    prototypes it moved. look: the model as a function of pictures, needed for
+    `options.log_every`.
     """
     if not requests:
         return
-    batch = min(batch, len(requests)) if model.batchable else 1
+    groups = _groups(requests, batch if model.batchable else 1, options)
+    batch = max(len(group) for group in groups)
     session = Session(step_graph(model, batch, options, spread), model.provider, threads)
-    finished = _painter(model, options, threads)
-    for start in range(0, len(requests), batch):
-        group = list(requests[start : start + batch])
-        padded = group + group[:1] * (batch - len(group))
-        loop = _started(model, session, padded, seed)
-        scores = []
-        for step in range(options.steps):
-            rate = _rate(step, options.steps)
-            loop.step({**_views(model, padded, options, seed, step), **adam_draws(step, rate)})
-            scores.append(loop.output("score"))
+    painter = _Painter(model, options, threads)
+    first = _even_start(model, options, seed, threads, spread) if options.start == "even" else None
+    lr = options.lr
+    for group in groups:
+        run = _Run(model, options, seed, group, batch)
+        if options.find_lr_steps and lr == options.lr:
+            factors = range_test(options.find_lr_steps)
+            lr *= best_rate(factors, [s.mean() for s in run.through(session, first, factors)])
+        scores: list[Array] = []
+        stages: list[list[Stage]] = [[] for _ in group]
+        factors = [lr / options.lr * r for r in settling(options.steps, SETTLED)]
+        for step, score in enumerate(run.through(session, first, factors), 1):
+            scores.append(score)
             advance(len(group))
-        coefficients = loop.state("coefficients")
+            if look and _logged(step, options):
+                paintings = [painter(c) for c in run.coefficients()]
+                seen = look(np.stack([painting.picture for painting in paintings]))
+                for i, stage in enumerate(stages):
+                    stage.append(Stage(step, paintings[i], seen[i]))
+        last = run.coefficients()
         for i, request in enumerate(group):
             curve = np.array([score[i] for score in scores])
-            picture = finished.run({"coefficients": coefficients[i : i + 1]})[0][0]
-            yield Drawn(request, picture, _parts(curve), _converged(curve))
+            painting, step = _chosen(request, stages[i], options) or (painter(last[i]), step)
+            yield Drawn(
+                request, painting, _parts(curve), _converged(curve), step, lr, tuple(stages[i])
+            )
 
 
-def _rate(step: int, steps: int) -> float:
-    """Full learning rate, falling to nothing over the last part, so that the picture settles."""
-    left = (steps - step) / steps
-    return min(1.0, left / SETTLING)
+@dataclass
+class _Run:
+    """One group of requests, filled up to a whole batch by copies of its first."""
 
+    model: Model
+    options: PrototypeOptions
+    seed: int
+    group: Sequence[Request]
+    batch: int
+    loop: Loop | None = None
 
-def _started(model: Model, session: Session, requests: Sequence[Request], seed: int) -> Loop:
-    first = [
-        generator(seed, "prototype start", *r.target, r.replicate).standard_normal(
-            model.picture_shape, np.float32
+    def through(
+        self, session: Session, first: Array | None, factors: Sequence[float]
+    ) -> Iterator[Array]:
+        """Yield each step's objectives, (batch,); factors: of the learning rate, one per step."""
+        padded = [*self.group, *[self.group[0]] * (self.batch - len(self.group))]
+        keys = [request.key for request in padded]
+        start = self._start(padded) if first is None else np.repeat(first, self.batch, 0)
+        weights = target_weights([r.target for r in padded], self.model.classes)
+        constants = {"weights": weights * np.float32(self.options.objective_weight)}
+        if self.options.diversity:
+            own = [r.target if i < len(self.group) else None for i, r in enumerate(padded)]
+            constants["same"] = alike(own)
+        self.loop = Loop(session, adam_state("coefficients", start), constants)
+        for step, factor in enumerate(factors):
+            drawn = draws(self.model, keys, self.options, self.seed, step)
+            self.loop.step({**drawn, **adam_draws(step, factor)})
+            yield self.loop.output("score")
+
+    def coefficients(self) -> Array:
+        """What the group has come to, (len(group), planes, height, width)."""
+        assert self.loop is not None
+        return self.loop.state("coefficients")[: len(self.group)]
+
+    def _start(self, requests: Sequence[Request]) -> Array:
+        spread = NOISY_SPREAD if self.options.start == "noise" else FIRST_SPREAD
+        return np.stack([_first(self.model, self.options, self.seed, r.key) for r in requests]) * (
+            np.float32(spread)
         )
-        for r in requests
-    ]
-    state = adam_state("coefficients", np.stack(first) * np.float32(FIRST_SPREAD))
-    weights = target_weights([r.target for r in requests], model.classes)
-    return Loop(session, state, {"weights": weights})
 
 
-def _views(
-    model: Model, requests: Sequence[Request], options: PrototypeOptions, seed: int, step: int
-) -> dict[str, Array]:
-    channels, height, width = model.picture_shape
-    rows, columns, noise = [], [], []
+def _groups(
+    requests: Sequence[Request], batch: int, options: PrototypeOptions
+) -> list[list[Request]]:
+    """Requests in batches; with a diversity those of one target stay together."""
+    if not options.diversity:
+        return [list(requests[i : i + batch]) for i in range(0, len(requests), batch)]
+    groups: list[list[Request]] = []
     for request in requests:
-        rng = generator(seed, "prototype step", *request.target, request.replicate, step)
-        a, b = view(rng, height, width, options)
-        rows.append(a[None])
-        columns.append(b[None])
-        noise.append(rng.standard_normal((channels, height, width), np.float32))
-    scaled = np.stack(noise) * np.float32(options.noise)
-    return {"rows": np.stack(rows), "columns": np.stack(columns), "noise": scaled}
+        siblings = [g for g in groups if g[0].target == request.target]
+        if siblings:
+            siblings[0].append(request)
+        else:
+            groups.append([request])
+    return groups
 
 
-def _painter(model: Model, options: PrototypeOptions, threads: int) -> Session:
+def _first(model: Model, options: PrototypeOptions, seed: int, key: Key) -> Array:
+    channels, height, width = model.picture_shape
+    shape = (coefficient_channels(channels, options), height, width)
+    return generator(seed, "prototype start", *key).standard_normal(shape, np.float32)
+
+
+def _even_start(
+    model: Model, options: PrototypeOptions, seed: int, threads: int, spread: float
+) -> Array:
+    """Coefficients, (1, planes, height, width), of a picture on which all classes are equal."""
+    session = Session(
+        step_graph(model, 1, options, spread, objective="even"), model.provider, threads
+    )
+    start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
+    loop = Loop(session, adam_state("coefficients", start[None]), {})
+    for step, factor in enumerate(settling(max(options.steps // 2, 1), SETTLED)):
+        loop.step({**draws(model, [()], options, seed, step), **adam_draws(step, factor)})
+    return loop.state("coefficients")
+
+
+class _Painter:
     """The picture of one prototype as it is, neither moved nor noisy."""
-    op = Emitter(new_graph(), "painter")
-    coefficients = new_input(op.graph, "coefficients", (1, *model.picture_shape))
-    op.graph.outputs.append(paint(op, coefficients, options.background or 0.0))
-    return Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
+
+    def __init__(self, model: Model, options: PrototypeOptions, threads: int) -> None:
+        op = Emitter(new_graph(), "painter")
+        channels, height, width = model.picture_shape
+        planes = coefficient_channels(channels, options)
+        coefficients = new_input(op.graph, "coefficients", (1, planes, height, width))
+        painted = paint(op, coefficients, channels, options)
+        self._transparent = painted.alpha is not None
+        op.graph.outputs.append(over(op, painted, options.background or 0.0))
+        if painted.alpha is not None:
+            op.graph.outputs.extend([op.Identity(painted.colour), op.Identity(painted.alpha)])
+        self._session = Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
+        self._equalise = options.equalise
+
+    def __call__(self, coefficients: Array) -> Painting:
+        found = self._session.run({"coefficients": coefficients[None]})
+        picture = equalised(found[0][0], self._equalise)
+        if not self._transparent:
+            return Painting(picture)
+        return Painting(picture, colour=found[1][0], alpha=found[2][0])
+
+
+def _chosen(
+    request: Request, stages: Sequence[Stage], options: PrototypeOptions
+) -> tuple[Painting, int] | None:
+    """The best of the pictures looked at, or the last; None where none was."""
+    if not stages:
+        return None
+    own = [options.objective_weight * s.logits[list(request.target)].mean() for s in stages]
+    best = stages[int(np.argmax(own)) if options.keep_best else -1]
+    return best.painting, best.step
+
+
+def _logged(step: int, options: PrototypeOptions) -> bool:
+    """Whether a picture is looked at after so many steps."""
+    return options.log_every > 0 and (step % options.log_every == 0 or step == options.steps)
 
 
 def _parts(curve: Array) -> tuple[float, ...]:
@@ -164,7 +266,7 @@ def _converged(curve: Array) -> bool:
 
     The steps after it move less and less by design and would flatter the answer.
     """
-    full = curve[: len(curve) - int(SETTLING * len(curve))]
+    full = curve[: len(curve) - int(SETTLED * len(curve))]
     if len(full) < 8:
         return False
     eighth = len(full) // 8

@@ -2,37 +2,85 @@
 
 The coefficients are those of a two-dimensional DCT whose high frequencies are scaled down as in
 natural pictures (1/f), so that a step of the optimiser moves shapes before it moves noise; the
-three channels are decorrelated as they are in natural pictures (Olah et al. 2017).
+three channels are decorrelated as they are in natural pictures (Olah et al. 2017). A prototype
+may have an alpha channel, made of coefficients in the same way, and be seen only through a
+window at the middle of the picture.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.run.session import Array
 
-__all__ = ["paint"]
+__all__ = ["Painted", "coefficient_channels", "ink", "over", "paint"]
 
 COLOUR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 """Root of the colour covariance of natural pictures (Olah et al. 2017)."""
 DARKEST = 1e-3
+WINDOW = 0.25
+"""Standard deviation of the window, as a fraction of each side."""
 
 
-def paint(op: Emitter, coefficients: ir.Value, background: float) -> ir.Value:
-    """Append the nodes that turn (batch, channels, height, width) coefficients into pixels.
+@dataclass(frozen=True)
+class Painted:
+    """The pixels that coefficients stand for."""
 
-    background: the grey, 0..1, of the picture whose coefficients are all 0.
+    colour: ir.Value
+    """(batch, channels, height, width), 0..1."""
+    alpha: ir.Value | None
+    """(batch or 1, 1, height, width), 0 transparent to 1; None: opaque."""
+
+
+def coefficient_channels(channels: int, options: PrototypeOptions) -> int:
+    """Return how many channels of coefficients a picture of `channels` is made of."""
+    if options.alpha_only:
+        return 1
+    return channels + options.alpha
+
+
+def ink(options: PrototypeOptions) -> float:
+    """Return the grey that shapes without colour are drawn in: what the background is not."""
+    return 1.0 if (options.background or 0.0) < 0.5 else 0.0
+
+
+def paint(op: Emitter, coefficients: ir.Value, channels: int, options: PrototypeOptions) -> Painted:
+    """Append the nodes that turn coefficients into pixels.
+
+    coefficients: (batch, `coefficient_channels`, height, width). Where all are 0 the colour is
+    the background's grey and alpha, if there is one, 0.5.
     """
-    channels, height, width = static_shape(coefficients)[1:]
+    batch, given, height, width = static_shape(coefficients)
     scaled = op.Mul(coefficients, _spectrum(height, width))
-    picture = op.MatMul(op.MatMul(_dct(height).T, scaled), _dct(width))
+    planes = op.MatMul(op.MatMul(_dct(height).T, scaled), _dct(width))
+    alpha: ir.Value | None = None
+    if given > channels or options.alpha_only:
+        alpha = op.Sigmoid(op.Slice(planes, [given - 1], [given], [1]))
+    if options.alpha_mask:
+        shape = op.constant(_window(height, width))
+        alpha = shape if alpha is None else op.Mul(alpha, shape)
+    if options.alpha_only:
+        drawn = op.constant(np.full((batch, channels, height, width), ink(options), np.float32))
+        return Painted(drawn, alpha)
+    if given > channels:
+        planes = op.Slice(planes, [0], [channels], [1])
     if channels == 3:
         root = COLOUR_ROOT / np.linalg.norm(COLOUR_ROOT, axis=0).max()
-        picture = op.Conv(picture, root.reshape(3, 3, 1, 1))
-    grey = float(np.clip(background, DARKEST, 1 - DARKEST))
+        planes = op.Conv(planes, root.reshape(3, 3, 1, 1))
+    grey = float(np.clip(options.background or 0.0, DARKEST, 1 - DARKEST))
     start = np.log(grey / (1 - grey))
-    return op.Sigmoid(op.Add(picture, start) if start else picture)
+    return Painted(op.Sigmoid(op.Add(planes, start) if start else planes), alpha)
+
+
+def over(op: Emitter, painted: Painted, behind: ir.Value | float) -> ir.Value:
+    """Append the picture laid over what is `behind` it: one grey, or (batch, channels, 1, 1)."""
+    if painted.alpha is None:
+        return painted.colour
+    return op.Add(op.Mul(painted.alpha, op.Sub(painted.colour, behind)), behind)
 
 
 def _dct(n: int) -> Array:
@@ -48,3 +96,10 @@ def _spectrum(height: int, width: int) -> Array:
     ky, kx = np.mgrid[:height, :width]
     f = np.hypot(ky / (2 * height), kx / (2 * width))
     return np.asarray(1 / (2 * np.maximum(f, 1 / (2 * max(height, width)))))
+
+
+def _window(height: int, width: int) -> Array:
+    """A soft disc in the middle, (1, 1, height, width), 1 at the centre."""
+    y, x = ((np.arange(n) + 0.5) / n - 0.5 for n in (height, width))
+    squared = (y[:, None] / WINDOW) ** 2 + (x[None] / WINDOW) ** 2
+    return np.asarray(np.exp(-0.5 * squared)[None, None], np.float32)

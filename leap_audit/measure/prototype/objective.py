@@ -1,4 +1,4 @@
-"""What a prototype is optimised for: the target's logit, with a light penalty on speckle."""
+"""What a prototype is optimised for: the target's logit, and light penalties beside it."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,18 @@ import onnx_ir as ir
 
 from leap_audit.gradient import Emitter
 from leap_audit.ingest.canonical import static_shape
+from leap_audit.measure.final_layer import final_layer
 from leap_audit.run.session import Array
 
-__all__ = ["target_weights", "total_variation", "weighted_logit"]
+__all__ = [
+    "alike",
+    "coverage",
+    "evenness",
+    "likeness",
+    "target_weights",
+    "total_variation",
+    "weighted_logit",
+]
 
 
 def target_weights(targets: Sequence[tuple[int, ...]], classes: int) -> Array:
@@ -34,6 +43,14 @@ def weighted_logit(op: Emitter, logits: ir.Value, weights: ir.Value) -> ir.Value
     return op.ReduceSum(op.Mul(logits, weights), [1], keepdims=0)
 
 
+def evenness(op: Emitter, logits: ir.Value, scale: float) -> ir.Value:
+    """Append, (batch,), the mean log-probability over all classes: highest where all are equal.
+
+    scale: what the logits are multiplied by before the softmax.
+    """
+    return op.ReduceMean(op.LogSoftmax(op.Mul(logits, scale), axis=1), [1], keepdims=0)
+
+
 def total_variation(op: Emitter, picture: ir.Value) -> ir.Value:
     """Append the mean absolute difference of neighbouring pixels of each item, (batch,)."""
     channels, height, width = static_shape(picture)[1:]
@@ -46,3 +63,33 @@ def total_variation(op: Emitter, picture: ir.Value) -> ir.Value:
         total = part if total is None else op.Add(total, part)
     assert total is not None
     return op.Div(total, pixels)
+
+
+def coverage(op: Emitter, alpha: ir.Value) -> ir.Value:
+    """Append the mean of alpha over each picture, (batch,): how much of it is painted at all."""
+    return op.ReduceMean(alpha, [1, 2, 3], keepdims=0)
+
+
+def likeness(op: Emitter, logits: ir.Value, same: ir.Value) -> ir.Value:
+    """Append how much each item's features look like those of its siblings, (batch,).
+
+    The mean cosine, weighed by `same`, (batch, batch), between the features before the last
+    linear layer, or the logits where the last step is not linear. Olah et al. 2017, section
+    Diversity, there with Gram matrices of a layer.
+    """
+    last = final_layer(op, logits, static_shape(logits)[1])
+    features = logits if last is None else last.features
+    squared = op.ReduceSum(op.Mul(features, features), [1], keepdims=1)
+    unit = op.Div(features, op.Sqrt(op.Add(squared, 1e-12)))
+    cosines = op.MatMul(unit, op.Transpose(unit, perm=[1, 0]))
+    return op.ReduceSum(op.Mul(cosines, same), [1], keepdims=0)
+
+
+def alike(targets: Sequence[tuple[int, ...] | None]) -> Array:
+    """Return (items, items): 1 / siblings between items of one target, else 0.
+
+    An item of target None is there to fill a batch and has no siblings.
+    """
+    same = np.array([[a is not None and a == b for b in targets] for a in targets], np.float32)
+    np.fill_diagonal(same, 0)
+    return np.asarray(same / np.maximum(same.sum(1, keepdims=True), 1))

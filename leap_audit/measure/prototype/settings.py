@@ -1,11 +1,21 @@
 """What the options leave open, chosen by the size and kind of the input."""
 
+from typing import Any
+
 from leap_audit.config import PrototypeOptions
 
-__all__ = ["settled"]
+__all__ = ["TRANSFORMS", "settled"]
 
 SMALL = 64
 """Short side in pixels below which a picture holds one centred object, not a scene."""
+TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
+    "none": ((1.0, 1.0), 0.0, False),
+    "s": ((0.92, 1.08), 0.04, False),
+    "m": ((0.8, 1.25), 0.1, True),
+    "l": ((0.6, 1.25), 0.14, True),
+    "xl": ((0.4, 1.2), 0.18, True),
+}
+"""Name -> scale, shift and flip of the random views (see PrototypeOptions)."""
 
 
 def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> PrototypeOptions:
@@ -13,32 +23,20 @@ def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> Prototype
 
     Photographs are seen mostly from close up and far off centre, which makes a class appear at
     many sizes. Small pictures hold one centred object: little movement. Grey ones are strokes on
-    a dark ground: they start there, and a light total variation keeps them clean.
+    a dark ground: they start there, are never mirrored, as letters are not, and a light total
+    variation keeps them clean.
     """
     channels, height, width = shape
+    small = min(height, width) < SMALL
+    name = options.transform
+    if name == "auto":
+        name = "m" if small or channels == 1 else "xl"
+    scale, shift, flip = TRANSFORMS[name]
+    chosen: dict[str, Any] = {"transform": name, "scale": scale, "shift": shift}
+    chosen["flip"] = flip and channels != 1
     if channels == 1:
-        chosen = {
-            "scale": (0.8, 1.25),
-            "shift": 0.1,
-            "flip": False,
-            "background": 0.12,
-            "total_variation": 12.0,
-        }
-    elif min(height, width) < SMALL:
-        chosen = {
-            "scale": (0.8, 1.2),
-            "shift": 0.12,
-            "flip": True,
-            "background": 0.5,
-            "total_variation": 0.1,
-        }
+        chosen |= {"background": 0.12, "total_variation": 12.0}
     else:
-        chosen = {
-            "scale": (0.4, 1.2),
-            "shift": 0.18,
-            "flip": True,
-            "background": 0.5,
-            "total_variation": 0.0,
-        }
-    open_fields = {name: value for name, value in chosen.items() if getattr(options, name) is None}
-    return options.model_copy(update=open_fields)
+        chosen |= {"background": 0.5, "total_variation": 0.1 if small else 0.0}
+    given = {n for n in chosen if n != "transform" and getattr(options, n) is not None}
+    return options.model_copy(update={n: v for n, v in chosen.items() if n not in given})

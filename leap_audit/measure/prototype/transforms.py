@@ -8,9 +8,13 @@ interpolated from; beyond the border the picture is reflected.
 import numpy as np
 
 from leap_audit.config import PrototypeOptions
+from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 
-__all__ = ["view"]
+__all__ = ["blur_at", "view"]
+
+INVISIBLE = 0.2
+"""A blur of fewer pixels' standard deviation than this changes nothing that can be seen."""
 
 ASPECT = 0.1
 """Largest relative difference between the two axes' zoom."""
@@ -29,6 +33,19 @@ def view(
     rows = _resampling(height, zoom * (1 + stretch[0]), moves[0])
     columns = _resampling(width, zoom * (1 + stretch[1]), moves[1])
     return rows, columns[::-1].copy() if mirrored else columns
+
+
+def blur_at(n: int, options: PrototypeOptions, step: int) -> Array | None:
+    """Return the n × n blur of a step, None where it is too weak to be seen.
+
+    Its width goes, by equal factors, from the first of `options.blur` to the second.
+    """
+    if options.blur is None:
+        return None
+    first, last = options.blur
+    way = step / max(options.steps - 1, 1)
+    sigma = float(first ** (1 - way) * last**way) if min(first, last) > 0 else first * (1 - way)
+    return None if sigma < INVISIBLE else blur_matrix(n, sigma)
 
 
 def _resampling(n: int, zoom: float, move: float) -> Array:

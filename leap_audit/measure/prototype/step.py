@@ -1,0 +1,108 @@
+"""One step of Adam on a batch of prototypes, as one ONNX graph."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.config import PrototypeOptions
+from leap_audit.gradient import Emitter
+from leap_audit.gradient.training import append_adam
+from leap_audit.ingest.load import Model
+from leap_audit.measure.draws import generator
+from leap_audit.measure.forward import new_graph, new_input, place_model
+from leap_audit.measure.prototype.image import coefficient_channels, over, paint
+from leap_audit.measure.prototype.objective import (
+    coverage,
+    evenness,
+    likeness,
+    total_variation,
+    weighted_logit,
+)
+from leap_audit.measure.prototype.transforms import blur_at, view
+from leap_audit.run.session import Array
+
+__all__ = ["Key", "Objective", "draws", "step_graph"]
+
+Objective = Literal["target", "even"]
+Key = tuple[int, ...]
+"""What an item's random draws belong to."""
+
+
+def step_graph(
+    model: Model,
+    batch: int,
+    options: PrototypeOptions,
+    spread: float,
+    objective: Objective = "target",
+) -> ir.Model:
+    """Return one step for `batch` prototypes.
+
+    Inputs: `coefficients` and Adam's state, what `draws` gives (`rows`, `columns`, `noise`, and
+    with alpha `behind`), and for the objective target `weights` (of the logits, per item) and
+    with a diversity `same` (see `objective.alike`). Outputs: the next state and `score`, the
+    objective of each item. spread: the spread of the model's logits, which penalties are weighed
+    in. objective: a target's logit, or that all classes be equally probable.
+    """
+    op = Emitter(new_graph(), "prototype")
+    graph = op.graph
+    channels, height, width = model.picture_shape
+    planes = coefficient_channels(channels, options)
+    coefficients = new_input(graph, "coefficients", (batch, planes, height, width))
+    rows = new_input(graph, "rows", (batch, 1, height, height))
+    columns = new_input(graph, "columns", (batch, 1, width, width))
+    noise = new_input(graph, "noise", (batch, channels, height, width))
+    painted = paint(op, coefficients, channels, options)
+    picture = painted.colour
+    if painted.alpha is not None:
+        picture = over(op, painted, new_input(graph, "behind", (batch, channels, 1, 1)))
+    seen = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
+    logits = place_model(op, model, op.Add(seen, noise))
+    if objective == "target":
+        score = weighted_logit(op, logits, new_input(graph, "weights", (batch, model.classes)))
+    else:
+        score = evenness(op, logits, options.logit_scale)
+    graph.outputs.append(score)
+    penalties: list[tuple[ir.Value, float]] = []
+    if options.total_variation:
+        penalties.append((total_variation(op, picture), options.total_variation))
+    if options.alpha_weight and painted.alpha is not None and (options.alpha or options.alpha_only):
+        penalties.append((coverage(op, painted.alpha), options.alpha_weight))
+    if options.diversity and objective == "target":
+        same = new_input(graph, "same", (batch, batch))
+        penalties.append((likeness(op, logits, same), options.diversity))
+    cotangents = {score: op.constant(-np.ones(batch))}
+    cotangents |= {p: op.constant(np.full(batch, weight * spread)) for p, weight in penalties}
+    append_adam(op, coefficients, cotangents, lr=options.lr)
+    score.name = "score"
+    return ir.Model(graph, ir_version=10)
+
+
+def draws(
+    model: Model, keys: Sequence[Key], options: PrototypeOptions, seed: int, step: int
+) -> dict[str, Array]:
+    """Return what is random at a step: the views, the noise, what is behind a transparent item.
+
+    Each item's numbers belong to its key and the step, never to the batch.
+    """
+    channels, height, width = model.picture_shape
+    blurs = [blur_at(n, options, step) for n in (height, width)]
+    transparent = options.alpha or options.alpha_only or options.alpha_mask
+    rows, columns, noise, behind = [], [], [], []
+    for key in keys:
+        rng = generator(seed, "prototype step", *key, step)
+        seen = view(rng, height, width, options)
+        a, b = (m if blur is None else m @ blur for m, blur in zip(seen, blurs, strict=True))
+        rows.append(a[None])
+        columns.append(b[None])
+        noise.append(rng.standard_normal((channels, height, width), np.float32))
+        if transparent:
+            lightest = min(1.0, 2 * (options.background or 0.0))
+            behind.append(rng.uniform(0, lightest, (channels, 1, 1)).astype(np.float32))
+    drawn = {
+        "rows": np.stack(rows),
+        "columns": np.stack(columns),
+        "noise": np.stack(noise) * np.float32(options.noise),
+    }
+    return drawn | ({"behind": np.stack(behind)} if transparent else {})
