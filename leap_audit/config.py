@@ -20,6 +20,7 @@ __all__ = [
     "AuditOptions",
     "DeclaredPreprocessing",
     "IsolationOptions",
+    "Options",
     "PrototypeOptions",
     "layered",
     "read_table",
@@ -45,7 +46,7 @@ _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
 
 
-class _Options(BaseModel):
+class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
@@ -61,7 +62,7 @@ class _Options(BaseModel):
             raise ConfigRefused(_sentence(cls, error, where)) from None
 
 
-class DeclaredPreprocessing(_Options):
+class DeclaredPreprocessing(Options):
     """What the user said about the input; None is inferred and then reported as assumed."""
 
     layout: Layout | None = None
@@ -80,7 +81,7 @@ class DeclaredPreprocessing(_Options):
     """(height, width) in pixels, or one number for both, for a model that leaves it free."""
 
 
-class PrototypeOptions(_Options):
+class PrototypeOptions(Options):
     """How prototypes are made. None or auto: chosen by the size of the input."""
 
     steps: int = Field(default=192, ge=1, le=100_000)
@@ -129,7 +130,7 @@ class PrototypeOptions(_Options):
     """Whether the best of the pictures looked at is kept, instead of the last."""
 
 
-class IsolationOptions(_Options):
+class IsolationOptions(Options):
     """How isolations are made."""
 
     steps: int = Field(default=48, ge=1, le=100_000)
@@ -150,7 +151,7 @@ class IsolationOptions(_Options):
     """What the logits are multiplied by before the softmax of the loss."""
 
 
-class AuditOptions(_Options):
+class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
     targets: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()

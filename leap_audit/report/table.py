@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from leap_audit.artifacts import Audit, Isolation, Prototype
+from leap_audit.artifacts import Audit, Isolation, Prototype, Sample
 from leap_audit.findings.names import visible
 
-__all__ = ["COLUMNS", "results_table", "write_table"]
+__all__ = ["COLUMNS", "result_rows", "results_table", "write_table"]
 
 COLUMNS = (
     "project",
@@ -39,7 +39,10 @@ def results_table(audit: Audit) -> pd.DataFrame:
     target and names its file in `sample`. The classes of a hybrid are joined by '+'.
     """
     project = PurePosixPath(audit.model.file).stem
-    rows = [{"project": project, **row} for row in _rows(audit)]
+    rows = [
+        {"project": project, **row}
+        for row in result_rows(audit.classes, audit.prototypes, audit.samples)
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
@@ -55,9 +58,12 @@ def write_table(audit: Audit, path: Path) -> None:
     path.write_bytes(table.to_csv(index=False, lineterminator="\n").encode("utf-8"))
 
 
-def _rows(audit: Audit) -> Iterator[dict[str, Any]]:
-    for prototype in audit.prototypes:
-        target = _target(audit.classes, prototype)
+def result_rows(
+    classes: Sequence[str], prototypes: Sequence[Prototype], samples: Sequence[Sample]
+) -> Iterator[dict[str, Any]]:
+    """Yield the cells of each row, without the project; a cell left out is missing."""
+    for prototype in prototypes:
+        target = _target(classes, prototype)
         own = [e for e in prototype.entanglements if e.class_ in prototype.target]
         yield {
             **target,
@@ -84,7 +90,7 @@ def _rows(audit: Audit) -> Iterator[dict[str, Any]]:
             }
         for isolation in prototype.isolations:
             yield {**target, **_isolation(isolation), "prototype": prototype.image}
-    for sample in audit.samples:
+    for sample in samples:
         for isolation in sample.isolations:
             yield {**_isolation(isolation), "sample": sample.file}
 

@@ -1,0 +1,226 @@
+"""`generate`: prototypes, entanglements and isolations of a network, as a table."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leap_audit.artifacts import Sample
+from leap_audit.config import AuditOptions
+from leap_audit.engine.given import Function, Mode, given_model, given_samples, provider_of
+from leap_audit.engine.logged import log_stages, write_transparency
+from leap_audit.engine.results import results_dict, results_frame
+from leap_audit.engine.settings import Settings, isolate_lists, read_settings
+from leap_audit.errors import ConfigRefused, TargetRefused
+from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.load import Model
+from leap_audit.measure.forward import Classifier
+from leap_audit.measure.prototype import Drawn, Request
+from leap_audit.pipeline.isolations import Task, record_isolations
+from leap_audit.pipeline.measurements import (
+    draw_prototypes,
+    prepared,
+    prototype_tasks,
+    sample_tasks,
+)
+from leap_audit.pipeline.photographs import record_samples
+from leap_audit.pipeline.record import Measurements
+from leap_audit.progress import Progress
+from leap_audit.run.session import Array
+from leap_audit.terminal import Terminal
+from leap_audit.tracking import Tracker, tracking
+
+__all__ = ["generate"]
+
+FOLDER = Path("leap_files")
+TARGET = 0
+"""The class that a prototype is made of where none is named."""
+Targets = Sequence[int | Sequence[int]]
+
+
+def generate(
+    project_name: str,
+    model: object,
+    class_list: Sequence[str] | None,
+    config: dict[str, Any] | str | Path | None = None,
+    target_classes: Targets | None = None,
+    preprocessing: Function | Sequence[Function] | None = None,
+    samples: Any = None,
+    device: str | None = None,
+    mode: Mode = "pt",
+    *,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return what a network has learned: (results_df, results_dict).
+
+    Without samples: a prototype for each target, the classes entangled with it, and, unless
+    config says isolation=False, isolations of them in it. With samples: isolations in each
+    sample. results_df has one row per prototype, entanglement and isolation (columns: see
+    report/table.py), its pictures as paths under leap_files/PROJECT in the working folder.
+    results_dict has the probabilities at each logged stage (see engine/results.py).
+
+    project_name: names that folder, and the project of a tracker. model: an ONNX path or
+    ModelProto, or a torch.nn.Module; one that ends in a softmax is read before it. class_list:
+    one name per output; None numbers them. config: the options of `Settings`, as a dict or the
+    path of a JSON file. target_classes: class numbers; repeated ones give several prototypes, a
+    list among them a hybrid; None: class 0, and on samples the most probable (three, or
+    max_isolate_classes). preprocessing: a function on batches of tensors, or a list of them, that
+    stands between pictures in 0..1 and the network; it is traced into the graph. samples: a batch
+    of pictures. device: 'cpu', 'cuda', ...; None takes the best. mode: 'pt' channels first, 'tf'
+    channels last, 'onnx' as the file says. progress: who is told what happens; by default the
+    terminal, on stderr.
+
+    Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
+    """
+    settings = read_settings(config)
+    told = progress or Terminal()
+    if settings.leap_api_key is not None:
+        told.note("leap_api_key is not needed and ignored: nothing leaves this machine.")
+    if mode not in ("pt", "tf", "onnx"):
+        raise ConfigRefused(f"mode {mode!r} is not known; give 'pt', 'tf' or 'onnx'.")
+    folder = FOLDER / _folder_name(project_name)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    network = given_model(
+        model, preprocessing, settings, mode, provider_of(device), folder, told
+    )
+    names, notes = match_classes(class_list, network.classes)
+    for note in (f"Logits: {network.identity.logits}.", *notes):
+        told.note(note)
+    seen = Measurements(folder, names)
+    options = AuditOptions(
+        prototype=settings.prototype(),
+        isolation=settings.isolations(),
+        seed=settings.seed,
+        seeds=1,
+        top_classes=min(settings.max_isolate_classes, network.classes),
+    )
+    with tracking(
+        project_name,
+        options=settings.model_dump(exclude={"wandb_api_key", "leap_api_key"}),
+        wandb_api_key=settings.wandb_api_key,
+        wandb_entity=settings.wandb_entity,
+        mlflow_tracking_uri=settings.mlflow_tracking_uri,
+        folder=folder,
+    ) as tracker:
+        drawn: list[Drawn] = []
+        if samples is None:
+            targets = _targets(target_classes, network.classes) or [(TARGET,)]
+            classifier, drawn = _prototypes(network, targets, settings, options, seen, told, tracker)
+        else:
+            targets = _targets(target_classes, network.classes)
+            pictures, network = given_samples(samples, network, preprocessing, mode, told)
+            classifier = _samples(network, pictures, targets, settings, options, seen, told)
+        frame = results_frame(project_name, seen, folder)
+        if samples is None:
+            frame = write_transparency(frame, drawn, folder)
+        tracker.results(frame, folder)
+    return frame, results_dict(drawn, seen, classifier)
+
+
+def _prototypes(
+    model: Model,
+    targets: Sequence[tuple[int, ...]],
+    settings: Settings,
+    options: AuditOptions,
+    seen: Measurements,
+    told: Progress,
+    tracker: Tracker,
+) -> tuple[Classifier, list[Drawn]]:
+    """Make a prototype of each target and isolate the entangled classes in it."""
+    options, classifier = prepared(model, options, seen)
+    named = isolate_lists(settings, len(targets))
+    times: dict[tuple[int, ...], int] = {}
+    requests = []
+    for target in targets:
+        requests.append(Request(target, times.get(target, 0)))
+        times[target] = times.get(target, 0) + 1
+    drawn = draw_prototypes(requests, classifier, options, seen, told)
+    log_stages(drawn, classifier, seen, tracker)
+    if settings.isolation:
+        entangled = named or [
+            tuple(e.class_ for e in p.entanglements[: options.isolation.per_prototype])
+            for p in seen.prototypes
+        ]
+        _checked([k for each in entangled for k in each], model.classes, "isolate_classes")
+        tasks = prototype_tasks(classifier, drawn, entangled)
+        _isolate(tasks, seen.prototypes, classifier, options, seen, told)
+    return classifier, drawn
+
+
+def _samples(
+    model: Model,
+    pictures: Array,
+    targets: Sequence[tuple[int, ...]],
+    settings: Settings,
+    options: AuditOptions,
+    seen: Measurements,
+    told: Progress,
+) -> Classifier:
+    """Isolate the targets, or the most probable classes, in each sample."""
+    options, classifier = prepared(model, options, seen)
+    labels = [f"sample {number}" for number in range(len(pictures))]
+    record_samples(list(pictures), labels, classifier, options, seen)
+    classes = isolate_lists(settings, len(pictures))
+    if classes is None and targets:
+        classes = [tuple(k for target in targets for k in target)] * len(pictures)
+    _checked([k for each in classes or [] for k in each], model.classes, "target_classes")
+    tasks = sample_tasks(classifier, seen, pictures, classes)
+    _isolate(tasks, seen.samples, classifier, options, seen, told)
+    seen.samples[:] = [s.model_copy(update={"file": s.image}) for s in seen.samples]
+    return classifier
+
+
+def _isolate(
+    tasks: Sequence[Task],
+    owners: list[Any],
+    classifier: Classifier,
+    options: AuditOptions,
+    seen: Measurements,
+    told: Progress,
+) -> None:
+    if not classifier.model.batchable:
+        told.warn(
+            "Isolations were not measured: this network takes one picture at a time, and an "
+            "isolation compares two. Export it with a free batch dimension."
+        )
+        return
+    with told.stage("Isolations", len(tasks) * options.isolation.steps) as advance:
+        record_isolations(tasks, owners, classifier, options, seen, advance)
+
+
+def _targets(given: Targets | None, classes: int) -> list[tuple[int, ...]]:
+    """Each target as a tuple of its classes; empty where none is given."""
+    if given is None:
+        return []
+    found = [
+        tuple(int(k) for k in each) if isinstance(each, Sequence | np.ndarray) else (int(each),)
+        for each in given
+    ]
+    if not all(found):
+        raise TargetRefused("target_classes: a hybrid of no classes; give their numbers.")
+    return _checked_targets(found, classes)
+
+
+def _checked_targets(targets: list[tuple[int, ...]], classes: int) -> list[tuple[int, ...]]:
+    _checked([k for target in targets for k in target], classes, "target_classes")
+    return targets
+
+
+def _checked(numbers: Sequence[int], classes: int, where: str) -> None:
+    wrong = [k for k in numbers if not 0 <= k < classes]
+    if wrong:
+        raise TargetRefused(
+            f"{where}: there is no class {wrong[0]}; the network has {classes}, from 0 to "
+            f"{classes - 1}."
+        )
+
+
+def _folder_name(project: str) -> str:
+    """The project's name as the name of a folder that lies where it should."""
+    name = re.sub(r"[^\w.-]+", "_", str(project)).strip(". ")[:100]
+    if not name:
+        raise ConfigRefused(f"project_name {project!r} cannot name a folder; give it a name.")
+    return name

@@ -1,0 +1,65 @@
+"""What `generate` returns: a table of rows, and the probabilities on the way."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leap_audit.measure.prototype import Drawn
+from leap_audit.pipeline.record import Measurements
+from leap_audit.report.table import COLUMNS, result_rows
+
+__all__ = ["results_dict", "results_frame"]
+
+PICTURES = ("sample", "prototype", "isolation", "mask")
+
+
+def results_frame(project: str, seen: Measurements, folder: Path) -> pd.DataFrame:
+    """Return one row per prototype, entanglement and isolation, with the columns COLUMNS.
+
+    The pictures are paths relative to the working folder.
+    """
+    rows = []
+    for row in result_rows(seen.classes, seen.prototypes, seen.samples):
+        paths = {
+            name: (folder / row[name]).as_posix() for name in PICTURES if row.get(name) is not None
+        }
+        rows.append({**row, **paths, "project": project})
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def results_dict(
+    drawn: Sequence[Drawn], seen: Measurements, probabilities: Any
+) -> dict[str, Mapping[str, Any]]:
+    """Return, for each prototype and each isolation on a sample, the probabilities on the way.
+
+    Of a prototype: `target` (class numbers), `step` (how many steps had been made) and `probs`
+    (stages, classes). Of an isolation: `target`, `step` (0: the whole picture, then the region
+    kept, and erased) and `probs` (3, 1), of its class.
+
+    probabilities: logits (n, classes) -> probabilities.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for each in drawn:
+        name = " + ".join(seen.classes[k] for k in each.request.target)
+        found[f"prototype {each.request.replicate} of {name}"] = {
+            "target": list(each.request.target),
+            "step": [stage.step for stage in each.stages],
+            "probs": probabilities(np.stack([stage.logits for stage in each.stages])),
+        }
+    for number, sample in enumerate(seen.samples):
+        for each_isolation in sample.isolations:
+            found[f"sample {number}, {each_isolation.name} [{each_isolation.class_}]"] = {
+                "target": [each_isolation.class_],
+                "step": ["picture", "kept", "erased"],
+                "probs": np.array(
+                    [
+                        [each_isolation.prob],
+                        [each_isolation.prob_keep],
+                        [each_isolation.prob_delete],
+                    ]
+                ),
+            }
+    return found
