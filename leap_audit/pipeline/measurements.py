@@ -8,7 +8,7 @@ from leap_audit.measure.plan import choose_batches, expected_seconds, logit_spre
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.pipeline.isolations import record_isolations, tasks_of
 from leap_audit.pipeline.methods import methods_of
-from leap_audit.pipeline.photographs import record_photographs
+from leap_audit.pipeline.photographs import answered, record_photographs
 from leap_audit.pipeline.prototypes import levels, record_prototypes, stem
 from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
@@ -27,8 +27,7 @@ def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progr
     seen.batch = {"prototypes": batches.prototypes, "isolations": batches.isolations}
     classifier = Classifier.of(model, batches.predictions, threads)
     pictures = record_photographs(classifier, options, seen, told)
-    predicted = [p.class_ for sample in seen.samples for p in sample.predicted[:1]]
-    targets = select_targets(options.targets, seen.classes, predicted)
+    targets = select_targets(options.targets, seen.classes, answered(seen.samples))
     requests = [Request((target,)) for target in targets]
     isolated = min(options.isolation.per_prototype, model.classes)
     subjects = len(requests) * isolated + sum(len(s.predicted) for s in seen.samples)

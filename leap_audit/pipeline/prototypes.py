@@ -6,10 +6,12 @@ import numpy as np
 
 from leap_audit.artifacts import Entanglement, Prototype
 from leap_audit.config import PrototypeOptions
+from leap_audit.ingest.bands import write_bands
 from leap_audit.ingest.classes import display_name
 from leap_audit.ingest.pictures import write_picture
+from leap_audit.measure.answer import answer_of
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
-from leap_audit.measure.forward import Classifier, probabilities
+from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn
 from leap_audit.pipeline.record import Measurements
 from leap_audit.run.session import Array
@@ -32,13 +34,15 @@ def record_prototypes(
         return
     pictures = np.stack([levels(each.picture) for each in drawn])
     logits = classifier.logits(pictures)
-    probs = probabilities(logits)
+    independent = classifier.model.identity.independent
+    probs = [answer_of(scores, independent).probs for scores in classifier.scores(pictures)]
     targets = [each.request.target for each in drawn]
     shared, _ = measure_entanglement(classifier, pictures, targets, threads)
     for i, each in enumerate(drawn):
         target = each.request.target
         image = f"images/{stem(each)}.png"
         write_picture(seen.folder / image, pictures[i])
+        bands = write_bands(seen.folder, image, pictures[i], classifier.model.preprocessing)
         own = logits[i, list(target)]
         seen.prototypes.append(
             Prototype(
@@ -46,8 +50,9 @@ def record_prototypes(
                 name=" + ".join(display_name(seen.classes, k) for k in target),
                 replicate=each.request.replicate,
                 image=image,
+                bands=bands,
                 logit=float(own.mean()),
-                prob=float(probs[i, list(target)].sum()),
+                prob=float(probs[i][list(target)].sum()),
                 rank=int((logits[i] > own.min()).sum()) + 1,
                 steps=options.steps,
                 converged=each.converged,
@@ -58,7 +63,7 @@ def record_prototypes(
                         name=seen.classes[k],
                         entanglement=shared[i].cosines[k],
                         logit=float(logits[i, k]),
-                        prob=float(probs[i, k]),
+                        prob=float(probs[i][k]),
                         standardised=standardised(logits, i, k),
                     )
                     for k in _listed(shared[i], target)
