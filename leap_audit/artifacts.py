@@ -31,7 +31,9 @@ __all__ = [
 SCHEMA = "leap-audit/1"
 
 Layout = Literal["NCHW", "NHWC"]
-ChannelOrder = Literal["RGB", "BGR", "GRAY"]
+ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
+"""BANDS: channels that are no colours, as they come."""
+Task = Literal["classification", "multi-label", "binary", "segmentation"]
 Resize = Literal["crop", "stretch"]
 Severity = Literal["high", "medium", "low", "info"]
 
@@ -77,9 +79,18 @@ class ModelIdentity(_Frozen):
     layout: Layout
     preprocessing: Preprocessing
     task: str
+    """One of Task."""
     size_bytes: int
     logits: str
     """What was read as the logits, e.g. 'output "probs", with the trailing Softmax taken off'."""
+    task_reason: str = ""
+    """What the task was inferred from, or that it was declared."""
+    independent: bool = False
+    """Whether each class has its own probability, a sigmoid; else they share 100 %, a softmax."""
+    places: tuple[int, int] = (1, 1)
+    """(height, width) of the map of answers; (1, 1) where a picture gets one answer."""
+    region: tuple[float, float, float, float] | None = None
+    """(top, left, bottom, right) of the part of the map that was audited, as fractions of it."""
     classes_file: str | None = None
     classes_sha256: str | None = None
 
@@ -119,7 +130,8 @@ class Isolation(_Frozen):
     area: float
     """The smallest fraction of the picture, 0..1, that is enough to carry the class."""
     prob: float
-    """Of the class, on the whole picture, 0..1."""
+    """Of the class, on the whole picture, 0..1. Of a map of answers, as the two below: averaged
+    over the places where the model says the class on the whole picture, or over all if nowhere."""
     prob_keep: float
     """Of the class when only the region is kept, 0..1."""
     prob_delete: float
@@ -174,6 +186,9 @@ class Prototype(_Frozen):
     name: str
     replicate: int
     image: str
+    """Of bands the first three in false colour."""
+    bands: str | None = None
+    """All bands as tiles of grey, row by row; None for grey and colour pictures."""
     logit: float
     prob: float
     rank: int
@@ -195,6 +210,9 @@ class Prediction(_Frozen):
     class_: Annotated[int, Field(alias="class")]
     name: str
     prob: float
+    """0..1; of a map of answers, averaged over the map."""
+    share: float | None = None
+    """The fraction of the map where the model says the class; None where there is no map."""
 
 
 class Sample(_Frozen):
@@ -203,7 +221,9 @@ class Sample(_Frozen):
     file: str
     sha256: str
     image: str
-    """The picture as the model saw it."""
+    """The picture as the model saw it, of bands the first three in false colour."""
+    bands: str | None = None
+    """All bands as tiles of grey, row by row; None for grey and colour pictures."""
     predicted: tuple[Prediction, ...]
     isolations: tuple[Isolation, ...] = ()
 

@@ -11,9 +11,9 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from leap_audit.artifacts import ChannelOrder, Layout, Resize
+from leap_audit.artifacts import ChannelOrder, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
 
 __all__ = [
@@ -44,6 +44,16 @@ def _words(value: object) -> object:
 Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
+
+
+def _ordered(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    top, left, bottom, right = region
+    if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+        raise ValueError("give top,left,bottom,right between 0 and 1, such as 0,0,0.5,1")
+    return region
+
+
+_Region = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
 class Options(BaseModel):
@@ -160,6 +170,10 @@ class AuditOptions(Options):
     """Photographs: files, folders, folders of a folder per class."""
     top_classes: int = Field(default=3, ge=1)
     """For how many predicted classes a photograph is isolated."""
+    task: Task | None = None
+    """What kind of answer the model gives; None is inferred and then reported with its reason."""
+    region: _Region | None = None
+    """(top, left, bottom, right) as fractions: the part of a segmentation's map to audit."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()

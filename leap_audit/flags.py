@@ -53,14 +53,35 @@ TopClasses = Annotated[
     _flag("--top-classes", _WHAT, "Predicted classes to explain in each (3).", "N", min=1),
 ]
 
+Task = Annotated[
+    Literal["classification", "multi-label", "binary", "segmentation"] | None,
+    _flag(
+        "--task",
+        _WHAT,
+        "What kind of answer the model gives (read off its end).",
+        "classification|multi-label|binary|segmentation",
+        case_sensitive=False,
+    ),
+]
+Region = Annotated[
+    str | None,
+    _flag(
+        "--region", _WHAT, "Part of a segmentation's map to audit, as fractions.", "TOP,LEFT,B,R"
+    ),
+]
+
 Layout = Annotated[
     Literal["NCHW", "NHWC"] | None,
     _flag("--layout", _PICTURE, "Channels first or last.", "NCHW|NHWC", case_sensitive=False),
 ]
 ChannelOrder = Annotated[
-    Literal["RGB", "BGR", "GRAY"] | None,
+    Literal["RGB", "BGR", "GRAY", "BANDS"] | None,
     _flag(
-        "--channel-order", _PICTURE, "Order of the channels.", "RGB|BGR|GRAY", case_sensitive=False
+        "--channel-order",
+        _PICTURE,
+        "Order of the channels; BANDS are no colours, and stay as they are.",
+        "RGB|BGR|GRAY|BANDS",
+        case_sensitive=False,
     ),
 ]
 Range = Annotated[
@@ -179,7 +200,7 @@ def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> 
         values = ()
     if not values or not all(map(math.isfinite, values)) or (count and len(values) != count):
         wanted = f"{count} numbers" if count else "numbers"
-        example = "0,255" if count else "0.5,0.5,0.5"
+        example = {2: "0,255", 4: "0,0,0.5,1"}.get(count, "0.5,0.5,0.5")
         raise _bad(ctx, flag, f"{text!r} is not {wanted} separated by commas, such as {example}.")
     return values
 

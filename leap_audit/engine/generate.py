@@ -1,5 +1,6 @@
 """`generate`: prototypes, entanglements and isolations of a network, as a table."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leap_audit.artifacts import Sample
 from leap_audit.config import AuditOptions
 from leap_audit.engine.given import Function, Mode, given_model, given_samples, provider_of
 from leap_audit.engine.logged import log_stages, write_transparency
@@ -83,9 +83,7 @@ def generate(
         raise ConfigRefused(f"mode {mode!r} is not known; give 'pt', 'tf' or 'onnx'.")
     folder = FOLDER / _folder_name(project_name)
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    network = given_model(
-        model, preprocessing, settings, mode, provider_of(device), folder, told
-    )
+    network = given_model(model, preprocessing, settings, mode, provider_of(device), folder, told)
     names, notes = match_classes(class_list, network.classes)
     for note in (f"Logits: {network.identity.logits}.", *notes):
         told.note(note)
@@ -108,16 +106,16 @@ def generate(
         drawn: list[Drawn] = []
         if samples is None:
             targets = _targets(target_classes, network.classes) or [(TARGET,)]
-            classifier, drawn = _prototypes(network, targets, settings, options, seen, told, tracker)
+            drawn = _prototypes(network, targets, settings, options, seen, told, tracker)
         else:
             targets = _targets(target_classes, network.classes)
             pictures, network = given_samples(samples, network, preprocessing, mode, told)
-            classifier = _samples(network, pictures, targets, settings, options, seen, told)
+            _samples(network, pictures, targets, settings, options, seen, told)
         frame = results_frame(project_name, seen, folder)
         if samples is None:
             frame = write_transparency(frame, drawn, folder)
         tracker.results(frame, folder)
-    return frame, results_dict(drawn, seen, classifier)
+    return frame, results_dict(drawn, seen, network.identity.independent)
 
 
 def _prototypes(
@@ -128,7 +126,7 @@ def _prototypes(
     seen: Measurements,
     told: Progress,
     tracker: Tracker,
-) -> tuple[Classifier, list[Drawn]]:
+) -> list[Drawn]:
     """Make a prototype of each target and isolate the entangled classes in it."""
     options, classifier = prepared(model, options, seen)
     named = isolate_lists(settings, len(targets))
@@ -147,7 +145,7 @@ def _prototypes(
         _checked([k for each in entangled for k in each], model.classes, "isolate_classes")
         tasks = prototype_tasks(classifier, drawn, entangled)
         _isolate(tasks, seen.prototypes, classifier, options, seen, told)
-    return classifier, drawn
+    return drawn
 
 
 def _samples(
@@ -158,19 +156,19 @@ def _samples(
     options: AuditOptions,
     seen: Measurements,
     told: Progress,
-) -> Classifier:
+) -> None:
     """Isolate the targets, or the most probable classes, in each sample."""
     options, classifier = prepared(model, options, seen)
     labels = [f"sample {number}" for number in range(len(pictures))]
-    record_samples(list(pictures), labels, classifier, options, seen)
+    digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
+    record_samples(list(pictures), labels, digests, classifier, options, seen)
     classes = isolate_lists(settings, len(pictures))
     if classes is None and targets:
         classes = [tuple(k for target in targets for k in target)] * len(pictures)
     _checked([k for each in classes or [] for k in each], model.classes, "target_classes")
-    tasks = sample_tasks(classifier, seen, pictures, classes)
+    tasks = sample_tasks(classifier, seen, list(pictures), classes)
     _isolate(tasks, seen.samples, classifier, options, seen, told)
     seen.samples[:] = [s.model_copy(update={"file": s.image}) for s in seen.samples]
-    return classifier
 
 
 def _isolate(

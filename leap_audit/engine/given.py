@@ -72,7 +72,9 @@ def given_model(
     else:
         raise ModelRefused(_foreign(model))
     if not functions:
-        told.note("No preprocessing was given: the network is shown pixels from 0 to 1 as they are.")
+        told.note(
+            "No preprocessing was given: the network is shown pixels from 0 to 1 as they are."
+        )
     return load(_saved(made, folder), _as_it_is(shape, settings, mode), provider)
 
 
@@ -157,9 +159,7 @@ def _last(shape: tuple[int, int, int], settings: Settings, mode: Mode) -> bool:
     return mode == "tf"
 
 
-def _declared(
-    settings: Settings, mode: Mode, own: Preprocessing | None
-) -> DeclaredPreprocessing:
+def _declared(settings: Settings, mode: Mode, own: Preprocessing | None) -> DeclaredPreprocessing:
     """What is known of the input of an ONNX file; its own layout is inferred from it."""
     known: dict[str, Any] = {}
     if own is not None:
@@ -172,9 +172,7 @@ def _declared(
     return DeclaredPreprocessing.model_validate(known)
 
 
-def _as_it_is(
-    shape: tuple[int, int, int], settings: Settings, mode: Mode
-) -> DeclaredPreprocessing:
+def _as_it_is(shape: tuple[int, int, int], settings: Settings, mode: Mode) -> DeclaredPreprocessing:
     """The input of a graph that does its own preprocessing."""
     last = _last(shape, settings, mode)
     channels, size = (shape[2], shape[:2]) if last else (shape[0], shape[1:])

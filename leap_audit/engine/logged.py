@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from leap_audit.ingest.pictures import write_picture
+from leap_audit.measure.answer import probabilities
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn
 from leap_audit.pipeline.prototypes import levels, stem
@@ -28,6 +29,7 @@ def log_stages(
     A stage at which the target had lost ground is passed over, unless the last one is kept
     whatever became of it.
     """
+    independent = classifier.model.identity.independent
     for each in drawn:
         name = " + ".join(seen.classes[k] for k in each.request.target)
         for stage in each.stages:
@@ -35,7 +37,7 @@ def log_stages(
                 continue
             picture = seen.folder / f"images/{stem(each)}-step-{stage.step:05d}.png"
             write_picture(picture, levels(stage.painting.picture))
-            probs = classifier.answer.probabilities(stage.logits[None])[0]
+            probs = probabilities(stage.logits[:, None], independent)[:, 0]
             top = [*each.request.target, *np.argsort(-probs, kind="stable")[:LOGGED].tolist()]
             tracker.stage(
                 f"{name} #{each.request.replicate}",

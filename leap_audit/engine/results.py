@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leap_audit.measure.answer import probabilities
 from leap_audit.measure.prototype import Drawn
 from leap_audit.pipeline.record import Measurements
 from leap_audit.report.table import COLUMNS, result_rows
@@ -31,15 +32,15 @@ def results_frame(project: str, seen: Measurements, folder: Path) -> pd.DataFram
 
 
 def results_dict(
-    drawn: Sequence[Drawn], seen: Measurements, probabilities: Any
+    drawn: Sequence[Drawn], seen: Measurements, independent: bool
 ) -> dict[str, Mapping[str, Any]]:
     """Return, for each prototype and each isolation on a sample, the probabilities on the way.
 
     Of a prototype: `target` (class numbers), `step` (how many steps had been made) and `probs`
-    (stages, classes). Of an isolation: `target`, `step` (0: the whole picture, then the region
-    kept, and erased) and `probs` (3, 1), of its class.
+    (stages, classes). Of an isolation: `target`, `step` (the whole picture, only the
+    region kept, the region erased) and `probs` (3, 1), of its class.
 
-    probabilities: logits (n, classes) -> probabilities.
+    independent: whether each class has a probability of its own (see measure/answer.py).
     """
     found: dict[str, Mapping[str, Any]] = {}
     for each in drawn:
@@ -47,7 +48,9 @@ def results_dict(
         found[f"prototype {each.request.replicate} of {name}"] = {
             "target": list(each.request.target),
             "step": [stage.step for stage in each.stages],
-            "probs": probabilities(np.stack([stage.logits for stage in each.stages])),
+            "probs": probabilities(
+                np.stack([stage.logits for stage in each.stages], axis=1), independent
+            ).T,
         }
     for number, sample in enumerate(seen.samples):
         for each_isolation in sample.isolations:

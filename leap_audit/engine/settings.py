@@ -26,9 +26,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Transform = Annotated[
-    Literal["auto", "none", "s", "m", "l", "xl"], BeforeValidator(_no_name)
-]
+_Transform = Annotated[Literal["auto", "none", "s", "m", "l", "xl"], BeforeValidator(_no_name)]
 _Count = Annotated[int, BeforeValidator(_whole)]
 
 
@@ -86,7 +84,7 @@ class Settings(Options):
     mlflow_tracking_uri: str | None = None
     """Log to this MLflow store as well, such as sqlite:///leap_files/mlflow.db."""
     objective_weight: float = 1.0
-    """Weight of the target's logit; -1 minimises it (anti-prototypes, class 0 of a binary model)."""
+    """Weight of the target's logit; -1 minimises it: anti-prototypes, class 0 of one logit."""
     seed: Annotated[int, BeforeValidator(_whole)] = Field(default=0, ge=0)
     """Of every random draw."""
     transform: _Transform = "auto"

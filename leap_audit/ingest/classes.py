@@ -40,12 +40,13 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def match_classes(
-    names: Sequence[str] | None, outputs: int
+    names: Sequence[str] | None, outputs: int, *, single: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return one name per output of the model, and notes on what the reader should know of them.
 
     Without names the classes are called by their numbers. Duplicates exist in real lists: they
-    are kept, and noted with their numbers.
+    are kept, and noted with their numbers. single: one score stands for two classes, and a
+    single name names the second, which its sigmoid is the probability of.
 
     Raises ClassesRefused: there are more or fewer names than outputs, or an empty one.
     """
@@ -53,6 +54,9 @@ def match_classes(
         note = "No class names were given: the classes are called by their numbers."
         return tuple(str(index) for index in range(outputs)), (note,)
     checked = _checked(names, "entry", "the list of classes")
+    if single and len(checked) == 1:
+        note = f"One class was named, {quoted(checked[0])}: the other is called its opposite."
+        return (f"not {checked[0]}", checked[0]), (note,)
     if len(checked) != outputs:
         raise ClassesRefused(_mismatch(len(checked), outputs))
     return checked, _duplicates(checked)

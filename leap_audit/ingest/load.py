@@ -1,14 +1,14 @@
 """From a file to a Model: everything a later stage may know of it."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from leap_audit.artifacts import ModelIdentity, Preprocessing, TensorInfo
+from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.ingest.canonical import canonicalise, static_shape
@@ -22,6 +22,7 @@ from leap_audit.ingest.onnx import (
     tensor_info,
 )
 from leap_audit.ingest.preprocess import resolve
+from leap_audit.ingest.task import Asked, refuse_boxes
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Session
 
@@ -32,40 +33,76 @@ PASSING_THROUGH = frozenset({"Transpose", "Cast", "Identity", "Reshape", "Pad"})
 
 @dataclass(frozen=True)
 class Model:
-    """A classifier ready to be audited."""
+    """A network that gives scores to classes, ready to be audited."""
 
     proto: onnx.ModelProto
     """As it came."""
     identity: ModelIdentity
     preprocessing: Preprocessing
     classes: int
-    """How many scores it gives."""
+    """How many classes it tells apart."""
     operators: dict[str, int]
     """Operator -> nodes, of the canonical graph."""
     batchable: bool
     """Whether several pictures can go through at once."""
     provider: Provider
+    asked: Asked = field(default_factory=Asked)
+    """What `forward_graph` is told of the answer: the task, as it was inferred or said."""
+    single: bool = False
+    """Whether one score stands for both classes."""
+    axis: int = 1
+    """Of the classes, in the logits of `forward_graph`."""
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of a picture, before layout and channel order."""
-        channels = 1 if self.preprocessing.channel_order == "GRAY" else 3
-        return (channels, *self.preprocessing.input_size)
+        return (len(self.preprocessing.mean), *self.preprocessing.input_size)
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The rows and columns of the map of answers that are audited."""
+        top, left, bottom, right = self.identity.region or (0, 0, 1, 1)
+        rows, columns = self.identity.places
+        return _cells(top, bottom, rows), _cells(left, right, columns)
+
+    @property
+    def places(self) -> int:
+        """How many answers a picture gets: 1, or the places of the map that are audited."""
+        return int(np.prod([cells.stop - cells.start for cells in self.window]))
 
 
-def load(path: Path, declared: DeclaredPreprocessing, provider: Provider) -> Model:
-    """Return the classifier in an ONNX file.
+def load(
+    path: Path,
+    declared: DeclaredPreprocessing,
+    provider: Provider,
+    *,
+    task: Task | None = None,
+    names: int | None = None,
+    region: tuple[float, float, float, float] | None = None,
+) -> Model:
+    """Return the network in an ONNX file.
+
+    task: what it answers, None: inferred. names: how many classes were named, which can settle
+    what the graph leaves open. region: (top, left, bottom, right), the part of a map of answers
+    to audit, as fractions.
 
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     this file cannot be audited.
     """
     proto = read_onnx(path)
     value = _only_input(proto)
+    refuse_boxes(proto)
     info = tensor_info(value)
     free: list[int | str | None] = [d if isinstance(d, int) else None for d in info.shape]
     first = resolve(declared, free, scales_inside=False)
     graph = canonicalise(proto, batch=1, sizes=_sizes(info, first), provider=provider).graph
-    head = find_head(graph, 1)
+    asked = Asked(task, names, first.layout)
+    head = find_head(graph, 1, asked)
+    if region is not None and head.places == (1, 1):
+        raise ModelRefused(
+            f"--region picks a part of a segmentation's map, and this model gives a picture one "
+            f"answer ({head.task}); leave --region out."
+        )
     preprocessing = resolve(declared, free, scales_inside=_scales_inside(graph.inputs[0]))
     operators: dict[str, int] = {}
     for node in graph:
@@ -79,7 +116,11 @@ def load(path: Path, declared: DeclaredPreprocessing, provider: Provider) -> Mod
         outputs=tuple(tensor_info(v) for v in proto.graph.output),
         layout=preprocessing.layout,
         preprocessing=preprocessing,
-        task="classification",
+        task=head.task,
+        task_reason=head.why,
+        independent=head.independent,
+        places=head.places,
+        region=region,
         size_bytes=path.stat().st_size,
         logits=head.text,
     )
@@ -91,15 +132,18 @@ def load(path: Path, declared: DeclaredPreprocessing, provider: Provider) -> Mod
         dict(sorted(operators.items())),
         False,
         provider,
+        replace(asked, task=head.task),
+        head.single,
+        head.axis,
     )
     _require_finite(model, str(path))
-    return Model(**{**vars(model), "batchable": _batchable(model)})
+    return replace(model, batchable=_batchable(model))
 
 
 def forward_graph(model: Model, batch: int) -> ir.Model:
-    """Return the canonical graph for `batch` pictures: the model's input in, one output `logits`.
+    """Return the canonical graph for `batch` pictures: the model's input in, its logits out.
 
-    `logits` keeps the shape the model gives it; it holds batch × classes numbers.
+    They keep the shape the model gives them, with the classes along `model.axis`.
     """
     info = tensor_info(_only_input(model.proto))
     sizes = _sizes(info, model.preprocessing)
@@ -107,9 +151,15 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
     canonical = canonicalise(
         model.proto, batch=batch, sizes=sizes, provider=model.provider if batch == 2 else None
     )
-    head = find_head(canonical.graph, batch)
+    head = find_head(canonical.graph, batch, model.asked)
     canonical.graph.outputs[:] = [head.logits]
     return canonical
+
+
+def _cells(start: float, end: float, count: int) -> slice:
+    """The cells of `count` whose centres lie between two fractions; at least one."""
+    first = min(round(start * count), count - 1)
+    return slice(first, max(round(end * count), first + 1))
 
 
 def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
@@ -129,7 +179,7 @@ def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
 
 
 def _sizes(info: TensorInfo, preprocessing: Preprocessing) -> dict[str, tuple[int, ...]]:
-    channels = 1 if preprocessing.channel_order == "GRAY" else 3
+    channels = len(preprocessing.mean)
     height, width = preprocessing.input_size
     nchw = preprocessing.layout == "NCHW"
     return {info.name: (channels, height, width) if nchw else (height, width, channels)}

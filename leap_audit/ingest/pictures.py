@@ -12,6 +12,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
+from leap_audit.ingest.bands import frames_of, in_colour, read_array, scaled
 
 __all__ = ["MAX_PIXELS", "find_pictures", "read_picture", "write_mask", "write_picture"]
 
@@ -23,6 +24,7 @@ _SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp"}
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
+_ARRAY = ".npy"
 _MARGIN = 0.875
 """The part of the short side that a centre crop keeps: 224 of 256."""
 
@@ -44,7 +46,8 @@ def find_pictures(paths: Sequence[Path]) -> tuple[Path, ...]:
         pictures = list(_walk(path, set())) if path.is_dir() else [path]
         if not pictures:
             raise PictureRefused(
-                f"{path}: no pictures in this folder (JPEG, PNG, BMP, GIF, WebP, TIFF or PPM)."
+                f"{path}: no pictures in this folder (JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or "
+                "arrays, .npy)."
             )
         found.update(dict.fromkeys(pictures))
     return tuple(found)
@@ -58,12 +61,21 @@ def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.float32
     animation the first frame is taken. `crop` scales the picture to cover size / 0.875, then
     takes the centre; `stretch` scales it straight; a picture that has the size is left as it is.
 
+    An array (.npy) is taken as it is, and so are bands, of which nothing is a colour: their
+    levels need not be 8-bit (see bands.py).
+
     Raises PictureRefused: the file is missing, no picture, damaged, or above `MAX_PIXELS`.
     """
+    if path.suffix.lower() == _ARRAY:
+        _require_file(path)
+        return _fit_bands(read_array(path, preprocessing, MAX_PIXELS), preprocessing, path)
     mode = "L" if preprocessing.channel_order == "GRAY" else "RGB"
     with _opened(path) as image:
         if image.width * image.height > MAX_PIXELS:
             raise PictureRefused(_enormous(path, f"{image.width} × {image.height}"))
+        if preprocessing.channel_order == "BANDS":
+            frames = frames_of(image, len(preprocessing.mean), path)
+            return _fit_bands(scaled(frames, preprocessing.range, path), preprocessing, path)
         upright = ImageOps.exif_transpose(image)
         fitted = _fit(_flat(upright, image.format, path).convert(mode), preprocessing, path)
     pixels = np.asarray(fitted, np.float32) / 255
@@ -71,10 +83,10 @@ def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.float32
 
 
 def write_picture(path: Path, picture: NDArray[np.floating]) -> None:
-    """Write a picture of (1 or 3, height, width) in 0..1 as an RGB PNG without metadata."""
-    levels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    rgb = np.broadcast_to(levels, (*levels.shape[:2], 3))
-    Image.fromarray(np.ascontiguousarray(rgb)).save(path, "PNG", optimize=False)
+    """Write a picture of (channels, height, width) in 0..1 as an RGB PNG without metadata."""
+    levels = np.rint(np.clip(in_colour(picture), 0, 1) * 255).astype(np.uint8)
+    rgb = np.ascontiguousarray(levels.transpose(1, 2, 0))
+    Image.fromarray(rgb).save(path, "PNG", optimize=False)
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
@@ -97,7 +109,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
             continue
         if entry.is_dir():
             yield from _walk(entry, seen)
-        elif entry.suffix.lower() in _SUFFIXES and entry.is_file():
+        elif entry.suffix.lower() in (*_SUFFIXES, _ARRAY) and entry.is_file():
             yield entry
 
 
@@ -106,8 +118,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture; whatever its decoder stumbles on while it is open is one sentence."""
     limit, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PictureRefused(f"{path}: is not a file.")
+        _require_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -128,6 +139,15 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise PictureRefused(f"{path}: the picture cannot be read ({reason}).") from None
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
+
+
+def _require_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PictureRefused(f"{path}: the picture cannot be read ({error.strerror}).") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureRefused(f"{path}: is not a file.")
 
 
 def _enormous(path: Path, size: str) -> str:
@@ -151,6 +171,14 @@ def _flat(image: Image.Image, kind: str | None, path: Path) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _fit_bands(
+    bands: NDArray[np.float32], preprocessing: Preprocessing, path: Path
+) -> NDArray[np.float32]:
+    """Fit each band like a picture of its own."""
+    fitted = [np.asarray(_fit(Image.fromarray(b), preprocessing, path)) for b in bands]
+    return np.ascontiguousarray(np.stack(fitted), np.float32)
 
 
 def _fit(image: Image.Image, preprocessing: Preprocessing, path: Path) -> Image.Image:

@@ -7,8 +7,9 @@ from pathlib import Path
 from leap_audit.artifacts import ChannelOrder, Layout, Preprocessing
 from leap_audit.config import DeclaredPreprocessing, read_table
 from leap_audit.errors import PreprocessingRefused
+from leap_audit.ingest.bands import IN_COLOUR
 
-__all__ = ["read_preprocessing", "resolve", "statement"]
+__all__ = ["read_preprocessing", "resolve", "shown_bands", "statement"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,7 +41,7 @@ def resolve(
     if len(sides) != 4:
         raise PreprocessingRefused(
             f"The model's input has {len(sides)} dimensions; pictures need 4: a batch, "
-            "a height, a width and 1 or 3 channels."
+            "a height, a width and channels."
         )
     assumed: dict[str, str] = {}
     layout = _layout(declared, sides, assumed)
@@ -72,6 +73,7 @@ def statement(preprocessing: Preprocessing) -> tuple[str, ...]:
     if p.resize == "crop":
         fit = "scaled to a little more (the short side to size / 0.875), then cropped to the centre"
     colours = {"RGB": "red, green, blue", "BGR": "blue, green, red", "GRAY": "one grey channel"}
+    colours["BANDS"] = f"{len(p.mean)} bands, as they are; {shown_bands(len(p.mean))}"
     last = "before height and width" if p.layout == "NCHW" else "after height and width"
     plain = not any(p.mean) and all(value == 1 for value in p.std)
     lines = (
@@ -89,22 +91,34 @@ def statement(preprocessing: Preprocessing) -> tuple[str, ...]:
     )
 
 
+def shown_bands(count: int) -> str:
+    """Return in words which of `count` bands a picture shows in which colour."""
+    red, green, blue = (min(band, count - 1) + 1 for band in IN_COLOUR)
+    if count == 1:
+        return "shown as grey"
+    return f"band {red} is shown as red, {green} as green, {blue} as blue"
+
+
 def _layout(
     declared: DeclaredPreprocessing, sides: tuple[int | None, ...], assumed: dict[str, str]
 ) -> Layout:
     shown = " × ".join("free" if side is None else str(side) for side in sides)
     if declared.layout is not None:
         found = sides[1 if declared.layout == "NCHW" else 3]
-        if found not in (1, 3, None):
+        other = sides[3 if declared.layout == "NCHW" else 1]
+        bands = declared.channel_order == "BANDS" or _fewer(found, other, sides[2])
+        if found not in (1, 3, None) and not bands:
             raise PreprocessingRefused(
                 f"--layout {declared.layout} does not fit an input of {shown}: it finds {found} "
-                "channels, where a picture has 1 or 3."
+                "channels; if these are bands, pass --channel-order BANDS."
             )
         return declared.layout
     if 3 in (sides[1], sides[3]):
         layout: Layout = "NCHW" if sides[1] == 3 else "NHWC"
     elif 1 in (sides[1], sides[3]):
         layout = "NCHW" if sides[1] == 1 else "NHWC"
+    elif _fewer(sides[1], sides[2], sides[3]) or _fewer(sides[3], sides[1], sides[2]):
+        layout = "NCHW" if _fewer(sides[1], sides[2], sides[3]) else "NHWC"
     elif None in (sides[1], sides[3]):
         raise PreprocessingRefused(
             f"The model's input is {shown}, which does not say where the channels are; "
@@ -113,19 +127,32 @@ def _layout(
     else:
         raise PreprocessingRefused(
             f"The model's input is {shown}: neither its second nor its last dimension is 1 or 3, "
-            "the channels of a picture."
+            "the channels of a picture, or clearly a number of bands; pass --layout NCHW or "
+            "--layout NHWC, and --channel-order BANDS."
         )
     assumed["layout"] = f"the input is {shown}"
     return layout
+
+
+def _fewer(channels: int | None, *sides: int | None) -> bool:
+    """Whether a dimension can only be the channels: it is smaller than both sides."""
+    return channels is not None and all(s is not None and channels < s for s in sides)
 
 
 def _channels(
     declared: DeclaredPreprocessing, layout: Layout, sides: tuple[int | None, ...]
 ) -> int:
     found = sides[1 if layout == "NCHW" else 3]
-    if found is None:
+    if found is not None:
+        return found
+    if declared.channel_order != "BANDS":
         return 1 if declared.channel_order == "GRAY" else 3
-    return found
+    given = max(len(declared.mean or ()), len(declared.std or ()))
+    if given < 2:
+        raise PreprocessingRefused(
+            "The model leaves the number of its bands free; pass --mean with a number for each."
+        )
+    return given
 
 
 def _channel_order(
@@ -133,9 +160,12 @@ def _channel_order(
 ) -> ChannelOrder:
     order = declared.channel_order
     if order is None:
-        assumed["channel_order"] = "it has 1 channel" if channels == 1 else "the usual order"
-        return "GRAY" if channels == 1 else "RGB"
-    if (order == "GRAY") != (channels == 1):
+        if channels in (1, 3):
+            assumed["channel_order"] = "it has 1 channel" if channels == 1 else "the usual order"
+            return "GRAY" if channels == 1 else "RGB"
+        assumed["channel_order"] = f"it has {channels} channels"
+        return "BANDS"
+    if order != "BANDS" and channels != (1 if order == "GRAY" else 3):
         raise PreprocessingRefused(
             f"--channel-order {order} does not fit a model whose input has {channels} "
             f"channel{'s' if channels > 1 else ''}."

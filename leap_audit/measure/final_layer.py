@@ -38,7 +38,7 @@ def final_layer(op: Emitter, logits: ir.Value, classes: int) -> FinalLayer | Non
             value = _given(node, 0)
         elif node.op_type == "Add" and any(constant_of(v) is not None for v in node.inputs):
             value = _given(node, 1 if constant_of(node.inputs[0]) is not None else 0)
-        elif node.op_type == "GlobalAveragePool":
+        elif node.op_type in ("GlobalAveragePool", "ReduceMean"):
             value, averaged = _given(node, 0), True
         else:
             break

@@ -1,6 +1,6 @@
-"""Pictures in, logits out: the model behind its preprocessing, as a piece of any graph."""
+"""Pictures in, scores out: the model behind its preprocessing, as a piece of any graph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from leap_audit.ingest.load import Model, forward_graph
 from leap_audit.measure.final_layer import final_layer
 from leap_audit.run.session import Array, Session
 
-__all__ = ["Classifier", "new_graph", "new_input", "place_model", "probabilities"]
+__all__ = ["Classifier", "new_graph", "new_input", "place_model", "place_scores"]
 
 WITHIN = "model/"
 """Stands before the model's own names, which may be any, also ours."""
@@ -36,8 +36,43 @@ def new_input(
 def place_model(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
     """Append preprocessing and model to the graph of `op`; return the logits, (batch, classes).
 
-    picture: (batch, channels, height, width) in 0..1, red first.
+    Of a map of answers: averaged over its places. picture: (batch, channels, height, width) in
+    0..1, red first.
     """
+    return _averaged(op, place_scores(op, model, picture))
+
+
+def place_scores(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
+    """Append preprocessing and model; return the logits of every place, (batch, classes, places).
+
+    A picture with one answer has one place. The single score z of two classes becomes (-z/2, z/2),
+    of which the softmax is the sigmoid of z.
+    """
+    logits = _placed(op, model, picture)
+    if logits.dtype != ir.DataType.FLOAT:
+        logits = op.Cast(logits, to=ir.DataType.FLOAT.value)
+    batch, rows, columns = static_shape(picture)[0], *model.identity.places
+    if rows * columns > 1 and model.axis != 1:
+        others = [i for i in range(1, len(static_shape(logits))) if i != model.axis]
+        logits = op.Transpose(logits, perm=[0, model.axis, *others])
+    if model.identity.region is not None:
+        logits = op.Reshape(logits, (batch, -1, rows, columns))
+        down, right = model.window
+        logits = op.Slice(logits, [down.start, right.start], [down.stop, right.stop], [2, 3])
+    given = 1 if model.single else model.classes
+    scores = op.Reshape(logits, (batch, given, model.places))
+    return op.Mul(scores, np.array([[[-0.5], [0.5]]])) if model.single else scores
+
+
+def _averaged(op: Emitter, scores: ir.Value) -> ir.Value:
+    batch, classes, places = static_shape(scores)
+    if places == 1:
+        return op.Reshape(scores, (batch, classes))
+    return op.ReduceMean(scores, [2], keepdims=0)
+
+
+def _placed(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
+    """Append preprocessing and model as they are; return the logits in the model's own shape."""
     batch = static_shape(picture)[0]
     forward = forward_graph(model, batch).graph
     entry, logits = forward.inputs[0], forward.outputs[0]
@@ -56,8 +91,7 @@ def place_model(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
             value.name = f"{WITHIN}{value.name}"
     forward.remove(nodes)
     op.graph.extend(nodes)
-    flat = op.Reshape(logits, (batch, model.classes))
-    return flat if flat.dtype == ir.DataType.FLOAT else op.Cast(flat, to=ir.DataType.FLOAT.value)
+    return logits
 
 
 def preprocess(op: Emitter, preprocessing: Preprocessing, picture: ir.Value) -> ir.Value:
@@ -89,19 +123,29 @@ class Classifier:
         batch = batch if model.batchable else 1
         op = Emitter(new_graph(), "look")
         picture = new_input(op.graph, "picture", (batch, *model.picture_shape))
-        logits = place_model(op, model, picture)
-        op.graph.outputs.append(logits)
+        scores = place_scores(op, model, picture)
+        logits = _averaged(op, scores)
+        op.graph.outputs.extend([logits, scores])
         last = final_layer(op, logits, model.classes)
         if last is not None:
             last.features.name = "features"
             op.graph.outputs.append(last.features)
-        logits.name = "logits"
+        logits.name, scores.name = "logits", "scores"
         session = Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
         return Classifier(model, session, batch, None if last is None else last.weights)
 
     def logits(self, pictures: Array) -> Array:
-        """(n, channels, height, width) in 0..1 -> (n, classes), float32."""
+        """(n, channels, height, width) in 0..1 -> (n, classes), averaged over places, float32."""
         return self._run(pictures, "logits", self.model.classes)
+
+    def scores(self, pictures: Sequence[Array] | Array) -> Iterator[Array]:
+        """Yield the logits at every place, (classes, places), of each of n pictures.
+
+        One batch after the other: a map of scores is larger than the picture.
+        """
+        for start in range(0, len(pictures), self.batch):
+            part = np.asarray(pictures[start : start + self.batch], np.float32)
+            yield from self._together(part, "scores")
 
     def features(self, pictures: Array) -> Array:
         """(n, channels, height, width) in 0..1 -> (n, features), before the last linear layer."""
@@ -112,9 +156,12 @@ class Classifier:
         found = [np.zeros((0, width), np.float32)]
         for start in range(0, len(pictures), self.batch):
             part = np.asarray(pictures[start : start + self.batch], np.float32)
-            full = np.concatenate([part, np.repeat(part[:1], self.batch - len(part), 0)])
-            found.append(self.session.run({"picture": full}, [output])[0][: len(part)])
+            found.append(self._together(part, output))
         return np.concatenate(found)
+
+    def _together(self, part: Array, output: str) -> Array:
+        full = np.concatenate([part, np.repeat(part[:1], self.batch - len(part), 0)])
+        return self.session.run({"picture": full}, [output])[0][: len(part)]
 
 
 def probabilities(logits: Array) -> Array:

@@ -11,7 +11,7 @@ Fong, Patrick and Vedaldi 2019 (extremal perturbations, one mask per area), Pets
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
@@ -21,8 +21,9 @@ from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state, append_adam
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.load import Model
+from leap_audit.measure.answer import log_probabilities, steepness
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.forward import new_graph, new_input, place_model
+from leap_audit.measure.forward import new_graph, new_input, place_scores
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.run.session import Array, Loop, Session
 
@@ -53,16 +54,19 @@ class Subject:
     class_: int
     sharpness: float = 1.0
     """What the logits are multiplied by before the softmax of the loss (see `sharpness`)."""
+    where: Array = field(default_factory=lambda: np.ones(1, np.float32))
+    """(places,) how much the answer at each place counts; together 1. A picture with one answer
+    has one place."""
 
 
-def sharpness(logits: Array) -> float:
-    """Return the factor, at most 1, that brings one picture's logits to a usual range.
+def sharpness(scores: Array, independent: bool) -> float:
+    """Return the factor, at most 1, that brings one picture's scores to a usual range.
 
     A model whose scores lie in the thousands has probabilities of exactly 0 and 1, whose slope
     is lost; the factor makes the highest score stand WIDEST above the median. It bends the loss
-    alone: every probability reported is the model's own.
+    alone: every probability reported is the model's own. scores: (classes, places).
     """
-    height = float(np.max(logits) - np.median(logits))
+    height = steepness(scores, independent)
     return min(1.0, WIDEST / height) if height > 0 else 1.0
 
 
@@ -105,9 +109,10 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     """Return one step for `batch` subjects.
 
     Inputs: `scores` (a coarse map each) and Adam's state, `pictures`, `fills` (three blurred
-    copies of each picture, one after the other), `weights` (one-hot classes), `sharpness` (of
-    each subject), `fill` (which copy this step uses), `rank` (where the quantile of the drawn
-    area stands among sorted scores) and `softness` (of the mask's edge).
+    copies of each picture, one after the other), `weights` (one-hot classes), `where` (how much
+    the answer at each place counts), `sharpness` (of each subject), `fill` (which copy this step
+    uses), `rank` (where the quantile of the drawn area stands among sorted scores) and
+    `softness` (of the mask's edge).
     """
     op = Emitter(new_graph(), "isolation")
     graph = op.graph
@@ -116,8 +121,9 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     scores = new_input(graph, "scores", (batch, 1, rows.shape[1], columns.shape[1]))
     pictures = new_input(graph, "pictures", (batch, channels, height, width))
     fills = new_input(graph, "fills", (len(FILLS) * batch, channels, height, width))
-    weights = new_input(graph, "weights", (batch, model.classes))
-    sharp = new_input(graph, "sharpness", (batch, 1))
+    weights = new_input(graph, "weights", (batch, model.classes, 1))
+    where = new_input(graph, "where", (batch, model.places))
+    sharp = new_input(graph, "sharpness", (batch, 1, 1))
     fill = new_input(graph, "fill", (batch,), ir.DataType.INT64)
     rank = new_input(graph, "rank", (batch, 1), ir.DataType.INT64)
     softness = new_input(graph, "softness", (1,))
@@ -129,9 +135,10 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     erased = op.Gather(fills, fill, axis=0)
     difference = op.Mul(mask, op.Sub(pictures, erased))
     kept, deleted = op.Add(erased, difference), op.Sub(pictures, difference)
-    logits = place_model(op, model, op.Concat(kept, deleted, axis=0))
-    tempered = op.Mul(logits, op.Concat(sharp, sharp, axis=0))
-    kept_loss, deleted_loss = _losses(op, tempered, weights, batch)
+    answers = place_scores(op, model, op.Concat(kept, deleted, axis=0))
+    tempered = op.Mul(answers, op.Concat(sharp, sharp, axis=0))
+    log_p = log_probabilities(op, tempered, model.identity.independent)
+    kept_loss, deleted_loss = _losses(op, log_p, weights, where)
     ones = np.ones(batch)
     cotangents = {
         kept_loss: op.constant(ones),
@@ -155,7 +162,7 @@ def _enlargements(model: Model, options: IsolationOptions) -> tuple[Array, Array
     _, height, width = model.picture_shape
     short = min(height, width)
     cells = min(options.grid, short)
-    blur = SMOOTHING * short
+    blur = SMOOTHING * short * options.smoothing
     return (
         (blur_matrix(height, blur) @ enlargement(round(cells * height / short), height)),
         (blur_matrix(width, blur) @ enlargement(round(cells * width / short), width)),
@@ -198,15 +205,19 @@ def _spread(n: int) -> Array:
 
 
 def _losses(
-    op: Emitter, logits: ir.Value, weights: ir.Value, batch: int
+    op: Emitter, log_p: ir.Value, weights: ir.Value, where: ir.Value
 ) -> tuple[ir.Value, ir.Value]:
-    """-log p of the class on what was kept, and p of the class on what is left without it."""
-    log_probabilities = op.LogSoftmax(logits, axis=1)
-    kept = op.Slice(log_probabilities, [0], [batch], [0])
-    deleted = op.Slice(log_probabilities, [batch], [2 * batch], [0])
+    """-log p of the class on what was kept, and p of the class on what is left without it.
+
+    Both as the places count, (batch,).
+    """
+    batch = static_shape(where)[0]
+    kept = op.Slice(log_p, [0], [batch], [0])
+    deleted = op.Slice(log_p, [batch], [2 * batch], [0])
     kept_log = op.ReduceSum(op.Mul(kept, weights), [1], keepdims=0)
     deleted_log = op.ReduceSum(op.Mul(deleted, weights), [1], keepdims=0)
-    return op.Neg(kept_log), op.Exp(deleted_log)
+    kept_mean = op.ReduceSum(op.Mul(kept_log, where), [1], keepdims=0)
+    return op.Neg(kept_mean), op.ReduceSum(op.Mul(op.Exp(deleted_log), where), [1], keepdims=0)
 
 
 def _started(
@@ -225,13 +236,15 @@ def _started(
         for s in subjects
     ]
     pictures = np.stack([s.picture for s in subjects]).astype(np.float32)
-    weights = np.zeros((len(subjects), model.classes), np.float32)
+    weights = np.zeros((len(subjects), model.classes, 1), np.float32)
     weights[np.arange(len(subjects)), [s.class_ for s in subjects]] = 1
     constants = {
         "pictures": pictures,
         "fills": blurred(pictures).reshape(-1, *pictures.shape[1:]),
         "weights": weights,
-        "sharpness": np.array([[s.sharpness] for s in subjects], np.float32),
+        "where": np.stack([s.where for s in subjects]),
+        "sharpness": np.array([[[s.sharpness]] for s in subjects], np.float32)
+        * np.float32(options.logit_scale),
     }
     state = adam_state("scores", np.stack(first) * np.float32(FIRST_SPREAD))
     return Loop(session, state, constants)

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leap_audit.measure.forward import Classifier, probabilities
+from leap_audit.ingest.bands import in_colour
+from leap_audit.measure.answer import probabilities
+from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject, blurred
 from leap_audit.run.session import Array
 
@@ -38,10 +40,13 @@ class Region:
         return _brightest(self.ranking, self.area)
 
 
-def read_region(classifier: Classifier, subject: Subject, scores: Array) -> Region:
-    """Return the smallest region that keeps ENOUGH of what the picture adds to the class.
+def read_region(
+    classifier: Classifier, subject: Subject, scores: Array, enough: float = ENOUGH
+) -> Region:
+    """Return the smallest region that keeps `enough` of what the picture adds to the class.
 
-    That is the probability on the picture less that on the picture fully erased. Where no
+    That is the probability on the picture less that on the picture fully erased, of a map of
+    answers averaged as the subject says the places count. Where no
     region up to 60 % keeps as much, or the picture adds next to nothing, the one that keeps
     most, marked not enough. What is erased is replaced by the blur under which the fully erased
     picture has the lowest probability.
@@ -49,18 +54,16 @@ def read_region(classifier: Classifier, subject: Subject, scores: Array) -> Regi
     picture = np.asarray(subject.picture, np.float32)
     fills = blurred(picture[None])[:, 0]
     ranking = _ranking(scores)
-    first = _probabilities(classifier, np.concatenate([picture[None], fills]), subject.class_)
+    first = _probabilities(classifier, np.concatenate([picture[None], fills]), subject)
     prob, erased, fill = float(first[0]), float(first[1:].min()), fills[int(np.argmin(first[1:]))]
     masks = [_brightest(ranking, area) for area in AREAS]
     kept = _probabilities(
-        classifier, np.stack([np.where(mask, picture, fill) for mask in masks]), subject.class_
+        classifier, np.stack([np.where(mask, picture, fill) for mask in masks]), subject
     )
     added = prob - erased
-    sufficient = np.flatnonzero((kept >= erased + ENOUGH * added) & (added >= LEAST))
+    sufficient = np.flatnonzero((kept >= erased + enough * added) & (added >= LEAST))
     place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept))
-    deleted = _probabilities(
-        classifier, np.where(masks[place], fill, picture)[None], subject.class_
-    )
+    deleted = _probabilities(classifier, np.where(masks[place], fill, picture)[None], subject)
     return Region(
         ranking=ranking,
         area=AREAS[place],
@@ -72,9 +75,10 @@ def read_region(classifier: Classifier, subject: Subject, scores: Array) -> Regi
 
 
 def shown(picture: Array, inside: Array) -> Array:
-    """Return the picture, (1 or 3, height, width), as (3, height, width), faded outside."""
-    faded = GREY * picture.mean(0, keepdims=True) + HAZE
-    return np.where(inside, picture, faded)
+    """Return the picture, (channels, height, width), in colour, (3, ...), faded outside."""
+    colour = in_colour(picture)
+    faded = GREY * colour.mean(0, keepdims=True) + HAZE
+    return np.where(inside, colour, faded)
 
 
 def _ranking(scores: Array) -> Array:
@@ -90,5 +94,8 @@ def _brightest(ranking: Array, area: float) -> Array:
     return np.asarray(ranking > 255 * (1 - area))
 
 
-def _probabilities(classifier: Classifier, pictures: Array, class_: int) -> Array:
-    return np.asarray(probabilities(classifier.logits(pictures))[:, class_])
+def _probabilities(classifier: Classifier, pictures: Array, subject: Subject) -> Array:
+    """Of the subject's class on each picture, as the places count."""
+    independent = classifier.model.identity.independent
+    found = (probabilities(scores, independent) for scores in classifier.scores(pictures))
+    return np.array([each[subject.class_] @ subject.where for each in found])

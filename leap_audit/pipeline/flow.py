@@ -48,7 +48,7 @@ def audit(
 ) -> AuditResult:
     """Audit a model and write the report; return the audit and its folder.
 
-    model: path of an ONNX classifier. classes: path of a list of names, or the names; None
+    model: path of an ONNX file. classes: path of a list of names, or the names; None
     numbers them. out: folder to write, by default MODEL-audit in the working folder; an earlier
     audit there is replaced once the new one is whole. options: everything else, or single
     `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"steps": 64}`).
@@ -65,9 +65,17 @@ def audit(
     with AuditFolder.open(Path(out) if out else default_folder(path)) as folder:
         provider = choose_provider(chosen.provider)
         with told.stage("Reading the model", 1) as advance:
-            loaded = load(path, chosen.preprocessing, provider)
+            given_names = _names(classes)
+            loaded = load(
+                path,
+                chosen.preprocessing,
+                provider,
+                task=chosen.task,
+                names=len(given_names) if given_names else None,
+                region=chosen.region,
+            )
             advance()
-        names, notes = _classes(classes, loaded)
+        names, notes = match_classes(given_names, loaded.classes, single=loaded.single)
         _say(told, loaded, notes)
         seen = Measurements(folder.staging, names)
         try:
@@ -120,11 +128,8 @@ def audit(
     return AuditResult(place, record)
 
 
-def _classes(
-    classes: str | Path | Sequence[str] | None, model: Model
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    names = read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
-    return match_classes(names, model.classes)
+def _names(classes: str | Path | Sequence[str] | None) -> Sequence[str] | None:
+    return read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
 
 
 def _classes_identity(path: Path | None) -> dict[str, str]:
@@ -140,6 +145,7 @@ def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
         f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
         f"{model.classes} classes, read from {identity.logits}."
     )
+    told.note(f"Taken for {identity.task}: {identity.task_reason}.")
     for line in statement(model.preprocessing):
         told.note(f"  {line}")
     told.note(f"Running on {model.provider.name}.")

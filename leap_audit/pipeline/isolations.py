@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from leap_audit.artifacts import Isolation, Prototype, Sample
 from leap_audit.config import AuditOptions
 from leap_audit.ingest.pictures import write_mask, write_picture
+from leap_audit.measure.answer import where_said
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject, rank_pixels, sharpness
 from leap_audit.measure.region import Region, read_region, shown
@@ -38,16 +37,14 @@ def tasks_of(
     classifier: Classifier,
 ) -> list[Task]:
     """Return one task for each of the classes wanted on each picture, in their order."""
-    if not pictures:
-        return []
-    factors = [sharpness(logits) for logits in classifier.logits(np.stack(pictures))]
-    return [
-        Task(Subject(picture, k, factor), stem, i)
-        for i, (picture, stem, wanted, factor) in enumerate(
-            zip(pictures, stems, classes, factors, strict=True)
-        )
-        for k in wanted
-    ]
+    independent = classifier.model.identity.independent
+    found = []
+    for i, scores in enumerate(classifier.scores(pictures)):
+        factor = sharpness(scores, independent)
+        for k in classes[i]:
+            where = where_said(scores, k, independent)
+            found.append(Task(Subject(pictures[i], k, factor, where), stems[i], i))
+    return found
 
 
 def record_isolations(
@@ -69,7 +66,9 @@ def record_isolations(
         advance=advance,
     )
     for task, scores in zip(tasks, maps, strict=True):
-        found = _record(task, read_region(classifier, task.subject, scores), seen)
+        found = _record(
+            task, read_region(classifier, task.subject, scores, options.isolation.enough), seen
+        )
         owner: Owner = owners[task.index]
         isolations = sorted([*owner.isolations, found], key=lambda each: -each.prob)
         owners[task.index] = owner.model_copy(update={"isolations": tuple(isolations)})

@@ -10,7 +10,7 @@ from leap_audit.measure.plan import choose_batches, expected_seconds, logit_spre
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.pipeline.isolations import Task, record_isolations, tasks_of
 from leap_audit.pipeline.methods import methods_of
-from leap_audit.pipeline.photographs import record_photographs
+from leap_audit.pipeline.photographs import answered, record_photographs
 from leap_audit.pipeline.prototypes import levels, record_prototypes, shown, stem
 from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
@@ -24,8 +24,7 @@ def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progr
     select_targets(options.targets, seen.classes)  # a wrong one is refused before any work
     options, classifier = prepared(model, options, seen)
     pictures = record_photographs(classifier, options, seen, told)
-    predicted = [p.class_ for sample in seen.samples for p in sample.predicted[:1]]
-    targets = select_targets(options.targets, seen.classes, predicted)
+    targets = select_targets(options.targets, seen.classes, answered(seen.samples))
     requests = [Request((target,), seed) for target in targets for seed in range(options.seeds)]
     isolated = min(options.isolation.per_prototype, model.classes)
     subjects = len(targets) * isolated + sum(len(s.predicted) for s in seen.samples)

@@ -5,7 +5,6 @@ from typing import Any
 from leap_audit.config import AuditOptions
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS
 from leap_audit.measure.forward import Classifier
-from leap_audit.measure.region import ENOUGH
 
 __all__ = ["methods_of"]
 
@@ -48,7 +47,7 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "loss": f"-log p(kept) + {i.delete_weight:g} p(erased)",
             "seed": options.seed,
             "erased": "replaced by one of three blurs; measured under the blur that leaves least",
-            "region": f"the smallest of twelve areas that keeps {ENOUGH:.0%} of what the picture "
+            "region": f"the smallest of twelve areas that keeps {i.enough:.0%} of what the picture "
             "adds to the probability, against the picture fully erased",
             "check": "probability with only the region kept, and with the region erased",
         },

@@ -9,13 +9,15 @@ import numpy as np
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
+from leap_audit.ingest.bands import write_bands
 from leap_audit.ingest.pictures import find_pictures, read_picture, write_picture
-from leap_audit.measure.forward import Classifier, probabilities
+from leap_audit.measure.answer import Answer, answer_of
+from leap_audit.measure.forward import Classifier
 from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
-__all__ = ["labels_of", "record_photographs"]
+__all__ = ["answered", "labels_of", "record_photographs", "record_samples"]
 
 
 def record_photographs(
@@ -33,23 +35,68 @@ def record_photographs(
         for path in paths:
             pictures.append(read_picture(path, classifier.model.preprocessing))
             advance()
-    answers = probabilities(classifier.logits(np.stack(pictures)))
-    for i, (path, label) in enumerate(zip(paths, labels_of(paths), strict=True)):
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    record_samples(pictures, labels_of(paths), digests, classifier, options, seen)
+    return pictures
+
+
+def record_samples(
+    pictures: Sequence[Array],
+    labels: Sequence[str],
+    digests: Sequence[str],
+    classifier: Classifier,
+    options: AuditOptions,
+    seen: Measurements,
+) -> None:
+    """Write pictures, (channels, height, width) in 0..1 each, and record the model's answers.
+
+    labels: what each is called; digests: of what it was read from.
+    """
+    identity = classifier.model.identity
+    for i, scores in enumerate(classifier.scores(pictures)):
         image = f"images/sample-{i:04d}.png"
         write_picture(seen.folder / image, pictures[i])
-        top = np.argsort(-answers[i], kind="stable")[: options.top_classes]
+        answer = answer_of(scores, identity.independent)
         seen.samples.append(
             Sample(
-                file=label,
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                file=labels[i],
+                sha256=digests[i],
                 image=image,
-                predicted=tuple(
-                    Prediction(class_=int(k), name=seen.classes[k], prob=float(answers[i, k]))
-                    for k in top
-                ),
+                bands=write_bands(seen.folder, image, pictures[i], identity.preprocessing),
+                predicted=_predicted(answer, seen.classes, options.top_classes, scores.shape[1]),
             )
         )
-    return pictures
+
+
+def answered(samples: Sequence[Sample]) -> list[int]:
+    """Return the classes that the photographs were answered with.
+
+    Of each the first; where the answer is a map, all that are listed: they are somewhere in it.
+    """
+    return [
+        each.class_
+        for sample in samples
+        for i, each in enumerate(sample.predicted)
+        if i == 0 or each.share
+    ]
+
+
+def _predicted(
+    answer: Answer, classes: Sequence[str], most: int, places: int
+) -> tuple[Prediction, ...]:
+    """The most probable classes, of a map only those that are said somewhere, if any is."""
+    order = [int(k) for k in np.argsort(-answer.probs, kind="stable")]
+    if places > 1:
+        order = [k for k in order if answer.shares[k]] or order
+    return tuple(
+        Prediction(
+            class_=k,
+            name=classes[k],
+            prob=float(answer.probs[k]),
+            share=float(answer.shares[k]) if places > 1 else None,
+        )
+        for k in order[:most]
+    )
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:

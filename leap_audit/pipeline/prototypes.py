@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from leap_audit.artifacts import Entanglement, Neighbour, Prototype, Stability
+from leap_audit.ingest.bands import write_bands
 from leap_audit.ingest.classes import display_name
 from leap_audit.ingest.pictures import write_picture
+from leap_audit.measure.answer import answer_of
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
-from leap_audit.measure.forward import Classifier, probabilities
+from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
 from leap_audit.pipeline.record import Measurements
@@ -37,10 +39,14 @@ def record_prototypes(
     if not drawn:
         return
     pictures = np.stack([levels(each.picture) for each in drawn])
+    bands = []
     for each, picture in zip(drawn, pictures, strict=True):
         write_picture(seen.folder / _image(each), picture)
+        preprocessing = classifier.model.preprocessing
+        bands.append(write_bands(seen.folder, _image(each), picture, preprocessing))
     logits = classifier.logits(pictures)
-    probs = probabilities(logits)
+    independent = classifier.model.identity.independent
+    probs = [answer_of(scores, independent).probs for scores in classifier.scores(pictures)]
     targets = [each.request.target for each in drawn]
     shared, _ = measure_entanglement(classifier, pictures, targets, threads)
     features = _features(classifier, pictures)
@@ -58,8 +64,9 @@ def record_prototypes(
                 name=" + ".join(display_name(seen.classes, k) for k in target),
                 replicate=each.request.replicate // seen.seeds,
                 image=_image(each),
+                bands=bands[i],
                 logit=float(own.mean()),
-                prob=float(probs[i, list(target)].sum()),
+                prob=float(probs[i][list(target)].sum()),
                 rank=int((logits[i] > own.min()).sum()) + 1,
                 steps=each.step,
                 converged=each.converged,

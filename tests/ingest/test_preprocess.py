@@ -27,6 +27,8 @@ def resolved(shape: Shape, *, scales_inside: bool = False, **declared: Any) -> P
         ((1, 28, 28, 1), "NHWC", "GRAY"),
         ((1, 1, 28, 3), "NHWC", "RGB"),
         ((1, 3, 64, 3), "NCHW", "RGB"),
+        ((1, 7, 64, 64), "NCHW", "BANDS"),
+        ((1, 64, 48, 4), "NHWC", "BANDS"),
     ],
 )
 def test_layout_and_channels_follow_from_the_shape(shape: Shape, layout: str, order: str) -> None:
@@ -93,7 +95,10 @@ def test_nothing_declared_is_called_assumed() -> None:
     ("shape", "declared", "says"),
     [
         ((1, 784), {}, "2 dimensions"),
-        ((1, 4, 64, 64), {}, "neither its second nor its last"),
+        ((1, 64, 64, 64), {}, "neither its second nor its last"),
+        ((1, 7, 64, 64), {"layout": "NHWC"}, "finds 64 channels"),
+        ((1, 7, 64, 64), {"channel_order": "RGB"}, "does not fit .* 7 channels"),
+        ((1, None, 64, 64), {"layout": "NCHW", "channel_order": "BANDS"}, "pass --mean"),
         ((1, None, 64, 64), {}, "pass --layout"),
         ((1, 3, 224, 224), {"layout": "NHWC"}, "finds 224 channels"),
         ((1, 3, 8, 8), {"channel_order": "GRAY"}, "does not fit .* 3 channels"),

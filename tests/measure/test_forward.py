@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import IsolationOptions, PrototypeOptions
-from leap_audit.measure.forward import Classifier, preprocess, probabilities
+from leap_audit.measure.answer import probabilities
+from leap_audit.measure.forward import Classifier, preprocess
 from leap_audit.measure.isolation import Subject, rank_pixels
 from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.run import Session
@@ -43,12 +44,13 @@ CAFFE = {"mean": (103.939, 116.779, 123.68), "std": (1, 1, 1), "range": (0, 255)
         ("BGR", "NHWC", IMAGENET),
         ("GRAY", "NCHW", {"mean": (0.1307,), "std": (0.3081,), "range": (0, 1)}),
         ("GRAY", "NHWC", {"mean": (128,), "std": (2,), "range": (255, 0)}),
+        ("BANDS", "NCHW", {"mean": range(7), "std": range(1, 8), "range": (0, 10_000)}),
     ],
 )
 def test_preprocessing_equals_the_formula(
     order: str, layout: str, scaling: dict[str, object]
 ) -> None:
-    channels = 1 if order == "GRAY" else 3
+    channels = len(scaling["mean"])  # type: ignore[arg-type]
     p = Preprocessing.model_validate(
         {
             **scaling,
@@ -123,8 +125,10 @@ def test_an_incomplete_batch_is_padded_and_cut(tmp_path: Path) -> None:
 
 
 def test_probabilities_survive_enormous_logits() -> None:
-    found = probabilities(np.array([[1e5, 0, 1e5], [1, 1, 1]], np.float32))
+    scores = np.array([[1e5, 0, 1e5], [1, 1, 1]], np.float32)[:, :, None]
+    found = probabilities(scores, False)[:, :, 0]
     np.testing.assert_allclose(found, [[0.5, 0, 0.5], [1 / 3] * 3])
+    np.testing.assert_allclose(probabilities(-scores[0], True)[:, 0], [0, 0.5, 0])
 
 
 def test_a_model_in_double_precision_gives_float_logits(tmp_path: Path) -> None:

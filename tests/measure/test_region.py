@@ -1,5 +1,7 @@
 """The smallest region that is enough, read off a ranking."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -20,9 +22,12 @@ class Planted:
         self._wanted = wanted
         self._needed = needed
 
-    def logits(self, pictures: NDArray[Any]) -> NDArray[Any]:
+    model = SimpleNamespace(identity=SimpleNamespace(independent=False))
+
+    def scores(self, pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
         white = ((pictures[:, 0] > 0.9) & self._wanted).sum((1, 2))
-        return np.where((white >= self._needed)[:, None], [[-4.0, 4.0]], [[4.0, -4.0]])
+        logits = np.where((white >= self._needed)[:, None], [[-4.0, 4.0]], [[4.0, -4.0]])
+        yield from logits[:, :, None]
 
 
 def planted(rows: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -85,14 +90,15 @@ def test_equal_scores_are_ranked_too() -> None:
     assert (region.ranking.min(), region.ranking.max()) == (0, 255)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 7])
 def test_what_is_shown_is_in_colour_and_whole_inside(channels: int) -> None:
     picture = np.random.default_rng(0).random((channels, 6, 7))
     inside = np.zeros((6, 7), bool)
     inside[2:4, 1:5] = True
     found = shown(picture, inside)
     assert found.shape == (3, 6, 7)
-    np.testing.assert_array_equal(found[:, inside], np.broadcast_to(picture, (3, 6, 7))[:, inside])
+    colours = picture[[min(band, channels - 1) for band in range(3)]]
+    np.testing.assert_array_equal(found[:, inside], colours[:, inside])
     assert found.min() >= 0
     assert found.max() <= 1
     assert np.ptp(found[:, ~inside]) < np.ptp(picture)

@@ -1,0 +1,166 @@
+"""What kind of answer a model gives: read off the end of its graph, or said by the user."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+
+from leap_audit.artifacts import Layout, Task
+from leap_audit.errors import ModelRefused
+from leap_audit.ingest.values import constant_of
+
+__all__ = ["Asked", "infer_task", "refuse_boxes"]
+
+POOLS = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean", "GlobalMaxPool", "MaxPool"})
+SCORING = frozenset({"Conv", "Gemm", "MatMul", "Add", "BatchNormalization"})
+"""What gives scores of any sign; a pool over anything else averages activations."""
+NORMALISED = frozenset({"LayerNormalization", "BatchNormalization", "LpNormalization"})
+NORMS = frozenset({"ReduceL2", "ReduceSumSquare", "ReduceSum", "LpNormalization"})
+BETWEEN = frozenset({"Sqrt", "Clip", "Max", "Add", "Pow", "Expand", "Reshape", "Unsqueeze"})
+ARRANGING = frozenset(
+    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Gather", "Slice"}
+)
+BOXES = frozenset({"NonMaxSuppression", "RoiAlign", "MaxRoiPool"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of the answer before the graph is looked at."""
+
+    task: Task | None = None
+    """What the user says it is; None: inferred."""
+    names: int | None = None
+    """How many names of classes were given."""
+    layout: Layout = "NCHW"
+    """Of the input: an output that does not say where its classes are has the same."""
+
+
+def infer_task(
+    output: ir.Value,
+    others: Sequence[ir.Value],
+    end: ir.Value,
+    shape: tuple[int, ...],
+    taken: Sequence[str],
+    asked: Asked,
+) -> tuple[Task, str]:
+    """Return the task, and the reason for it in words.
+
+    output: as the file names it; others: its other outputs of numbers; end: what is left once
+    the operators `taken` are off; shape: of one picture's scores, (classes,) of one answer to it,
+    or (classes, height, width) of a map of answers.
+
+    Raises ModelRefused: an embedding or a detector, or what `asked` says does not fit.
+    """
+    where = f"output {output.name!r}"
+    if asked.task is not None:
+        _require_fit(where, asked.task, shape)
+        return asked.task, "said with --task"
+    if reason := _detector(end, others, shape):
+        raise ModelRefused(
+            f"{where} is taken for a detector's boxes and scores ({reason}), which cannot be "
+            "audited: give the classifier it was built on, or pass --task if it is none."
+        )
+    if len(shape) == 3:
+        if shape[0] == 1 and "Sigmoid" not in taken:
+            raise ModelRefused(
+                f"{where} is a map of one number for each place, which is not one score per "
+                "class; pass --task segmentation if that is the logit of one class."
+            )
+        last = f" under its {taken[0]}" if taken and taken[0] != "Resize" else ""
+        return "segmentation", f"{where} is a map with {_scores(shape[0])} for each place{last}"
+    if shape[0] == 1:
+        return "binary", f"{where} is a single score{' under a Sigmoid' if taken else ''}"
+    if "Sigmoid" in taken:
+        return "multi-label", f"a Sigmoid gives each of the {shape[0]} scores its own probability"
+    if not taken and asked.names != shape[0] and (reason := _embedding(end)):
+        raise ModelRefused(
+            f"{where} is taken for an embedding of {shape[0]} features ({reason}), which has no "
+            "classes: give the classifier built on it, or pass --task classification to audit "
+            "each feature as if it were a class."
+        )
+    return "classification", f"{where} is one list of {shape[0]} scores"
+
+
+def refuse_boxes(proto: onnx.ModelProto) -> None:
+    """Raise ModelRefused for a graph that proposes or sorts out boxes, before working on it."""
+    found = sorted({node.op_type for node in proto.graph.node} & BOXES)
+    if found:
+        raise ModelRefused(
+            f"the model is taken for a detector (it has {', '.join(found)}), which cannot be "
+            "audited: give the classifier it was built on."
+        )
+
+
+def _scores(count: int) -> str:
+    return "one score" if count == 1 else f"{count} scores"
+
+
+def _require_fit(where: str, task: Task, shape: tuple[int, ...]) -> None:
+    fits = {
+        "segmentation": len(shape) == 3,
+        "binary": shape == (1,),
+        "classification": len(shape) == 1 and shape[0] > 1,
+        "multi-label": len(shape) == 1 and shape[0] > 1,
+    }
+    if not fits[task]:
+        wanted = {"segmentation": "a map of scores", "binary": "a single score"}
+        raise ModelRefused(
+            f"--task {task} does not fit: it needs {wanted.get(task, 'one list of scores')}, and "
+            f"{where} gives {' × '.join(map(str, shape))} for a picture; leave --task out, or "
+            "give another model."
+        )
+
+
+def _detector(end: ir.Value, others: Sequence[ir.Value], shape: tuple[int, ...]) -> str:
+    """Why the scores look like a detector's; nothing where they do not."""
+    if len(shape) == 2:
+        return f"it is a list of {shape[0]} × {shape[1]} numbers for a picture"
+    if len(shape) > 3:
+        return f"it has {len(shape)} dimensions beside the batch"
+    for other in others:
+        sides = list(other.shape or ())
+        if len(sides) >= 3 and sides[-1] == 4:
+            return f"output {other.name!r} beside it holds four numbers each, as of boxes"
+    if len(shape) == 3 and (node := end.producer()) is not None and node.op_type == "Concat":
+        parts = [list(v.shape)[1] for v in node.inputs if v is not None and v.shape is not None]
+        axis = node.attributes["axis"].as_int()
+        if axis == 1 and len(set(parts)) > 1:
+            return f"its {sum(map(int, parts))} channels are {' + '.join(map(str, parts))} joined"
+    return ""
+
+
+def _embedding(end: ir.Value) -> str:
+    """Why the numbers look like features and not like scores; nothing where they do not."""
+    node = _below(end)
+    if node is None:
+        return ""
+    if node.op_type in NORMALISED:
+        return f"{node.op_type} stands at the end, and no layer of scores"
+    if node.op_type == "Div" and _is_norm(node.inputs[1]):
+        return "they are divided by their length"
+    if node.op_type in POOLS:
+        under = _below(node.inputs[0])
+        if under is not None and under.op_type not in SCORING:
+            return f"{node.op_type} over {under.op_type} stands at the end, and no layer of scores"
+    return ""
+
+
+def _is_norm(value: ir.Value | None) -> bool:
+    while value is not None and constant_of(value) is None:
+        node = value.producer()
+        if node is None or node.op_type in NORMS:
+            return node is not None
+        if node.op_type not in BETWEEN:
+            return False
+        value = node.inputs[0]
+    return False
+
+
+def _below(value: ir.Value | None) -> ir.Node | None:
+    """The node that computes a value, under what only arranges it."""
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type not in ARRANGING:
+            return node
+        value = node.inputs[0]
+    return None

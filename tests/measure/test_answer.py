@@ -1,0 +1,176 @@
+"""What scores mean, whatever the kind of model."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leap_audit.config import IsolationOptions, PrototypeOptions
+from leap_audit.measure.answer import answer_of, log_probabilities, probabilities, where_said
+from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS, measure_entanglement
+from leap_audit.measure.forward import Classifier
+from leap_audit.measure.isolation import Subject, rank_pixels
+from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.region import read_region
+from tests.gradient.graphs import numbers, start
+from tests.measure import kinds
+from tests.measure.models import RAW, read_model, uncounted
+
+SCORES = np.random.default_rng(0).normal(0, 3, (4, 5)).astype(np.float32)
+"""Four classes at five places."""
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_the_graph_and_the_numbers_agree(independent: bool) -> None:
+    batch = np.stack([SCORES, -SCORES, 100 * SCORES])
+    op, (value,) = start(scores=batch.shape)
+    (found,) = numbers(op, [log_probabilities(op, value, independent)], {"scores": batch})
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(np.exp(found), probabilities(batch, independent), atol=1e-5)
+
+
+def test_probabilities_are_shared_or_each_classes_own() -> None:
+    np.testing.assert_allclose(probabilities(SCORES, False).sum(0), 1)
+    np.testing.assert_allclose(probabilities(SCORES, True), 1 / (1 + np.exp(-SCORES)), rtol=1e-6)
+
+
+def test_an_answer_counts_places() -> None:
+    scores = np.array([[5.0, 5, 5, -5], [-5.0, -5, 5.1, -5]])
+    shared, own = answer_of(scores, False), answer_of(scores, True)
+    assert shared.shares.tolist() == [0.75, 0.25]  # of equal scores the first counts
+    assert own.shares.tolist() == [0.75, 0.25]
+    assert own.probs[0] == pytest.approx(0.75, abs=0.01)
+    np.testing.assert_allclose(where_said(scores, 0, True), [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-6)
+    np.testing.assert_allclose(where_said(scores, 1, False), [0, 0, 1, 0])
+    np.testing.assert_allclose(where_said(-np.ones((2, 4)), 1, True), [0.25] * 4)
+
+
+@pytest.mark.parametrize("end", ["scores", "softmax", "argmax", "resized", "nhwc"])
+def test_a_segmentation_answers_where_the_square_is(tmp_path: Path, end: str) -> None:
+    model = read_model(kinds.segmenter(tmp_path / "m.onnx", end))
+    assert (model.identity.task, model.classes) == ("segmentation", 3)
+    assert model.identity.places == (kinds.SIDE, kinds.SIDE)
+    assert not model.identity.independent
+    (scores,) = Classifier.of(model, 2, 1).scores(kinds.square()[None])
+    np.testing.assert_array_equal(scores.argmax(0) == 1, kinds.truth().ravel())
+    shares = answer_of(scores, False).shares
+    assert shares.tolist() == pytest.approx([1 - kinds.truth().mean(), kinds.truth().mean(), 0])
+    logits = Classifier.of(model, 1, 1).logits(kinds.square()[None])
+    np.testing.assert_allclose(logits[0], scores.mean(1), rtol=1e-4)
+
+
+def test_one_sigmoid_for_each_place_tells_two_classes(tmp_path: Path) -> None:
+    model = read_model(kinds.segmenter(tmp_path / "m.onnx", "mask"))
+    assert (model.identity.task, model.classes, model.single) == ("segmentation", 2, True)
+    (scores,) = Classifier.of(model, 1, 1).scores(kinds.square()[None])
+    inside = kinds.truth().ravel()
+    p = probabilities(scores, False)[1]
+    np.testing.assert_allclose(p[inside], 1 / (1 + math.exp(-8)), rtol=1e-4)
+
+
+def test_a_sigmoid_for_each_class_and_place(tmp_path: Path) -> None:
+    model = read_model(kinds.segmenter(tmp_path / "m.onnx", "sigmoid"))
+    assert model.identity.independent
+    (scores,) = Classifier.of(model, 1, 1).scores(kinds.square()[None])
+    answer = answer_of(scores, model.identity.independent)
+    assert answer.shares.tolist() == pytest.approx([1, kinds.truth().mean(), 0])
+
+
+def test_many_labels_can_hold_at_once(tmp_path: Path) -> None:
+    model = read_model(kinds.many_labels(tmp_path / "m.onnx"))
+    assert (model.identity.task, model.places) == ("multi-label", 1)
+    (scores,) = Classifier.of(model, 1, 1).scores(np.ones((1, 1, kinds.SIDE, kinds.SIDE)))
+    probs = answer_of(scores, model.identity.independent).probs
+    assert probs[0] > 0.99
+    assert probs[1] > 0.99
+    assert probs[2] < 0.01
+
+
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_one_score_becomes_two_classes(tmp_path: Path, sigmoid: bool) -> None:
+    model = read_model(kinds.one_score(tmp_path / "m.onnx", sigmoid))
+    assert (model.identity.task, model.classes) == ("binary", 2)
+    pictures = np.random.default_rng(0).random((3, 1, kinds.SIDE, kinds.SIDE), np.float32)
+    z = pictures.reshape(3, -1) @ kinds.patches()[0] - 12
+    classifier = Classifier.of(model, 2, 1)
+    np.testing.assert_allclose(
+        classifier.logits(pictures), np.stack([-z / 2, z / 2], 1), rtol=1e-3, atol=1e-4
+    )
+    p = [probabilities(scores, False)[1, 0] for scores in classifier.scores(pictures)]
+    np.testing.assert_allclose(p, 1 / (1 + np.exp(-z)), rtol=1e-4)
+
+
+def test_a_region_of_the_map_alone_is_asked(tmp_path: Path) -> None:
+    path = kinds.segmenter(tmp_path / "m.onnx")
+    from leap_audit.config import DeclaredPreprocessing
+    from leap_audit.ingest.load import load
+    from tests.measure.models import CPU
+
+    declared = DeclaredPreprocessing.model_validate(RAW)
+    half = load(path, declared, CPU, region=(0.0, 0.5, 1.0, 1.0))
+    whole = load(path, declared, CPU)
+    assert half.places == whole.places / 2
+    picture = kinds.square()[None]
+    (all_scores,) = Classifier.of(whole, 1, 1).scores(picture)
+    (found,) = Classifier.of(half, 1, 1).scores(picture)
+    right = all_scores.reshape(3, kinds.SIDE, kinds.SIDE)[:, :, kinds.SIDE // 2 :]
+    np.testing.assert_allclose(found, right.reshape(3, -1))
+
+
+def test_the_weights_of_a_map_are_its_final_layer(tmp_path: Path) -> None:
+    model = read_model(kinds.segmenter(tmp_path / "m.onnx", "argmax"))
+    classifier = Classifier.of(model, 1, 1)
+    picture = kinds.square()[None]
+    np.testing.assert_allclose(classifier.features(picture), picture.mean((2, 3)), rtol=1e-5)
+    (found,), method = measure_entanglement(classifier, picture, [(1,)], 1)
+    assert method == WEIGHTS
+    assert found.cosines[1] > found.cosines[2]
+
+
+def test_one_score_is_compared_by_gradients(tmp_path: Path) -> None:
+    model = read_model(kinds.one_score(tmp_path / "m.onnx", False))
+    pictures = np.full((1, 1, kinds.SIDE, kinds.SIDE), 0.5, np.float32)
+    (found,), method = measure_entanglement(Classifier.of(model, 1, 1), pictures, [(1,)], 1)
+    assert method == GRADIENTS
+    assert found.cosines == pytest.approx({0: -1, 1: 1})
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "multi-label", "binary", "bands"])
+def test_what_carries_the_class_is_drawn_and_found(tmp_path: Path, kind: str) -> None:
+    """The prototype shows what was planted, and the isolation of a picture with it finds it."""
+    path, class_ = tmp_path / "m.onnx", 1
+    wanted = kinds.truth()
+    above = np.zeros_like(wanted)
+    above[: kinds.SIDE // 2] = True
+    if kind == "segmentation":
+        model, picture = read_model(kinds.segmenter(path, "argmax")), kinds.square()
+    elif kind == "bands":
+        model = read_model(kinds.banded(path), range=(0, 1))
+        picture = kinds.square(kinds.BANDS, kinds.TELLING)
+    else:
+        wanted, class_ = above, 0 if kind == "multi-label" else 1
+        write = kinds.many_labels(path) if kind == "multi-label" else kinds.one_score(path, True)
+        model, picture = read_model(write), above[None].astype(np.float32)
+    common = {"seed": 0, "batch": 1, "threads": 1, "advance": uncounted}
+    options = settled(PrototypeOptions(steps=24, lr=0.2), model.picture_shape)
+    options = options.model_copy(update={"shift": 0.0, "scale": (1.0, 1.0), "flip": False})
+    classifier = Classifier.of(model, 1, 1)
+    (drawn,) = make_prototypes(model, [Request((class_,))], options, spread=1.0, **common)  # type: ignore[arg-type]
+    assert classifier.logits(drawn.picture[None])[0].argmax() == class_
+    if kind == "bands":
+        inside = drawn.picture[:, wanted].mean(1)
+        assert inside.argmax() == kinds.TELLING
+        assert inside[kinds.TELLING] > np.delete(inside, kinds.TELLING).max() + 0.2
+
+    (scores,) = classifier.scores(picture[None])
+    where = where_said(scores, class_, model.identity.independent)
+    subject = Subject(picture, class_, 1.0, where)
+    wish = IsolationOptions(steps=40, grid=8)
+    (ranking,) = rank_pixels(model, [subject], wish, **common)  # type: ignore[arg-type]
+    region = read_region(classifier, subject, ranking)
+    assert region.enough
+    assert region.prob > 0.9
+    assert region.prob_delete < 0.5 * region.prob
+    first = region.ranking >= np.quantile(region.ranking, 0.9)
+    assert wanted[first].mean() > 0.7
