@@ -217,8 +217,9 @@ def _mlflow_run(
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
         run_id = client.create_run(_experiment(client, project, uri, folder)).info.run_id
+        keys = _Keys()
         params = [
-            mlflow.entities.Param(_Keys().of(name), str(value)[:MLFLOW_TEXT])
+            mlflow.entities.Param(keys.of(name), str(value)[:MLFLOW_TEXT])
             for name, value in options.items()
         ]
         for start in range(0, len(params), MLFLOW_PARAMS):
