@@ -203,9 +203,7 @@ class _Mlflow:
 
 
 @contextmanager
-def _mlflow_run(
-    project: str, options: dict[str, Any], uri: str, folder: Path
-) -> Iterator[Tracker]:
+def _mlflow_run(project: str, options: dict[str, Any], uri: str, folder: Path) -> Iterator[Tracker]:
     try:
         import mlflow
     except ImportError:

@@ -64,7 +64,9 @@ def test_a_page_per_prototype_and_sample(table: pd.DataFrame, tmp_path: Path) ->
     bars = first.index('class="bars"')
     assert first.index(f">{ESCAPED} <", bars) < first.index(">dog", bars) < names[2]
     assert first.count('class="row own"') == 1
-    assert [text in first for text in ("+0.75", "+0.50", "−0.25", "88\u00a0%", "12\u00a0%")] == [True] * 5
+    assert [text in first for text in ("+0.75", "+0.50", "−0.25", "88\u00a0%", "12\u00a0%")] == [
+        True
+    ] * 5
     assert "street&lt;i&gt;.jpg" in sample
     assert "25\u00a0%" in sample
     assert "<script" not in first + second + sample

@@ -91,14 +91,15 @@ def store(mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 def test_a_run_of_mlflow(mlflow: Any, store: str, tmp_path: Path, table: pd.DataFrame) -> None:
     log(tmp_path, table, mlflow_tracking_uri=store)
     with (
         pytest.raises(KeyError),
-        tracking("a project", options={}, folder=tmp_path, mlflow_tracking_uri=store) as run,
+        tracking("a project", options={}, folder=tmp_path, mlflow_tracking_uri=store),
     ):
-        run.stage("cat", 1, {}, None)
         raise KeyError
     client = mlflow.MlflowClient(tracking_uri=store)
     experiment = client.get_experiment_by_name("a project")
@@ -111,7 +112,9 @@ def test_a_run_of_mlflow(mlflow: Any, store: str, tmp_path: Path, table: pd.Data
     for key in finished.data.metrics:
         history = client.get_metric_history(finished.info.run_id, key)
         values = [(each.step, each.value) for each in history]
-        assert values == ([(100, 0.5), (200, 0.125)] if key.endswith("_") else [(100, 0.25), (200, 0.75)])
+        assert values == (
+            [(100, 0.5), (200, 0.125)] if key.endswith("_") else [(100, 0.25), (200, 0.75)]
+        )
     kept = tmp_path / "leap_files" / "mlartifacts" / finished.info.run_id / "artifacts"
     assert {path.name for path in (kept / "images").iterdir()} == {
         "prototype.png",

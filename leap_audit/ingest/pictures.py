@@ -13,7 +13,14 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
 
-__all__ = ["MAX_PIXELS", "covering_size", "find_pictures", "read_picture", "write_mask", "write_picture"]
+__all__ = [
+    "MAX_PIXELS",
+    "covering_size",
+    "find_pictures",
+    "read_picture",
+    "write_mask",
+    "write_picture",
+]
 
 MAX_PIXELS = 100_000_000
 """Of a picture, checked before it is decoded: a small file can claim to be enormous."""

@@ -172,9 +172,7 @@ def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any
         except Exception as error:
             raise ModelRefused(f"PyTorch cannot trace {part.label}: {_reason(error)}") from error
         example = part.call(example)
-    raise ModelRefused(
-        f"PyTorch cannot trace {parts[-1].label}: {_reason(failure)}"
-    ) from failure
+    raise ModelRefused(f"PyTorch cannot trace {parts[-1].label}: {_reason(failure)}") from failure
 
 
 def _program(torch: Any, chain: Any, example: Any) -> Any:
