@@ -111,23 +111,18 @@ def test_a_package_that_is_not_there(package: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def torchvision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """torchvision, its downloads in an empty folder of its own and no network."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    pytest.importorskip("torchvision", reason="torchvision is not installed")
-    networks = pytest.importorskip("benchmarks.networks")
-    assert networks.torchvision_operators() is not None
+def no_network(torchvision: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Downloads go to an empty folder, and do not come."""
+    import torch
 
     def unreachable(*_: object, **__: object) -> None:
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    import torchvision
-
-    return torchvision
 
 
+@pytest.mark.usefixtures("no_network")
 def test_a_model_of_torchvision(torchvision: Any, tmp_path: Path) -> None:
     """With weights that were downloaded before: here random ones, in their place."""
     import torch
@@ -151,7 +146,8 @@ def test_a_model_of_torchvision(torchvision: Any, tmp_path: Path) -> None:
     assert not model.training
 
 
-def test_what_torchvision_does_not_have(torchvision: Any) -> None:
+@pytest.mark.usefixtures("no_network")
+def test_what_torchvision_does_not_have() -> None:
     with pytest.raises(ModelRefused, match=r"no model 'resnet19'; did you mean 'torchvision\.res"):
         get_model("torchvision.resnet19")
     with pytest.raises(ModelRefused, match="is not a classifier of pictures"):
@@ -160,19 +156,20 @@ def test_what_torchvision_does_not_have(torchvision: Any) -> None:
         get_model("torchvision.resnet18")
 
 
-def test_a_model_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_timm(torchvision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it would have downloaded: the same model with random weights."""
     timm = pytest.importorskip("timm", reason="timm is not installed")
     import torch
 
+    def created(name: str, pretrained: bool) -> Any:
+        assert pretrained
+        return create(name)
+
     create = timm.create_model
-    monkeypatch.setattr(
-        timm, "create_model", lambda name, pretrained: create(name, pretrained=not pretrained)
-    )
+    monkeypatch.setattr(timm, "create_model", created)
     (fit, *after), model, names = get_model("timm.test_resnet.r160_in1k")
     assert (len(names), names[1][:8]) == (1000, "goldfish")
-    x = torch.rand(1, 3, 300, 260)
-    x = fit(x)
+    x = fit(torch.rand(1, 3, 300, 260))
     assert x.shape == (1, 3, *model.pretrained_cfg["input_size"][1:])
     assert len(after) == 1
     with torch.no_grad():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
@@ -15,7 +16,6 @@ from leap_audit.errors import ModelRefused, RuntimeMissing  # noqa: E402
 from leap_audit.ingest.onnx import checked  # noqa: E402
 from leap_audit.ingest.torch import export_module, put_before  # noqa: E402
 from leap_audit.run import Session, choose_provider  # noqa: E402
-from tests.measure.models import write_model  # noqa: E402
 
 CPU = choose_provider("cpu")
 SHAPE = (3, 12, 10)
@@ -161,26 +161,23 @@ def test_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
         export_module(nn.Flatten(), SHAPE)
 
 
-def small(folder: Path, batch: int | str, opset: int) -> onnx.ModelProto:
+def small(batch: int | str, opset: int) -> onnx.ModelProto:
     """A model whose names are the ones that an export has too."""
-    weight = np.random.default_rng(0).standard_normal((3 * 6 * 5, 4), np.float32)
-    path = write_model(
-        folder / "small.onnx",
-        [
-            ("Flatten", ["picture"], "flat"),
-            ("MatMul", ["flat", "weight"], "logits"),
-        ],
-        {"weight": weight},
-        shape=(batch, 3, 6, 5),
-        outputs=[("logits", (batch, 4))],
-        opset=opset,
-    )
-    return onnx.load(path)
+    weight = np.random.default_rng(0).standard_normal((3 * 6 * 5, 100), np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["picture"], ["x"]),
+        helper.make_node("MatMul", ["x", "weight"], ["logits"]),
+    ]
+    picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, (batch, 3, 6, 5))
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, (batch, 100))
+    weights = [onnx.numpy_helper.from_array(weight, "weight")]
+    graph = helper.make_graph(nodes, "small", [picture], [logits], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 @pytest.mark.parametrize(("batch", "opset"), [("n", 17), (1, 9)])
-def test_put_before_a_file(tmp_path: Path, batch: int | str, opset: int) -> None:
-    model = small(tmp_path, batch, opset)
+def test_put_before_a_file(batch: int | str, opset: int) -> None:
+    model = small(batch, opset)
     functions = [nn.AvgPool2d(2), Scaled()]
     both = put_before(model, functions, SHAPE)
     entry = both.graph.input[0].type.tensor_type.shape.dim
@@ -195,19 +192,14 @@ def test_put_before_a_file(tmp_path: Path, batch: int | str, opset: int) -> None
     assert put_before(model, [], SHAPE) is model
 
 
-def test_put_before_what_does_not_fit(tmp_path: Path) -> None:
+def test_put_before_what_does_not_fit() -> None:
     with pytest.raises(ModelRefused, match="gives 3 × 12 × 10, but input 'picture' of the model"):
-        put_before(small(tmp_path, "n", 17), [torch.sigmoid], SHAPE)
+        put_before(small("n", 17), [torch.sigmoid], SHAPE)
 
 
-def test_torchvision_transforms() -> None:
+def test_torchvision_transforms(torchvision: Any) -> None:
     """Resize with antialiasing, a centre crop and Normalize, as a classifier is evaluated."""
-    pytest.importorskip("torchvision", reason="torchvision is not installed")
-    networks = pytest.importorskip("benchmarks.networks")
-    kept = networks.torchvision_operators()
-    assert kept is not None
-    from torchvision import transforms
-
+    transforms = torchvision.transforms
     functions = [
         transforms.Compose([transforms.Resize(9), transforms.CenterCrop((8, 8))]),
         transforms.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4]),
