@@ -1,7 +1,10 @@
 """What several tests need: the bundled sample models, and the folder of real networks."""
 
+import importlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,3 +29,14 @@ def shared() -> Path:
 def sample_models() -> Path:
     """Return the folder of the bundled models and their held-out pictures."""
     return ROOT / "sample_models"
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> Any:
+    """Return torchvision, which does not load beside the CPU build of torch without help."""
+    if find_spec("torch") is None or find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    from benchmarks.networks import torchvision_operators
+
+    torchvision_operators()
+    return importlib.import_module("torchvision")

@@ -25,7 +25,7 @@ from leap_audit.ingest.values import new_constant
 from leap_audit.ingest.weights import apart, put_back, taken_out
 from leap_audit.run.providers import Provider
 
-__all__ = ["OPSET", "canonicalise", "input_shape", "static_shape", "to_proto"]
+__all__ = ["OPSET", "canonicalise", "inlined", "input_shape", "static_shape", "to_proto"]
 
 IR_VERSION = 10
 SIZES = frozenset({"Shape", "Size"})
@@ -89,7 +89,7 @@ def _worked(
 ) -> bytes:
     """The work on the graph without its weights; an audit needs the same few batches repeatedly."""
     model = onnx.ModelProto.FromString(light)
-    graph = ir.from_proto(upgraded(_inlined(runtime_operators_apart(model))))
+    graph = ir.from_proto(upgraded(inlined(runtime_operators_apart(model))))
     _fix_inputs(graph, dict(shapes))
     _rewrite(graph)
     _optimise(graph)
@@ -174,7 +174,8 @@ def _shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
     return ir.Shape(tensor.shape.numpy())
 
 
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with its own functions written out where they are called."""
     return inliner.inline_local_functions(model) if model.functions else model
 
 

@@ -14,7 +14,14 @@ from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
 from leap_audit.ingest.bands import frames_of, in_colour, read_array, scaled
 
-__all__ = ["MAX_PIXELS", "find_pictures", "read_picture", "write_mask", "write_picture"]
+__all__ = [
+    "MAX_PIXELS",
+    "covering_size",
+    "find_pictures",
+    "read_picture",
+    "write_mask",
+    "write_picture",
+]
 
 MAX_PIXELS = 100_000_000
 """Of a picture, checked before it is decoded: a small file can claim to be enormous."""
@@ -92,6 +99,12 @@ def write_picture(path: Path, picture: NDArray[np.floating]) -> None:
 def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
     """Write a ranking of (height, width), 255 kept first, as a greyscale PNG."""
     Image.fromarray(np.ascontiguousarray(mask, np.uint8)).save(path, "PNG", optimize=False)
+
+
+def covering_size(size: tuple[int, int], input_size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) to which a picture of `size` is scaled before it is cropped."""
+    scale = max(round(b / _MARGIN) / a for a, b in zip(size, input_size, strict=True))
+    return round(size[0] * scale), round(size[1] * scale)
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
@@ -187,8 +200,7 @@ def _fit(image: Image.Image, preprocessing: Preprocessing, path: Path) -> Image.
         return image
     if preprocessing.resize == "stretch":
         return image.resize((width, height), Image.Resampling.BILINEAR)
-    scale = max(round(height / _MARGIN) / image.height, round(width / _MARGIN) / image.width)
-    size = (round(image.width * scale), round(image.height * scale))
+    size = covering_size((image.height, image.width), (height, width))[::-1]
     if size[0] * size[1] > MAX_PIXELS:
         raise PictureRefused(
             f"{path}: {image.width} × {image.height} pixels is too long and thin to crop; "

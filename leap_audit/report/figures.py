@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from leap_audit.artifacts import Prototype
 
-__all__ = ["BarScale", "curve", "entanglement_scale"]
+__all__ = ["BarScale", "bar_scale", "curve", "entanglement_scale"]
 
 _WIDTH, _HEIGHT, _MARGIN = 240.0, 56.0, 4.0
 
@@ -39,10 +39,14 @@ class BarScale:
 
 def entanglement_scale(prototypes: Iterable[Prototype]) -> BarScale:
     """Return one scale for all entanglements, so that bars compare across the whole report."""
-    values = [e.entanglement for p in prototypes for e in p.entanglements]
-    values = [value for value in values if math.isfinite(value)]
-    high = max([0.1, *values])
-    low = min([0.0, *values])
+    return bar_scale([e.entanglement for p in prototypes for e in p.entanglements])
+
+
+def bar_scale(values: Iterable[float]) -> BarScale:
+    """Return a scale from zero or below to above zero, on which all finite values lie."""
+    finite = [value for value in values if math.isfinite(value)]
+    high = max([0.1, *finite])
+    low = min([0.0, *finite])
     return BarScale(-math.ceil(-low * 10) / 10, math.ceil(high * 10) / 10)
 
 

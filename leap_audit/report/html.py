@@ -18,7 +18,7 @@ from leap_audit.report.figures import curve, entanglement_scale
 from leap_audit.report.limits import AS_OF, REQUIREMENTS, limits_of
 from leap_audit.report.pictures import Pictures
 
-__all__ = ["render_html", "template_folder"]
+__all__ = ["render_html", "template_environment", "template_folder"]
 
 TEXT_LIMIT = 4000
 """Characters of any one text of the audit that are displayed."""
@@ -36,11 +36,8 @@ def template_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "templates"
 
 
-def render_html(audit: Audit, folder: Path) -> str:
-    """Return the report as HTML, with the pictures that lie in `folder` embedded.
-
-    Raises PictureRefused: a picture the audit names is missing or outside `folder`.
-    """
+def template_environment() -> Environment:
+    """Return what fills the templates: every value escaped, visible and of bounded length."""
     environment = Environment(
         loader=FileSystemLoader(template_folder()),
         # select_autoescape() looks at the file's ending and would leave report.html.j2 unescaped.
@@ -51,16 +48,24 @@ def render_html(audit: Audit, folder: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    labels = ClassLabels(audit.classes)
-    pictures = Pictures(folder)
     environment.filters |= {
         "name": shortened,
         "number": wording.number,
         "percent": percent,
         "signed": wording.signed,
-        "size": wording.size,
-        "rows": _rows,
     }
+    return environment
+
+
+def render_html(audit: Audit, folder: Path) -> str:
+    """Return the report as HTML, with the pictures that lie in `folder` embedded.
+
+    Raises PictureRefused: a picture the audit names is missing or outside `folder`.
+    """
+    environment = template_environment()
+    labels = ClassLabels(audit.classes)
+    pictures = Pictures(folder)
+    environment.filters |= {"size": wording.size, "rows": _rows}
     environment.globals |= {
         "labels": labels,
         "pictures": pictures,

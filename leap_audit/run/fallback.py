@@ -10,7 +10,7 @@ import onnx
 from leap_audit.errors import GradientUnavailable, RuntimeMissing
 from leap_audit.run.session import Array
 
-__all__ = ["TorchGradient", "from_onnx"]
+__all__ = ["TorchGradient", "evaluating", "first_tensor", "from_onnx", "pytorch"]
 
 
 class TorchGradient:
@@ -28,7 +28,7 @@ class TorchGradient:
     ) -> None:
         self.engine = engine
         self.reason = reason
-        self._torch = _torch()
+        self._torch = pytorch()
         self._module = module
 
     def value_and_gradient(self, x: Array, cotangent: Array) -> tuple[Array, Array]:
@@ -37,9 +37,9 @@ class TorchGradient:
         Raises GradientUnavailable: the output does not depend on x in a way autograd follows.
         """
         torch = self._torch
-        with _evaluating(self._module), torch.inference_mode(False), torch.enable_grad():
+        with evaluating(self._module), torch.inference_mode(False), torch.enable_grad():
             leaf = self._tensor(x).requires_grad_()
-            y = _first(self._module(leaf.clone()))  # a leaf may not be changed in place
+            y = first_tensor(self._module(leaf.clone()))  # a leaf may not be changed in place
             if not y.requires_grad:
                 raise GradientUnavailable("autograd finds no way from the module's input to y.")
             weights = torch.as_tensor(np.array(cotangent), dtype=y.dtype, device=y.device)
@@ -72,7 +72,8 @@ def from_onnx(model: onnx.ModelProto) -> Any:
         raise GradientUnavailable(f"onnx2torch cannot convert the model: {reason}") from error
 
 
-def _torch() -> Any:
+def pytorch() -> Any:
+    """Return the module torch. Raises RuntimeMissing: it is not installed."""
     try:
         import torch
     except ImportError:
@@ -81,7 +82,7 @@ def _torch() -> Any:
 
 
 @contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
+def evaluating(module: Any) -> Iterator[None]:
     """Put a module into eval mode, and each of its parts back into the mode it had."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
@@ -92,11 +93,11 @@ def _evaluating(module: Any) -> Iterator[None]:
             part.training = training
 
 
-def _first(output: Any) -> Any:
-    """The first tensor of what a module returns."""
+def first_tensor(output: Any) -> Any:
+    """Return the first tensor of what a module returns: itself, or of several or a dict."""
     if isinstance(output, dict):
-        return _first(next(iter(output.values())))
-    return _first(output[0]) if isinstance(output, (tuple, list)) else output
+        return first_tensor(next(iter(output.values())))
+    return first_tensor(output[0]) if isinstance(output, (tuple, list)) else output
 
 
 def _array(tensor: Any) -> Array:

@@ -1,0 +1,279 @@
+"""A torch.nn.Module, or functions on tensors, as ONNX. torch is imported lazily."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.ingest.agreement import agree
+from leap_audit.ingest.merge import merged
+from leap_audit.ingest.onnx import real_inputs, tensor_info
+from leap_audit.ingest.weights import poured
+from leap_audit.run.fallback import evaluating, first_tensor, pytorch
+from leap_audit.run.providers import choose_provider
+from leap_audit.run.session import Array, Session
+
+__all__ = ["Function", "export_module", "put_before"]
+
+Function = Callable[[Any], Any]
+"""A batch of tensors in, a batch of tensors out."""
+
+EXAMPLE = 2
+"""Pictures that are traced; of one the exporter makes a batch fixed at 1."""
+CHECKED = 3
+"""Pictures on which the graph is held against PyTorch: another batch than was traced."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    label: str
+    call: Function
+
+
+def export_module(
+    module: Any, shape: Sequence[int], functions: Sequence[Function] = ()
+) -> onnx.ModelProto:
+    """Return a torch.nn.Module, behind preprocessing functions, as ONNX with a free batch.
+
+    shape: of one picture as the first function takes it, without the batch: (channels, height,
+    width), or any other order that the functions or the module expect. The graph's input
+    `picture` is float32 of (batch, *shape); its output `logits` is the first tensor the module
+    returns. The module is traced in eval mode, where its parameters are, and left in the mode
+    it had; the functions are traced into the graph. The graph is run against the module.
+
+    Raises RuntimeMissing: no PyTorch, or no ONNX Runtime. ModelRefused: a function or the module
+    fails on such pictures, PyTorch cannot export it, or the graph gives other numbers.
+    """
+    torch = pytorch()
+    if not isinstance(module, torch.nn.Module):
+        raise ModelRefused(
+            f"the model is a {type(module).__name__}, not a torch.nn.Module; give the module."
+        )
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+
+    def run(x: Any) -> Any:
+        return first_tensor(module(x.to(dtype) if x.is_floating_point() else x))
+
+    parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
+    chain = _chain(torch, parts, [module, *_modules(torch, functions)])
+    proto = poured(_exported(torch, chain, parts, shape, "logits"))
+    pictures = _pictures(CHECKED, shape)
+    _require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
+    return proto
+
+
+def put_before(
+    model: onnx.ModelProto, functions: Sequence[Function], shape: Sequence[int]
+) -> onnx.ModelProto:
+    """Return an ONNX model behind preprocessing functions, which are traced into its graph.
+
+    shape: of one picture as the first function takes it, without the batch. The result's input
+    `picture` is float32 of (batch, *shape), its batch as free as the model's; its outputs are
+    the model's. The model is brought to the canonical opset for this. The result is run against
+    the functions and the model one after the other.
+
+    Raises RuntimeMissing: no PyTorch, or no ONNX Runtime. ModelRefused: a function fails on such
+    pictures, PyTorch cannot export it, what it gives does not fit the model, or the result gives
+    other numbers.
+    """
+    if not functions:
+        return model
+    torch = pytorch()
+    entry = _only_input(model)
+    parts = _parts(functions)
+    chain = _chain(torch, parts, _modules(torch, functions))
+    before = _exported(torch, chain, parts, shape, "x")
+    batch = 1 if tensor_info(entry).shape[:1] == (1,) else CHECKED
+    pictures = _pictures(batch, shape)
+    x = _evaluated(torch, chain, pictures)
+    _require_fit(x, entry)
+    proto = merged(before, model)
+    x = x.astype(onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
+    (want, *_) = Session(model, choose_provider("cpu"), often=False).run({entry.name: x})
+    _require_agreement(proto, pictures, want, "the model behind its preprocessing")
+    return proto
+
+
+def _parts(functions: Sequence[Function]) -> list[_Part]:
+    """The functions with what to call them in a message."""
+    names = [getattr(f, "__name__", type(f).__name__) for f in functions]
+    return [
+        _Part(f"preprocessing function {number} of {len(functions)} ({name})", function)
+        for number, (name, function) in enumerate(zip(names, functions, strict=True), 1)
+    ]
+
+
+def _modules(torch: Any, functions: Sequence[Function]) -> list[Any]:
+    """The modules among the functions, or whose methods they are: their weights are traced."""
+    owners = [getattr(function, "__self__", function) for function in functions]
+    return [owner for owner in owners if isinstance(owner, torch.nn.Module)]
+
+
+def _chain(torch: Any, parts: Sequence[_Part], modules: Sequence[Any]) -> Any:
+    """Return one module that does all parts one after the other."""
+
+    class Chain(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.modules_inside = torch.nn.ModuleList(modules)
+
+        def forward(self, picture: Any) -> Any:
+            for part in parts:
+                picture = part.call(picture)
+            return picture
+
+    return Chain()
+
+
+def _exported(
+    torch: Any, chain: Any, parts: Sequence[_Part], shape: Sequence[int], output: str
+) -> ir.Model:
+    """Return the chain as a graph, without the traces of this machine that PyTorch writes."""
+    example = _tensor(torch, chain, _pictures(EXAMPLE, shape))
+    with _tracing(torch, chain):
+        _require_tensors(torch, parts, example)
+        program = _traced(torch, chain, parts, example)
+        try:
+            model = torch.onnx.export(
+                program,
+                (),
+                None,
+                input_names=["picture"],
+                output_names=[output],
+                dynamo=True,
+                verbose=False,
+            ).model
+        except Exception as error:  # it raises whatever its translations raise
+            raise ModelRefused(
+                f"PyTorch cannot write {_all(parts)} as ONNX: {_reason(error)}"
+            ) from error
+    common.ClearMetadataAndDocStringPass()(model)
+    return model
+
+
+def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any:
+    """Return what torch.export makes of the chain, or name the first part of it that fails."""
+    try:
+        return _program(torch, chain, example)
+    except Exception as error:  # torch.export has no one class for what can go wrong
+        failure = error
+    for part in parts[:-1]:
+        single = _chain(torch, [part], [m for m in chain.modules_inside if m is part.call])
+        try:
+            _program(torch, single, example)
+        except Exception as error:
+            raise ModelRefused(f"PyTorch cannot trace {part.label}: {_reason(error)}") from error
+        example = part.call(example)
+    raise ModelRefused(f"PyTorch cannot trace {parts[-1].label}: {_reason(failure)}") from failure
+
+
+def _program(torch: Any, chain: Any, example: Any) -> Any:
+    free = ({0: torch.export.Dim("batch")},)
+    return torch.export.export(chain, (example,), dynamic_shapes=free, strict=False)
+
+
+def _require_tensors(torch: Any, parts: Sequence[_Part], x: Any) -> None:
+    """Run the parts as they are, for an error that names the one that fails."""
+    for part in parts:
+        size = tuple(x.shape)
+        try:
+            x = part.call(x)
+        except Exception as error:  # a user's function may raise anything
+            raise ModelRefused(
+                f"{part.label} fails on a batch of shape {size}: {_reason(error)}"
+            ) from error
+        if not isinstance(x, torch.Tensor):
+            raise ModelRefused(
+                f"{part.label} gives a {type(x).__name__} for a batch of shape {size}; it must "
+                "give a tensor."
+            )
+
+
+def _evaluated(torch: Any, chain: Any, pictures: Array) -> Array:
+    """Return what PyTorch itself gives, as float32 where it is floating-point."""
+    with _tracing(torch, chain):
+        y = chain(_tensor(torch, chain, pictures))
+    return np.asarray((y.float() if y.is_floating_point() else y).cpu().numpy())
+
+
+@contextlib.contextmanager
+def _tracing(torch: Any, chain: Any) -> Iterator[None]:
+    """Eval mode, no gradients, and none of the exporter's prints and warnings."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(evaluating(chain))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        yield
+
+
+def _tensor(torch: Any, chain: Any, pictures: Array) -> Any:
+    """The pictures where the chain's parameters are."""
+    weights = [*chain.parameters(), *chain.buffers()]
+    return torch.tensor(pictures, device=weights[0].device if weights else "cpu")
+
+
+def _pictures(batch: int, shape: Sequence[int]) -> Array:
+    return np.random.default_rng(0).random((batch, *shape), np.float32)
+
+
+def _only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    inputs = real_inputs(model)
+    if len(inputs) != 1:
+        raise ModelRefused(
+            f"the model has {len(inputs)} inputs; preprocessing can stand before one, the picture."
+        )
+    return inputs[0]
+
+
+def _require_fit(x: Array, entry: onnx.ValueInfoProto) -> None:
+    """Raise ModelRefused where the functions do not give what the model's input takes."""
+    takes = tensor_info(entry).shape
+    fits = len(takes) == x.ndim and all(
+        a == b for a, b in zip(takes[1:], x.shape[1:], strict=True) if isinstance(a, int)
+    )
+    if not fits:
+        raise ModelRefused(
+            f"the preprocessing gives {_listed(x.shape[1:])}, but input {entry.name!r} of the "
+            f"model takes {_listed(takes[1:])}; end it with what brings pictures there."
+        )
+
+
+def _require_agreement(proto: onnx.ModelProto, pictures: Array, want: Array, label: str) -> None:
+    try:
+        session = Session(proto, choose_provider("cpu"), often=False)
+        (have, *_) = session.run({session.inputs[0]: pictures})
+    except LeapAuditError as error:
+        raise ModelRefused(f"{label}: what PyTorch exports does not load: {error}") from None
+    if not agree(want, have.astype(want.dtype)):
+        raise ModelRefused(
+            f"{label}: what PyTorch exports gives other numbers than PyTorch itself; take out what "
+            "is drawn at random or depends on the values of a picture."
+        )
+
+
+def _listed(sides: Sequence[int | str]) -> str:
+    return " × ".join(str(side) for side in sides) or "single numbers"
+
+
+def _all(parts: Sequence[_Part]) -> str:
+    return parts[0].label if len(parts) == 1 else f"{parts[-1].label} and what stands before it"
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong at first, at most 200 characters."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{lines[0][:200].rstrip('.')}."
