@@ -59,7 +59,7 @@ def generate(
     Without samples: a prototype for each target, the classes entangled with it, and, unless
     config says isolation=False, isolations of them in it. With samples: isolations in each
     sample. results_df has one row per prototype, entanglement and isolation (columns: see
-    report/table.py), its pictures as paths under leap_files/PROJECT in the working folder.
+    report/table.py), its pictures as paths under leap_files/PROJECT/NUMBER in the working folder, a new number a call.
     results_dict has the probabilities at each logged stage (see engine/results.py).
 
     project_name: names that folder, and the project of a tracker. model: an ONNX path or
@@ -81,8 +81,7 @@ def generate(
         told.note("leap_api_key is not needed and ignored: nothing leaves this machine.")
     if mode not in ("pt", "tf", "onnx"):
         raise ConfigRefused(f"mode {mode!r} is not known; give 'pt', 'tf' or 'onnx'.")
-    folder = FOLDER / _folder_name(project_name)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    folder = _new_folder(project_name)
     network = given_model(model, preprocessing, settings, mode, provider_of(device), folder, told)
     names, notes = match_classes(class_list, network.classes)
     for note in (f"Logits: {network.identity.logits}.", *notes):
@@ -214,6 +213,22 @@ def _checked(numbers: Sequence[int], classes: int, where: str) -> None:
             f"{where}: there is no class {wrong[0]}; the network has {classes}, from 0 to "
             f"{classes - 1}."
         )
+
+
+def _new_folder(project: str) -> Path:
+    """Make the folder of this run: numbered, so that an earlier table keeps its pictures."""
+    parent = FOLDER / _folder_name(project)
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / f"{number:04d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        (folder / "images").mkdir()
+        return folder
 
 
 def _folder_name(project: str) -> str:

@@ -126,7 +126,7 @@ def _detector(end: ir.Value, others: Sequence[ir.Value], shape: tuple[int, ...])
         parts = [list(v.shape)[1] for v in node.inputs if v is not None and v.shape is not None]
         axis = node.attributes["axis"].as_int()
         if axis == 1 and len(set(parts)) > 1:
-            return f"its {sum(map(int, parts))} channels are {' + '.join(map(str, parts))} joined"
+            return f"its {sum(int(n) for n in parts if isinstance(n, int))} channels are {' + '.join(map(str, parts))} joined"
     return ""
 
 
