@@ -59,7 +59,8 @@ def generate(
     Without samples: a prototype for each target, the classes entangled with it, and, unless
     config says isolation=False, isolations of them in it. With samples: isolations in each
     sample. results_df has one row per prototype, entanglement and isolation (columns: see
-    report/table.py), its pictures as paths under leap_files/PROJECT/NUMBER in the working folder, a new number a call.
+    report/table.py), its pictures as paths under leap_files/PROJECT/NUMBER in the working
+    folder, a new number for each call.
     results_dict has the probabilities at each logged stage (see engine/results.py).
 
     project_name: names that folder, and the project of a tracker. model: an ONNX path or

@@ -89,7 +89,7 @@ def alpha_weight(run: Start) -> None:
 @effect
 def always_update(run: Start) -> None:
     wild = {"lr": 3.0, "hf_weight": 40.0, "log_freq": 2, "max_steps": 40}
-    best, last = (run({**wild, "always_update": on}) for on in (False, True))
+    best, last = (run({**wild, "always_update": on}, target_classes=[2]) for on in (False, True))
     assert int(last.rows("prototype")["step"].iloc[0]) == 40
     assert int(best.rows("prototype")["step"].iloc[0]) < 40
     assert best.logits()[0] > last.logits()[0]
@@ -309,12 +309,12 @@ def transform(run: Start) -> None:
 
 @effect
 def use_baseline(run: Start) -> None:
-    still = {"objective_weight": 0.0, "max_steps": 120, "lr": 0.3}
+    still = {"objective_weight": 0.0, "max_steps": 300, "lr": 0.3}
     apart = []
     for on in (False, True):
         (stages,) = run({**still, "use_baseline": on}).stages.values()
         apart.append(float(np.ptp(stages["probs"][-1])))
-    assert apart[1] < 0.3 * apart[0]
+    assert apart[1] < 0.5 * apart[0]
 
 
 def test_pictures_are_where_the_table_says(run: Start) -> None:
