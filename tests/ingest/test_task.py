@@ -109,7 +109,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, write: Any, task: Any, say
 
 
 def test_a_region_needs_a_map(tmp_path: Path) -> None:
-    with pytest.raises(ModelRefused, match="--region picks a part .* one answer"):
+    with pytest.raises(ModelRefused, match=r"--region picks a part .* one answer"):
         loaded(kinds.many_labels(tmp_path / "m.onnx"), region=(0, 0, 0.5, 0.5))
 
 
@@ -142,8 +142,12 @@ def test_an_embedding_is_refused_unless_said_otherwise(
     ("nodes", "dims", "says"),
     [
         (
-            [CONV, ("Conv", ["c", "four"], "b"), ("Conv", ["c", "five"], "s")]
-            + [("Concat", ["b", "s"], "y", {"axis": 1})],
+            [
+                CONV,
+                ("Conv", ["c", "four"], "b"),
+                ("Conv", ["c", "five"], "s"),
+                ("Concat", ["b", "s"], "y", {"axis": 1}),
+            ],
             ("n", 9, 8, 8),
             r"its 9 channels are 4 \+ 5 joined",
         ),
@@ -162,7 +166,7 @@ def test_boxes_that_are_sorted_out_are_a_detector(tmp_path: Path) -> None:
     path = write_model(
         tmp_path / "m.onnx", nodes, {}, shape=(1, 8, 4), outputs=[("y", ("n", 3))], kinds={"y": 7}
     )
-    with pytest.raises(ModelRefused, match="detector .it has NonMaxSuppression"):
+    with pytest.raises(ModelRefused, match=r"detector \(it has NonMaxSuppression"):
         loaded(path)
 
 
