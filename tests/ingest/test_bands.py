@@ -71,7 +71,7 @@ def test_bands_are_fitted_as_pictures_are(tmp_path: Path) -> None:
         wish: dict[str, Any] = {"resize": resize, "mean": (0,) * 3}
         as_picture = read_picture(tmp_path / "a.png", asking(16, 16, **wish))
         as_array = read_picture(array, asking(16, 16, **wish))
-        np.testing.assert_allclose(as_array, as_picture, atol=0.6 / 255)  # less its 8-bit rounding
+        np.testing.assert_allclose(as_array, as_picture, atol=1.1 / 255)  # rounded twice
 
 
 def test_a_tiff_of_pages_and_a_picture_of_channels(tmp_path: Path) -> None:
