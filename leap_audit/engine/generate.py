@@ -114,7 +114,7 @@ def generate(
         frame = results_frame(project_name, seen, folder)
         if samples is None:
             frame = write_transparency(frame, drawn, folder)
-        tracker.results(frame, folder)
+        tracker.results(frame, Path())
     return frame, results_dict(drawn, seen, network.identity.independent)
 
 

@@ -84,8 +84,8 @@ def given_samples(
     """Return the batch as (n, channels, height, width) in 0..1, and the model to see it with.
 
     samples: an array or tensor, one picture or a batch, channels first or last. Whole numbers and
-    numbers up to 255 are levels. Where the network takes pictures as they are and these reach
-    beyond 0..1, they are in its own units: the model returned scales them back.
+    numbers up to 255 are levels. Where they reach beyond 0..1 otherwise, they are what the network
+    takes, already prepared: the model returned takes them so.
 
     Raises PictureRefused: not a batch of such pictures, or with numbers that are none.
     """
@@ -116,12 +116,9 @@ def given_samples(
     if low >= -1e-3 and high <= 1 + 1e-3:
         return np.clip(pictures, 0, 1), model
     told.note(f"The samples reach from {low:.3g} to {high:.3g}: shown as from black to white.")
-    p = model.preprocessing
-    first, last = p.range
-    scaled = p.model_copy(
-        update={"range": (low * (last - first) + first, high * (last - first) + first)}
-    )
-    return (pictures - low) / (high - low), replace(model, preprocessing=scaled)
+    raw = {"range": (low, high), "mean": (0.0,) * channels, "std": (1.0,) * channels}
+    as_given = model.preprocessing.model_copy(update=raw)
+    return (pictures - low) / (high - low), replace(model, preprocessing=as_given)
 
 
 def _functions(preprocessing: object) -> list[Function]:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from leap_audit.artifacts import Layout, Task
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.values import constant_of
 
 __all__ = ["Asked", "infer_task", "refuse_boxes"]
@@ -123,10 +124,10 @@ def _detector(end: ir.Value, others: Sequence[ir.Value], shape: tuple[int, ...])
         if len(sides) >= 3 and sides[-1] == 4:
             return f"output {other.name!r} beside it holds four numbers each, as of boxes"
     if len(shape) == 3 and (node := end.producer()) is not None and node.op_type == "Concat":
-        parts = [list(v.shape)[1] for v in node.inputs if v is not None and v.shape is not None]
+        parts = [static_shape(v)[1] for v in node.inputs if v is not None]
         axis = node.attributes["axis"].as_int()
         if axis == 1 and len(set(parts)) > 1:
-            return f"its {sum(int(n) for n in parts if isinstance(n, int))} channels are {' + '.join(map(str, parts))} joined"
+            return f"its {sum(parts)} channels are {' + '.join(map(str, parts))} joined"
     return ""
 
 

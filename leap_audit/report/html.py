@@ -72,6 +72,7 @@ def render_html(audit: Audit, folder: Path) -> str:
         "count": count,
         "curve": curve,
         "wording": wording,
+        "where_averaged": wording.where_averaged(audit.model),
         "scale": entanglement_scale(audit.prototypes),
         "prototype_title": lambda each: _prototype_title(each, labels, audit),
         "sample_title": lambda each: _sample_title(each, labels),
@@ -123,6 +124,9 @@ def _sample_title(sample: Sample, labels: ClassLabels) -> str:
     if not sample.predicted:
         return shortened(sample.file)
     first = sample.predicted[0]
+    if first.share is not None:
+        parts = [f"‘{labels[p.class_]}’ {percent(p.share or 0)}" for p in sample.predicted[:3]]
+        return f"{shortened(sample.file)}: {', '.join(parts)} of the map"
     return f"{shortened(sample.file)}: ‘{labels[first.class_]}’ {percent(first.prob)}"
 
 

@@ -51,6 +51,12 @@ def _of_this_audit(audit: Audit) -> Iterator[Limit]:
             f"{coverage.classes_in_all:,} got a prototype. Nothing is known here about the "
             f"other {missing:,}.",
         )
+    if audit.model.preprocessing.channel_order == "BANDS":
+        yield Limit(
+            "Bands are not what the eye sees",
+            "Pictures stand in false colour: only three bands are in them, and what decides may "
+            "lie in another. The grey tiles show every band.",
+        )
     if not audit.samples:
         yield Limit(
             "No photographs were given",

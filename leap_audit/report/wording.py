@@ -3,12 +3,24 @@
 import math
 from typing import Any
 
-from leap_audit.artifacts import Audit, Isolation, Prototype, Stability
+from leap_audit.artifacts import (
+    Audit,
+    Isolation,
+    ModelIdentity,
+    Preprocessing,
+    Prototype,
+    Stability,
+)
 from leap_audit.findings.numbers import count, percent
+from leap_audit.ingest.preprocess import shown_bands
 
 __all__ = [
+    "averaged",
+    "channels",
     "isolation_check",
     "number",
+    "probability_meaning",
+    "probability_source",
     "prototype_reading",
     "reading",
     "signed",
@@ -16,6 +28,7 @@ __all__ = [
     "stability_reading",
     "status_sentence",
     "verdict_sentence",
+    "where_averaged",
 ]
 
 UNSAID = 0.05
@@ -90,15 +103,58 @@ def reading(isolation: Isolation, label: str) -> str:
     return f"{kept}; erasing it leaves {delete}."
 
 
-def prototype_reading(prototype: Prototype, label: str, classes: int) -> str:
-    """Return what the model makes of a prototype."""
+def averaged(model: ModelIdentity) -> str:
+    """Return over what a figure is averaged, nothing where a picture gets one answer."""
+    if model.places == (1, 1):
+        return ""
+    rows, columns = model.places
+    if model.region is None:
+        return f", averaged over the {rows} × {columns} places of the map"
+    top, left, bottom, right = (percent(side) for side in model.region)
+    return (
+        f", averaged over a part of the {rows} × {columns} map: from {top} to {bottom} of its "
+        f"height and {left} to {right} of its width"
+    )
+
+
+def where_averaged(model: ModelIdentity) -> str:
+    """Return where the probabilities of an isolation were taken, nothing without a map."""
+    return "" if model.places == (1, 1) else " where the model says it on the whole picture"
+
+
+def probability_meaning(model: ModelIdentity) -> str:
+    """Return what a probability of this model says."""
+    if model.independent:
+        return "How probable the model holds a class, by itself: several can hold at once."
+    return "The share the model gives a class, all classes together making 100\u00a0%."
+
+
+def probability_source(model: ModelIdentity, classes: int) -> str:
+    """Return what a probability of this model was computed from."""
+    if model.independent:
+        return f"The sigmoid of the class's own logit{averaged(model)}."
+    if model.task == "binary":
+        return "The sigmoid of the single score, which the two classes share."
+    return f"Computed from the logits of all {classes:,} classes{averaged(model)}."
+
+
+def channels(preprocessing: Preprocessing) -> str:
+    """Return the order of the channels, and of bands which are shown in which colour."""
+    if preprocessing.channel_order != "BANDS":
+        return preprocessing.channel_order
+    bands = len(preprocessing.mean)
+    return f"{count(bands, 'band')}, as they are; {shown_bands(bands)}"
+
+
+def prototype_reading(prototype: Prototype, label: str, classes: int, over: str = "") -> str:
+    """Return what the model makes of a prototype. over: what its probability is averaged over."""
     if prototype.rank == 1:
         place = f"the model's first answer among {count(classes, 'class', 'classes')}"
         prob = percent(prototype.prob)
-        return f"On this picture ‘{label}’ is {place}, with a probability of {prob}."
+        return f"On this picture ‘{label}’ is {place}, with a probability of {prob}{over}."
     return (
         f"On this picture ‘{label}’ comes only in place {prototype.rank} of {classes:,}, with a "
-        f"probability of {percent(prototype.prob)}: the search did not reach the class."
+        f"probability of {percent(prototype.prob)}{over}: the search did not reach the class."
     )
 
 

@@ -88,7 +88,7 @@ def alpha_weight(run: Start) -> None:
 
 @effect
 def always_update(run: Start) -> None:
-    wild = {"lr": 3.0, "hf_weight": 40.0, "log_freq": 2, "max_steps": 40}
+    wild = {"lr": 1.0, "hf_weight": 40.0, "log_freq": 2, "max_steps": 40}
     best, last = (run({**wild, "always_update": on}, target_classes=[2]) for on in (False, True))
     assert int(last.rows("prototype")["step"].iloc[0]) == 40
     assert int(best.rows("prototype")["step"].iloc[0]) < 40
@@ -309,7 +309,7 @@ def transform(run: Start) -> None:
 
 @effect
 def use_baseline(run: Start) -> None:
-    still = {"objective_weight": 0.0, "max_steps": 300, "lr": 0.3}
+    still = {"objective_weight": 0.0, "hf_weight": 0.0, "max_steps": 200}
     apart = []
     for on in (False, True):
         (stages,) = run({**still, "use_baseline": on}).stages.values()

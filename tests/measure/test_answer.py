@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leap_audit.config import IsolationOptions, PrototypeOptions
+from leap_audit.config import DeclaredPreprocessing, IsolationOptions, PrototypeOptions
+from leap_audit.ingest.load import load
 from leap_audit.measure.answer import answer_of, log_probabilities, probabilities, where_said
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS, measure_entanglement
 from leap_audit.measure.forward import Classifier
@@ -15,7 +16,7 @@ from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.region import read_region
 from tests.gradient.graphs import numbers, start
 from tests.measure import kinds
-from tests.measure.models import RAW, read_model, uncounted
+from tests.measure.models import CPU, RAW, read_model, uncounted
 
 SCORES = np.random.default_rng(0).normal(0, 3, (4, 5)).astype(np.float32)
 """Four classes at five places."""
@@ -66,7 +67,8 @@ def test_one_sigmoid_for_each_place_tells_two_classes(tmp_path: Path) -> None:
     (scores,) = Classifier.of(model, 1, 1).scores(kinds.square()[None])
     inside = kinds.truth().ravel()
     p = probabilities(scores, False)[1]
-    np.testing.assert_allclose(p[inside], 1 / (1 + math.exp(-8)), rtol=1e-4)
+    np.testing.assert_array_equal(p > 0.5, inside)
+    assert p[~inside].min() == pytest.approx(1 / (1 + math.exp(4)), rel=1e-4)
 
 
 def test_a_sigmoid_for_each_class_and_place(tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ def test_a_sigmoid_for_each_class_and_place(tmp_path: Path) -> None:
 def test_many_labels_can_hold_at_once(tmp_path: Path) -> None:
     model = read_model(kinds.many_labels(tmp_path / "m.onnx"))
     assert (model.identity.task, model.places) == ("multi-label", 1)
-    (scores,) = Classifier.of(model, 1, 1).scores(np.ones((1, 1, kinds.SIDE, kinds.SIDE)))
+    (scores,) = Classifier.of(model, 1, 1).scores(kinds.CHECKS[None, None])
     probs = answer_of(scores, model.identity.independent).probs
     assert probs[0] > 0.99
     assert probs[1] > 0.99
@@ -92,7 +94,7 @@ def test_one_score_becomes_two_classes(tmp_path: Path, sigmoid: bool) -> None:
     model = read_model(kinds.one_score(tmp_path / "m.onnx", sigmoid))
     assert (model.identity.task, model.classes) == ("binary", 2)
     pictures = np.random.default_rng(0).random((3, 1, kinds.SIDE, kinds.SIDE), np.float32)
-    z = pictures.reshape(3, -1) @ kinds.patches()[0] - 12
+    z = pictures.reshape(3, -1) @ kinds.patches()[0] - 6
     classifier = Classifier.of(model, 2, 1)
     np.testing.assert_allclose(
         classifier.logits(pictures), np.stack([-z / 2, z / 2], 1), rtol=1e-3, atol=1e-4
@@ -103,10 +105,6 @@ def test_one_score_becomes_two_classes(tmp_path: Path, sigmoid: bool) -> None:
 
 def test_a_region_of_the_map_alone_is_asked(tmp_path: Path) -> None:
     path = kinds.segmenter(tmp_path / "m.onnx")
-    from leap_audit.config import DeclaredPreprocessing
-    from leap_audit.ingest.load import load
-    from tests.measure.models import CPU
-
     declared = DeclaredPreprocessing.model_validate(RAW)
     half = load(path, declared, CPU, region=(0.0, 0.5, 1.0, 1.0))
     whole = load(path, declared, CPU)
@@ -122,7 +120,9 @@ def test_the_weights_of_a_map_are_its_final_layer(tmp_path: Path) -> None:
     model = read_model(kinds.segmenter(tmp_path / "m.onnx", "argmax"))
     classifier = Classifier.of(model, 1, 1)
     picture = kinds.square()[None]
-    np.testing.assert_allclose(classifier.features(picture), picture.mean((2, 3)), rtol=1e-5)
+    red, green, blue = classifier.features(picture)[0]
+    assert 0.25 * kinds.truth().mean() < red < kinds.truth().mean()
+    assert green == blue == 0
     (found,), method = measure_entanglement(classifier, picture, [(1,)], 1)
     assert method == WEIGHTS
     assert found.cosines[1] > found.cosines[2]
@@ -151,17 +151,19 @@ def test_what_carries_the_class_is_drawn_and_found(tmp_path: Path, kind: str) ->
     else:
         wanted, class_ = above, 0 if kind == "multi-label" else 1
         write = kinds.many_labels(path) if kind == "multi-label" else kinds.one_score(path, True)
-        model, picture = read_model(write), above[None].astype(np.float32)
+        model = read_model(write)
+        picture = np.where(above, kinds.CHECKS, 0.5)[None].astype(np.float32)
     common = {"seed": 0, "batch": 1, "threads": 1, "advance": uncounted}
     options = settled(PrototypeOptions(steps=24, lr=0.2), model.picture_shape)
-    options = options.model_copy(update={"shift": 0.0, "scale": (1.0, 1.0), "flip": False})
+    still = {"shift": 0.0, "scale": (1.0, 1.0), "flip": False}
+    options = options.model_copy(update={**still, "total_variation": 0.0, "background": 0.5})
     classifier = Classifier.of(model, 1, 1)
     (drawn,) = make_prototypes(model, [Request((class_,))], options, spread=1.0, **common)  # type: ignore[arg-type]
     assert classifier.logits(drawn.picture[None])[0].argmax() == class_
     if kind == "bands":
-        inside = drawn.picture[:, wanted].mean(1)
-        assert inside.argmax() == kinds.TELLING
-        assert inside[kinds.TELLING] > np.delete(inside, kinds.TELLING).max() + 0.2
+        checks = drawn.picture[:, wanted] @ (kinds.CHECKS[wanted] * 2 - 1)
+        assert checks.argmax() == kinds.TELLING
+        assert checks[kinds.TELLING] > 5 * np.abs(np.delete(checks, kinds.TELLING)).max()
 
     (scores,) = classifier.scores(picture[None])
     where = where_said(scores, class_, model.identity.independent)

@@ -1,0 +1,195 @@
+"""What kind of answer a model gives: read off its end, said by the user, or refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leap_audit.config import DeclaredPreprocessing
+from leap_audit.errors import ModelRefused
+from leap_audit.ingest.canonical import canonicalise
+from leap_audit.ingest.head import Head, find_head
+from leap_audit.ingest.load import Model, load
+from leap_audit.ingest.onnx import read_onnx
+from leap_audit.ingest.task import Asked
+from tests.measure import kinds
+from tests.measure.models import CPU, RAW, Node, write_model
+
+RNG = np.random.default_rng(0)
+CONV: Node = ("Conv", ["x", "k"], "c", {"pads": [1, 1, 1, 1]})
+FEATURES: list[Node] = [
+    CONV,
+    ("Relu", ["c"], "r"),
+    ("GlobalAveragePool", ["r"], "g"),
+]
+
+
+def loaded(path: Path, **said: Any) -> Model:
+    return load(path, DeclaredPreprocessing.model_validate(RAW), CPU, **said)
+
+
+def ended(path: Path, nodes: list[Node], dims: tuple[Any, ...], **given: Any) -> Path:
+    every = {
+        "k": RNG.standard_normal((8, 1, 3, 3)),
+        "w": RNG.standard_normal((8, 8)),
+        "four": RNG.standard_normal((4, 8, 1, 1)),
+        "five": RNG.standard_normal((5, 8, 1, 1)),
+        "shape": np.array([0, 16, 32]),
+    }
+    used = {name for node in nodes for name in node[1]}
+    weights = {name: array for name, array in every.items() if name in used}
+    return write_model(path, nodes, weights, outputs=[("y", dims)], **given)
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        ("scores", "is a map with 3 scores for each place"),
+        ("softmax", "under its Softmax"),
+        ("argmax", "under its ArgMax"),
+        ("mask", "one score for each place under its Sigmoid"),
+        ("nhwc", "is a map with 3 scores"),
+    ],
+)
+def test_the_reason_is_given(tmp_path: Path, end: str, says: str) -> None:
+    identity = loaded(kinds.segmenter(tmp_path / "m.onnx", end)).identity
+    assert identity.task == "segmentation"
+    assert says in identity.task_reason
+    assert "24 × 24 places" in identity.logits
+
+
+def test_an_enlargement_is_taken_off_and_said(tmp_path: Path) -> None:
+    identity = loaded(kinds.segmenter(tmp_path / "m.onnx", "resized")).identity
+    assert "with the trailing Resize taken off, a map of 24 × 24 places" in identity.logits
+
+
+def test_a_list_under_an_argmax_is_a_classifier(tmp_path: Path) -> None:
+    nodes: list[Node] = [
+        *FEATURES,
+        ("Flatten", ["g"], "f"),
+        ("MatMul", ["f", "w"], "m"),
+        ("ArgMax", ["m"], "y", {"axis": 1, "keepdims": 0}),
+    ]
+    model = loaded(ended(tmp_path / "m.onnx", nodes, ("n",), kinds={"y": 7}))
+    assert (model.identity.task, model.classes) == ("classification", 8)
+    assert "trailing ArgMax taken off" in model.identity.logits
+
+
+def test_names_settle_where_the_classes_are(tmp_path: Path) -> None:
+    nodes: list[Node] = [CONV, ("Transpose", ["c"], "t", {"perm": [0, 2, 3, 1]})]
+    nodes.append(("Abs", ["t"], "y"))
+    path = ended(tmp_path / "m.onnx", nodes, ("n", 6, 5, 8), shape=("n", 1, 6, 5))
+    assert loaded(path).classes == 6
+    named = loaded(path, names=8)
+    assert (named.classes, named.identity.places) == (8, (6, 5))
+
+
+@pytest.mark.parametrize(
+    ("task", "independent", "classes"),
+    [("classification", False, 3), ("multi-label", True, 3)],
+)
+def test_what_is_said_counts(tmp_path: Path, task: Any, independent: bool, classes: int) -> None:
+    model = loaded(kinds.many_labels(tmp_path / "m.onnx"), task=task)
+    assert (model.identity.task, model.identity.task_reason) == (task, "said with --task")
+    assert (model.identity.independent, model.classes) == (independent, classes)
+
+
+@pytest.mark.parametrize(
+    ("write", "task", "says"),
+    [
+        (kinds.many_labels, "segmentation", "needs a map of scores, and output 'y' gives 3"),
+        (kinds.many_labels, "binary", "needs a single score"),
+        (kinds.segmenter, "classification", "needs one list of scores, .* gives 3 × 24 × 24"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, write: Any, task: Any, says: str) -> None:
+    with pytest.raises(ModelRefused, match=says):
+        loaded(write(tmp_path / "m.onnx"), task=task)
+
+
+def test_a_region_needs_a_map(tmp_path: Path) -> None:
+    with pytest.raises(ModelRefused, match=r"--region picks a part .* one answer"):
+        loaded(kinds.many_labels(tmp_path / "m.onnx"), region=(0, 0, 0.5, 0.5))
+
+
+NORM: list[Node] = [
+    ("Flatten", ["g"], "f"),
+    ("MatMul", ["f", "w"], "m"),
+    ("ReduceL2", ["m"], "l", {"axes": [1], "keepdims": 1}),
+    ("Div", ["m", "l"], "y"),
+]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "says"),
+    [
+        ([*FEATURES, ("Flatten", ["g"], "y")], "GlobalAveragePool over Relu stands at the end"),
+        ([*FEATURES, *NORM], "divided by their length"),
+    ],
+)
+def test_an_embedding_is_refused_unless_said_otherwise(
+    tmp_path: Path, nodes: list[Node], says: str
+) -> None:
+    path = ended(tmp_path / "m.onnx", nodes, ("n", 8))
+    with pytest.raises(ModelRefused, match=f"embedding of 8 features .*{says}.* --task class"):
+        loaded(path)
+    assert loaded(path, task="classification").classes == 8
+    assert loaded(path, names=8).identity.task == "classification"  # as SqueezeNet without Softmax
+
+
+@pytest.mark.parametrize(
+    ("nodes", "dims", "says"),
+    [
+        (
+            [
+                CONV,
+                ("Conv", ["c", "four"], "b"),
+                ("Conv", ["c", "five"], "s"),
+                ("Concat", ["b", "s"], "y", {"axis": 1}),
+            ],
+            ("n", 9, 8, 8),
+            r"its 9 channels are 4 \+ 5 joined",
+        ),
+        ([CONV, ("Reshape", ["c", "shape"], "y")], ("n", 16, 32), "a list of 16 × 32 numbers"),
+    ],
+)
+def test_a_detector_is_refused(
+    tmp_path: Path, nodes: list[Node], dims: tuple[Any, ...], says: str
+) -> None:
+    with pytest.raises(ModelRefused, match=f"taken for a detector's .*{says}.* classifier it was"):
+        loaded(ended(tmp_path / "m.onnx", nodes, dims))
+
+
+def test_boxes_that_are_sorted_out_are_a_detector(tmp_path: Path) -> None:
+    nodes: list[Node] = [("NonMaxSuppression", ["x", "x"], "y")]
+    path = write_model(
+        tmp_path / "m.onnx", nodes, {}, shape=(1, 8, 4), outputs=[("y", ("n", 3))], kinds={"y": 7}
+    )
+    with pytest.raises(ModelRefused, match=r"detector \(it has NonMaxSuppression"):
+        loaded(path)
+
+
+def test_a_map_of_plain_numbers_is_refused_unless_said(tmp_path: Path) -> None:
+    path = write_model(
+        tmp_path / "m.onnx", [("Abs", ["x"], "y")], {}, outputs=[("y", ("n", 1, 8, 8))]
+    )
+    with pytest.raises(ModelRefused, match="one number for each place"):
+        loaded(path)
+    assert loaded(path, task="segmentation").single
+
+
+def real_head(shared: Path, name: str, asked: Asked) -> Head:
+    proto = read_onnx(shared / "models" / name)
+    return find_head(canonicalise(proto, batch=1).graph, 1, asked)
+
+
+def test_real_networks(shared: Path) -> None:
+    found = real_head(shared, "sinet_portrait_seg.onnx", Asked())
+    assert (found.task, found.classes, found.places) == ("segmentation", 2, (320, 320))
+    assert (found.axis, found.single) == (1, False)
+    with pytest.raises(ModelRefused, match=r"detector's .* 1 \+ 4 \+ 80 joined"):
+        real_head(shared, "fastestdet_coco.onnx", Asked())
+    embedding = "mobilenet_v1_1.0_224_quant_embedding_extractor_f32.onnx"
+    with pytest.raises(ModelRefused, match="embedding of 1024 features"):
+        real_head(shared, embedding, Asked(layout="NHWC"))
