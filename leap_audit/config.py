@@ -102,6 +102,9 @@ class PrototypeOptions(Options):
     """Steps of a range test that chooses the learning rate; 0 takes `lr` as it is."""
     noise: float = Field(default=0.1, ge=0)
     """Standard deviation of the noise added at each step, in units of the picture's 0..1."""
+    jitter: float | None = Field(default=None, ge=0, le=1)
+    """How far brightness and each colour are shifted at a step, in units of 0..1, and twice that
+    the contrast, as a factor's logarithm."""
     transform: Transform = "auto"
     """How far the random views of a step go: none, s, m, l or xl."""
     scale: tuple[float, float] | None = None

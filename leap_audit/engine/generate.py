@@ -101,7 +101,7 @@ def generate(
         wandb_api_key=settings.wandb_api_key,
         wandb_entity=settings.wandb_entity,
         mlflow_tracking_uri=settings.mlflow_tracking_uri,
-        folder=folder,
+        folder=FOLDER,
     ) as tracker:
         drawn: list[Drawn] = []
         if samples is None:

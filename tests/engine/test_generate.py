@@ -1,6 +1,7 @@
 """`generate` as users of leap_ie call it: what may be given, what comes back, what is refused."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,9 +204,17 @@ def test_the_key_is_not_needed_and_said_once(run: Start, network: Path) -> None:
     assert not any("KEY" in line for line in noted.said)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_results_are_logged_to_mlflow(run: Start, network: Path) -> None:
-    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_results_are_logged_to_mlflow(
+    run: Start, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
     uri = f"sqlite:///{Path.cwd()}/mlflow.db"
     run({**FEW, "mlflow_tracking_uri": uri}, project="tracked")
     client = mlflow.tracking.MlflowClient(uri)
@@ -214,7 +223,7 @@ def test_results_are_logged_to_mlflow(run: Start, network: Path) -> None:
     assert logged.data.params["max_steps"] == "4"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_results_are_logged_to_weights_and_biases(
     run: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

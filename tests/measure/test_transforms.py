@@ -5,7 +5,8 @@ import pytest
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.measure.prototype import settled
-from leap_audit.measure.prototype.transforms import view
+from leap_audit.measure.prototype.transforms import blur_at, light, view
+from leap_audit.measure.smooth import blur_matrix
 
 
 def options(
@@ -77,3 +78,34 @@ def test_shifts_stay_within_their_bound() -> None:
         rows, _ = view(rng, 40, 40, options(shift=0.1))
         middle = float((rows @ ramp)[19:21].mean())
         assert abs(middle - 19.5) <= 4 + 1e-4
+
+
+def test_light_leaves_grey_where_it_is_but_for_the_shift() -> None:
+    rng = np.random.default_rng(0)
+    gains, greys = [], []
+    for _ in range(200):
+        gain, shift = light(rng, 3, 0.25)
+        gains.append(gain)
+        greys.append(gain * 0.5 + shift[:, 0, 0])
+    assert np.exp(-0.5) <= min(gains) < 0.7
+    assert 1.5 < max(gains) <= np.exp(0.5)
+    np.testing.assert_allclose(np.abs(np.array(greys) - 0.5).max(0), 0.25, atol=0.02)
+    assert np.abs(np.mean(greys, 0) - 0.5).max() < 0.04
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_a_blur_goes_by_equal_factors(steps: int) -> None:
+    given = PrototypeOptions(steps=steps, blur=(4.0, 0.5))
+    first, last = blur_at(12, given, 0), blur_at(12, given, steps - 1)
+    assert first is not None
+    np.testing.assert_allclose(first, blur_matrix(12, 4.0))
+    if steps > 1:
+        assert last is not None
+        np.testing.assert_allclose(last, blur_matrix(12, 0.5), atol=1e-6)
+    if steps == 9:
+        np.testing.assert_allclose(blur_at(12, given, 4), blur_matrix(12, 2**0.5), atol=1e-5)
+
+
+def test_no_blur_where_none_is_asked_for_or_can_be_seen() -> None:
+    assert blur_at(8, PrototypeOptions(), 0) is None
+    assert blur_at(8, PrototypeOptions(blur=(1.0, 0.01)), 191) is None

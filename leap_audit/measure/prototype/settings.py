@@ -22,7 +22,7 @@ def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> Prototype
     """Return the options with nothing left open, for pictures of (channels, height, width).
 
     Photographs are seen mostly from close up and far off centre, which makes a class appear at
-    many sizes. Small pictures hold one centred object: little movement. Grey ones are strokes on
+    many sizes, and in other light, so that no answer hangs on one shade. Small pictures hold one centred object: little movement. Grey ones are strokes on
     a dark ground: they start there, are never mirrored, as letters are not, and a light total
     variation keeps them clean.
     """
@@ -35,8 +35,10 @@ def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> Prototype
     chosen: dict[str, Any] = {"transform": name, "scale": scale, "shift": shift}
     chosen["flip"] = flip and channels != 1
     if channels == 1:
-        chosen |= {"background": 0.12, "total_variation": 12.0}
+        chosen |= {"background": 0.12, "total_variation": 12.0, "jitter": 0.0}
+    elif small:
+        chosen |= {"background": 0.5, "total_variation": 0.1, "jitter": 0.0}
     else:
-        chosen |= {"background": 0.5, "total_variation": 0.1 if small else 0.0}
+        chosen |= {"background": 0.5, "total_variation": 0.0, "jitter": 0.25}
     given = {n for n in chosen if n != "transform" and getattr(options, n) is not None}
     return options.model_copy(update={n: v for n, v in chosen.items() if n not in given})

@@ -20,7 +20,7 @@ from leap_audit.measure.prototype.objective import (
     total_variation,
     weighted_logit,
 )
-from leap_audit.measure.prototype.transforms import blur_at, view
+from leap_audit.measure.prototype.transforms import blur_at, light, view
 from leap_audit.run.session import Array
 
 __all__ = ["Key", "Objective", "draws", "step_graph"]
@@ -96,13 +96,17 @@ def draws(
         a, b = (m if blur is None else m @ blur for m, blur in zip(seen, blurs, strict=True))
         rows.append(a[None])
         columns.append(b[None])
-        noise.append(rng.standard_normal((channels, height, width), np.float32))
+        noise.append(rng.standard_normal((channels, height, width), np.float32) * options.noise)
+        if options.jitter:
+            gain, shift = light(rng, channels, options.jitter)
+            rows[-1] = rows[-1] * gain
+            noise[-1] = noise[-1] + shift
         if transparent:
             lightest = min(1.0, 2 * (options.background or 0.0))
             behind.append(rng.uniform(0, lightest, (channels, 1, 1)).astype(np.float32))
     drawn = {
-        "rows": np.stack(rows),
-        "columns": np.stack(columns),
-        "noise": np.stack(noise) * np.float32(options.noise),
+        "rows": np.stack(rows).astype(np.float32),
+        "columns": np.stack(columns).astype(np.float32),
+        "noise": np.stack(noise).astype(np.float32),
     }
     return drawn | ({"behind": np.stack(behind)} if transparent else {})

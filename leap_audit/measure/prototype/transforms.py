@@ -11,7 +11,7 @@ from leap_audit.config import PrototypeOptions
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 
-__all__ = ["blur_at", "view"]
+__all__ = ["blur_at", "light", "view"]
 
 INVISIBLE = 0.2
 """A blur of fewer pixels' standard deviation than this changes nothing that can be seen."""
@@ -33,6 +33,17 @@ def view(
     rows = _resampling(height, zoom * (1 + stretch[0]), moves[0])
     columns = _resampling(width, zoom * (1 + stretch[1]), moves[1])
     return rows, columns[::-1].copy() if mirrored else columns
+
+
+def light(rng: np.random.Generator, channels: int, jitter: float) -> tuple[float, Array]:
+    """Return the light of one view, as gain and shift: gain · picture + shift, (channels, 1, 1).
+
+    The gain, a factor between exp(±2 jitter), leaves mid-grey where it is; each channel is then
+    shifted by up to `jitter`.
+    """
+    gain = float(np.exp(rng.uniform(-2, 2) * jitter))
+    shift = 0.5 * (1 - gain) + rng.uniform(-1, 1, (channels, 1, 1)) * jitter
+    return gain, np.asarray(shift, np.float32)
 
 
 def blur_at(n: int, options: PrototypeOptions, step: int) -> Array | None:

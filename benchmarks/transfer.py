@@ -1,0 +1,155 @@
+"""Do other networks recognise the prototypes of a network? And what do they look like together?
+
+    python -m benchmarks.transfer MODEL --classes NAMES --targets 1,8,20-25 \\
+        --judge OTHER --judge-names NAMES [--option lr=0.03] [--sheet prototypes.png]
+
+Makes a prototype of each target with leap-audit, on the finished PNG's 8-bit levels, and asks each
+judge, a classifier of another architecture, where it puts the target. Judges are matched to the
+model's classes by name (the first of the synonyms that a comma parts, in any case). Their
+preprocessing is what leap-audit infers; `--judge-preprocessing` gives it as JSON, `--preprocessing`
+the model's own. Repeat `--judge` and its two companions for several.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
+from leap_audit.ingest.bands import in_colour
+from leap_audit.ingest.classes import read_classes
+from leap_audit.ingest.load import Model, load
+from leap_audit.ingest.targets import select_targets
+from leap_audit.measure.forward import Classifier
+from leap_audit.measure.plan import choose_batches, logit_spread
+from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.run.providers import choose_provider
+
+__all__ = ["contact_sheet", "ranks", "resized", "same_class"]
+
+COLUMNS = 6
+
+
+def main() -> None:
+    args = _arguments()
+    model = _loaded(args.model, args.preprocessing)
+    names = read_classes(args.classes)
+    targets = select_targets(tuple(args.targets.split(",")), names)
+    pictures, seconds = _prototypes(model, targets, args)
+    own = Classifier.of(model, 1, args.threads).logits(pictures)
+    first = np.mean([row.argmax() == k for row, k in zip(own, targets, strict=True)])
+    print(f"{len(targets)} prototypes in {seconds:.0f} s; the model itself: first {first:.2f}")
+    for number, path in enumerate(args.judge or []):
+        given = args.judge_preprocessing or []
+        judge = _loaded(path, given[number] if number < len(given) else "{}")
+        judged = Classifier.of(judge, 1, args.threads)
+        theirs = read_classes(args.judge_names[number])
+        seen = resized(pictures, judge)
+        places = ranks(judged.logits(seen), [same_class(names[k], theirs) for k in targets])
+        for k, place in zip(targets, places, strict=True):
+            print(f"  {names[k][:40]:42} rank {place + 1}")
+        top = [np.mean(places < n) for n in (1, 5)]
+        print(f"{path.name}: first {top[0]:.2f}, among the first five {top[1]:.2f}")
+    if args.sheet:
+        contact_sheet(pictures, args.sheet)
+
+
+def same_class(name: str, names: tuple[str, ...]) -> int:
+    """Return the place in `names` of the class that is called `name`, by the first synonym.
+
+    Raises SystemExit: no name, or more than one, begins so.
+    """
+    plain = [_first(each) for each in names]
+    if plain.count(_first(name)) != 1:
+        raise SystemExit(f"the judge has {plain.count(_first(name))} classes called {name!r}")
+    return plain.index(_first(name))
+
+
+def ranks(logits: NDArray[Any], targets: list[int]) -> NDArray[Any]:
+    """Return, for each row of (n, classes), how many classes stand above its target."""
+    own = logits[np.arange(len(logits)), targets]
+    return np.asarray((logits > own[:, None]).sum(1))
+
+
+def resized(pictures: NDArray[Any], judge: Model) -> NDArray[Any]:
+    """Return pictures, (n, channels, height, width) in 0..1, at another network's size."""
+    channels, height, width = judge.picture_shape
+    out = []
+    for picture in pictures:
+        image = Image.fromarray(
+            np.rint(in_colour(picture).transpose(1, 2, 0) * 255).astype(np.uint8)
+        )
+        fitted = image.convert("L" if channels == 1 else "RGB").resize((width, height), 3)
+        out.append(np.atleast_3d(np.asarray(fitted, np.float32) / 255).transpose(2, 0, 1))
+    return np.stack(out)
+
+
+def contact_sheet(pictures: NDArray[Any], path: Path, columns: int = COLUMNS, gap: int = 4) -> None:
+    """Write pictures, (n, channels, height, width) in 0..1, as one PNG, small ones enlarged."""
+    scale = max(1, 112 // pictures.shape[3])
+    rows = -(-len(pictures) // columns)
+    height, width = (scale * side + gap for side in pictures.shape[2:])
+    sheet = np.ones((rows * height - gap, columns * width - gap, 3))
+    for i, picture in enumerate(pictures):
+        large = in_colour(picture).transpose(1, 2, 0).repeat(scale, 0).repeat(scale, 1)
+        y, x = i // columns * height, i % columns * width
+        sheet[y : y + large.shape[0], x : x + large.shape[1]] = large
+    Image.fromarray(np.rint(sheet * 255).astype(np.uint8)).save(path, optimize=True)
+
+
+def _prototypes(
+    model: Model, targets: list[int], args: argparse.Namespace
+) -> tuple[NDArray[Any], float]:
+    given = {key: json.loads(value) for key, _, value in (o.partition("=") for o in args.option)}
+    options = settled(PrototypeOptions.parse(given, "--option"), model.picture_shape)
+    batches = choose_batches(model)
+    spread = logit_spread(Classifier.of(model, 1, args.threads), args.seed)
+    started = time.perf_counter()
+    drawn = make_prototypes(
+        model,
+        [Request((k,)) for k in targets],
+        options,
+        seed=args.seed,
+        batch=batches.prototypes,
+        threads=args.threads,
+        spread=spread,
+        advance=lambda units=1: None,
+    )
+    pictures = np.stack([np.round(each.picture * 255) / 255 for each in drawn])
+    return pictures.astype(np.float32), time.perf_counter() - started
+
+
+def _loaded(path: Path, preprocessing: str) -> Model:
+    declared = DeclaredPreprocessing.parse(json.loads(preprocessing), "preprocessing")
+    return load(path, declared, choose_provider())
+
+
+def _first(name: str) -> str:
+    return name.partition(",")[0].strip().lower()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--classes", type=Path, required=True)
+    parser.add_argument("--targets", default="all")
+    parser.add_argument("--preprocessing", default="{}", metavar="JSON")
+    parser.add_argument("--judge", type=Path, action="append")
+    parser.add_argument("--judge-names", type=Path, action="append")
+    parser.add_argument("--judge-preprocessing", action="append", metavar="JSON")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=JSON")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--sheet", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
