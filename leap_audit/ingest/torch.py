@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -28,6 +29,9 @@ Function = Callable[[Any], Any]
 
 EXAMPLE = 2
 """Pictures that are traced; of one the exporter makes a batch fixed at 1."""
+CONSTANTS = 64
+"""Numbers in a tensor that a function makes itself, up to which it may branch on them: as
+torchvision's Normalize does on its deviations. PyTorch itself stops at 1."""
 CHECKED = 3
 """Pictures on which the graph is held against PyTorch: another batch than was traced."""
 
@@ -177,7 +181,10 @@ def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any
 
 def _program(torch: Any, chain: Any, example: Any) -> Any:
     free = ({0: torch.export.Dim("batch")},)
-    return torch.export.export(chain, (example,), dynamic_shapes=free, strict=False)
+    with contextlib.ExitStack() as stack:
+        for place in (torch.fx.experimental.proxy_tensor, torch._subclasses.fake_tensor):
+            stack.enter_context(patch.object(place, "CONSTANT_NUMEL_LIMIT", CONSTANTS))
+        return torch.export.export(chain, (example,), dynamic_shapes=free, strict=False)
 
 
 def _require_tensors(torch: Any, parts: Sequence[_Part], x: Any) -> None:
