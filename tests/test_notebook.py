@@ -120,7 +120,7 @@ def executed(cell: str, folder: Path) -> list[Any]:
 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     client = nbclient.NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=300, startup_timeout=300, resources={"metadata": {"path": str(folder)}}
     )
     client.execute()
     return list(notebook.cells[0]["outputs"])

@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import agree
 from leap_audit.ingest.merge import merged
 from leap_audit.ingest.onnx import real_inputs, tensor_info
@@ -28,6 +29,9 @@ Function = Callable[[Any], Any]
 
 EXAMPLE = 2
 """Pictures that are traced; of one the exporter makes a batch fixed at 1."""
+CONSTANTS = 64
+"""Numbers in a tensor that a function makes itself, up to which it may branch on them: as
+torchvision's Normalize does on its deviations. PyTorch itself stops at 1."""
 CHECKED = 3
 """Pictures on which the graph is held against PyTorch: another batch than was traced."""
 
@@ -97,7 +101,7 @@ def put_before(
     _require_fit(x, entry)
     proto = merged(before, model)
     x = x.astype(onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
-    (want, *_) = Session(model, choose_provider("cpu"), often=False).run({entry.name: x})
+    want = _ran(model, x, "the model on what its preprocessing gives")
     _require_agreement(proto, pictures, want, "the model behind its preprocessing")
     return proto
 
@@ -166,7 +170,7 @@ def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any
     except Exception as error:  # torch.export has no one class for what can go wrong
         failure = error
     for part in parts[:-1]:
-        single = _chain(torch, [part], [m for m in chain.modules_inside if m is part.call])
+        single = _chain(torch, [part], _modules(torch, [part.call]))
         try:
             _program(torch, single, example)
         except Exception as error:
@@ -177,7 +181,10 @@ def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any
 
 def _program(torch: Any, chain: Any, example: Any) -> Any:
     free = ({0: torch.export.Dim("batch")},)
-    return torch.export.export(chain, (example,), dynamic_shapes=free, strict=False)
+    with contextlib.ExitStack() as stack:
+        for place in (torch.fx.experimental.proxy_tensor, torch._subclasses.fake_tensor):
+            stack.enter_context(patch.object(place, "CONSTANT_NUMEL_LIMIT", CONSTANTS))
+        return torch.export.export(chain, (example,), dynamic_shapes=free, strict=False)
 
 
 def _require_tensors(torch: Any, parts: Sequence[_Part], x: Any) -> None:
@@ -251,16 +258,22 @@ def _require_fit(x: Array, entry: onnx.ValueInfoProto) -> None:
 
 
 def _require_agreement(proto: onnx.ModelProto, pictures: Array, want: Array, label: str) -> None:
-    try:
-        session = Session(proto, choose_provider("cpu"), often=False)
-        (have, *_) = session.run({session.inputs[0]: pictures})
-    except LeapAuditError as error:
-        raise ModelRefused(f"{label}: what PyTorch exports does not load: {error}") from None
+    have = _ran(proto, pictures, f"{label}, as PyTorch exports it,")
     if not agree(want, have.astype(want.dtype)):
         raise ModelRefused(
             f"{label}: what PyTorch exports gives other numbers than PyTorch itself; take out what "
             "is drawn at random or depends on the values of a picture."
         )
+
+
+def _ran(model: onnx.ModelProto, x: Array, label: str) -> Array:
+    """Return the first output of a model with one input."""
+    provider = choose_provider("cpu")
+    try:
+        session = Session(model, provider, often=False)
+        return session.run({real_inputs(model)[0].name: x})[0]
+    except Exception as error:  # ONNX Runtime has no one class for what can go wrong
+        raise ModelRefused(f"{label} does not run: {_reason(error)}") from None
 
 
 def _listed(sides: Sequence[int | str]) -> str:
