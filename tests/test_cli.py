@@ -116,7 +116,8 @@ def test_the_flags_are_spelt_as_documented(calls: list[Call]) -> None:
         "m.onnx --classes c.txt --layout nhwc --channel-order BGR --range -1,1 "
         "--mean 103.939,-116.779,123.68 --std 1 --resize stretch --input-size 192x256 "
         "--targets 1,8 --targets all --samples a --samples b/ --top-classes 2 --seed 7 "
-        "--steps 9 --threads 2 --batch 4 --provider cpu --out audit/"
+        "--steps 9 --threads 2 --batch 4 --provider cpu --out audit/ "
+        "--task Multi-Label --region 0,0.25,1,0.5"
     )
     assert run(*words.split()).exit_code == 0
     (call,) = calls
@@ -132,6 +133,7 @@ def test_the_flags_are_spelt_as_documented(calls: list[Call]) -> None:
         "resize": "stretch",
         "input_size": (192, 256),
     }
+    assert (options.task, options.region) == ("multi-label", (0, 0.25, 1, 0.5))
     assert options.targets == ("1,8", "all")
     assert options.samples == (Path("a"), Path("b"))
     assert (options.top_classes, options.seed, options.prototype.steps) == (2, 7, 9)
@@ -154,6 +156,8 @@ def test_words_win_over_files(calls: list[Call], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        "m.onnx --task detection",
+        "m.onnx --region 0,1",
         "m.onnx --range x",
         "m.onnx --range 1",
         "m.onnx --range nan,1",

@@ -100,3 +100,12 @@ def test_duplicates_are_kept_and_noted() -> None:
 def test_a_name_in_a_message_is_short_and_harmless() -> None:
     assert quoted("\x1b[31mred\n") == r"'\x1b[31mred\n'"
     assert len(quoted("x" * 5000)) == 62
+
+
+def test_one_score_may_be_named_by_one_class() -> None:
+    names, (note,) = match_classes(["broken"], 2, single=True)
+    assert names == ("not broken", "broken")
+    assert "One class was named, 'broken'" in note
+    assert match_classes(["sound", "broken"], 2, single=True) == (("sound", "broken"), ())
+    with pytest.raises(ClassesRefused, match="1 class names for a model with 2"):
+        match_classes(["broken"], 2)
