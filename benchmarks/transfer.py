@@ -118,10 +118,14 @@ def _prototypes(
         batch=batches.prototypes,
         threads=args.threads,
         spread=spread,
-        advance=lambda units=1: None,
+        advance=_uncounted,
     )
     pictures = np.stack([np.round(each.picture * 255) / 255 for each in drawn])
     return pictures.astype(np.float32), time.perf_counter() - started
+
+
+def _uncounted(units: int = 1) -> None:
+    """Take the progress of the work and do nothing with it."""
 
 
 def _loaded(path: Path, preprocessing: str) -> Model:

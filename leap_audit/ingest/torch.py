@@ -146,7 +146,7 @@ def _exported(
         _require_tensors(torch, parts, example)
         program = _traced(torch, chain, parts, example)
         try:
-            model = torch.onnx.export(
+            model: ir.Model = torch.onnx.export(
                 program,
                 (),
                 None,

@@ -22,9 +22,9 @@ def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> Prototype
     """Return the options with nothing left open, for pictures of (channels, height, width).
 
     Photographs are seen mostly from close up and far off centre, which makes a class appear at
-    many sizes, and in other light, so that no answer hangs on one shade. Small pictures hold one centred object: little movement. Grey ones are strokes on
-    a dark ground: they start there, are never mirrored, as letters are not, and a light total
-    variation keeps them clean.
+    many sizes, and in changing light, so that no answer hangs on one shade. Small pictures hold
+    one centred object: little movement. Grey ones are strokes on a dark ground: they start there,
+    are never mirrored, as letters are not, and a light total variation keeps them clean.
     """
     channels, height, width = shape
     small = min(height, width) < SMALL
