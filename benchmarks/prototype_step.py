@@ -1,10 +1,11 @@
 """One step of a batch of prototypes: leap-audit's ONNX graph beside PyTorch autograd.
 
-    python benchmarks/prototype_step.py [--batch 8] [--threads 2] [--pairs 10]
+    python benchmarks/prototype_step.py [NETWORK ...] [--batch 8] [--threads 2] [--pairs 10]
 
-The same network (MobileNetV2's architecture, random weights, 224 × 224), the same picture basis,
-random views, objective and Adam on both sides. The two take turns, so that a machine that slows
-down slows both; the figure is the median ratio of their times. Needs the torch extra.
+The same network (an architecture with random weights, 224 × 224), the same picture basis, random
+views, objective and Adam on both sides. The two take turns, so that a machine that slows down
+slows both; the figure is the median ratio of their times. NETWORK: mobilenet_v2_folded, its
+normalisation in the convolutions as files have it, or a name of torchvision. Needs the extra bench.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.networks import constructor
 from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.gradient.training import adam_draws, adam_state
 from leap_audit.ingest.load import load
@@ -101,10 +103,23 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("networks", nargs="*", default=["mobilenet_v2_folded"])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    network = mobilenet_v2()
+    for name in args.networks:
+        torch.manual_seed(0)
+        network = mobilenet_v2() if name == "mobilenet_v2_folded" else torchvision_network(name)
+        compare(name, network, args)
+
+
+def torchvision_network(name: str) -> nn.Module:
+    """Return a network of torchvision with random weights."""
+    network: nn.Module = constructor(f"torchvision.models:{name}")(weights=None)
+    return network.eval()
+
+
+def compare(name: str, network: nn.Module, args: argparse.Namespace) -> None:
+    """Time steps on both sides, in turns, and print the milliseconds and their ratio."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         dynamic = {"x": {0: torch.export.Dim("batch")}}
@@ -137,8 +152,13 @@ def main() -> None:
     kept = times[2:]  # the first steps allocate
     mine, other = (statistics.median(t[i] for t in kept) for i in (0, 1))
     ratio = statistics.median(a / b for a, b in kept)
-    print(f"leap-audit {1e3 * mine:.0f} ms, PyTorch {1e3 * other:.0f} ms for {args.batch} items")
-    print(f"ratio leap-audit / PyTorch, median of {len(kept)} pairs: {ratio:.2f}")
+    print(
+        f"{name}: leap-audit {1e3 * mine:.0f} ms, PyTorch {1e3 * other:.0f} ms for {args.batch} "
+        f"items; ratio, median of {len(kept)} pairs: {ratio:.2f}; one prototype of "
+        f"{options.steps} steps {options.steps * mine / args.batch:.0f} s and "
+        f"{options.steps * other / args.batch:.0f} s",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
