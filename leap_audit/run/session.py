@@ -46,6 +46,8 @@ class Session:
             options.add_session_config_entry("session.disable_prepacking", "1")
             options.enable_cpu_mem_arena = False  # what a node no longer needs goes back at once
             options.enable_mem_pattern = False
+            # Planning which buffer serves again takes seconds where shapes are still computed.
+            options.enable_mem_reuse = False
         self.provider = provider
         graph, self._weights = _apart(
             ir.from_proto(model) if isinstance(model, onnx.ModelProto) else model
