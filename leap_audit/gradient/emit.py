@@ -5,7 +5,8 @@ shape and type from ONNX's own inference at once, so that a rule that builds non
 it is written.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ __all__ = ["Emitter"]
 SMALL = 4096
 """Numbers in a constant up to which inference may look at its value."""
 _OPSETS = [onnx.helper.make_opsetid("", OPSET)]
+_READ = (ir.DataType.INT64, ir.DataType.FLOAT)
+"""Types of constants whose numbers inference looks at."""
+Signature = tuple[ir.DataType, tuple[int, ...], bytes | None] | None
 
 
 class Emitter:
@@ -32,6 +36,7 @@ class Emitter:
         self._prefix = prefix
         self._count = 0
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._known: dict[Hashable, list[tuple[ir.DataType, tuple[int, ...]]]] = {}
         self._taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
         self._taken.update(value.name for node in graph.all_nodes() for value in node.outputs)
 
@@ -67,7 +72,7 @@ class Emitter:
         name = self._name(op_type)
         names = [f"{name}_{k}" if k else name for k in range(outputs)]
         node = new_node(op_type, values, attributes, names)
-        _infer(node, schema, attributes)
+        self._infer(node, schema, attributes)
         self.graph.append(node)
         return tuple(node.outputs)
 
@@ -82,6 +87,21 @@ class Emitter:
         if key is not None:
             self._constants[key] = value
         return value
+
+    def _infer(self, node: ir.Node, schema: onnx.defs.OpSchema, attributes: dict[str, Any]) -> None:
+        """Give the node's outputs their types and shapes; what was asked before is remembered."""
+        inputs = tuple(_signature(value) for value in node.inputs)
+        written = onnx.helper.make_node(
+            node.op_type,
+            ["" if given is None else f"x{i}" for i, given in enumerate(inputs)],
+            [f"y{k}" for k in range(len(node.outputs))],
+            **{name: value for name, value in attributes.items() if value is not None},
+        )
+        key = (written.SerializeToString(deterministic=True), inputs)
+        if key not in self._known:
+            self._known[key] = _inferred(schema, written, inputs)
+        for value, (dtype, shape) in zip(node.outputs, self._known[key], strict=True):
+            value.type, value.shape = ir.TensorType(dtype), ir.Shape(shape)
 
     def _name(self, what: str) -> str:
         """Return a name that nothing in the graph has: a graph may be differentiated twice."""
@@ -109,28 +129,36 @@ def _constant_type(
     return next(iter(like.values()), ir.DataType.FLOAT)
 
 
-def _infer(node: ir.Node, schema: onnx.defs.OpSchema, attributes: dict[str, Any]) -> None:
-    """Give the node's outputs their types and shapes, from ONNX's shape inference."""
-    written = onnx.helper.make_node(
-        node.op_type,
-        [value.name or "" if value is not None else "" for value in node.inputs],
-        [str(value.name) for value in node.outputs],
-        **{name: value for name, value in attributes.items() if value is not None},
-    )
+def _signature(value: ir.Value | None) -> Signature:
+    """What inference may look at in an input: type, shape and a small constant's numbers."""
+    if value is None or value.name is None or value.dtype is None:
+        return None
+    shape = static_shape(value)
+    array = None
+    if value.const_value is not None and math.prod(shape) <= SMALL and value.dtype in _READ:
+        array = constant_of(value)
+    return value.dtype, shape, None if array is None else array.tobytes()
+
+
+def _inferred(
+    schema: onnx.defs.OpSchema, written: onnx.NodeProto, inputs: Sequence[Signature]
+) -> list[tuple[ir.DataType, tuple[int, ...]]]:
+    """Return the type and shape of a node's outputs, from ONNX's shape inference."""
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
-    for value in node.inputs:
-        if value is None or value.name is None or value.dtype is None:
+    for name, given in zip(written.input, inputs, strict=True):
+        if given is None:
             continue
-        shape = static_shape(value)
-        types[value.name] = onnx.helper.make_tensor_type_proto(value.dtype.value, shape)
-        array = constant_of(value) if np.prod(shape, dtype=np.int64) <= SMALL else None
-        if array is not None and value.dtype in (ir.DataType.INT64, ir.DataType.FLOAT):
-            data[value.name] = onnx.numpy_helper.from_array(array, value.name)
+        dtype, shape, numbers = given
+        types[name] = onnx.helper.make_tensor_type_proto(dtype.value, shape)
+        if numbers is not None:
+            data[name] = onnx.helper.make_tensor(name, dtype.value, shape, numbers, raw=True)
     found = infer_node_outputs(schema, written, types, data, opset_imports=_OPSETS)
-    for value in node.outputs:
-        proto = found[str(value.name)].tensor_type
-        value.type = ir.TensorType(ir.DataType(proto.elem_type))
+    answer: list[tuple[ir.DataType, tuple[int, ...]]] = []
+    for name in written.output:
+        proto = found[name].tensor_type
         if not proto.HasField("shape") or not all(d.HasField("dim_value") for d in proto.shape.dim):
-            raise ValueError(f"{node.op_type}: the shape of its output depends on the data")
-        value.shape = ir.Shape([d.dim_value for d in proto.shape.dim])
+            raise ValueError(f"{schema.name}: the shape of its output depends on the data")
+        dims = tuple(d.dim_value for d in proto.shape.dim)
+        answer.append((ir.DataType(proto.elem_type), dims))
+    return answer

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
-from leap_audit.ingest.onnx import ONNX_DOMAIN
+from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 from leap_audit.ingest.upgrade import OPSET
+from leap_audit.ingest.weights import put_back
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
@@ -27,7 +29,8 @@ its neighbour, and of operators on whole numbers the rewritten ones sum in float
 
 
 def require_agreement(
-    original: ir.Model,
+    original: onnx.ModelProto,
+    weights: Mapping[str, ir.TensorProtocol],
     canonical: ir.Model,
     shapes: Mapping[str, tuple[int, ...]],
     *,
@@ -36,7 +39,8 @@ def require_agreement(
 ) -> None:
     """Run both on random inputs of each scale.
 
-    shapes: of the inputs. one_by_one: the original takes one item at a time.
+    weights: those that are inputs of the original. shapes: of its other inputs. one_by_one: it
+    takes one item at a time.
 
     Raises CanonicalMismatch, or ModelRefused where the original itself does not run.
     """
@@ -44,19 +48,23 @@ def require_agreement(
     uniform = {name: rng.random(shape) for name, shape in shapes.items()}
     trials = [
         {
-            str(v.name): _of_type(uniform[str(v.name)] * scale, _numpy_type(v))
-            for v in _given(original)
+            v.name: _of_type(uniform[v.name] * scale, _numpy_type(v))
+            for v in original.graph.input
+            if v.name not in weights
         }
         for scale in SCALES
     ]
-    # One after the other: the weights of a large model then lie in memory for one of them only.
-    expected = _run_original(original, trials, one_by_one, provider)
-    found = _run_canonical(canonical, trials, original.graph.outputs, provider)
+    # One after the other: what the graphs compute then lies in memory for one of them only.
+    expected = _run_original(original, weights, trials, one_by_one, provider)
+    names = [value.name for value in original.graph.output]
+    found = _run_canonical(canonical, trials, names, provider)
     quantised = {y.name for n in canonical.graph if n.op_type in ROUNDING for y in n.outputs}
+    kinds = _kinds(original)
     tolerance = STEPS / 127 if quantised else TOLERANCE
     for wants, haves in zip(expected, found, strict=True):
-        for value, want, have in zip(original.graph.outputs, wants, haves, strict=True):
-            if value.dtype is None or value.dtype.is_floating_point():
+        for value, want, have in zip(original.graph.output, wants, haves, strict=True):
+            kind = kinds[value.name]
+            if kind == ir.DataType.UNDEFINED or kind.is_floating_point():
                 same = agree(want, have, tolerance)
             else:  # other whole numbers, such as an ArgMax, may change by much at a tie
                 same = value.name not in quantised or _agree_in_steps(want, have)
@@ -67,22 +75,30 @@ def require_agreement(
                 )
 
 
-def _given(model: ir.Model) -> list[ir.Value]:
-    """The inputs that a caller gives: old exporters list the weights among them."""
-    return [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+def _kinds(model: onnx.ModelProto) -> dict[str, ir.DataType]:
+    """The types of the outputs, where they are not said of the output itself too."""
+    kinds: dict[str, ir.DataType] = {}
+    for value in (*model.graph.value_info, *model.graph.output):
+        kind = ir.DataType(value.type.tensor_type.elem_type)
+        if kind != ir.DataType.UNDEFINED or value.name not in kinds:
+            kinds[value.name] = kind
+    return kinds
 
 
-def _numpy_type(value: ir.Value) -> np.dtype[Any]:
-    assert value.dtype is not None
-    return value.dtype.numpy()
+def _numpy_type(value: onnx.ValueInfoProto) -> np.dtype[Any]:
+    return ir.DataType(value.type.tensor_type.elem_type).numpy()
 
 
 def _run_original(
-    model: ir.Model, trials: Sequence[Mapping[str, Array]], one_by_one: bool, provider: Provider
+    model: onnx.ModelProto,
+    weights: Mapping[str, ir.TensorProtocol],
+    trials: Sequence[Mapping[str, Array]],
+    one_by_one: bool,
+    provider: Provider,
 ) -> list[list[Array]]:
     """Run the original as it is written, or as ONNX Runtime optimises it where only that runs."""
     for often in (False, True):
-        run = _original(model, provider, often)
+        run = _original(model, weights, provider, often)
         try:
             return [_run_each(run, inputs) if one_by_one else run(inputs) for inputs in trials]
         except Exception as error:  # ONNX Runtime has no one class for what can go wrong
@@ -90,14 +106,22 @@ def _run_original(
     raise ModelRefused(f"the model does not run: {_first_line(failure)}") from None
 
 
-def _original(model: ir.Model, provider: Provider, often: bool) -> Run:
+def _original(
+    model: onnx.ModelProto,
+    weights: Mapping[str, ir.TensorProtocol],
+    provider: Provider,
+    often: bool,
+) -> Run:
     """Return what runs the original: ONNX's reference, where ONNX Runtime is older than it."""
     try:
-        return Session(model, provider, often=often).run
+        return Session(model, provider, often=often, weights=weights).run
     except LeapAuditError as error:
-        if model.opset_imports.get("", 1) <= OPSET or set(model.opset_imports) - set(ONNX_DOMAIN):
+        domains = {opset.domain for opset in model.opset_import}
+        if opset_of(model) <= OPSET or domains - set(ONNX_DOMAIN):
             raise ModelRefused(f"the model itself does not load: {error}{_hint(model)}") from None
-        evaluator = ReferenceEvaluator(ir.to_proto(model))
+        whole = ir.from_proto(model)
+        put_back(whole, weights)
+        evaluator = ReferenceEvaluator(ir.to_proto(whole))
         return lambda inputs: list(evaluator.run(None, dict(inputs)))
 
 
@@ -110,10 +134,9 @@ def _run_each(run: Run, inputs: Mapping[str, Array]) -> list[Array]:
 def _run_canonical(
     model: ir.Model,
     trials: Sequence[Mapping[str, Array]],
-    outputs: Sequence[ir.Value],
+    names: Sequence[str],
     provider: Provider,
 ) -> list[list[Array]]:
-    names = [str(value.name) for value in outputs]
     try:
         session = Session(model, provider, often=False)
     except LeapAuditError as error:
@@ -128,10 +151,11 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200]
 
 
-def _hint(model: ir.Model) -> str:
+def _hint(model: onnx.ModelProto) -> str:
     """What is likely to be wrong with a model that does not load."""
-    values = (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values())
-    if not any(value.dtype == ir.DataType.BFLOAT16 for value in values):
+    kinds = {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
+    kinds |= {tensor.data_type for tensor in model.graph.initializer}
+    if onnx.TensorProto.BFLOAT16 not in kinds:
         return ""
     return " It holds bfloat16, in which ONNX Runtime computes little; convert it to float32."
 

@@ -22,7 +22,7 @@ from leap_audit.ingest.rewrite import forget_shapes
 from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_open
 from leap_audit.ingest.upgrade import OPSET, UNDEFINED, upgraded
 from leap_audit.ingest.values import new_constant
-from leap_audit.ingest.weights import apart, put_back, taken_out
+from leap_audit.ingest.weights import apart, put_back
 from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "inlined", "input_shape", "static_shape", "to_proto"]
@@ -55,13 +55,10 @@ def canonicalise(
     """
     shapes = {v.name: input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
-    light, weights = apart(proto)
-    original = ir.from_proto(light)
-    common.RemoveInitializersFromInputsPass()(original)
-    original.ir_version = max(original.ir_version, 4)  # since 4, initializers need not be inputs
-    _known_sizes(original, shapes)
+    original, weights = apart(proto)
+    _modernise(original, shapes)
     if (plain := unblocked(proto)) is proto:
-        given, plain_weights = ir.to_proto(original), weights
+        given, plain_weights = original, weights
     else:
         given, plain_weights = apart(plain)
     worked = _worked(
@@ -72,14 +69,12 @@ def canonicalise(
     )
     graph = ir.from_proto(onnx.ModelProto.FromString(worked))
     put_back(graph, plain_weights)
-    _infer(graph)
+    common.RemoveUnusedNodesPass()(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
         _infer(graph)
     if provider is not None:
         full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
-        put_back(original, weights)
-        require_agreement(original, graph, full, one_by_one=bool(fixed), provider=provider)
-        taken_out(original)
+        require_agreement(original, weights, graph, full, one_by_one=bool(fixed), provider=provider)
     return graph
 
 
@@ -88,8 +83,8 @@ def _worked(
     light: bytes, shapes: tuple[tuple[str, tuple[int, ...]], ...], fixed: frozenset[str], batch: int
 ) -> bytes:
     """The work on the graph without its weights; an audit needs the same few batches repeatedly."""
-    model = onnx.ModelProto.FromString(light)
-    graph = ir.from_proto(upgraded(inlined(runtime_operators_apart(model))))
+    spelt_once = ir.to_proto(ir.from_proto(onnx.ModelProto.FromString(light)))  # such as ai.onnx
+    graph = ir.from_proto(upgraded(inlined(runtime_operators_apart(spelt_once))))
     _fix_inputs(graph, dict(shapes))
     _rewrite(graph)
     _optimise(graph)
@@ -104,7 +99,7 @@ def _worked(
     if fixed:
         _free_batch(graph, set(fixed), batch)
     _forget_shapes(graph)
-    return ir.to_proto(graph).SerializeToString()
+    return _inferred(to_proto(graph)).SerializeToString()
 
 
 def _waiting(model: ir.Model) -> int:
@@ -163,11 +158,21 @@ def input_shape(
     return tuple(int(d) for d in dims if d)
 
 
-def _known_sizes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Give inputs their shape whose free size is written as 0 or -1: inference would believe it."""
-    for value in model.graph.inputs:
-        if value.shape is not None and any(isinstance(d, int) and d < 1 for d in value.shape):
-            value.shape = ir.Shape(shapes[str(value.name)])
+def _modernise(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Take initializers from the inputs, and give inputs their shape whose size is not one.
+
+    Some files write a free size as 0 or -1, which inference would believe.
+    """
+    model.ir_version = max(model.ir_version, 4)  # since 4, initializers need not be inputs
+    listed = {tensor.name for tensor in model.graph.initializer}
+    for i in reversed([i for i, v in enumerate(model.graph.input) if v.name in listed]):
+        del model.graph.input[i]
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name in shapes and any(d.HasField("dim_value") and d.dim_value < 1 for d in dims):
+            del dims[:]
+            for size in shapes[value.name]:
+                dims.add(dim_value=size)
 
 
 def _shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
@@ -241,6 +246,14 @@ def _infer(model: ir.Model) -> None:
     common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
     common.RemoveUnusedNodesPass()(model)
     model.ir_version = IR_VERSION
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the shapes that can be inferred; one that stays open is refused by name."""
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError:
+        return model
 
 
 def _on_a_path(graph: ir.Graph) -> set[ir.Node]:

@@ -41,7 +41,14 @@ def new_node(
         "",
         op_type,
         inputs,
-        ir.convenience.convert_attributes(attributes),
+        [_attribute(name, value) for name, value in attributes.items() if value is not None],
         outputs=[ir.Value(name=name) for name in outputs],
         name=outputs[0],
     )
+
+
+def _attribute(name: str, value: Any) -> ir.Attr:
+    """An attribute; of the lists that onnx_ir recognises slowly, those of whole numbers at once."""
+    if isinstance(value, list) and value and all(type(x) is int for x in value):
+        return ir.AttrInt64s(name, value)
+    return ir.convenience.convert_attribute(name, value)

@@ -22,6 +22,7 @@ LARGE = 4096
 class Session:
     """A graph loaded on a provider.
 
+    weights: the numbers of inputs that stand for large initializers, of a model given as protobuf.
     threads: CPU threads; 0 takes one per core. often: worth optimising; else the graph loads
     fast, keeps no second copy of its weights, and computes each node as it is written.
     Raises LeapAuditError: ONNX Runtime cannot load the graph.
@@ -34,6 +35,7 @@ class Session:
         threads: int = 0,
         *,
         often: bool = True,
+        weights: Mapping[str, ir.TensorProtocol] | None = None,
     ) -> None:
         ort = runtime()
         options = ort.SessionOptions()
@@ -46,10 +48,15 @@ class Session:
             options.add_session_config_entry("session.disable_prepacking", "1")
             options.enable_cpu_mem_arena = False  # what a node no longer needs goes back at once
             options.enable_mem_pattern = False
+            # Planning which buffer serves again takes seconds where shapes are still computed.
+            options.enable_mem_reuse = False
         self.provider = provider
-        graph, self._weights = _apart(
-            ir.from_proto(model) if isinstance(model, onnx.ModelProto) else model
-        )
+        if isinstance(model, ir.Model):
+            graph, self._weights = _apart(model)
+        elif weights is not None:
+            graph, self._weights = _with_weights(model, weights)
+        else:
+            graph, self._weights = _apart(ir.from_proto(model))
         lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
         options.add_external_initializers(list(self._weights), lent)
         if not often:
@@ -128,6 +135,36 @@ class Loop:
         return runtime().OrtValue.ortvalue_from_numpy(array, self._session.provider.device, 0)
 
 
+def _with_weights(
+    model: onnx.ModelProto, weights: Mapping[str, ir.TensorProtocol]
+) -> tuple[bytes, dict[str, Array]]:
+    """Return what `_apart` does, of a graph whose weights are out of it already."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    for i in reversed([i for i, value in enumerate(graph.input) if value.name in weights]):
+        del graph.input[i]
+    arrays: dict[str, Array] = {}
+    for name, tensor in weights.items():
+        stored = graph.initializer.add(
+            name=name, data_type=tensor.dtype.value, dims=list(tensor.shape.numpy())
+        )
+        array = tensor.numpy()
+        if _foreign(array):
+            stored.raw_data = tensor.tobytes()
+            continue
+        arrays[name] = np.ascontiguousarray(array)
+        stored.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", "weights"), ("offset", "0"), ("length", str(array.nbytes))):
+            stored.external_data.add(key=key, value=value)
+    return copy.SerializeToString(), arrays
+
+
+def _foreign(array: Array) -> bool:
+    """Whether NumPy itself has no such numbers: bfloat16, 4 bits."""
+    return array.dtype.isbuiltin == 2
+
+
 def _apart(model: ir.Model) -> tuple[bytes, dict[str, Array]]:
     """Return a graph's bytes without its large weights, and those, to be lent without a copy."""
     large = {
@@ -139,7 +176,7 @@ def _apart(model: ir.Model) -> tuple[bytes, dict[str, Array]]:
     try:
         for name, tensor in large.items():
             array = tensor.numpy()
-            if array.dtype.isbuiltin == 2:  # bfloat16, 4 bits: NumPy itself has no such numbers
+            if _foreign(array):
                 continue
             arrays[name] = np.ascontiguousarray(array)
             model.graph.initializers[name].const_value = ir.ExternalTensor(
