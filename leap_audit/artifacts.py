@@ -136,6 +136,8 @@ class Isolation(_Frozen):
     """Of the class when only the region is kept, 0..1."""
     prob_delete: float
     """Of the class when the region is erased, 0..1."""
+    logit: float | None = None
+    """Of the class, on the whole picture; of a map of answers, averaged over it."""
     enough: bool
     """Whether a region of at most 60 % of the picture kept enough of the probability."""
 

@@ -28,6 +28,8 @@ class Task:
     """Start of the names of its files."""
     index: int
     """Which of the samples or prototypes the picture is."""
+    logit: float
+    """Of the class, on the whole picture."""
 
 
 def tasks_of(
@@ -43,7 +45,8 @@ def tasks_of(
         factor = sharpness(scores, independent)
         for k in classes[i]:
             where = where_said(scores, k, independent)
-            found.append(Task(Subject(pictures[i], k, factor, where), stems[i], i))
+            subject = Subject(pictures[i], k, factor, where)
+            found.append(Task(subject, stems[i], i, float(scores[k].mean())))
     return found
 
 
@@ -89,4 +92,5 @@ def _record(task: Task, region: Region, seen: Measurements) -> Isolation:
         prob_keep=region.prob_keep,
         prob_delete=region.prob_delete,
         enough=region.enough,
+        logit=task.logit,
     )

@@ -100,6 +100,7 @@ def _isolation(isolation: Isolation) -> dict[str, Any]:
         "output_class": isolation.name,
         "output_index": isolation.class_,
         "kind": "isolation",
+        "logits": isolation.logit,
         "probs": isolation.prob,
         "isolation": isolation.image,
         "mask": isolation.mask,

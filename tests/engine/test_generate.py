@@ -123,6 +123,8 @@ def test_samples_in_the_networks_own_units(run: Start) -> None:
     got = dict(zip(found.frame["output_index"], found.frame["probs"], strict=True))
     for index, prob in got.items():
         assert prob == pytest.approx(want[index], abs=0.01)
+    logits = dict(zip(found.frame["output_index"], found.frame["logits"], strict=True))
+    assert all(logit == pytest.approx(scores[k], abs=0.01) for k, logit in logits.items())
 
 
 def run_network(run: Start) -> Path:
