@@ -137,8 +137,23 @@ class _Wandb:
             for row in _plain(table).itertuples(index=False)
         ]
         columns = [str(column) for column in table.columns]
-        shown = self._wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+        shown = self._wandb.Table(columns=columns, data=_one_kind(rows))
         self._run.log({"results": shown})
+
+
+def _one_kind(rows: list[list[Any]]) -> list[list[Any]]:
+    """Return rows whose columns wandb takes: numbers become text where a column has text too.
+
+    A column of a table that may hold anything is not shown as pictures.
+    """
+    mixed = {i for row in rows for i, value in enumerate(row) if isinstance(value, str)}
+    return [
+        [
+            str(value) if i in mixed and isinstance(value, int | float) else value
+            for i, value in enumerate(row)
+        ]
+        for row in rows
+    ]
 
 
 @contextmanager

@@ -85,13 +85,13 @@ def test_names_in_the_metadata(
     onnx.save(model, digits)
     with caplog.at_level(logging.INFO):
         assert classes(digits) == DIGITS
-    assert caplog.text == ""
+    assert [r for r in caplog.records if r.name.startswith("leap_audit")] == []
 
 
-def test_metadata_that_says_nothing(digits: Path) -> None:
+@pytest.mark.parametrize("text", ["{'a': 'b'}", "[1, 2]", "__import__('os').getcwd()", "x" * 40])
+def test_metadata_that_says_nothing(digits: Path, text: str) -> None:
     model = onnx.load(digits)
-    for text in ("{'a': 'b'}", "[1, 2]", "__import__('os').getcwd()", "x" * 40):
-        model.metadata_props.append(onnx.StringStringEntryProto(key="names", value=text))
+    model.metadata_props.append(onnx.StringStringEntryProto(key="names", value=text))
     onnx.save(model, digits)
     assert classes(digits) == [str(index) for index in range(10)]
 

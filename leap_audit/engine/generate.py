@@ -83,7 +83,10 @@ def generate(
     if mode not in ("pt", "tf", "onnx"):
         raise ConfigRefused(f"mode {mode!r} is not known; give 'pt', 'tf' or 'onnx'.")
     folder = _new_folder(project_name)
-    network = given_model(model, preprocessing, settings, mode, provider_of(device), folder, told)
+    named = None if class_list is None else len(class_list)
+    network = given_model(
+        model, preprocessing, settings, mode, provider_of(device), folder, told, named
+    )
     names, notes = match_classes(class_list, network.classes)
     for note in (f"Logits: {network.identity.logits}.", *notes):
         told.note(note)

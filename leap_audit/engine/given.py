@@ -44,12 +44,13 @@ def given_model(
     provider: Provider,
     folder: Path,
     told: Progress,
+    names: int | None = None,
 ) -> Model:
     """Return the network given: an ONNX path or ModelProto, or a torch.nn.Module.
 
     preprocessing: functions that stand between pictures in 0..1 and the network; they are traced
     into its graph, unless they are leap-audit's own. A graph made here is kept as
-    `folder`/model.onnx.
+    `folder`/model.onnx. names: how many classes were named.
 
     Raises ModelRefused, ConfigRefused and what `load`, `export_module` and `put_before` raise.
     """
@@ -60,7 +61,7 @@ def given_model(
         foreign = [f for f in functions if not isinstance(f, Fit | Encode)]
         if not foreign:
             path = _saved(model, folder) if isinstance(model, onnx.ModelProto) else Path(model)
-            return load(path, _declared(settings, mode, own), provider)
+            return load(path, _declared(settings, mode, own), provider, names=names)
         proto = model if isinstance(model, onnx.ModelProto) else read_onnx(Path(model))
         shape = shape or _input_shape(proto)
         made = put_before(proto, functions, shape)
@@ -75,7 +76,8 @@ def given_model(
         told.note(
             "No preprocessing was given: the network is shown pixels from 0 to 1 as they are."
         )
-    return load(_saved(made, folder), _as_it_is(shape, settings, mode), provider)
+    declared = _as_it_is(shape, settings, mode)
+    return load(_saved(made, folder), declared, provider, names=names)
 
 
 def given_samples(

@@ -22,6 +22,8 @@ BETWEEN = frozenset({"Sqrt", "Clip", "Max", "Add", "Pow", "Expand", "Reshape", "
 ARRANGING = frozenset(
     {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Gather", "Slice"}
 )
+IMAGENET = (1000, 1001)
+"""As many scores as ImageNet has classes, without or with one for the background."""
 BOXES = frozenset({"NonMaxSuppression", "RoiAlign", "MaxRoiPool"})
 
 
@@ -74,7 +76,8 @@ def infer_task(
         return "binary", f"{where} is a single score{' under a Sigmoid' if taken else ''}"
     if "Sigmoid" in taken:
         return "multi-label", f"a Sigmoid gives each of the {shape[0]} scores its own probability"
-    if not taken and asked.names != shape[0] and (reason := _embedding(end)):
+    named = asked.names == shape[0] or shape[0] in IMAGENET
+    if not taken and not named and (reason := _embedding(end)):
         raise ModelRefused(
             f"{where} is taken for an embedding of {shape[0]} features ({reason}), which has no "
             "classes: give the classifier built on it, or pass --task classification to audit "

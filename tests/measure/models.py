@@ -54,8 +54,12 @@ def write_model(
 
 
 def read_model(path: Path, **declared: Any) -> Model:
-    """Return the model with pixels left as they are, or with the preprocessing declared."""
-    return load(path, DeclaredPreprocessing.model_validate(declared or RAW), CPU)
+    """Return the model with pixels left as they are, or with the preprocessing declared.
+
+    names: how many classes it is said to have.
+    """
+    names = declared.pop("names", None)
+    return load(path, DeclaredPreprocessing.model_validate(declared or RAW), CPU, names=names)
 
 
 def linear(path: Path, weights: NDArray[Any], side: int = 8, channels: int = 1) -> Path:

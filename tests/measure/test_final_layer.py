@@ -92,7 +92,7 @@ def classifier(path: Path, nodes: list[Node]) -> Classifier:
     }
     used = {name for node in nodes for name in node[1]}
     kept = {name: array for name, array in weights.items() if name in used}
-    return Classifier.of(read_model(write_model(path, nodes, kept)), 2, 1)
+    return Classifier.of(read_model(write_model(path, nodes, kept), names=3), 2, 1)
 
 
 @pytest.mark.parametrize("name", LINEAR)
