@@ -10,7 +10,8 @@ from leap_audit.run.session import Array
 __all__ = ["Foretold", "foretold", "permuted", "spearman"]
 
 MOST, STRONGEST = 3, 10
-"""Of the so many most entangled, the share among the so many strongest is the precision."""
+"""The precision: the share of so many most entangled that are among so many strongest, or, of few
+classes, among a third of them."""
 PERMUTATIONS = 10_000
 
 
@@ -46,7 +47,7 @@ def foretold(reading: Array, seen: Array, classes: Array, left_out: Array) -> Fo
     for j, own in enumerate(classes):
         others = np.setdiff1d(np.arange(reading.shape[1]), [own, *left_out])
         rank[:, j] = spearman(reading[:, others], seen[j : j + 1, others])[:, 0]
-        strongest = np.argsort(-seen[j, others])[:STRONGEST]
+        strongest = np.argsort(-seen[j, others])[: min(STRONGEST, len(others) // 3)]
         most = np.argsort(-reading[:, others], axis=1)[:, :MOST]
         share[:, j] = np.isin(most, strongest).mean(1)
     return Foretold(rank, share)

@@ -107,5 +107,4 @@ def test_rise_finds_what_the_probability_is_made_of() -> None:
     top, left = np.unravel_index(scores.argmax(), scores.shape)
     assert 4 <= top < 12
     assert 16 <= left < 24
-    inside = scores[4:12, 16:24].mean()
-    assert inside > scores.mean() + 3 * scores[:, :12].std()
+    assert scores[4:12, 16:24].mean() > scores[:, :12].max()  # no pixel on the far side has more

@@ -64,10 +64,12 @@ def test_the_own_class_and_those_left_out_do_not_count() -> None:
     assert np.diag(table.precision) == pytest.approx(1)
 
 
-def test_precision_counts_the_three_most_among_the_ten_strongest() -> None:
-    seen = np.arange(20.0)[None]
-    reading = np.zeros((1, 20))
-    reading[0, [19, 12, 3]] = 3, 2, 1  # the ten strongest are 10 to 19
+@pytest.mark.parametrize(("classes", "strongest"), [(1001, 10), (31, 10), (10, 3)])
+def test_precision_counts_the_three_most_among_the_strongest(classes: int, strongest: int) -> None:
+    seen = np.arange(float(classes))[None]
+    reading = np.zeros((1, classes))
+    last_among = classes - strongest
+    reading[0, [classes - 1, last_among, last_among - 1]] = 3, 2, 1
     table = foretold(reading, seen, np.array([0]), NONE)
     assert table.precision[0, 0] == pytest.approx(2 / 3)
 
