@@ -6,7 +6,7 @@
 For each class a prototype is made with the default options, and every reading of it gives each
 class a score. What was seen is the soft confusion: the logits on photographs of the class, each
 class's logits standardised over all photographs. Readings are compared with it over all other
-classes. Chance: prototypes permuted among the classes. Null: prototypes and readings of the same
+classes. Chance: prototypes permuted among the classes. Null: the same prototypes read by the same
 network with shuffled weights. Finished prototypes are kept as PNGs and not made again.
 """
 
@@ -77,7 +77,7 @@ def seen_digits(model: Model, threads: int) -> Seen:
 
 
 def prototypes_of(
-    model: Model, classes: Sequence[int], replicates: int, keep: Path, threads: int
+    model: Model, classes: Array, replicates: int, keep: Path, threads: int
 ) -> list[Array]:
     """Return the prototypes of each class, (replicates, channels, height, width), as their PNGs."""
     keep.mkdir(parents=True, exist_ok=True)
@@ -105,12 +105,11 @@ def prototypes_of(
 
 
 def readings_of(
-    model: Model, seen: Seen, replicates: int, keep: Path, threads: int
+    model: Model, made: Sequence[Array], classes: Array, threads: int
 ) -> dict[str, Array]:
-    """Return reading -> (n, classes), the mean over the replicates."""
+    """Return reading -> (n, all classes), the mean over replicates of a prototype for each of n."""
     classifier = Classifier.of(model, 1, threads)
-    made = prototypes_of(model, seen.classes, replicates, keep, threads)
-    looked = [Prototypes.of(classifier, pictures, seen.classes, threads) for pictures in made]
+    looked = [Prototypes.of(classifier, pictures, classes, threads) for pictures in made]
     return {
         name: np.mean([read(prototypes) for prototypes in looked], axis=0)
         for name, read in READINGS.items()
@@ -156,12 +155,10 @@ def main() -> None:
     else:
         model = classifier_of(args.folder / "models" / MODEL)
         seen = seen_imagenet(args.folder, model, args.rows, args.threads)
+    made = prototypes_of(model, seen.classes, args.replicates, args.keep / args.data, args.threads)
     trained, null = (
-        compare(readings_of(network, seen, args.replicates, args.keep / name, args.threads), seen)
-        for name, network in (
-            (args.data, model),
-            (f"{args.data}-shuffled", randomised(model, SEED)),
-        )
+        compare(readings_of(network, made, seen.classes, args.threads), seen)
+        for network in (model, randomised(model, SEED))
     )
     show(trained, null)
 

@@ -57,6 +57,11 @@ def centred_features(p: Prototypes) -> Array:
     return unit(p.features - others) @ unit(p.weights - p.weights.mean(0)).T
 
 
+def both(p: Prototypes) -> Array:
+    """The mean of the two: what the prototype shows of a class, and what its weights say."""
+    return (centred_features(p) + weights_alone(p)) / 2
+
+
 def against_others(table: Array) -> Array:
     """Each entry in deviations from the mean of its column over the other prototypes."""
     rows, columns = table.shape
@@ -76,5 +81,6 @@ READINGS: Mapping[str, Callable[[Prototypes], Array]] = {
     "logit, standardised": lambda p: against_others(p.logits),
     "cosine of centred features": centred_features,
     "weights alone": weights_alone,
+    "centred features and weights": both,
 }
 """Name -> the reading of n prototypes, (n, all classes): the higher, the more is shared."""
