@@ -5,13 +5,18 @@ from importlib.resources import files
 
 __all__ = ["validated"]
 
+NEVER = "Not yet held against other methods."
+
 
 def validated(stage: str) -> str:
-    """Return what was measured of a stage's method, and when, as a sentence for the report.
+    """Return what is known of a stage's method, and since when, as sentences for the report.
 
-    It is of the networks named in it, not of the one that is audited. KeyError: nothing was
-    measured. The figures are those of benchmarks/README.md, which says how to repeat them.
+    The figures are of the networks named in it, not of the one that is audited; they are those of
+    benchmarks/README.md, which says how to repeat them. Of a stage that validation.toml does not
+    know it says so.
     """
     text = (files("leap_audit.measure") / "validation.toml").read_text(encoding="utf-8")
-    found = tomllib.loads(text)[stage]
+    found = tomllib.loads(text).get(stage)
+    if found is None:
+        return NEVER
     return f"{found['validated']} Measured on {found['date'].isoformat()}."

@@ -39,7 +39,7 @@ def test_the_first_and_the_last_picture_are_whole() -> None:
         shown.append(pictures)
         return np.zeros(len(pictures))
 
-    picture, fill = np.full((3, SIDE, SIDE), 0.5), np.full((3, SIDE, SIDE), 0.1)
+    picture, fill = np.full((3, SIDE, SIDE), 0.5), np.full((3, SIDE, SIDE), 0.25)
     insertion_deletion(keep, picture, np.arange(64.0).reshape(SIDE, SIDE), fill)
     inserted, deleted = shown
     assert len(inserted) == len(deleted) == POINTS
