@@ -5,6 +5,7 @@ from typing import Any
 from leap_audit.config import AuditOptions
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS
 from leap_audit.measure.forward import Classifier
+from leap_audit.measure.validation import validated
 
 __all__ = ["methods_of"]
 
@@ -37,7 +38,10 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "method": WEIGHTS if classifier.weights is not None else GRADIENTS,
             "standardised logit": "deviations from the mean logit of the class over the other "
             "prototypes; needs at least four prototypes",
-            "check": "not measured: an interval, or agreement with a confusion matrix",
+            "validated": validated("entanglement")
+            if classifier.weights is not None
+            else "not measured for gradients",
+            "check": "on this model none: an interval, or agreement with a confusion matrix",
         },
         "isolation": {
             "method": "One smooth ranking of the pixels per picture and class, optimised to keep "
@@ -49,6 +53,7 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "erased": "replaced by one of three blurs; measured under the blur that leaves least",
             "region": f"the smallest of twelve areas that keeps {i.enough:.0%} of what the picture "
             "adds to the probability, against the picture fully erased",
+            "validated": validated("isolation"),
             "check": "probability with only the region kept, and with the region erased",
         },
     }

@@ -1,0 +1,81 @@
+"""The readings of prototypes, the soft confusion, and the shuffled network."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+
+from benchmarks.entanglement import Seen, compare, soft_confusion
+from benchmarks.readings import READINGS, Prototypes
+from benchmarks.sanity import randomised
+from leap_audit.measure.forward import Classifier
+from tests.measure.models import linear, read_model
+
+CLASSES, WIDTH = 30, 16
+
+
+def made(always: float) -> tuple[Prototypes, np.ndarray]:
+    """Features of six classes, under one class that is always on; the weights of all."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(CLASSES, WIDTH))
+    classes = np.arange(6)
+    features = weights[classes] + 0.3 * rng.normal(size=(6, WIDTH)) + always * weights[29]
+    logits = features @ weights.T
+    norms = np.linalg.norm(features, axis=1)[:, None] * np.linalg.norm(weights, axis=1)
+    return Prototypes(classes, features, weights, logits, logits / norms), weights
+
+
+@pytest.mark.parametrize("name", [name for name in READINGS if "standard" not in name])
+def test_every_reading_puts_the_class_itself_first(name: str) -> None:
+    prototypes, _ = made(always=0)
+    assert (READINGS[name](prototypes).argmax(1) == prototypes.classes).all()
+
+
+@pytest.mark.parametrize("name", ["cosine, standardised", "logit, standardised"])
+def test_a_class_that_is_always_on_is_taken_away(name: str) -> None:
+    prototypes, _ = made(always=3)
+    plain = READINGS[name.split(",")[0]](prototypes)
+    assert (plain.argmax(1) == 29).all()
+    assert (READINGS[name](prototypes).argmax(1) != 29).all()
+
+
+def test_a_reading_is_judged_by_the_confusion() -> None:
+    prototypes, weights = made(always=0)
+    seen = Seen(prototypes.classes, weights[:6] @ weights.T)
+    found = compare({"logit": prototypes.logits, "noise": -prototypes.logits}, seen)
+    spearman, by_chance, p, *_ = found["logit"]
+    assert spearman > 0.8
+    assert abs(by_chance) < 0.2
+    assert p < 0.01
+    assert found["noise"][0] == pytest.approx(-spearman)
+    assert found["noise"][2] > 0.99
+
+
+def test_soft_confusion_takes_away_what_every_photograph_says() -> None:
+    logits = np.array([[1.0, 100, 0], [3, 100, 1], [5, 104, 0], [7, 104, 1]])
+    found = soft_confusion(logits, np.array([4, 4, 8, 8]), np.array([8, 4]))
+    assert found == pytest.approx(np.array([[2 / 5**0.5, 1, 0], [-2 / 5**0.5, -1, 0]]))
+
+
+def test_shuffling_keeps_every_weight_and_no_place(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).normal(size=(3, 64))
+    model = read_model(linear(tmp_path / "m.onnx", weights))
+    other = randomised(model, 0)
+    before, after = (numpy_helper.to_array(m.proto.graph.initializer[0]) for m in (model, other))
+    assert (np.sort(before, None) == np.sort(after, None)).all()
+    assert (before != after).mean() > 0.9
+    assert before == pytest.approx(weights, abs=1e-6)  # the model itself is left as it was
+    assert replace(other, proto=model.proto) == model
+
+
+def test_a_network_is_read_as_the_audit_reads_it(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).normal(size=(5, 64))
+    classifier = Classifier.of(read_model(linear(tmp_path / "m.onnx", weights)), 1, 1)
+    pictures = np.random.default_rng(1).random((4, 1, 8, 8)).astype(np.float32)
+    found = Prototypes.of(classifier, pictures, np.arange(4), 1)
+    assert found.logits == pytest.approx(pictures.reshape(4, 64) @ weights.T, rel=1e-4)
+    assert found.features == pytest.approx(pictures.reshape(4, 64))
+    norms = np.linalg.norm(found.features, axis=1)[:, None] * np.linalg.norm(weights, axis=1)
+    assert found.cosines == pytest.approx(found.logits / norms, rel=1e-4)
