@@ -20,8 +20,10 @@ from benchmarks.photographs import FOLDER, MODEL, Photograph, classifier_of, rea
 from benchmarks.ranking import Probability, fills, insertion_deletion, paired_interval
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.load import Model
-from leap_audit.measure.forward import Classifier, probabilities
-from leap_audit.measure.isolation import Subject, rank_pixels, sharpness
+from leap_audit.measure.answer import probabilities
+from leap_audit.measure.forward import Classifier
+from leap_audit.measure.isolation import Subject, sharpness
+from leap_audit.measure.ranking import rankings
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
 
@@ -37,16 +39,18 @@ Row = dict[str, object]
 
 def subjects_of(classifier: Classifier, photographs: Sequence[Photograph]) -> list[Subject]:
     """Return each picture with its most probable class, as an audit isolates it."""
-    logits = [classifier.logits(p.picture[None])[0] for p in photographs]
+    scores = classifier.scores([p.picture for p in photographs])
     return [
-        Subject(p.picture, int(row.argmax()), sharpness(row))
-        for p, row in zip(photographs, logits, strict=True)
+        Subject(p.picture, int(each.mean(1).argmax()), sharpness(each, independent=False))
+        for p, each in zip(photographs, scores, strict=True)
     ]
 
 
 def probability_of(classifier: Classifier, class_: int) -> Probability:
     """Return the function: pictures -> the probability of the class on each."""
-    return lambda pictures: probabilities(classifier.logits(pictures))[:, class_]
+    return lambda pictures: probabilities(classifier.logits(pictures)[..., None], False)[
+        :, class_, 0
+    ]
 
 
 def others(network: Network, probability: Probability, subject: Subject) -> dict[str, Array]:
@@ -72,8 +76,8 @@ def measure(model: Model, photographs: Sequence[Photograph], threads: int) -> It
     classifier = Classifier.of(model, 1, threads)
     network = Network.of(model, threads=threads)
     subjects = subjects_of(classifier, photographs)
-    maps = rank_pixels(
-        model,
+    maps = rankings(
+        classifier,
         subjects,
         IsolationOptions(),
         seed=SEED,
@@ -83,9 +87,9 @@ def measure(model: Model, photographs: Sequence[Photograph], threads: int) -> It
     )
     for photograph, subject, scores in zip(photographs, subjects, maps, strict=True):
         probability = probability_of(classifier, subject.class_)
-        rankings = {OURS: scores, **others(network, probability, subject)}
+        several = {OURS: scores, **others(network, probability, subject)}
         common = {"file": photograph.file, "class": subject.class_}
-        yield [{**common, **row} for row in judged(probability, subject.picture, rankings)]
+        yield [{**common, **row} for row in judged(probability, subject.picture, several)]
 
 
 def resumed(

@@ -23,7 +23,8 @@ from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.load import Model
 from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject, rank_pixels
+from leap_audit.measure.isolation import Subject
+from leap_audit.measure.ranking import rankings
 from leap_audit.progress import Advance
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
@@ -55,8 +56,8 @@ def maps_of(
     advance: Advance,
 ) -> Array:
     """Return the score map of each subject, (n, pixels)."""
-    found = rank_pixels(
-        model,
+    found = rankings(
+        Classifier.of(model, 1, threads),
         subjects,
         IsolationOptions(),
         seed=seed,

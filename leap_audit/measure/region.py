@@ -10,7 +10,7 @@ from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject, blurred
 from leap_audit.run.session import Array
 
-__all__ = ["ENOUGH", "Region", "read_region", "shown"]
+__all__ = ["ENOUGH", "Region", "class_probabilities", "read_region", "shown"]
 
 AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 ENOUGH = 0.8
@@ -54,16 +54,16 @@ def read_region(
     picture = np.asarray(subject.picture, np.float32)
     fills = blurred(picture[None])[:, 0]
     ranking = _ranking(scores)
-    first = _probabilities(classifier, np.concatenate([picture[None], fills]), subject)
+    first = class_probabilities(classifier, np.concatenate([picture[None], fills]), subject)
     prob, erased, fill = float(first[0]), float(first[1:].min()), fills[int(np.argmin(first[1:]))]
     masks = [_brightest(ranking, area) for area in AREAS]
-    kept = _probabilities(
+    kept = class_probabilities(
         classifier, np.stack([np.where(mask, picture, fill) for mask in masks]), subject
     )
     added = prob - erased
     sufficient = np.flatnonzero((kept >= erased + enough * added) & (added >= LEAST))
     place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept))
-    deleted = _probabilities(classifier, np.where(masks[place], fill, picture)[None], subject)
+    deleted = class_probabilities(classifier, np.where(masks[place], fill, picture)[None], subject)
     return Region(
         ranking=ranking,
         area=AREAS[place],
@@ -94,8 +94,8 @@ def _brightest(ranking: Array, area: float) -> Array:
     return np.asarray(ranking > 255 * (1 - area))
 
 
-def _probabilities(classifier: Classifier, pictures: Array, subject: Subject) -> Array:
-    """Of the subject's class on each picture, as the places count."""
+def class_probabilities(classifier: Classifier, pictures: Array, subject: Subject) -> Array:
+    """Return (n,): the probability of the subject's class on each picture, as the places count."""
     independent = classifier.model.identity.independent
     found = (probabilities(scores, independent) for scores in classifier.scores(pictures))
     return np.array([each[subject.class_] @ subject.where for each in found])

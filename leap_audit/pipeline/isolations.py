@@ -9,7 +9,8 @@ from leap_audit.config import AuditOptions
 from leap_audit.ingest.pictures import write_mask, write_picture
 from leap_audit.measure.answer import where_said
 from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject, rank_pixels, sharpness
+from leap_audit.measure.isolation import Subject, sharpness
+from leap_audit.measure.ranking import rankings
 from leap_audit.measure.region import Region, read_region, shown
 from leap_audit.pipeline.record import Measurements
 from leap_audit.run.session import Array
@@ -59,8 +60,8 @@ def record_isolations(
     advance: Callable[[int], None],
 ) -> None:
     """Isolate each task's class and record it with the sample or prototype it belongs to."""
-    maps = rank_pixels(
-        classifier.model,
+    maps = rankings(
+        classifier,
         [task.subject for task in tasks],
         options.isolation,
         seed=options.seed,

@@ -11,9 +11,10 @@ from PIL import Image
 from leap_audit.config import DeclaredPreprocessing, IsolationOptions, PrototypeOptions
 from leap_audit.ingest.load import Model, load
 from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject, rank_pixels
+from leap_audit.measure.isolation import Subject
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.ranking import rankings
 from leap_audit.run.providers import choose_provider
 
 
@@ -40,8 +41,8 @@ def isolations_on_the_mark(folder: Path, name: str) -> int:
             picture = np.asarray(image.convert("L"), np.float32)[None] / 255
         subjects.append(Subject(picture, facts["marked_class"]))
     assert len(subjects) == 20
-    maps = rank_pixels(
-        audited(folder, name),
+    maps = rankings(
+        Classifier.of(audited(folder, name), len(subjects), 1),
         subjects,
         IsolationOptions(),
         seed=0,

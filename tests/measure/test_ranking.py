@@ -1,0 +1,103 @@
+"""Of several rankings the one that stands the check, on a network that looks at one patch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from leap_audit.config import IsolationOptions
+from leap_audit.ingest.load import Model
+from leap_audit.measure.forward import Classifier
+from leap_audit.measure.isolation import Subject
+from leap_audit.measure.ranking import best_of, candidates, rankings
+from leap_audit.measure.sensitivity import Sensitivity
+from tests.measure.models import linear, read_model, uncounted
+
+SIDE = 16
+PATCH = np.s_[9:14, 2:7]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Return a classifier whose class 1 is the brightness of a checkered patch."""
+    pattern = np.zeros((SIDE, SIDE))
+    pattern[PATCH] = np.where(np.indices((5, 5)).sum(0) % 2, -1, 1)
+    weights = np.stack([np.zeros(SIDE**2), pattern.ravel(), -pattern.ravel() / 4])
+    path = linear(tmp_path_factory.mktemp("planted") / "m.onnx", weights, side=SIDE)
+    return read_model(path)
+
+
+@pytest.fixture
+def subject() -> Subject:
+    picture = np.random.default_rng(0).uniform(0, 1, (1, SIDE, SIDE)).astype(np.float32)
+    picture[0][PATCH] = 1 - np.indices((5, 5)).sum(0) % 2
+    return Subject(picture, 1)
+
+
+def truth() -> NDArray[Any]:
+    scores = np.random.default_rng(1).random((SIDE, SIDE))
+    scores[PATCH] += 1
+    return scores
+
+
+def test_the_slopes_point_at_the_patch(model: Model, subject: Subject) -> None:
+    found = Sensitivity(model, 4, 1)(subject, 0)
+    assert found.shape == (SIDE, SIDE)
+    assert found.min() >= 0
+    assert found[PATCH].min() > np.delete(found.ravel(), np.arange(8 * SIDE, 15 * SIDE)).max()
+
+
+def test_the_draws_belong_to_the_subject_not_to_the_batch(model: Model, subject: Subject) -> None:
+    first, again = (Sensitivity(model, batch, 1)(subject, 3) for batch in (2, 8))
+    np.testing.assert_allclose(first, again, rtol=1e-4)
+
+
+def test_the_ranking_that_keeps_and_loses_the_class_is_chosen(
+    model: Model, subject: Subject
+) -> None:
+    classifier = Classifier.of(model, 8, 1)
+    wrong = [-truth(), np.random.default_rng(2).random((SIDE, SIDE))]
+    for place in range(3):
+        several = [*wrong[:place], truth(), *wrong[place:]]
+        assert best_of(classifier, subject, several) == place
+
+
+def test_of_equals_the_optimised_map_is_kept(model: Model, subject: Subject) -> None:
+    classifier = Classifier.of(model, 8, 1)
+    assert best_of(classifier, subject, [truth(), truth(), truth()]) == 0
+
+
+def test_candidates_are_numbers_even_without_slopes() -> None:
+    for scores, slopes in ((truth(), np.zeros((SIDE, SIDE))), (np.ones((4, 4)), np.eye(4))):
+        several = candidates(scores, slopes)
+        assert len(several) == 3
+        assert all(np.isfinite(each).all() for each in several)
+        np.testing.assert_array_equal(several[0], scores)
+
+
+def test_a_map_that_settled_in_the_wrong_place_is_not_kept(
+    model: Model, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*given: Any, **more: Any) -> Any:
+        yield -truth()
+
+    monkeypatch.setattr("leap_audit.measure.ranking.rank_pixels", lost)
+    (found,) = rankings(
+        Classifier.of(model, 8, 1),
+        [subject],
+        IsolationOptions(steps=1),
+        seed=0,
+        batch=1,
+        threads=1,
+        advance=uncounted,
+    )
+    inside = np.zeros((SIDE, SIDE), bool)
+    inside[PATCH] = True
+    assert found[inside].mean() > found[~inside].mean()
+
+
+def test_no_subjects(model: Model, tmp_path: Path) -> None:
+    given = {"seed": 0, "batch": 1, "threads": 1, "advance": uncounted}
+    assert list(rankings(Classifier.of(model, 1, 1), [], IsolationOptions(), **given)) == []
