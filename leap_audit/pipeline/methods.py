@@ -45,11 +45,11 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
         },
         "isolation": {
             "method": "One smooth ranking of the pixels per picture and class, optimised to keep "
-            "the class at every area from 3 % to 60 % and to lose it when erased; of it, the squared "
-            "slopes of the score over noisy copies (SmoothGrad), and their mean, the one that "
-            "keeps and loses the class best is taken",
-            "source": "after Fong, Patrick and Vedaldi 2019, Petsiuk et al. 2018 and Smilkov et al. "
-            "2017",
+            "the class at every area from 3 % to 60 % and to lose it when erased; of it, of the "
+            "squared slopes of the score over noisy copies (SmoothGrad), and of their mean, the "
+            "one that keeps and loses the class best is taken",
+            "source": "after Fong, Patrick and Vedaldi 2019, Petsiuk et al. 2018 and Smilkov et "
+            "al. 2017",
             "optimiser": f"Adam, learning rate {i.lr:g}, {i.steps} steps, grid of {i.grid} cells",
             "loss": f"-log p(kept) + {i.delete_weight:g} p(erased)",
             "seed": options.seed,
