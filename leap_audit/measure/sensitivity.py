@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.load import Model
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.forward import new_graph, new_input, place_scores
@@ -26,13 +27,12 @@ class Sensitivity:
     """
 
     def __init__(self, model: Model, batch: int, threads: int, smoothing: float = 1.0) -> None:
-        self._model, self._batch, self._smoothing = model, min(batch, COPIES), smoothing
+        self._batch, self._smoothing = min(batch, COPIES), smoothing
         op = Emitter(new_graph(), "sensitivity")
         picture = new_input(op.graph, "picture", (self._batch, *model.picture_shape))
         scores = place_scores(op, model, picture)
-        rows, columns = model.identity.places
-        shape = (self._batch, model.classes, rows * columns)
-        cotangent = new_input(op.graph, "cotangent", shape)
+        self._shape = static_shape(scores)
+        cotangent = new_input(op.graph, "cotangent", self._shape)
         (slope,) = backpropagate(op, {scores: cotangent}, [picture])
         op.graph.outputs.append(op.ReduceSum(op.Mul(slope, slope), [0, 1], keepdims=0))
         self._session = Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
@@ -43,9 +43,7 @@ class Sensitivity:
         key = (content_key(picture), subject.class_)
         rng = generator(seed, "isolation sensitivity", *key)
         spread = np.float32(NOISE * np.ptp(picture))
-        rows, columns = self._model.identity.places
-        shape = (self._batch, self._model.classes, rows * columns)
-        cotangent = np.zeros(shape, np.float32)
+        cotangent = np.zeros(self._shape, np.float32)
         cotangent[:, subject.class_] = subject.where
         total = np.zeros(picture.shape[1:], np.float64)
         for _ in range(-(-COPIES // self._batch)):
