@@ -50,6 +50,6 @@ class Sensitivity:
             noise = rng.standard_normal((self._batch, *picture.shape), np.float32)
             given = {"picture": picture + spread * noise, "cotangent": cotangent}
             total += self._session.run(given)[0]
-        height, width = total.shape
+        height, width = picture.shape[1:]
         blur = SMOOTHING * self._smoothing * min(height, width)
         return np.asarray(blur_matrix(height, blur) @ total @ blur_matrix(width, blur).T)
