@@ -21,8 +21,8 @@ __all__ = ["best_of", "candidates", "rankings"]
 SHARE = 0.7
 """Weight of the slopes beside the optimised map, both standardised."""
 AREAS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6)
-FILL = 1
-"""Which of the blurs stands for "erased" when candidates are compared: the middle one."""
+BLUR = 1
+"""Which of the blurs stands for "erased" when candidates are compared, beside the mean colour."""
 
 
 def rankings(
@@ -66,18 +66,19 @@ def best_of(classifier: Classifier, subject: Subject, several: Sequence[Array]) 
     """Return which map keeps the class best and loses it soonest, over areas of 3 % to 60 %.
 
     The mean probability with the highest-scoring part of each area kept, less that with it
-    erased; of equals the first.
+    erased, where a blur stands for what is absent and where the mean colour does; of equals the
+    first.
     """
     picture = np.asarray(subject.picture, np.float32)
-    fill = blurred(picture[None])[FILL, 0]
+    fills = [blurred(picture[None])[BLUR, 0], picture.mean((1, 2), keepdims=True)]
     found = []
     for scores in several:
         cuts = np.quantile(scores, [1 - area for area in AREAS])
-        masks = [scores > cut for cut in cuts]
-        kept = [np.where(mask, picture, fill) for mask in masks]
-        erased = [np.where(mask, fill, picture) for mask in masks]
+        pairs = [(scores > cut, fill) for cut in cuts for fill in fills]
+        kept = [np.where(mask, picture, fill) for mask, fill in pairs]
+        erased = [np.where(mask, fill, picture) for mask, fill in pairs]
         probs = class_probabilities(classifier, np.stack([*kept, *erased]), subject)
-        found.append(probs[: len(masks)].mean() - probs[len(masks) :].mean())
+        found.append(probs[: len(pairs)].mean() - probs[len(pairs) :].mean())
     return int(np.argmax(found))
 
 
