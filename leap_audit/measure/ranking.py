@@ -21,6 +21,7 @@ __all__ = ["best_of", "candidates", "rankings"]
 SHARE = 0.7
 """Weight of the slopes beside the optimised map, both standardised."""
 AREAS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6)
+ROUNDING = 1e-5
 BLUR = 1
 """Which of the blurs stands for "erased" when candidates are compared, beside the mean colour."""
 
@@ -58,8 +59,8 @@ def rankings(
 
 def candidates(scores: Array, slopes: Array) -> list[Array]:
     """Return the optimised map, its mean with the slopes, and the slopes alone, (height, width)."""
-    logarithm = np.log(slopes + 1e-12 * max(float(slopes.max()), 1e-30))
-    return [scores, _standard(scores) + SHARE * _standard(logarithm), logarithm]
+    logarithm = _standard(np.log(slopes + 1e-12 * max(float(slopes.max()), 1e-30)))
+    return [scores, _standard(scores) + SHARE * logarithm, logarithm]
 
 
 def best_of(classifier: Classifier, subject: Subject, several: Sequence[Array]) -> int:
@@ -83,5 +84,8 @@ def best_of(classifier: Classifier, subject: Subject, several: Sequence[Array]) 
 
 
 def _standard(values: Array) -> Array:
-    deviation = float(values.std())
-    return np.asarray((values - values.mean()) / deviation if deviation else values * 0)
+    """(x - mean) / deviation; nothing where all are equal but for rounding."""
+    shifted = values - values.mean()
+    deviation = float(shifted.std())
+    flat = deviation <= ROUNDING * max(1.0, float(np.abs(values).max()))
+    return np.asarray(np.zeros_like(shifted) if flat else shifted / deviation)

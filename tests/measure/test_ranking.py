@@ -77,6 +77,13 @@ def test_candidates_are_numbers_even_without_slopes() -> None:
         np.testing.assert_array_equal(several[0], scores)
 
 
+def test_what_only_rounding_tells_apart_ranks_nothing() -> None:
+    slopes = 0.25 + 1e-8 * np.random.default_rng(0).random((SIDE, SIDE))
+    scores, mean, alone = candidates(truth(), slopes)
+    assert np.ptp(alone) == 0
+    np.testing.assert_array_equal(np.argsort(mean, axis=None), np.argsort(scores, axis=None))
+
+
 def test_a_map_that_settled_in_the_wrong_place_is_not_kept(
     model: Model, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
