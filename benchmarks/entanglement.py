@@ -22,7 +22,7 @@ from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
 from benchmarks.readings import READINGS, Prototypes
 from benchmarks.sanity import randomised
 from leap_audit.config import PrototypeOptions
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures import read_picture, write_picture
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import choose_batches, logit_spread

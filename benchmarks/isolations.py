@@ -19,7 +19,7 @@ from benchmarks.attribution import Network, grad_cam, rise, smooth_grad
 from benchmarks.photographs import FOLDER, MODEL, Photograph, classifier_of, read_rows
 from benchmarks.ranking import Probability, fills, insertion_deletion, paired_interval
 from leap_audit.config import IsolationOptions
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.answer import probabilities
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject, sharpness

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leap_audit.config import DeclaredPreprocessing
-from leap_audit.ingest.load import Model, load
+from leap_audit.ingest import load
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures import read_picture
 from leap_audit.run import choose_provider
 from leap_audit.run.session import Array

@@ -21,7 +21,7 @@ from torch import nn
 from benchmarks.networks import constructor
 from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.gradient.training import adam_draws, adam_state
-from leap_audit.ingest.load import load
+from leap_audit.ingest import load
 from leap_audit.measure.prototype import settled
 from leap_audit.measure.prototype.image import COLOUR_ROOT, _dct, _spectrum
 from leap_audit.measure.prototype.objective import target_weights

@@ -21,7 +21,7 @@ from benchmarks.foretelling import spearman
 from benchmarks.isolations import BATCH, SEED, subjects_of
 from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
 from leap_audit.config import IsolationOptions
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject
 from leap_audit.measure.ranking import rankings

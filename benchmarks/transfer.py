@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
+from leap_audit.ingest import load
 from leap_audit.ingest.bands import in_colour
-from leap_audit.ingest.classes import read_classes
-from leap_audit.ingest.load import Model, load
+from leap_audit.ingest.class_lists import read_classes
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.targets import select_targets
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import choose_batches, logit_spread

@@ -72,6 +72,9 @@ class ModelIdentity(_Frozen):
     file: str
     """Base name only."""
     sha256: str
+    """Of what was given: of a folder, of its files' names and digests."""
+    converted: str = ""
+    """What was given and what wrote it as ONNX; empty for an ONNX file."""
     opset: int
     parameters: int
     inputs: tuple[TensorInfo, ...]

@@ -1,19 +1,16 @@
 """Models by name, each with its preprocessing and the names of its classes."""
 
-import ast
 import difflib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, ModelRefused, RuntimeMissing
-from leap_audit.ingest.classes import match_classes, read_classes
-from leap_audit.ingest.load import load
+from leap_audit.ingest import load
+from leap_audit.ingest.class_lists import names_inside, read_classes
+from leap_audit.ingest.classes import match_classes
 from leap_audit.ingest.steps import steps
 from leap_audit.run.fallback import pytorch
 from leap_audit.run.providers import choose_provider
@@ -27,8 +24,6 @@ OWN_FILES = (".classes.txt", ".classes.json", ".labels.txt", ".labels.json")
 """Ends that take the place of .onnx in the name of a list of the model's classes."""
 COMMON_FILES = ("classes.txt", "classes.json", "labels.txt", "labels.json")
 """Lists of the folder's classes: the model's where they have as many names as it has outputs."""
-METADATA = ("classes", "class_names", "labels", "names", "id2label")
-"""Keys under which exporters write the classes into an ONNX file."""
 TO_TENSOR = frozenset({"MaybePILToTensor", "MaybeToTensor", "PILToTensor", "ToTensor"})
 """Steps that timm's transforms take with files, not with tensors."""
 
@@ -136,7 +131,9 @@ def _timm_classes(name: str, model: Any) -> list[str]:
 
 def _from_file(path: Path) -> Loaded:
     model = load(path, DeclaredPreprocessing(), choose_provider())
-    names = _names_beside(path, model.classes) or _names_inside(model.proto, model.classes)
+    names: Sequence[str] | None = _names_beside(path, model.classes)
+    if names is None and (inside := names_inside(model.proto, model.classes)) is not None:
+        names = inside[0]
     return list(steps(model.preprocessing)), path, _named(str(path), names, model.classes)
 
 
@@ -163,38 +160,6 @@ def _names_beside(path: Path, outputs: int) -> tuple[str, ...] | None:
                 return names
             log.info("%s: has %d names for %d outputs; passed over.", common, len(names), outputs)
     return None
-
-
-def _names_inside(model: onnx.ModelProto, outputs: int) -> list[str] | None:
-    """The names that an exporter wrote into the file, if they fit its outputs."""
-    for entry in model.metadata_props:
-        if entry.key.lower() in METADATA:
-            names = _listed(entry.value)
-            if names is not None and len(names) == outputs:
-                return names
-            log.info("metadata %r: holds no %d names; passed over.", entry.key, outputs)
-    return None
-
-
-def _listed(text: str) -> list[str] | None:
-    """Names from a list or a table of numbers and names, of JSON or Python, or from lines."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, dict):
-            try:
-                value = [value[key] for key in sorted(value, key=int)]
-            except (TypeError, ValueError):  # the keys are no numbers
-                return None
-        return value if isinstance(value, list) and _all_text(value) else None
-    lines = [line.strip() for line in text.strip().split("\n")]
-    return [name.strip() for name in text.split(",")] if len(lines) == 1 else lines
-
-
-def _all_text(values: Sequence[object]) -> bool:
-    return all(isinstance(value, str) and value.strip() for value in values)
 
 
 def _missing(package: str, error: Exception) -> RuntimeMissing:

@@ -10,6 +10,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# A file is opened in a process of its own, which takes a second each time: here only where a test
+# is about that. Tests that start the command inherit it.
+os.environ.setdefault("LEAP_AUDIT_CONTAINED", "0")
+
 
 def shared_folder() -> Path:
     """Return where real networks and pictures are if there are any: beside the checkout."""

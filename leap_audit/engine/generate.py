@@ -16,7 +16,7 @@ from leap_audit.engine.results import results_dict, results_frame
 from leap_audit.engine.settings import Settings, isolate_lists, read_settings
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.classes import match_classes
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn, Request
 from leap_audit.pipeline.isolations import Task, record_isolations

@@ -12,8 +12,11 @@ from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.engine.settings import Settings
 from leap_audit.errors import ConfigRefused, ModelRefused, PictureRefused
-from leap_audit.ingest.load import Model, load
-from leap_audit.ingest.onnx import read_onnx, real_inputs, tensor_info
+from leap_audit.ingest import load
+from leap_audit.ingest.door import read_source
+from leap_audit.ingest.model import Model
+from leap_audit.ingest.onnx import real_inputs, tensor_info
+from leap_audit.ingest.source import framework_of
 from leap_audit.ingest.steps import Encode, Fit
 from leap_audit.ingest.torch import export_module, put_before
 from leap_audit.progress import Progress
@@ -60,12 +63,11 @@ def given_model(
         own = next((f.preprocessing for f in functions if isinstance(f, Fit | Encode)), None)
         foreign = [f for f in functions if not isinstance(f, Fit | Encode)]
         if not foreign:
-            path = _saved(model, folder) if isinstance(model, onnx.ModelProto) else Path(model)
-            return load(path, _declared(settings, mode, own), provider, names=names)
-        proto = model if isinstance(model, onnx.ModelProto) else read_onnx(Path(model))
+            return load(model, _declared(settings, mode, own), provider, names=names)
+        proto = read_source(model, _declared(settings, mode, own)).proto
         shape = shape or _input_shape(proto)
         made = put_before(proto, functions, shape)
-    elif _framework(model) == "torch":
+    elif framework_of(model) == "torch":
         if shape is None:
             shape = PHOTOGRAPH if mode != "tf" else (*PHOTOGRAPH[1:], PHOTOGRAPH[0])
             told.note(f"input_dim was not given: the network is taken to see {list(shape)}.")
@@ -77,7 +79,8 @@ def given_model(
             "No preprocessing was given: the network is shown pixels from 0 to 1 as they are."
         )
     declared = _as_it_is(shape, settings, mode)
-    return load(_saved(made, folder), declared, provider, names=names)
+    _save(made, folder)
+    return load(made, declared, provider, names=names)
 
 
 def given_samples(
@@ -210,23 +213,15 @@ def _channel_axis(shape: Sequence[int], channels: int, mode: Mode) -> int:
     )
 
 
-def _saved(proto: onnx.ModelProto, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / EXPORTED
+def _save(proto: onnx.ModelProto, folder: Path) -> None:
     large = proto.ByteSize() > 2_000_000_000
+    path = folder / EXPORTED
     onnx.save(proto, path, save_as_external_data=large, location=f"{EXPORTED}.data")
-    return path
-
-
-def _framework(model: object) -> str:
-    """The framework a model's class comes from, by the modules of its ancestors."""
-    roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
-    return next((name for name in ("torch", "keras", "tensorflow") if name in roots), "")
 
 
 def _foreign(model: object) -> str:
     kind = f"{type(model).__module__}.{type(model).__name__}"
-    if _framework(model):
+    if framework_of(model):
         return (
             f"the model is a {kind}; write it as ONNX first, with model.export(path, "
             "format='onnx'), and give that path with mode='onnx'."

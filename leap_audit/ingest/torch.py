@@ -14,26 +14,28 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.agreement import agree
+from leap_audit.ingest.exported import (
+    CHECKED,
+    EXAMPLE,
+    examples,
+    ran,
+    reason,
+    require_agreement,
+)
 from leap_audit.ingest.merge import merged
 from leap_audit.ingest.onnx import real_inputs, tensor_info
 from leap_audit.ingest.weights import poured
 from leap_audit.run.fallback import evaluating, first_tensor, pytorch
-from leap_audit.run.providers import choose_provider
-from leap_audit.run.session import Array, Session
+from leap_audit.run.session import Array
 
-__all__ = ["Function", "export_module", "put_before"]
+__all__ = ["Function", "export_module", "numbers", "put_before", "tracing"]
 
 Function = Callable[[Any], Any]
 """A batch of tensors in, a batch of tensors out."""
 
-EXAMPLE = 2
-"""Pictures that are traced; of one the exporter makes a batch fixed at 1."""
 CONSTANTS = 64
 """Numbers in a tensor that a function makes itself, up to which it may branch on them: as
 torchvision's Normalize does on its deviations. PyTorch itself stops at 1."""
-CHECKED = 3
-"""Pictures on which the graph is held against PyTorch: another batch than was traced."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def export_module(
     parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
     chain = _chain(torch, parts, [module, *_modules(torch, functions)])
     proto = poured(_exported(torch, chain, parts, shape, "logits"))
-    pictures = _pictures(CHECKED, shape)
-    _require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
+    pictures = examples(CHECKED, shape)
+    require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
     return proto
 
 
@@ -96,13 +98,13 @@ def put_before(
     chain = _chain(torch, parts, _modules(torch, functions))
     before = _exported(torch, chain, parts, shape, "x")
     batch = 1 if tensor_info(entry).shape[:1] == (1,) else CHECKED
-    pictures = _pictures(batch, shape)
+    pictures = examples(batch, shape)
     x = _evaluated(torch, chain, pictures)
     _require_fit(x, entry)
     proto = merged(before, model)
     x = x.astype(onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
-    want = _ran(model, x, "the model on what its preprocessing gives")
-    _require_agreement(proto, pictures, want, "the model behind its preprocessing")
+    want = ran(model, x, "the model on what its preprocessing gives")
+    require_agreement(proto, pictures, want, "the model behind its preprocessing")
     return proto
 
 
@@ -141,8 +143,8 @@ def _exported(
     torch: Any, chain: Any, parts: Sequence[_Part], shape: Sequence[int], output: str
 ) -> ir.Model:
     """Return the chain as a graph, without the traces of this machine that PyTorch writes."""
-    example = _tensor(torch, chain, _pictures(EXAMPLE, shape))
-    with _tracing(torch, chain):
+    example = _tensor(torch, chain, examples(EXAMPLE, shape))
+    with tracing(torch, chain):
         _require_tensors(torch, parts, example)
         program = _traced(torch, chain, parts, example)
         try:
@@ -157,7 +159,7 @@ def _exported(
             ).model
         except Exception as error:  # it raises whatever its translations raise
             raise ModelRefused(
-                f"PyTorch cannot write {_all(parts)} as ONNX: {_reason(error)}"
+                f"PyTorch cannot write {_all(parts)} as ONNX: {reason(error)}"
             ) from error
     common.ClearMetadataAndDocStringPass()(model)
     return model
@@ -174,9 +176,9 @@ def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any
         try:
             _program(torch, single, example)
         except Exception as error:
-            raise ModelRefused(f"PyTorch cannot trace {part.label}: {_reason(error)}") from error
+            raise ModelRefused(f"PyTorch cannot trace {part.label}: {reason(error)}") from error
         example = part.call(example)
-    raise ModelRefused(f"PyTorch cannot trace {parts[-1].label}: {_reason(failure)}") from failure
+    raise ModelRefused(f"PyTorch cannot trace {parts[-1].label}: {reason(failure)}") from failure
 
 
 def _program(torch: Any, chain: Any, example: Any) -> Any:
@@ -195,7 +197,7 @@ def _require_tensors(torch: Any, parts: Sequence[_Part], x: Any) -> None:
             x = part.call(x)
         except Exception as error:  # a user's function may raise anything
             raise ModelRefused(
-                f"{part.label} fails on a batch of shape {size}: {_reason(error)}"
+                f"{part.label} fails on a batch of shape {size}: {reason(error)}"
             ) from error
         if not isinstance(x, torch.Tensor):
             raise ModelRefused(
@@ -206,16 +208,17 @@ def _require_tensors(torch: Any, parts: Sequence[_Part], x: Any) -> None:
 
 def _evaluated(torch: Any, chain: Any, pictures: Array) -> Array:
     """Return what PyTorch itself gives, as float32 where it is floating-point."""
-    with _tracing(torch, chain):
+    with tracing(torch, chain):
         y = chain(_tensor(torch, chain, pictures))
-    return np.asarray((y.float() if y.is_floating_point() else y).cpu().numpy())
+    return numbers(y)
 
 
 @contextlib.contextmanager
-def _tracing(torch: Any, chain: Any) -> Iterator[None]:
-    """Eval mode, no gradients, and none of the exporter's prints and warnings."""
+def tracing(torch: Any, module: Any = None) -> Iterator[None]:
+    """A module in eval mode, no gradients, and none of the exporter's prints and warnings."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(evaluating(chain))
+        if module is not None:
+            stack.enter_context(evaluating(module))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         stack.enter_context(warnings.catch_warnings())
@@ -225,14 +228,15 @@ def _tracing(torch: Any, chain: Any) -> Iterator[None]:
         yield
 
 
+def numbers(tensor: Any) -> Array:
+    """Return a tensor's numbers as NumPy has them, as float32 where they are floating-point."""
+    return np.asarray((tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy())
+
+
 def _tensor(torch: Any, chain: Any, pictures: Array) -> Any:
     """The pictures where the chain's parameters are."""
     weights = [*chain.parameters(), *chain.buffers()]
     return torch.tensor(pictures, device=weights[0].device if weights else "cpu")
-
-
-def _pictures(batch: int, shape: Sequence[int]) -> Array:
-    return np.random.default_rng(0).random((batch, *shape), np.float32)
 
 
 def _only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
@@ -257,36 +261,9 @@ def _require_fit(x: Array, entry: onnx.ValueInfoProto) -> None:
         )
 
 
-def _require_agreement(proto: onnx.ModelProto, pictures: Array, want: Array, label: str) -> None:
-    have = _ran(proto, pictures, f"{label}, as PyTorch exports it,")
-    if not agree(want, have.astype(want.dtype)):
-        raise ModelRefused(
-            f"{label}: what PyTorch exports gives other numbers than PyTorch itself; take out what "
-            "is drawn at random or depends on the values of a picture."
-        )
-
-
-def _ran(model: onnx.ModelProto, x: Array, label: str) -> Array:
-    """Return the first output of a model with one input."""
-    provider = choose_provider("cpu")
-    try:
-        session = Session(model, provider, often=False)
-        return session.run({real_inputs(model)[0].name: x})[0]
-    except Exception as error:  # ONNX Runtime has no one class for what can go wrong
-        raise ModelRefused(f"{label} does not run: {_reason(error)}") from None
-
-
 def _listed(sides: Sequence[int | str]) -> str:
     return " × ".join(str(side) for side in sides) or "single numbers"
 
 
 def _all(parts: Sequence[_Part]) -> str:
     return parts[0].label if len(parts) == 1 else f"{parts[-1].label} and what stands before it"
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what went wrong at first, at most 200 characters."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{lines[0][:200].rstrip('.')}."

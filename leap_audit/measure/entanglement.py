@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier, new_graph, new_input, place_model
 from leap_audit.run.session import Array, Session
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from leap_audit.artifacts import Preprocessing
 from leap_audit.gradient import Emitter
 from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.load import Model, forward_graph
+from leap_audit.ingest.model import Model, forward_graph
 from leap_audit.measure.final_layer import final_layer
 from leap_audit.run.session import Array, Session
 

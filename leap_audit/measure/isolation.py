@@ -20,7 +20,7 @@ from leap_audit.config import IsolationOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state, append_adam
 from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.answer import log_probabilities, steepness
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.forward import new_graph, new_input, place_scores

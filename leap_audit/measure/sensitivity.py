@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.forward import new_graph, new_input, place_scores
 from leap_audit.measure.isolation import Subject

@@ -14,8 +14,10 @@ from leap_audit.artifacts import Audit, Coverage, Environment
 from leap_audit.config import AuditOptions, layered
 from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import find
-from leap_audit.ingest.classes import match_classes, read_classes
-from leap_audit.ingest.load import Model, load
+from leap_audit.ingest import load
+from leap_audit.ingest.class_lists import names_inside, read_classes
+from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
@@ -37,7 +39,7 @@ class AuditResult:
 
 
 def audit(
-    model: str | Path,
+    model: object,
     classes: str | Path | Sequence[str] | None = None,
     *,
     out: str | Path | None = None,
@@ -48,7 +50,8 @@ def audit(
 ) -> AuditResult:
     """Audit a model and write the report; return the audit and its folder.
 
-    model: path of an ONNX file. classes: path of a list of names, or the names; None
+    model: the path of an ONNX file or of whatever else `leap_audit.ingest.load` takes, or such an
+    object: a torch.nn.Module, a Keras model. classes: path of a list of names, or the names; None
     numbers them. out: folder to write, by default MODEL-audit in the working folder; an earlier
     audit there is replaced once the new one is whole. options: everything else, or single
     `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"steps": 64}`).
@@ -61,13 +64,13 @@ def audit(
     given = layered(options.model_dump() if options else {}, settings)
     chosen = AuditOptions.parse(given, "audit()")
     told = progress or Silent()
-    path = Path(model)
-    with AuditFolder.open(Path(out) if out else default_folder(path)) as folder:
+    source = Path(model) if isinstance(model, str | Path) else model
+    with AuditFolder.open(Path(out) if out else default_folder(_named(source))) as folder:
         provider = choose_provider(chosen.provider)
         with told.stage("Reading the model", 1) as advance:
             given_names = _names(classes)
             loaded = load(
-                path,
+                source,
                 chosen.preprocessing,
                 provider,
                 task=chosen.task,
@@ -75,7 +78,7 @@ def audit(
                 region=chosen.region,
             )
             advance()
-        names, notes = match_classes(given_names, loaded.classes, single=loaded.single)
+        names, notes = _matched(given_names, loaded)
         _say(told, loaded, notes)
         seen = Measurements(folder.staging, names)
         try:
@@ -128,8 +131,22 @@ def audit(
     return AuditResult(place, record)
 
 
+def _named(source: object) -> Path:
+    """What the folder of the audit is called after."""
+    return source if isinstance(source, Path) else Path(type(source).__name__)
+
+
 def _names(classes: str | Path | Sequence[str] | None) -> Sequence[str] | None:
     return read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
+
+
+def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names given, or those that an exporter wrote into the file, and notes on them."""
+    inside = None if given is not None else names_inside(model.proto, model.classes)
+    if inside is None:
+        return match_classes(given, model.classes, single=model.single)
+    names, notes = match_classes(inside[0], model.classes, single=model.single)
+    return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
 
 
 def _classes_identity(path: Path | None) -> dict[str, str]:
@@ -141,6 +158,8 @@ def _classes_identity(path: Path | None) -> dict[str, str]:
 
 def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
     identity = model.identity
+    if identity.converted:
+        told.note(f"{identity.file}: {identity.converted}.")
     told.note(
         f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
         f"{model.classes} classes, read from {identity.logits}."

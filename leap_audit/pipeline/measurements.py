@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from leap_audit.config import AuditOptions
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.targets import select_targets
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import choose_batches, expected_seconds, logit_spread

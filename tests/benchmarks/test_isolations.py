@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks import isolations
 from benchmarks.photographs import Photograph, read_rows
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from tests.measure.models import linear, read_model
 
 

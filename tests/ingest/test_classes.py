@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
 
 from leap_audit.errors import ClassesRefused
-from leap_audit.ingest.classes import display_name, match_classes, quoted, read_classes
+from leap_audit.ingest.class_lists import names_inside, read_classes
+from leap_audit.ingest.classes import display_name, match_classes, quoted
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,48 @@ def test_the_names_of_a_file(tmp_path: Path, data: bytes, names: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        ("map.json", b'{"1": "dog", "0": "cat"}'),
+        ("imagenet.json", b'{"0": ["n02121808", "cat"], "1": ["n02084071", "dog"]}'),
+        ("config.json", b'{"architectures": ["ViT"], "id2label": {"0": "cat", "1": "dog"}}'),
+        ("config.json", b'{"label2id": {"dog": 1, "cat": 0}}'),
+        ("config.json", b'{"num_classes": 2, "pretrained_cfg": {"label_names": ["cat", "dog"]}}'),
+        ("bare.txt", b'{"0": "cat", "1": "dog"}'),
+        ("named.csv", b"index,name\n1,dog\n0,cat\n"),
+        ("headless.csv", b"0,cat\n1,dog\n"),
+        ("turned.csv", b"dog,1\ncat,0\n"),
+        ("one.csv", b"cat\ndog\n"),
+        ("one.csv", b"label\ncat\ndog\n"),
+        ("more.tsv", b"id\tcolour\tlabel\n0\tred\tcat\n1\tblue\tdog\n"),
+        ("pandas.csv", b",class_name\n0,cat\n1,dog\n"),
+    ],
+)
+def test_the_names_of_a_table(tmp_path: Path, file: str, data: bytes) -> None:
+    path = tmp_path / file
+    path.write_bytes(data)
+    assert read_classes(path) == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "names"),
+    [
+        ("names", "{0: 'cat', 1: 'dog'}", ["cat", "dog"]),
+        ("id2label", '{"1": "dog", "0": "cat"}', ["cat", "dog"]),
+        ("Classes", "cat,dog", ["cat", "dog"]),
+        ("labels", "cat\ndog", ["cat", "dog"]),
+        ("labels", "cat\ndog\nbird", None),
+        ("labels", "[1, 2]", None),
+        ("author", "cat,dog", None),
+    ],
+)
+def test_the_names_inside_a_model(key: str, value: str, names: list[str] | None) -> None:
+    model = onnx.ModelProto()
+    model.metadata_props.add(key=key, value=value)
+    assert names_inside(model, 2) == (None if names is None else (names, key))
+
+
+@pytest.mark.parametrize(
     ("file", "data", "says"),
     [
         ("c.txt", b"", "no class names"),
@@ -35,7 +79,11 @@ def test_the_names_of_a_file(tmp_path: Path, data: bytes, names: tuple[str, ...]
         ("c.txt", b"cat\n\ndog", "line 2 is empty"),
         ("c.json", b'["cat", ""]', "entry 2 is empty"),
         ("c.json", b'["cat", 3]', "not a JSON list of names"),
-        ("c.json", b'{"0": "cat"}', "not a JSON list of names"),
+        ("c.json", b'{"0": "cat", "2": "dog"}', "2 names and none for class 1"),
+        ("c.json", b'{"cat": "dog"}', "not a JSON list of names"),
+        ("c.json", b'{"num_labels": 3}', "not a JSON list of names"),
+        ("c.csv", b"index,name\n0,cat\n0,dog\n", "numbers two names alike"),
+        ("c.csv", b"index,name\n0,cat\n1,dog,wolf\n", "different numbers of cells"),
         ("c.json", b'["cat"', "not valid JSON"),
         ("c.json", b"[" * 100_000, "nested too deeply"),
         ("c.json", b'["\\ud800"]', "not valid Unicode"),
@@ -69,8 +117,8 @@ def test_classes_without_names_are_numbered() -> None:
 @pytest.mark.parametrize(
     ("names", "outputs", "says"),
     [
-        (1000, 1001, "1000 class names .* 1001 outputs; a 'background' entry probably belongs"),
-        (1001, 1000, "1001 class names .* 1000 outputs; the 'background' entry .* has to go"),
+        (1001, 1000, "1001 class names .* 1000 outputs; one name is too many"),
+        (1002, 1001, "one name is too many"),
         (9, 10, "one name is missing"),
         (11, 10, "one name is too many"),
         (10, 1000, "one name per output"),
@@ -79,6 +127,17 @@ def test_classes_without_names_are_numbered() -> None:
 def test_a_wrong_count(names: int, outputs: int, says: str) -> None:
     with pytest.raises(ClassesRefused, match=says):
         match_classes([f"c{index}" for index in range(names)], outputs)
+
+
+def test_the_background_of_imagenet() -> None:
+    """TensorFlow's models have an output for it, most lists no name."""
+    names = [f"c{index}" for index in range(1000)]
+    found, (note,) = match_classes(names, 1001)
+    assert found == ("background", *names)
+    assert "taken for the background" in note
+    found, (note,) = match_classes(["Background", *names], 1000)
+    assert found == tuple(names)
+    assert "'Background', is left out" in note
 
 
 def test_names_given_in_python_are_checked_too() -> None:

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier
 from tests.measure.models import Node, read_model, write_model
 

@@ -8,9 +8,10 @@ import pytest
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest import load
 from leap_audit.ingest.canonical import canonicalise
 from leap_audit.ingest.head import Head, find_head
-from leap_audit.ingest.load import Model, load
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.onnx import read_onnx
 from leap_audit.ingest.task import Asked
 from tests.measure import kinds

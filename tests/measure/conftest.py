@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from tests.measure.models import read_model
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.config import DeclaredPreprocessing
-from leap_audit.ingest.load import Model, load
+from leap_audit.ingest import load
+from leap_audit.ingest.model import Model
 from leap_audit.run import choose_provider
 
 CPU = choose_provider("cpu")

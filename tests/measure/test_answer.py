@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from leap_audit.config import DeclaredPreprocessing, IsolationOptions, PrototypeOptions
-from leap_audit.ingest.load import load
+from leap_audit.ingest import load
 from leap_audit.measure.answer import answer_of, log_probabilities, probabilities, where_said
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS, measure_entanglement
 from leap_audit.measure.forward import Classifier

@@ -9,7 +9,7 @@ import pytest
 from leap_audit.config import PrototypeOptions
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import RULES
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.measure.prototype.generate import CURVE_POINTS, _converged, _parts
 from tests.measure.models import Node, read_model, write_model

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.isolation import (
     FIRST_SOFTNESS,
     SOFTNESS,

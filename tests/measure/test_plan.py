@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure import plan
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import (

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject
 from leap_audit.measure.ranking import best_of, candidates, rankings

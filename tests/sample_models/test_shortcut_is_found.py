@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from leap_audit.config import DeclaredPreprocessing, IsolationOptions, PrototypeOptions
-from leap_audit.ingest.load import Model, load
+from leap_audit.ingest import load
+from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject
 from leap_audit.measure.plan import logit_spread

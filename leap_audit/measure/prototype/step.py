@@ -9,7 +9,7 @@ import onnx_ir as ir
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import append_adam
-from leap_audit.ingest.load import Model
+from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import generator
 from leap_audit.measure.forward import new_graph, new_input, place_model
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint

@@ -10,8 +10,9 @@ import pytest
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.ingest import load
 from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.load import forward_graph, load
+from leap_audit.ingest.model import forward_graph
 from leap_audit.measure.forward import Classifier
 from tests.measure.models import CPU, Node, read_model, write_model
 

@@ -1,8 +1,6 @@
-"""From a file to a Model: everything a later stage may know of it."""
+"""From a network as ONNX to a Model: everything a later stage may know of it."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,16 +15,16 @@ from leap_audit.ingest.onnx import (
     is_float,
     opset_of,
     parameters,
-    read_onnx,
     real_inputs,
     tensor_info,
 )
 from leap_audit.ingest.preprocess import resolve
+from leap_audit.ingest.source import Source
 from leap_audit.ingest.task import Asked, refuse_boxes
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Session
 
-__all__ = ["Model", "forward_graph", "load"]
+__all__ = ["Model", "forward_graph", "known"]
 
 PASSING_THROUGH = frozenset({"Transpose", "Cast", "Identity", "Reshape", "Pad"})
 
@@ -71,8 +69,8 @@ class Model:
         return int(np.prod([cells.stop - cells.start for cells in self.window]))
 
 
-def load(
-    path: Path,
+def known(
+    source: Source,
     declared: DeclaredPreprocessing,
     provider: Provider,
     *,
@@ -80,16 +78,16 @@ def load(
     names: int | None = None,
     region: tuple[float, float, float, float] | None = None,
 ) -> Model:
-    """Return the network in an ONNX file.
+    """Return a network with everything that a later stage may know of it.
 
     task: what it answers, None: inferred. names: how many classes were named, which can settle
     what the graph leaves open. region: (top, left, bottom, right), the part of a map of answers
     to audit, as fractions.
 
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
-    this file cannot be audited.
+    it cannot be audited.
     """
-    proto = read_onnx(path)
+    proto = source.proto
     value = _only_input(proto)
     refuse_boxes(proto)
     info = tensor_info(value)
@@ -108,8 +106,9 @@ def load(
     for node in graph:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
     identity = ModelIdentity(
-        file=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        file=source.file,
+        sha256=source.sha256,
+        converted=source.converted,
         opset=opset_of(proto),
         parameters=parameters(proto),
         inputs=tuple(tensor_info(v) for v in real_inputs(proto)),
@@ -121,7 +120,7 @@ def load(
         independent=head.independent,
         places=head.places,
         region=region,
-        size_bytes=path.stat().st_size,
+        size_bytes=source.size_bytes,
         logits=head.text,
     )
     model = Model(
@@ -136,7 +135,7 @@ def load(
         head.single,
         head.axis,
     )
-    _require_finite(model, str(path))
+    _require_finite(model)
     return replace(model, batchable=_batchable(model))
 
 
@@ -147,7 +146,7 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
     """
     info = tensor_info(_only_input(model.proto))
     sizes = _sizes(info, model.preprocessing)
-    # load() has checked the graph of one and of two pictures; more are the same rewriting.
+    # known() has checked the graph of one and of two pictures; more are the same rewriting.
     canonical = canonicalise(
         model.proto, batch=batch, sizes=sizes, provider=model.provider if batch == 2 else None
     )
@@ -205,7 +204,7 @@ def _scales_inside(value: ir.Value) -> bool:
     return node.op_type in ("Sub", "Add", "Div") and any(c >= 50 for c in constants)
 
 
-def _require_finite(model: Model, name: str) -> None:
+def _require_finite(model: Model) -> None:
     graph = forward_graph(model, 1)
     low, high = model.preprocessing.range
     entry = graph.graph.inputs[0]
@@ -215,8 +214,8 @@ def _require_finite(model: Model, name: str) -> None:
     (logits,) = session.run({str(entry.name): picture.astype(entry.dtype.numpy())})
     if not np.isfinite(logits).all():
         raise ModelRefused(
-            f"{name}: gives NaN or infinite scores for a random picture; its weights are damaged "
-            "or its preprocessing is far off."
+            f"{model.identity.file}: gives NaN or infinite scores for a random picture; its "
+            "weights are damaged or its preprocessing is far off."
         )
 
 

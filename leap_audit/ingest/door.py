@@ -1,0 +1,95 @@
+"""The one door: a file or an object in, a `Model` out."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leap_audit.artifacts import Task
+from leap_audit.config import DeclaredPreprocessing
+from leap_audit.ingest.contained import contained
+from leap_audit.run.providers import Provider, choose_provider
+
+if TYPE_CHECKING:
+    from leap_audit.ingest.model import Model
+    from leap_audit.ingest.source import Picture, Source
+
+__all__ = ["load", "read_source"]
+
+Region = tuple[float, float, float, float]
+
+
+def load(
+    source: object,
+    declared: DeclaredPreprocessing | None = None,
+    provider: Provider | None = None,
+    *,
+    task: Task | None = None,
+    names: int | None = None,
+    region: Region | None = None,
+) -> "Model":
+    """Return a network, ready to be audited.
+
+    source: the path of an ONNX file, a torch.export program (.pt2), TorchScript, a .keras or .h5
+    file, a SavedModel folder or a TensorFlow Lite file; or an object: an onnx.ModelProto, a
+    torch.nn.Module, a Keras model, a tf.function. declared: what is known of its input; where the
+    source leaves open what pictures it takes, `input_size`. provider: what will run it; None: the
+    best. task: what it answers, None: inferred. names: how many classes were named, which can
+    settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
+    answers to audit, as fractions.
+
+    A file is opened in a child process, within limits (see contained.py).
+
+    Raises ModelRefused, PreprocessingRefused, CanonicalMismatch or RuntimeMissing, with a
+    sentence saying why it cannot be audited.
+    """
+    declared = declared or DeclaredPreprocessing()
+    chosen = provider or choose_provider()
+    if isinstance(source, str | Path):
+        model = contained(load_file, Path(source), declared, task, names, region)
+        return replace(model, provider=chosen)
+    from leap_audit.ingest.model import known
+    from leap_audit.ingest.source import open_object
+
+    opened = open_object(source, picture_of(declared))
+    return known(opened, declared, chosen, task=task, names=names, region=region)
+
+
+def read_source(source: object, declared: DeclaredPreprocessing | None = None) -> "Source":
+    """Return a network as ONNX, as `load` opens it, before anything is asked of it."""
+    declared = declared or DeclaredPreprocessing()
+    if isinstance(source, str | Path):
+        return contained(read_file, Path(source), declared)
+    from leap_audit.ingest.source import open_object
+
+    return open_object(source, picture_of(declared))
+
+
+def load_file(
+    path: Path,
+    declared: DeclaredPreprocessing,
+    task: Task | None,
+    names: int | None,
+    region: Region | None,
+) -> "Model":
+    """What the child does for `load`, on the processor: a driver would not live in its limits."""
+    from leap_audit.ingest.model import known
+
+    opened = read_file(path, declared)
+    return known(opened, declared, choose_provider("cpu"), task=task, names=names, region=region)
+
+
+def read_file(path: Path, declared: DeclaredPreprocessing) -> "Source":
+    """What the child does for `read_source`."""
+    from leap_audit.ingest.source import open_file
+
+    return open_file(path, picture_of(declared))
+
+
+def picture_of(declared: DeclaredPreprocessing) -> "Picture":
+    """Return what is declared of one picture."""
+    from leap_audit.ingest.source import Picture
+
+    if declared.channel_order == "GRAY":
+        return Picture(declared.input_size, 1)
+    bands = max(len(declared.mean or ()), len(declared.std or ()))
+    return Picture(declared.input_size, bands if declared.channel_order == "BANDS" else 3)

@@ -1,0 +1,246 @@
+"""Whatever people have, as ONNX: what is it, and who brings it there?"""
+
+import hashlib
+import importlib.metadata
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from leap_audit.errors import ModelRefused
+from leap_audit.ingest.onnx import checked, read_onnx
+
+__all__ = ["Picture", "Source", "framework_of", "open_file", "open_object"]
+
+SAVED_MODEL = "saved_model.pb"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+TFLITE = b"TFL3"
+"""From the fifth byte on."""
+ZIP = b"PK\x03\x04"
+CHUNK = 1 << 20
+WEIGHTS = re.compile(r"(torch(\._utils)?|collections|numpy.*|_codecs)( |$)")
+"""Modules that a pickle of tensors alone refers to."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network as ONNX, and where it came from."""
+
+    proto: onnx.ModelProto
+    file: str
+    """The file's base name, or the class of the object."""
+    sha256: str
+    """Of what was given: the file, the files of a folder, or the ONNX graph of an object."""
+    size_bytes: int
+    converted: str = ""
+    """What it was and who wrote it as ONNX; empty for an ONNX file."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is said of one picture, for sources that do not say it themselves."""
+
+    size: tuple[int, int] | None = None
+    """(height, width) in pixels."""
+    channels: int = 3
+
+    @property
+    def first(self) -> tuple[int, int, int] | None:
+        """(channels, height, width), as PyTorch has them."""
+        return self.size and (self.channels, *self.size)
+
+    @property
+    def last(self) -> tuple[int, int, int] | None:
+        """(height, width, channels), as TensorFlow has them."""
+        return self.size and (*self.size, self.channels)
+
+
+def open_file(path: Path, picture: Picture) -> Source:
+    """Return the network in a file or folder, told by what is in it, not by its name.
+
+    ONNX; a torch.export program (.pt2) or TorchScript; .keras, .h5, a SavedModel folder or
+    TensorFlow Lite. picture: what the file may leave open.
+
+    Raises ModelRefused: none of these, or damaged; a pickle or bare weights, which only the code
+    that made them can open. RuntimeMissing: the framework it needs is not installed.
+    """
+    if path.is_dir():
+        return _from_tensorflow(_saved_model(path), "a SavedModel", picture)
+    head = _head(path)
+    if head.startswith(ZIP):
+        return _open_archive(path, picture)
+    if head.startswith(HDF5):
+        return _from_tensorflow(path, "a Keras HDF5 file", picture)
+    if head[4:8] == TFLITE:
+        return _from_tensorflow(path, "a TensorFlow Lite file", picture)
+    if _is_pickle(head):
+        raise ModelRefused(_pickled(path, path.read_bytes()))
+    proto = read_onnx(path)
+    return Source(proto, path.name, _digest([path]), path.stat().st_size)
+
+
+def open_object(model: Any, picture: Picture) -> Source:
+    """Return the network that an object in memory is.
+
+    An onnx.ModelProto; a torch.nn.Module, ScriptModule or ExportedProgram; a Keras model, a
+    tf.function or a tf.Module. picture: what the object may leave open; a module always does.
+
+    Raises ModelRefused: something else, or it cannot be exported. RuntimeMissing as `open_file`.
+    """
+    kind = framework_of(model)
+    name = type(model).__name__
+    if isinstance(model, onnx.ModelProto):
+        return _of_proto(checked(model, "the model"), model.graph.name or "model", "")
+    if kind == "torch":
+        return _of_proto(_from_torch(model, picture.first), name, _by(f"a torch {name}", "torch"))
+    if kind in ("keras", "tensorflow"):
+        from leap_audit.ingest.tensorflow import export_keras
+
+        made = export_keras(model, picture.last)
+        return _of_proto(made, name, _by(f"a {kind} {name}", "tf2onnx"))
+    raise ModelRefused(
+        f"the model is a {type(model).__module__}.{name}; give the path of a model file, an "
+        "onnx.ModelProto, a torch.nn.Module or a Keras model."
+    )
+
+
+def framework_of(model: object) -> str:
+    """Return the framework an object's class comes from: torch, keras, tensorflow or none, ''."""
+    roots = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    return next((name for name in ("torch", "keras", "tensorflow") if name in roots), "")
+
+
+def _from_torch(model: Any, shape: Sequence[int] | None) -> onnx.ModelProto:
+    from leap_audit.ingest.torch import export_module
+    from leap_audit.ingest.torch_files import export_program, export_script
+    from leap_audit.run.fallback import pytorch
+
+    torch = pytorch()
+    if isinstance(model, torch.export.ExportedProgram):
+        return export_program(model, shape)
+    if shape is None:
+        raise ModelRefused(
+            f"the model is a torch {type(model).__name__}, which does not say what pictures it "
+            "takes; give input_size, such as input_size=(224, 224)."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        return export_script(model, shape)
+    return export_module(model, shape)
+
+
+def _open_archive(path: Path, picture: Picture) -> Source:
+    from leap_audit.ingest.torch_files import export_torch_file, is_program, is_script
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            pickles = [name for name in names if name.endswith("data.pkl")]
+            if is_program(names) or is_script(names):
+                kind = "a torch.export program" if is_program(names) else "TorchScript"
+            elif "config.json" in names and "model.weights.h5" in names:
+                kind = "a Keras file"
+            elif pickles:
+                raise ModelRefused(_pickled(path, archive.read(pickles[0])))
+            else:
+                raise ModelRefused(
+                    f"{path}: is a ZIP archive without a model in it that is known here; unpack "
+                    "it, or give an ONNX, .pt2, TorchScript or .keras file."
+                )
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise ModelRefused(f"{path}: its archive is damaged ({error}); copy it again.") from None
+    if kind == "a Keras file":
+        return _from_tensorflow(path, kind, picture)
+    made = export_torch_file(path, picture.first)
+    return Source(made, path.name, _digest([path]), path.stat().st_size, _by(kind, "torch"))
+
+
+def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
+    from leap_audit.ingest.tensorflow import export_tensorflow_file
+
+    made = export_tensorflow_file(path, picture.last)
+    files = _files(path)
+    size = sum(file.stat().st_size for file in files)
+    return Source(made, path.name, _digest(files), size, _by(kind, "tf2onnx"))
+
+
+def _of_proto(proto: onnx.ModelProto, name: str, converted: str) -> Source:
+    written = proto.SerializeToString(deterministic=True)
+    return Source(proto, name, hashlib.sha256(written).hexdigest(), len(written), converted)
+
+
+def _by(kind: str, exporter: str) -> str:
+    label = {"torch": "torch.onnx, PyTorch"}.get(exporter, exporter)
+    return f"{kind}, written as ONNX by {label} {importlib.metadata.version(exporter)}"
+
+
+def _saved_model(folder: Path) -> Path:
+    if (folder / SAVED_MODEL).is_file():
+        return folder
+    inside = sorted(folder.glob("*.onnx"))
+    hint = f"give the file in it, such as {inside[0].name!r}" if inside else "give a model file"
+    raise ModelRefused(f"{folder}: is a folder without a {SAVED_MODEL}; {hint}.")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except FileNotFoundError:
+        raise ModelRefused(f"{path}: there is no such file.") from None
+    except OSError as error:
+        raise ModelRefused(f"{path}: cannot be read ({error.strerror or error}).") from None
+
+
+def _is_pickle(head: bytes) -> bool:
+    """Whether a file begins as pickles of protocol 2 and later do; no ONNX file does."""
+    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2] in b"\x8a\x95}]cX("
+
+
+def _pickled(path: Path, data: bytes) -> str:
+    """What to give instead of a pickle, which is looked at and never loaded."""
+    modules = set()
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "GLOBAL":
+                modules.add(str(argument))
+            elif opcode.name == "STACK_GLOBAL":
+                modules.add("?")
+    except Exception:  # a pickle may be cut off anywhere, or only look like one
+        modules.add("?")
+    instead = (
+        "In Python, build the network, load it, and give the module itself, or save it with "
+        "torch.export.save(torch.export.export(module, (example,)), 'model.pt2')."
+    )
+    if modules and all(WEIGHTS.match(module) for module in modules):
+        return f"{path}: holds weights without the network they belong to. {instead}"
+    return f"{path}: is a Python pickle, which could run any code and is not opened. {instead}"
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """SHA-256 of a file's bytes; of several, of their names and digests in order."""
+    if len(files) == 1:
+        return _sha256(files[0])
+    top = Path(*_common(files))
+    lines = "".join(f"{_sha256(file)}  {file.relative_to(top).as_posix()}\n" for file in files)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _common(files: Sequence[Path]) -> Iterator[str]:
+    for parts in zip(*(file.parent.parts for file in files), strict=False):
+        if len(set(parts)) > 1:
+            return
+        yield parts[0]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
