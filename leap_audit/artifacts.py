@@ -35,6 +35,7 @@ ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
 """BANDS: channels that are no colours, as they come."""
 Task = Literal["classification", "multi-label", "binary", "segmentation"]
 Resize = Literal["crop", "stretch"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Severity = Literal["high", "medium", "low", "info"]
 
 
@@ -57,6 +58,11 @@ class Preprocessing(_Frozen):
     resize: Resize
     input_size: tuple[int, int]
     """(height, width) in pixels."""
+    crop: float = 0.875
+    """The part of the scaled short side that a crop keeps: 224 of 256."""
+    interpolation: Interpolation = "bilinear"
+    declared_by: str = ""
+    """Whose file or preset declared it; empty where it was said in words or assumed."""
     assumed: dict[str, str] = {}
     """Field -> why this value was taken, for each field that nobody declared."""
 

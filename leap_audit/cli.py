@@ -277,7 +277,7 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _options(
-    config: Path | None, preprocessing: Path | None, said: dict[str, Any]
+    config: Path | None, preprocessing: str | None, said: dict[str, Any]
 ) -> "AuditOptions":
     """Return the options: those of the files, over them what was said in words."""
     from leap_audit.config import AuditOptions, layered, read_table

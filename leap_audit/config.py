@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from leap_audit.artifacts import ChannelOrder, Layout, Resize, Task
+from leap_audit.artifacts import ChannelOrder, Interpolation, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
 
 __all__ = [
@@ -86,9 +86,15 @@ class DeclaredPreprocessing(Options):
     std: _Numbers | None = None
     """Divided by, one number or one per channel in the model's order, in units of `range`."""
     resize: Resize | None = None
-    """crop: short side to size/0.875, then the centre; stretch: straight to the size."""
+    """crop: short side to size/`crop`, then the centre; stretch: straight to the size."""
+    crop: float | None = Field(default=None, gt=0, le=1)
+    """The part of the scaled short side that a crop keeps (0.875: 224 of 256)."""
+    interpolation: Interpolation | None = None
+    """How pixels are found between those of the picture (bilinear)."""
     input_size: _Size | None = None
     """(height, width) in pixels, or one number for both, for a model that leaves it free."""
+    declared_by: str = ""
+    """Whose file or preset said all this."""
 
 
 class PrototypeOptions(Options):

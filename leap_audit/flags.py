@@ -108,7 +108,14 @@ InputSize = Annotated[
     _flag("--input-size", _PICTURE, "Pixels, for a model that leaves them free.", "H,W"),
 ]
 PreprocessingFile = Annotated[
-    Path | None, _flag("--preprocessing", _PICTURE, "All of these in a JSON or TOML file.", "FILE")
+    str | None,
+    _flag(
+        "--preprocessing",
+        _PICTURE,
+        "All of these: a JSON or TOML file, Hugging Face's preprocessor_config.json, timm's "
+        "config.json, or a name: torchvision.resnet50, timm.vit_tiny_patch16_224, keras.caffe.",
+        "FILE|NAME",
+    ),
 ]
 
 Seed = Annotated[int | None, _flag("--seed", _HOW, "Of every random draw (0).", "N", min=0)]

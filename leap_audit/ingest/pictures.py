@@ -32,8 +32,12 @@ _SUFFIXES = frozenset(
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 _ARRAY = ".npy"
-_MARGIN = 0.875
-"""The part of the short side that a centre crop keeps: 224 of 256."""
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 def find_pictures(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -65,7 +69,7 @@ def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.float32
 
     Channels are RGB, or one of grey; the channel swap, mean and std come later. The EXIF
     orientation is applied; transparent parts are laid on white, as a viewer shows them; of an
-    animation the first frame is taken. `crop` scales the picture to cover size / 0.875, then
+    animation the first frame is taken. `crop` scales the picture to cover size / `crop`, then
     takes the centre; `stretch` scales it straight; a picture that has the size is left as it is.
 
     An array (.npy) is taken as it is, and so are bands, of which nothing is a colour: their
@@ -101,9 +105,14 @@ def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
     Image.fromarray(np.ascontiguousarray(mask, np.uint8)).save(path, "PNG", optimize=False)
 
 
-def covering_size(size: tuple[int, int], input_size: tuple[int, int]) -> tuple[int, int]:
-    """Return the (height, width) to which a picture of `size` is scaled before it is cropped."""
-    scale = max(round(b / _MARGIN) / a for a, b in zip(size, input_size, strict=True))
+def covering_size(
+    size: tuple[int, int], input_size: tuple[int, int], crop: float
+) -> tuple[int, int]:
+    """Return the (height, width) to which a picture of `size` is scaled before it is cropped.
+
+    crop: the part of the scaled short side that is kept.
+    """
+    scale = max(round(b / crop) / a for a, b in zip(size, input_size, strict=True))
     return round(size[0] * scale), round(size[1] * scale)
 
 
@@ -191,7 +200,7 @@ def _fit_bands(
 ) -> NDArray[np.float32]:
     """Fit each band like a picture of its own."""
     fitted = [np.asarray(_fit(Image.fromarray(b), preprocessing, path)) for b in bands]
-    return np.ascontiguousarray(np.stack(fitted), np.float32)
+    return np.ascontiguousarray(np.clip(np.stack(fitted), 0, 1), np.float32)
 
 
 def _fit(image: Image.Image, preprocessing: Preprocessing, path: Path) -> Image.Image:
@@ -199,13 +208,13 @@ def _fit(image: Image.Image, preprocessing: Preprocessing, path: Path) -> Image.
     if image.size == (width, height):
         return image
     if preprocessing.resize == "stretch":
-        return image.resize((width, height), Image.Resampling.BILINEAR)
-    size = covering_size((image.height, image.width), (height, width))[::-1]
+        return image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
+    size = covering_size((image.height, image.width), (height, width), preprocessing.crop)[::-1]
     if size[0] * size[1] > MAX_PIXELS:
         raise PictureRefused(
             f"{path}: {image.width} × {image.height} pixels is too long and thin to crop; "
             "pass --resize stretch or crop it first."
         )
-    image = image.resize(size, Image.Resampling.BILINEAR)
+    image = image.resize(size, _RESAMPLING[preprocessing.interpolation])
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))

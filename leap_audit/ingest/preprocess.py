@@ -8,18 +8,35 @@ from leap_audit.artifacts import ChannelOrder, Layout, Preprocessing
 from leap_audit.config import DeclaredPreprocessing, read_table
 from leap_audit.errors import PreprocessingRefused
 from leap_audit.ingest.bands import IN_COLOUR
+from leap_audit.ingest.presets import IMAGENET_MEAN, IMAGENET_STD, PRESETS, foreign, preset
 
 __all__ = ["read_preprocessing", "resolve", "shown_bands", "statement"]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+CROP = 0.875
+"""The part of the short side that a crop keeps unless it is declared: 224 of 256."""
 MAX_SIDE = 8192
 """Pixels. A larger input is a slip of the keyboard."""
 
 
-def read_preprocessing(path: Path) -> DeclaredPreprocessing:
-    """Return what a JSON or TOML file declares. Raises ConfigRefused as `read_table` does."""
-    return DeclaredPreprocessing.parse(read_table(path), str(path))
+def read_preprocessing(what: str | Path) -> DeclaredPreprocessing:
+    """Return what a file or a name declares.
+
+    A JSON or TOML file of our own, Hugging Face's preprocessor_config.json, timm's config.json;
+    or a name: torchvision.NAME, timm.NAME, keras.NAME (see presets.py).
+
+    Raises ConfigRefused as `read_table` does. PreprocessingRefused, RuntimeMissing: see `preset`.
+    """
+    path = Path(what)
+    if path.exists() or str(what).partition(".")[0] not in PRESETS:
+        table = read_table(path)
+        found = foreign(table)
+        if found is None:
+            return DeclaredPreprocessing.parse(table, str(path))
+        table, whose = found
+        whose = f"{whose}, {path.name}"
+    else:
+        table, whose = preset(str(what))
+    return DeclaredPreprocessing.parse({**table, "declared_by": whose}, str(what))
 
 
 def resolve(
@@ -61,6 +78,9 @@ def resolve(
         std=_per_channel("--std", std, channels),
         resize=resize,
         input_size=size,
+        crop=CROP if declared.crop is None else declared.crop,
+        interpolation=declared.interpolation or "bilinear",
+        declared_by=declared.declared_by,
         assumed=assumed,
     )
 
@@ -71,7 +91,11 @@ def statement(preprocessing: Preprocessing) -> tuple[str, ...]:
     height, width = p.input_size
     fit = "stretched straight to it"
     if p.resize == "crop":
-        fit = "scaled to a little more (the short side to size / 0.875), then cropped to the centre"
+        fit = "scaled to cover it, then cropped to the centre"
+        if p.crop < 1:
+            fit = f"scaled (the short side to size / {p.crop:g}), then cropped to the centre"
+    if p.interpolation != "bilinear":
+        fit += f", {p.interpolation}"
     colours = {"RGB": "red, green, blue", "BGR": "blue, green, red", "GRAY": "one grey channel"}
     colours["BANDS"] = f"{len(p.mean)} bands, as they are; {shown_bands(len(p.mean))}"
     last = "before height and width" if p.layout == "NCHW" else "after height and width"
@@ -85,7 +109,8 @@ def statement(preprocessing: Preprocessing) -> tuple[str, ...]:
         ("Then nothing is subtracted" if plain else f"Then minus {_listed(p.mean)}", "mean"),
         ("and nothing divided" if plain else f"and divided by {_listed(p.std)}", "std"),
     )
-    return tuple(
+    source = (f"Declared by {p.declared_by}.",) if p.declared_by else ()
+    return source + tuple(
         f"{line} (assumed: {p.assumed[field]})." if field in p.assumed else f"{line}."
         for line, field in lines
     )

@@ -4,12 +4,13 @@ They need no PyTorch: what they do, both kinds of array do. Each holds the `Prep
 it was made of, so that whoever knows the class can take the numbers instead of calling it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from leap_audit.artifacts import Preprocessing
+from leap_audit.artifacts import Interpolation, Preprocessing
 from leap_audit.errors import PreprocessingRefused
 from leap_audit.ingest.pictures import covering_size
 from leap_audit.run.session import Array
@@ -45,12 +46,13 @@ class Fit:
         size = (int(x.shape[2]), int(x.shape[3]))
         if size != (height, width):
             crop = self.preprocessing.resize == "crop"
-            full = covering_size(size, (height, width)) if crop else (height, width)
-            rows = resampling(size[0], full[0])
-            columns = resampling(size[1], full[1])
+            kept, kind = self.preprocessing.crop, self.preprocessing.interpolation
+            full = covering_size(size, (height, width), kept) if crop else (height, width)
+            rows = resampling(size[0], full[0], kind)
+            columns = resampling(size[1], full[1], kind)
             top, left = (full[0] - height) // 2, (full[1] - width) // 2
             rows, columns = rows[top : top + height], columns[left : left + width]
-            x = _like(x, rows) @ x @ _like(x, columns.T)
+            x = (_like(x, rows) @ x @ _like(x, columns.T)).clip(0, 1)
         return x if first else _last(x)
 
 
@@ -75,17 +77,41 @@ class Encode:
         return x if p.layout == "NCHW" else _last(x)
 
 
-def resampling(old: int, new: int) -> Array:
-    """Return the (new, old) matrix that scales one side bilinearly, widened where it shrinks.
+def resampling(old: int, new: int, kind: Interpolation = "bilinear") -> Array:
+    """Return the (new, old) matrix that scales one side, its kernel widened where it shrinks.
 
-    The weights of Pillow's BILINEAR: a triangle about each new pixel's centre, as wide as a new
-    pixel where that is wider than an old one, cut off at the edges and scaled to a sum of 1.
+    The weights of Pillow: a kernel about each new pixel's centre, stretched to a new pixel where
+    that is wider than an old one, cut off at the edges and scaled to a sum of 1.
     """
     stretch = old / new
     centres = (np.arange(new)[:, None] + 0.5) * stretch
+    if kind == "nearest":
+        return np.asarray(np.arange(old) == np.floor(centres), np.float64)
     distance = np.abs(np.arange(old) + 0.5 - centres) / max(stretch, 1.0)
-    weights = np.maximum(0.0, 1.0 - distance)
+    weights = KERNELS[kind](distance)
     return np.asarray(weights / weights.sum(1, keepdims=True))
+
+
+def _triangle(x: Array) -> Array:
+    return np.maximum(0.0, 1.0 - x)
+
+
+def _cubic(x: Array) -> Array:
+    """Keys 1981, with Pillow's a = -0.5."""
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * (x**3 - 5 * x**2 + 8 * x - 4)
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+
+
+def _lanczos(x: Array) -> Array:
+    return np.where(x < 3, np.sinc(x) * np.sinc(x / 3), 0.0)
+
+
+KERNELS: dict[str, Callable[[Array], Array]] = {
+    "bilinear": _triangle,
+    "bicubic": _cubic,
+    "lanczos": _lanczos,
+}
+"""Of the distance in pixels."""
 
 
 def _channels_first(pictures: Any, preprocessing: Preprocessing) -> bool:

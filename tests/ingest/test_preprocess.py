@@ -84,6 +84,9 @@ def test_nothing_declared_is_called_assumed() -> None:
         "std": (1, 1, 1),
         "resize": "stretch",
         "input_size": (32, 48),
+        "crop": 0.9,
+        "interpolation": "bicubic",
+        "declared_by": "a test",
     }
     found = resolved((1, None, 48, "channels"), **everything)
     assert found.assumed == {}

@@ -1,14 +1,14 @@
 """A model's own preprocessing as functions: the same numbers as for files and inside graphs."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from leap_audit.artifacts import Preprocessing
+from leap_audit.artifacts import Interpolation, Preprocessing
 from leap_audit.errors import PreprocessingRefused
 from leap_audit.gradient import Emitter
 from leap_audit.ingest.pictures import read_picture
@@ -36,19 +36,27 @@ def pictures(*shape: int) -> np.ndarray:
     return RNG.random(shape, np.float32)
 
 
+@pytest.mark.parametrize("kind", get_args(Interpolation))
 @pytest.mark.parametrize(("old", "new"), [(37, 16), (16, 37), (9, 9), (50, 3), (1, 4)])
-def test_resampling_is_pillows(old: int, new: int) -> None:
+def test_resampling_is_pillows(old: int, new: int, kind: Interpolation) -> None:
     row = RNG.random((1, old), np.float32)
-    want = Image.fromarray(row).resize((new, 1), Image.Resampling.BILINEAR)
-    np.testing.assert_allclose(resampling(old, new) @ row[0], np.asarray(want)[0], atol=1e-5)
+    want = Image.fromarray(row).resize((new, 1), Image.Resampling[kind.upper()])
+    np.testing.assert_allclose(resampling(old, new, kind) @ row[0], np.asarray(want)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("resize", ["crop", "stretch"])
+@pytest.mark.parametrize("kind", get_args(Interpolation))
+@pytest.mark.parametrize(("resize", "crop"), [("crop", 0.875), ("crop", 1.0), ("stretch", 1.0)])
 @pytest.mark.parametrize("size", [(41, 67), (20, 16), (13, 5)])
-def test_fit_does_what_is_done_to_files(tmp_path: Path, resize: str, size: tuple[int, int]) -> None:
-    """To half a level of 8 bits, to which a file is rounded, once per direction."""
-    p = preprocessing(resize=resize)
-    levels = RNG.integers(0, 256, (*size, 3), np.uint8)
+def test_fit_does_what_is_done_to_files(
+    tmp_path: Path, resize: str, crop: float, size: tuple[int, int], kind: str
+) -> None:
+    """To half a level of 8 bits, to which a file is rounded, once per direction.
+
+    A kernel that overshoots is cut off after each direction there, and once here: smooth pictures.
+    """
+    p = preprocessing(resize=resize, crop=crop, interpolation=kind)
+    edges = (40, 216) if kind in ("bicubic", "lanczos") else (0, 256)
+    levels = RNG.integers(*edges, (*size, 3), np.uint8)
     Image.fromarray(levels).save(tmp_path / "x.png")
     batch = (levels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
     fitted = Fit(p)(batch)
