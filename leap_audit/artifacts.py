@@ -20,9 +20,11 @@ __all__ = [
     "Isolation",
     "ModelIdentity",
     "Neighbour",
+    "OtherReading",
     "Prediction",
     "Preprocessing",
     "Prototype",
+    "Readings",
     "Sample",
     "Stability",
     "TensorInfo",
@@ -133,7 +135,8 @@ class Isolation(_Frozen):
     class_: Annotated[int, Field(alias="class")]
     name: str
     image: str
-    """The picture with everything outside the region greyed out."""
+    """The picture with everything outside the region greyed out; empty where photographs were kept
+    out of the report."""
     mask: str
     """The ranking of all pixels, greyscale: 255 is kept first."""
     area: float
@@ -232,11 +235,34 @@ class Sample(_Frozen):
     file: str
     sha256: str
     image: str
-    """The picture as the model saw it, of bands the first three in false colour."""
+    """The picture as the model saw it, of bands the first three in false colour; empty where it
+    was kept out of the report."""
     bands: str | None = None
     """All bands as tiles of grey, row by row; None for grey and colour pictures."""
     predicted: tuple[Prediction, ...]
+    known: int | None = None
+    """The class that it is known to show; None where nobody said."""
     isolations: tuple[Isolation, ...] = ()
+
+
+class OtherReading(_Frozen):
+    """A preprocessing that was not declared, tried on the photographs of known classes."""
+
+    text: str
+    right: int
+    """Photographs that the model answers with their class."""
+    p: float
+    """Of such a gain by chance, 0..1."""
+
+
+class Readings(_Frozen):
+    """How often the model is right on photographs of known classes."""
+
+    photographs: int
+    right: int
+    """With the preprocessing of this audit."""
+    others: tuple[OtherReading, ...]
+    """With other preprocessings, the best first."""
 
 
 class Finding(_Frozen):
@@ -262,6 +288,8 @@ class Audit(_Frozen):
     """What the reader must know about how this audit was made: assumptions, duplicates, caps."""
     prototypes: tuple[Prototype, ...] = ()
     samples: tuple[Sample, ...] = ()
+    readings: Readings | None = None
+    """None where no photograph's class is known."""
     findings: tuple[Finding, ...] = ()
 
     def write(self, folder: Path) -> None:

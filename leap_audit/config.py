@@ -177,6 +177,10 @@ class AuditOptions(Options):
     """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
     samples: Annotated[tuple[Path, ...], BeforeValidator(_words)] = ()
     """Photographs: files, folders, folders of a folder per class."""
+    labels: Path | None = None
+    """Table of the classes that the samples are known to show; None: their folders' names."""
+    photographs: bool = True
+    """Whether the samples themselves are shown in the report."""
     top_classes: int = Field(default=3, ge=1)
     """For how many predicted classes a photograph is isolated."""
     task: Task | None = None

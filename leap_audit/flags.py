@@ -48,6 +48,20 @@ Samples = Annotated[
     list[Path] | None,
     _flag("--samples", _WHAT, "Photographs to explain: a file or folder; repeat for more.", "PATH"),
 ]
+Labels = Annotated[
+    Path | None,
+    _flag(
+        "--labels",
+        _WHAT,
+        "Table of what the photographs show, columns file and class (a folder called like a class "
+        "says it too).",
+        "FILE",
+    ),
+]
+Photographs = Annotated[
+    bool | None,
+    _flag("--photographs/--no-photographs", _OUTPUT, "Whether the report shows the photographs."),
+]
 TopClasses = Annotated[
     int | None,
     _flag("--top-classes", _WHAT, "Predicted classes to explain in each (3).", "N", min=1),

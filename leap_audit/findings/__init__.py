@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from leap_audit.artifacts import Finding, Prototype, Sample
+from leap_audit.artifacts import Finding, Prototype, Readings, Sample
 from leap_audit.findings.measurements import Measurements
 from leap_audit.findings.rules import RULES, Rule
 
@@ -17,11 +17,13 @@ def find(
     samples: Sequence[Sample],
     classes: Sequence[str],
     folder: Path,
+    readings: Readings | None = None,
 ) -> tuple[Finding, ...]:
     """Return what the measurements make one suspect, the gravest first, then by id.
 
-    `folder` is where the pictures of the audit lie: some rules read the masks.
+    `folder` is where the pictures of the audit lie: some rules read the masks. readings: of
+    photographs of known classes.
     """
-    measured = Measurements(prototypes, samples, classes, folder)
+    measured = Measurements(prototypes, samples, classes, folder, readings)
     found = [finding for rule in RULES for finding in rule.findings(measured)]
     return tuple(sorted(found, key=lambda each: (_ORDER.index(each.severity), each.id)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from leap_audit.artifacts import Isolation, Prototype, Sample
+from leap_audit.artifacts import Isolation, Prototype, Readings, Sample
 from leap_audit.findings.names import ClassLabels, shortened
 
 __all__ = ["STATED", "Measurements", "Seen", "core"]
@@ -33,6 +33,7 @@ class Measurements:
     samples: Sequence[Sample]
     classes: Sequence[str]
     folder: Path
+    readings: Readings | None = None
     labels: ClassLabels = field(init=False)
 
     def __post_init__(self) -> None:

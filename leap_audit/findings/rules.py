@@ -11,6 +11,7 @@ from leap_audit.artifacts import Finding, Prototype, Severity
 from leap_audit.findings.measurements import Measurements, Seen
 from leap_audit.findings.numbers import count, listed, percent
 from leap_audit.findings.place import border, one_corner
+from leap_audit.findings.readings import doubt
 
 __all__ = ["RULES", "Rule"]
 
@@ -36,6 +37,20 @@ class Rule:
             yield Finding(
                 id=name, severity=self.severity, title=title, evidence=evidence, limits=limits
             )
+
+
+def preprocessing_doubted(measured: Measurements) -> Iterator[tuple[str, str, str, str]]:
+    readings = measured.readings
+    if readings is not None and (better := doubt(readings)) is not None:
+        yield (
+            "",
+            "The preprocessing may be wrong",
+            f"Of {count(readings.photographs, 'photograph')} of known classes, the model answers "
+            f"{readings.right} with their class as this audit shows them, and {better.right} with "
+            f"{better.text}. By chance that happens with a probability of {percent(better.p)}.",
+            "Everything else in this report was measured with the doubtful preprocessing. The "
+            "model's own evaluation code would tell; then run the audit again.",
+        )
 
 
 def class_not_reached(measured: Measurements) -> Iterator[tuple[str, str, str, str]]:
@@ -147,6 +162,12 @@ def strong_entanglement(measured: Measurements) -> Iterator[tuple[str, str, str,
 
 RULES: tuple[Rule, ...] = (
     Rule("class-not-reached", "high", "Can each class be reached at all?", class_not_reached),
+    Rule(
+        "preprocessing-doubted",
+        "high",
+        "Is the model right more often with another preprocessing?",
+        preprocessing_doubted,
+    ),
     Rule("one-corner", "high", "Is a class decided in one corner?", one_corner),
     Rule("border", "medium", "Is a class decided at the edge of the picture?", border),
     Rule(

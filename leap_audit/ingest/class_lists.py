@@ -13,7 +13,7 @@ import onnx
 from leap_audit.errors import ClassesRefused
 from leap_audit.ingest.classes import checked_names
 
-__all__ = ["names_inside", "read_classes"]
+__all__ = ["names_inside", "read_classes", "text_of"]
 
 MAX_BYTES = 16_000_000
 """The longest list of names in use is below 1 MB; beyond this the file is something else."""
@@ -37,7 +37,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises ClassesRefused: the file is missing, not text, has an empty name, or numbers that do not
     run from 0 to their count.
     """
-    text = _text(path)
+    text = text_of(path)
     suffix = path.suffix.lower()
     if suffix == ".json" or text.lstrip().startswith(("[", "{")):
         names = _of_json(text, path)
@@ -62,7 +62,8 @@ def names_inside(model: onnx.ModelProto, outputs: int) -> tuple[list[str], str] 
     return None
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return the text of a small file. Raises ClassesRefused: missing, not text, too large."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ClassesRefused(f"{path}: is not a file; give a text file, one class per line.")
@@ -129,8 +130,9 @@ def _of_value(value: object, where: str) -> list[str] | None:
         names = value
     else:
         return None
-    last = [name[-1] if isinstance(name, list) and name else name for name in names]
-    return [name.strip() for name in last] if all(isinstance(n, str) for n in last) else None
+    last: list[object] = [n[-1] if isinstance(n, list) and n else n for n in names]
+    text = [name.strip() for name in last if isinstance(name, str)]
+    return text if len(text) == len(last) else None
 
 
 def _in_order(numbered: dict[int, object], where: str) -> list[object]:

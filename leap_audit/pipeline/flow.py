@@ -22,6 +22,7 @@ from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.withhold import withhold
 from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
 from leap_audit.report.folder import AuditFolder, default_folder
@@ -87,6 +88,8 @@ def audit(
         except KeyboardInterrupt:
             complete = False
             told.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
+        if not chosen.photographs:
+            withhold(seen)
         classes_file = Path(classes) if isinstance(classes, str | Path) else None
         record = Audit(
             status="complete" if complete else "incomplete",
@@ -113,7 +116,8 @@ def audit(
             notes=(*notes, *seen.notes),
             prototypes=tuple(seen.prototypes),
             samples=tuple(seen.samples),
-            findings=find(seen.prototypes, seen.samples, names, folder.staging),
+            readings=seen.readings,
+            findings=find(seen.prototypes, seen.samples, names, folder.staging, seen.readings),
         )
         with told.stage("Writing the report", 1) as advance:
             try:

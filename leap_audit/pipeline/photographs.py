@@ -9,10 +9,13 @@ import numpy as np
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
+from leap_audit.findings.readings import doubt
 from leap_audit.ingest.bands import write_bands
+from leap_audit.ingest.known import known_classes
 from leap_audit.ingest.pictures import find_pictures, read_picture, write_picture
 from leap_audit.measure.answer import Answer, answer_of
 from leap_audit.measure.forward import Classifier
+from leap_audit.measure.preprocessing import compare_readings
 from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
@@ -35,8 +38,20 @@ def record_photographs(
         for path in paths:
             pictures.append(read_picture(path, classifier.model.preprocessing))
             advance()
+    known = known_classes(paths, seen.classes, options.labels)
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     record_samples(pictures, labels_of(paths), digests, classifier, options, seen)
+    seen.samples[:] = [
+        sample.model_copy(update={"known": class_})
+        for sample, class_ in zip(seen.samples, known, strict=True)
+    ]
+    seen.readings = compare_readings(classifier, pictures, known)
+    if seen.readings is not None and (better := doubt(seen.readings)) is not None:
+        told.warn(
+            f"Is the preprocessing right? Of {seen.readings.photographs} photographs of known "
+            f"classes the model answers {seen.readings.right} with theirs, and {better.right} with "
+            f"{better.text}."
+        )
     return pictures
 
 

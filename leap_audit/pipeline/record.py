@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leap_audit.artifacts import Prototype, Sample
+from leap_audit.artifacts import Prototype, Readings, Sample
 
 __all__ = ["Measurements"]
 
@@ -17,6 +17,7 @@ class Measurements:
     classes: tuple[str, ...]
     prototypes: list[Prototype] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    readings: Readings | None = None
     notes: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.pipeline import AuditResult, audit, flow, prototypes
 from leap_audit.pipeline.photographs import labels_of
 from leap_audit.progress import Advance, Silent
-from tests.ingest.test_load import one_at_a_time
+from tests.ingest.test_model import one_at_a_time
 from tests.measure.models import RAW
 from tests.pipeline.conftest import TINY
 
@@ -227,6 +227,39 @@ def test_prototypes_are_measured_once_however_many(
     settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}, "batch": 2}
     audit(sample_models / "digits_clean.onnx", out=tmp_path / "out", targets="all", **settings)
     assert len(written) == len(set(written)) == 30  # ten classes from three seeds
+
+
+def test_photographs_kept_out_of_the_report(sample_models: Path, tmp_path: Path) -> None:
+    """Neither they nor what shows parts of them are in any file; what they carry along never is."""
+    folder = tmp_path / "photos" / "eight"
+    folder.mkdir(parents=True)
+    picture = Image.open(next(sample_models.glob("pictures/plain/eight/*.png"))).convert("RGB")
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET description"
+    exif.get_ifd(0x8825)[1] = "SECRET GPS"
+    picture.save(folder / "0.jpg", exif=exif, quality=95)
+    for shown in (True, False):
+        result = audit(
+            sample_models / "digits_clean.onnx",
+            sample_models / "digits.txt",
+            out=tmp_path / f"audit-{shown}",
+            targets="8",
+            samples=(tmp_path / "photos",),
+            top_classes=1,
+            photographs=shown,
+            seeds=1,
+            **TINY,
+        )
+        (sample,) = result.audit.samples
+        assert sample.known == 8
+        assert (sample.image == "") == (not shown)
+        images = {path.name for path in (result.folder / "images").iterdir()}
+        of_sample = {name for name in images if name.startswith("sample")}
+        assert len(of_sample) == (3 if shown else 1)
+        assert all(b"SECRET" not in p.read_bytes() for p in result.folder.rglob("*") if p.is_file())
+        html = (result.folder / "report.html").read_text()
+        assert ("kept out of this report" in html) == (not shown)
+        assert "Known to show: eight" in html
 
 
 def test_a_photograph_is_named_by_as_many_folders_as_tell_it_apart() -> None:

@@ -1,0 +1,90 @@
+"""What photographs are known to show: from a table, or from the folders they lie in."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from leap_audit.errors import PictureRefused
+from leap_audit.ingest.class_lists import text_of
+from leap_audit.ingest.classes import quoted
+
+__all__ = ["known_classes"]
+
+FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "picture", "")
+CLASS_COLUMNS = ("class", "label", "class_name", "name", "category", "target", "class_index")
+
+
+def known_classes(
+    paths: Sequence[Path], classes: Sequence[str], labels: Path | None
+) -> list[int | None]:
+    """Return the class that each picture is known to show; None where nothing says it.
+
+    labels: a table (.csv, .tsv) with a column of files (file, filename, path, image) and one of
+    classes (class, label, name), by name or number; a file counts by its path's end. Without it a
+    picture in a folder that is called like a class shows that class: case, spaces, hyphens and
+    underscores do not matter, and one of several names separated by commas is enough.
+
+    Raises PictureRefused: the table cannot be read, names a class that is none, or names none of
+    the pictures.
+    """
+    index = _index(classes)
+    if labels is None:
+        return [index.get(_plain(path.resolve().parent.name)) for path in paths]
+    said = _table(labels, index, len(classes))
+    found = [_looked_up(said, path) for path in paths]
+    if paths and all(each is None for each in found):
+        raise PictureRefused(
+            f"{labels}: names none of the {len(paths)} pictures, the first of which is {paths[0]}; "
+            "give their file names in the first column."
+        )
+    return found
+
+
+def _index(classes: Sequence[str]) -> dict[str, int]:
+    """Class by name; names that two classes bear are left out."""
+    found: dict[str, set[int]] = {}
+    for index, name in enumerate(classes):
+        for part in {name, *name.split(",")}:
+            found.setdefault(_plain(part), set()).add(index)
+    return {name: min(of) for name, of in found.items() if len(of) == 1 and name}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
+
+
+def _table(path: Path, index: dict[str, int], classes: int) -> dict[str, int]:
+    """File -> class, of a table with or without a head."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    rows = [row for row in csv.reader(text_of(path).splitlines(), delimiter=delimiter) if row]
+    if not rows or min(map(len, rows)) < 2:
+        raise PictureRefused(f"{path}: needs two columns, file and class, in every row.")
+    head = [cell.strip().casefold() for cell in rows[0]]
+    file = next((head.index(name) for name in FILE_COLUMNS if name in head), None)
+    class_ = next((head.index(name) for name in CLASS_COLUMNS if name in head), None)
+    if file is None or class_ is None or file == class_:
+        file, class_ = 0, 1
+    else:
+        rows = rows[1:]
+    said = {}
+    for row in rows:
+        if max(file, class_) >= len(row):
+            raise PictureRefused(f"{path}: needs two columns, file and class, in every row.")
+        cell = row[class_].strip()
+        number = index.get(_plain(cell))
+        if number is None and cell.isdecimal() and int(cell) < classes:
+            number = int(cell)
+        if number is None:
+            raise PictureRefused(
+                f"{path}: {quoted(cell)} is none of the model's {classes} classes, nor the number "
+                "of one."
+            )
+        said[Path(row[file].strip()).as_posix()] = number
+    return said
+
+
+def _looked_up(said: dict[str, int], path: Path) -> int | None:
+    """What is said of the longest end of a path that the table has."""
+    parts = path.parts
+    return next((said[e] for i in range(len(parts)) if (e := "/".join(parts[i:])) in said), None)
