@@ -17,8 +17,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from leap_audit import flags
-from leap_audit.answers import answering, columns, few, lines_of, summary_of
-from leap_audit.errors import GradientUnavailable, GradientWarning, ModelRefused, OutputRefused
+from leap_audit.answers import answering, columns, lines_of, summary_of
+from leap_audit.errors import GradientUnavailable, GradientWarning, OutputRefused
 
 if TYPE_CHECKING:
     from leap_audit.config import AuditOptions
@@ -205,7 +205,8 @@ def gradient(
     """Write the gradient graph of a model, and print what it is."""
     shapes = flags.shapes(ctx, shape)
     with answering(debug=debug) as terminal:
-        from leap_audit.gradient import build_gradient, check_gradient
+        from leap_audit.commands import gradient_of
+        from leap_audit.ingest.contained import contained
         from leap_audit.report.folder import write_file
 
         place = out or Path(f"{model.stem}.grad.onnx")
@@ -213,21 +214,19 @@ def gradient(
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", GradientWarning)
-            graph = build_gradient(model, batch=batch, wrt=wrt, of=of, shapes=shapes, rules=rules)
+            asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
+            made = contained(gradient_of, model, check=check, rules=rules, **asked)
         for each in caught:
             if issubclass(each.category, GradientWarning):
                 terminal.warn(str(each.message))
-        if graph.ByteSize() >= 2**31:
-            raise ModelRefused(f"{model}: with its gradient it is above 2 GB, too large to write.")
-        if check:
-            agreement = check_gradient(graph)
-            terminal.note(agreement.sentence)
-            if not agreement.agrees:
-                raise GradientUnavailable(f"{model}: the gradient is wrong; nothing was written.")
-        write_file(place, graph.SerializeToString())
-        outputs = ", ".join(value.name for value in graph.graph.output)
-        made = f", rules {rules}" if rules else ""
-        print(f"{place}: {len(graph.graph.node)} nodes, outputs {outputs}{made}", flush=True)
+        if made.agreement:
+            terminal.note(made.agreement)
+        if not made.agrees:
+            raise GradientUnavailable(f"{model}: the gradient is wrong; nothing was written.")
+        write_file(place, made.data)
+        ending = f", rules {rules}" if rules else ""
+        outputs = ", ".join(made.outputs)
+        print(f"{place}: {made.nodes} nodes, outputs {outputs}{ending}", flush=True)
 
 
 @app.command(cls=_Command, help=_ABOUT_OPERATORS)
@@ -244,26 +243,19 @@ def operators(
     """Print the operators, and what becomes of each in a gradient."""
     shapes = flags.shapes(ctx, shape)
     with answering(debug=debug) as terminal:
-        from leap_audit.gradient.operators import State, model_operators, operator_states
+        from leap_audit.commands import operators_of
+        from leap_audit.ingest.contained import contained
 
-        every: list[tuple[State, tuple[str, ...]]]
         if model is None:
-            every = [(each.state, (each.name, each.state, each.note)) for each in operator_states()]
-            refusal = None
+            found = operators_of(None)
         else:
-            found = model_operators(model, batch=batch, wrt=wrt, of=of, shapes=shapes)
-            refusal = found.refusal
-            every = [
-                (each.state, (each.name, each.state, str(len(each.nodes)), few(each.nodes)))
-                for each in found.uses
-            ]
-        shown = [row for state, row in every if state is State.MISSING or not missing]
+            asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
+            found = contained(operators_of, model, **asked)
+        shown = [row for state, row in found.rows if state == "missing" or not missing]
         print("\n".join(columns(shown)), end="\n" if shown else "", flush=True)
-        states = [state for state, _ in every]
-        counts = "; ".join(f"{states.count(s)} {s}" for s in State if s in states)
-        terminal.note(f"{len(states)} operators: {counts}.")
-        if refusal is not None:
-            raise GradientUnavailable(f"{model}: {refusal}")
+        terminal.note(f"{len(found.rows)} operators: {found.counts}.")
+        if found.refusal is not None:
+            raise GradientUnavailable(f"{model}: {found.refusal}")
 
 
 def main() -> None:

@@ -29,6 +29,15 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read files in the process of the tests, which has everything imported.
+
+    Tests of the child process take the variable away again.
+    """
+    monkeypatch.setenv("LEAP_AUDIT_CONTAINED", "0")
+
+
 @pytest.fixture(scope="session")
 def sample_models() -> Path:
     """Return the folder of the bundled models and their held-out pictures."""

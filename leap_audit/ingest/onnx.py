@@ -1,5 +1,6 @@
 """Read an ONNX file, refusing what is not one with a sentence that helps."""
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ from google.protobuf.message import DecodeError
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.claims import require_modest
+from leap_audit.ingest.external import every_tensor, named, read_external
+from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.weights import apart
 
 __all__ = [
@@ -38,30 +42,53 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     if path.is_dir():
         raise ModelRefused(f"{path}: is a folder; give the .onnx file in it.")
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelRefused(f"{path}: is not a file; give an ONNX file.")
+        if status.st_size > LARGEST_FILE:
             raise ModelRefused(
-                f"{path}: {size / 2**30:.1f} GiB is more than one ONNX file can hold."
+                f"{path}: {status.st_size / 2**30:.1f} GiB is more than one ONNX file can hold."
             )
-        model = onnx.load(path, format="protobuf")  # whatever the file is called
-    except FileNotFoundError as error:
-        if not path.exists():
-            raise ModelRefused(f"{path}: there is no such file.") from None
-        raise ModelRefused(f"{path}: its external data is missing ({error}).") from None
-    except OSError as error:
-        raise ModelRefused(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except (DecodeError, UnicodeDecodeError):
-        raise ModelRefused(
-            f"{path}: is not an ONNX model, or was cut off on its way; export or copy it again."
-        ) from None
-    except (onnx.checker.ValidationError, ValueError) as error:
-        raise ModelRefused(f"{path}: its external data is refused ({error}).") from None
+        # Whatever the file is called; what lies beside it is read when it has been looked at.
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except FileNotFoundError:
+        raise ModelRefused(f"{path}: there is no such file.") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise ModelRefused(f"{path}: cannot be read ({reason}).") from None
+    except (DecodeError, UnicodeDecodeError) as error:
+        if "alloc" in str(error):
+            raise MemoryError from None
+        otherwise = "not an ONNX model, or was cut off on its way; export or copy it again"
+        raise ModelRefused(f"{path}: is {_kind(path) or otherwise}.") from None
+    if not model.graph.node and (kind := _kind(path)):
+        raise ModelRefused(f"{path}: is {kind}.")
+    require_modest(model, str(path))
+    try:
+        read_external(model, path)
+    except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise ModelRefused(f"{path}: its external data is refused ({first}).") from None
     return checked(model, str(path))
+
+
+def _kind(path: Path) -> str:
+    """What a file is that is no ONNX model; empty where its beginning does not tell."""
+    with path.open("rb") as file:
+        words = described(file.read(HEAD))
+    return f"{words}, not an ONNX model" if words else ""
 
 
 def model_of(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
     """Return the model itself, or the one in the file. Raises ModelRefused."""
     if isinstance(model, onnx.ModelProto):
+        require_modest(model, "the model")
+        for tensor in every_tensor(model):
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                raise ModelRefused(
+                    f"the model: the numbers of tensor {named(tensor)} stand in another file; load "
+                    "it with its external data, or give the path of the file."
+                )
         return checked(model, "the model")
     return read_onnx(Path(model))
 
