@@ -15,12 +15,12 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import agree
+from leap_audit.ingest.exported import CHECKED, ran, random_pictures, reason, sides
 from leap_audit.ingest.merge import merged
 from leap_audit.ingest.onnx import real_inputs, tensor_info
 from leap_audit.ingest.weights import poured
 from leap_audit.run.fallback import evaluating, first_tensor, pytorch
-from leap_audit.run.providers import choose_provider
-from leap_audit.run.session import Array, Session
+from leap_audit.run.session import Array
 
 __all__ = ["Function", "export_module", "put_before"]
 
@@ -32,8 +32,6 @@ EXAMPLE = 2
 CONSTANTS = 64
 """Numbers in a tensor that a function makes itself, up to which it may branch on them: as
 torchvision's Normalize does on its deviations. PyTorch itself stops at 1."""
-CHECKED = 3
-"""Pictures on which the graph is held against PyTorch: another batch than was traced."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def export_module(
     parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
     chain = _chain(torch, parts, [module, *_modules(torch, functions)])
     proto = poured(_exported(torch, chain, parts, shape, "logits"))
-    pictures = _pictures(CHECKED, shape)
+    pictures = random_pictures(CHECKED, shape)
     _require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
     return proto
 
@@ -96,12 +94,12 @@ def put_before(
     chain = _chain(torch, parts, _modules(torch, functions))
     before = _exported(torch, chain, parts, shape, "x")
     batch = 1 if tensor_info(entry).shape[:1] == (1,) else CHECKED
-    pictures = _pictures(batch, shape)
+    pictures = random_pictures(batch, shape)
     x = _evaluated(torch, chain, pictures)
     _require_fit(x, entry)
     proto = merged(before, model)
     x = x.astype(onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
-    want = _ran(model, x, "the model on what its preprocessing gives")
+    want = ran(model, x, "the model on what its preprocessing gives")[0]
     _require_agreement(proto, pictures, want, "the model behind its preprocessing")
     return proto
 
@@ -141,7 +139,7 @@ def _exported(
     torch: Any, chain: Any, parts: Sequence[_Part], shape: Sequence[int], output: str
 ) -> ir.Model:
     """Return the chain as a graph, without the traces of this machine that PyTorch writes."""
-    example = _tensor(torch, chain, _pictures(EXAMPLE, shape))
+    example = _tensor(torch, chain, random_pictures(EXAMPLE, shape))
     with _tracing(torch, chain):
         _require_tensors(torch, parts, example)
         program = _traced(torch, chain, parts, example)
@@ -157,7 +155,7 @@ def _exported(
             ).model
         except Exception as error:  # it raises whatever its translations raise
             raise ModelRefused(
-                f"PyTorch cannot write {_all(parts)} as ONNX: {_reason(error)}"
+                f"PyTorch cannot write {_all(parts)} as ONNX: {reason(error)}"
             ) from error
     common.ClearMetadataAndDocStringPass()(model)
     return model
@@ -174,9 +172,9 @@ def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any
         try:
             _program(torch, single, example)
         except Exception as error:
-            raise ModelRefused(f"PyTorch cannot trace {part.label}: {_reason(error)}") from error
+            raise ModelRefused(f"PyTorch cannot trace {part.label}: {reason(error)}") from error
         example = part.call(example)
-    raise ModelRefused(f"PyTorch cannot trace {parts[-1].label}: {_reason(failure)}") from failure
+    raise ModelRefused(f"PyTorch cannot trace {parts[-1].label}: {reason(failure)}") from failure
 
 
 def _program(torch: Any, chain: Any, example: Any) -> Any:
@@ -195,7 +193,7 @@ def _require_tensors(torch: Any, parts: Sequence[_Part], x: Any) -> None:
             x = part.call(x)
         except Exception as error:  # a user's function may raise anything
             raise ModelRefused(
-                f"{part.label} fails on a batch of shape {size}: {_reason(error)}"
+                f"{part.label} fails on a batch of shape {size}: {reason(error)}"
             ) from error
         if not isinstance(x, torch.Tensor):
             raise ModelRefused(
@@ -231,10 +229,6 @@ def _tensor(torch: Any, chain: Any, pictures: Array) -> Any:
     return torch.tensor(pictures, device=weights[0].device if weights else "cpu")
 
 
-def _pictures(batch: int, shape: Sequence[int]) -> Array:
-    return np.random.default_rng(0).random((batch, *shape), np.float32)
-
-
 def _only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     inputs = real_inputs(model)
     if len(inputs) != 1:
@@ -252,13 +246,13 @@ def _require_fit(x: Array, entry: onnx.ValueInfoProto) -> None:
     )
     if not fits:
         raise ModelRefused(
-            f"the preprocessing gives {_listed(x.shape[1:])}, but input {entry.name!r} of the "
-            f"model takes {_listed(takes[1:])}; end it with what brings pictures there."
+            f"the preprocessing gives {sides(x.shape[1:])}, but input {entry.name!r} of the "
+            f"model takes {sides(takes[1:])}; end it with what brings pictures there."
         )
 
 
 def _require_agreement(proto: onnx.ModelProto, pictures: Array, want: Array, label: str) -> None:
-    have = _ran(proto, pictures, f"{label}, as PyTorch exports it,")
+    (have, *_) = ran(proto, pictures, f"{label}, as PyTorch exports it,")
     if not agree(want, have.astype(want.dtype)):
         raise ModelRefused(
             f"{label}: what PyTorch exports gives other numbers than PyTorch itself; take out what "
@@ -266,27 +260,5 @@ def _require_agreement(proto: onnx.ModelProto, pictures: Array, want: Array, lab
         )
 
 
-def _ran(model: onnx.ModelProto, x: Array, label: str) -> Array:
-    """Return the first output of a model with one input."""
-    provider = choose_provider("cpu")
-    try:
-        session = Session(model, provider, often=False)
-        return session.run({real_inputs(model)[0].name: x})[0]
-    except Exception as error:  # ONNX Runtime has no one class for what can go wrong
-        raise ModelRefused(f"{label} does not run: {_reason(error)}") from None
-
-
-def _listed(sides: Sequence[int | str]) -> str:
-    return " × ".join(str(side) for side in sides) or "single numbers"
-
-
 def _all(parts: Sequence[_Part]) -> str:
     return parts[0].label if len(parts) == 1 else f"{parts[-1].label} and what stands before it"
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what went wrong at first, at most 200 characters."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{lines[0][:200].rstrip('.')}."

@@ -1,0 +1,51 @@
+"""What every framework's export is held against: random pictures, through one model and the other."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+
+from leap_audit.errors import ModelRefused
+from leap_audit.ingest.onnx import real_inputs
+from leap_audit.run.providers import choose_provider
+from leap_audit.run.session import Array, Session
+
+__all__ = ["CHECKED", "ran", "random_pictures", "reason", "sides"]
+
+CHECKED = 3
+"""Pictures on which a graph is held against what it was made of: another batch than was traced."""
+
+
+def random_pictures(batch: int, shape: Sequence[int]) -> Array:
+    """Return random pictures, float32 in 0..1, of (batch, *shape): the same at every call."""
+    return np.random.default_rng(0).random((batch, *shape), np.float32)
+
+
+def ran(model: onnx.ModelProto, x: Array, label: str) -> list[Array]:
+    """Return the outputs of a model with one input, as it is written.
+
+    Raises ModelRefused: it does not run; `label` says what it is.
+    """
+    provider = choose_provider("cpu")
+    try:
+        return Session(model, provider, often=False).run({real_inputs(model)[0].name: x})
+    except Exception as error:  # ONNX Runtime has no one class for what can go wrong
+        raise ModelRefused(f"{label} does not run: {reason(error)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what went wrong at first, at most 200 characters."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras sets its messages in bold
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        del lines[0]
+    lines = lines or [type(error).__name__]
+    return f"{lines[0][:200].rstrip('.')}."
+
+
+def sides(shape: Sequence[int | str | None]) -> str:
+    """Return a shape in words: 3 × 224 × 224, with ? for a side that is free."""
+    return " × ".join("?" if side is None else str(side) for side in shape) or "single numbers"
