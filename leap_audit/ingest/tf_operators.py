@@ -55,7 +55,9 @@ def _scale_and_translate(tf: Any) -> Handler:
                 antialias=bool(node.get_attr_int("antialias")),
             )
 
-        size, scale, translation = (x.get_tensor_value(as_list=False) for x in node.inputs[1:4])
+        size, scale, translation = (_numbers(x) for x in node.inputs[1:4])
+        if scale is None:  # tf.image.resize divides the sizes in the graph
+            scale = size / np.array(graph.get_shape(node.input[0])[1:3], np.float32)
         _as_matrices(tf, graph, node, name, resize, size, scale, translation)
 
     return write
@@ -71,7 +73,7 @@ def _resize_bicubic(tf: Any) -> Handler:
                 half_pixel_centers=bool(node.get_attr_int("half_pixel_centers")),
             )
 
-        size = node.inputs[1].get_tensor_value(as_list=False)
+        size = _numbers(node.inputs[1])
         nothing = np.zeros(2, np.float32)
         _as_matrices(tf, graph, node, name, resize, size, nothing, nothing)
 
@@ -111,6 +113,11 @@ def _as_matrices(
     graph.make_node(
         "Reshape", [down, whole], name=name, outputs=[y], shapes=[shape], dtypes=[kind]
     )
+
+
+def _numbers(node: Any) -> Array | None:
+    """What a constant holds, None for what is computed."""
+    return np.asarray(node.get_tensor_value(as_list=False)) if node.is_const() else None
 
 
 def _matrix(
