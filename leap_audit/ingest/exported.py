@@ -1,4 +1,4 @@
-"""What every framework's export is held against: random pictures, through one model and the other."""
+"""What every export is held against: random pictures, through one model and the other."""
 
 import re
 from collections.abc import Sequence

@@ -110,9 +110,7 @@ def _as_matrices(
     lines = graph.make_node("Reshape", [across, flat]).output[0]
     down = graph.make_node("MatMul", [constant("rows", along[0]), lines]).output[0]
     whole = constant("whole", np.array([0, rows, columns, -1], np.int64))
-    graph.make_node(
-        "Reshape", [down, whole], name=name, outputs=[y], shapes=[shape], dtypes=[kind]
-    )
+    graph.make_node("Reshape", [down, whole], name=name, outputs=[y], shapes=[shape], dtypes=[kind])
 
 
 def _numbers(node: Any) -> Array | None:
@@ -130,7 +128,7 @@ def _matrix(
     translation: Array,
 ) -> Array:
     """Return (new length, length): what becomes of each unit vector along an axis."""
-    one, still, first = (np.array(x, t) for x, t in (((1, 1), "i4"), ((1, 1), "f4"), ((0, 0), "f4")))
+    one, still, first = np.ones(2, np.int32), np.ones(2, np.float32), np.zeros(2, np.float32)
     for given, own in ((one, size), (still, scale), (first, translation)):
         given[axis] = own[axis]
     units = np.expand_dims(np.eye(length, dtype=np.float32), 1 - axis)[None]
