@@ -98,7 +98,9 @@ def written(source: Source) -> onnx.ModelProto:
         except Exception as error:  # a model may raise anything
             raise _failing(source, error) from error
         with converting(tf2onnx, source.label):
-            frozen = tf2onnx.tf_loader.convert_variables_to_constants_large_model(concrete)
+            loader = tf2onnx.tf_loader
+            frozen = loader.convert_variables_to_constants_large_model(concrete)
+            frozen = loader.fix_freezing_errors_part2(loader.fix_freezing_errors(frozen))
             proto, _ = tf2onnx.convert.from_graph_def(
                 frozen,
                 input_names=[concrete.inputs[0].name],  # what is captured stands behind it

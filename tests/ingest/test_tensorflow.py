@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 pytest.importorskip("keras", reason="Keras is not installed")
 pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
-from leap_audit.ingest import tf_runtime  # noqa: E402
+from leap_audit.ingest import tf_runtime
 
 tf, keras = tf_runtime.tensorflow(), tf_runtime.keras()
 from leap_audit.errors import RuntimeMissing  # noqa: E402
@@ -168,7 +168,7 @@ def test_what_is_tensorflow_and_not_keras(kind: str, tmp_path: Path) -> None:
         tf.saved_model.save(module, str(tmp_path), module.__call__.get_concrete_function())
         model = tf.saved_model.load(str(tmp_path))
     proto = export_keras(model, (6, 5, 2) if kind == "function" else None)
-    assert_same(proto, lambda x, training: module(x), pictures((6, 5, 2)))
+    assert_same(proto, lambda x, **_: module(x), pictures((6, 5, 2)))
 
 
 def test_a_depthwise_layer_as_keras_2_wrote_it(tmp_path: Path) -> None:
