@@ -30,7 +30,9 @@ FRAMEWORKS = {
     "onnxruntime": lambda file: file.startswith("run/"),
     "torch": lambda file: file in {"ingest/torch.py", "run/fallback.py", "models.py"},
     "onnx2torch": lambda file: file == "run/fallback.py",
-    "tensorflow": lambda file: file == "ingest/tensorflow.py",
+    "tensorflow": lambda file: file == "ingest/tf_runtime.py",
+    "keras": lambda file: file == "ingest/tf_runtime.py",
+    "tf2onnx": lambda file: file == "ingest/tf_runtime.py",
 }
 
 
@@ -114,6 +116,8 @@ def test_can_be_read_in_one_sitting(file: str) -> None:
         ("measure/x.py", "import onnxruntime as ort", "imports onnxruntime"),
         ("ingest/onnx.py", "def f():\n    from torch import nn", "imports torch"),
         ("report/html.py", "import tensorflow.keras", "imports tensorflow"),
+        ("ingest/tensorflow.py", "def f():\n    import keras", "imports keras"),
+        ("ingest/tensorflow.py", "from tf2onnx import convert", "imports tf2onnx"),
         ("utils.py", "", "no stage is called 'utils'"),
     ],
 )

@@ -1,5 +1,6 @@
-"""What a framework exported, held against the framework itself."""
+"""What every export is held against: random pictures, through one model and the other."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,16 +12,16 @@ from leap_audit.ingest.onnx import real_inputs
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["CHECKED", "EXAMPLE", "examples", "ran", "reason", "require_agreement"]
+__all__ = ["CHECKED", "EXAMPLE", "ran", "random_pictures", "reason", "require_agreement", "sides"]
 
 EXAMPLE = 2
 """Pictures that are traced; of one an exporter makes a batch fixed at 1."""
 CHECKED = 3
-"""Pictures on which the graph is held against the framework: another batch than was traced."""
+"""Pictures on which a graph is held against what it was made of: another batch than was traced."""
 
 
-def examples(batch: int, shape: Sequence[int]) -> Array:
-    """Return the same random pictures in 0..1 at each call: (batch, *shape), float32."""
+def random_pictures(batch: int, shape: Sequence[int]) -> Array:
+    """Return random pictures, float32 in 0..1, of (batch, *shape): the same at every call."""
     return np.random.default_rng(0).random((batch, *shape), np.float32)
 
 
@@ -28,7 +29,7 @@ def require_agreement(
     proto: onnx.ModelProto, pictures: Array, want: Array, label: str, framework: str = "PyTorch"
 ) -> None:
     """Raise ModelRefused where the graph gives other numbers than `want`, the framework's own."""
-    have = ran(proto, pictures, f"{label}, as {framework} exports it,")
+    have = ran(proto, pictures, f"{label}, as {framework} exports it,")[0]
     if not agree(want, have.astype(want.dtype)):
         raise ModelRefused(
             f"{label}: what {framework} exports gives other numbers than {framework} itself; take "
@@ -36,12 +37,14 @@ def require_agreement(
         )
 
 
-def ran(model: onnx.ModelProto, x: Array, label: str) -> Array:
-    """Return the first output of a model with one input. Raises ModelRefused: it does not run."""
+def ran(model: onnx.ModelProto, x: Array, label: str) -> list[Array]:
+    """Return the outputs of a model with one input, as it is written.
+
+    Raises ModelRefused: it does not run; `label` says what it is.
+    """
     provider = choose_provider("cpu")
     try:
-        session = Session(model, provider, often=False)
-        return session.run({real_inputs(model)[0].name: x})[0]
+        return Session(model, provider, often=False).run({real_inputs(model)[0].name: x})
     except Exception as error:  # ONNX Runtime has no one class for what can go wrong
         raise ModelRefused(f"{label} does not run: {reason(error)}") from None
 
@@ -50,5 +53,14 @@ def reason(error: BaseException) -> str:
     """Return the first line of what went wrong at first, at most 200 characters."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras sets its messages in bold
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        del lines[0]
+    lines = lines or [type(error).__name__]
     return f"{lines[0][:200].rstrip('.')}."
+
+
+def sides(shape: Sequence[int | str | None]) -> str:
+    """Return a shape in words: 3 × 224 × 224, with ? for a side that is free."""
+    return " × ".join("?" if side is None else str(side) for side in shape) or "single numbers"

@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.onnx import checked, read_onnx
 
 __all__ = ["Picture", "Source", "framework_of", "open_file", "open_object"]
@@ -23,6 +24,7 @@ TFLITE = b"TFL3"
 """From the fifth byte on."""
 ZIP = b"PK\x03\x04"
 CHUNK = 1 << 20
+PICKLE = "a Python pickle"
 WEIGHTS = re.compile(r"(torch(\._utils)?|collections|numpy.*|_codecs)( |$)")
 """Modules that a pickle of tensors alone refers to."""
 
@@ -78,7 +80,7 @@ def open_file(path: Path, picture: Picture) -> Source:
         return _from_tensorflow(path, "a Keras HDF5 file", picture)
     if head[4:8] == TFLITE:
         return _from_tensorflow(path, "a TensorFlow Lite file", picture)
-    if _is_pickle(head):
+    if described(head) == PICKLE:
         raise ModelRefused(_pickled(path, path.read_bytes()))
     proto = read_onnx(path)
     return Source(proto, path.name, _digest([path]), path.stat().st_size)
@@ -189,16 +191,11 @@ def _saved_model(folder: Path) -> Path:
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(16)
+            return file.read(HEAD)
     except FileNotFoundError:
         raise ModelRefused(f"{path}: there is no such file.") from None
     except OSError as error:
         raise ModelRefused(f"{path}: cannot be read ({error.strerror or error}).") from None
-
-
-def _is_pickle(head: bytes) -> bool:
-    """Whether a file begins as pickles of protocol 2 and later do; no ONNX file does."""
-    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5 and head[2] in b"\x8a\x95}]cX("
 
 
 def _pickled(path: Path, data: bytes) -> str:

@@ -17,10 +17,11 @@ from leap_audit.errors import ModelRefused
 from leap_audit.ingest.exported import (
     CHECKED,
     EXAMPLE,
-    examples,
     ran,
+    random_pictures,
     reason,
     require_agreement,
+    sides,
 )
 from leap_audit.ingest.merge import merged
 from leap_audit.ingest.onnx import real_inputs, tensor_info
@@ -71,7 +72,7 @@ def export_module(
     parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
     chain = _chain(torch, parts, [module, *_modules(torch, functions)])
     proto = poured(_exported(torch, chain, parts, shape, "logits"))
-    pictures = examples(CHECKED, shape)
+    pictures = random_pictures(CHECKED, shape)
     require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
     return proto
 
@@ -98,12 +99,12 @@ def put_before(
     chain = _chain(torch, parts, _modules(torch, functions))
     before = _exported(torch, chain, parts, shape, "x")
     batch = 1 if tensor_info(entry).shape[:1] == (1,) else CHECKED
-    pictures = examples(batch, shape)
+    pictures = random_pictures(batch, shape)
     x = _evaluated(torch, chain, pictures)
     _require_fit(x, entry)
     proto = merged(before, model)
     x = x.astype(onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
-    want = ran(model, x, "the model on what its preprocessing gives")
+    want = ran(model, x, "the model on what its preprocessing gives")[0]
     require_agreement(proto, pictures, want, "the model behind its preprocessing")
     return proto
 
@@ -143,7 +144,7 @@ def _exported(
     torch: Any, chain: Any, parts: Sequence[_Part], shape: Sequence[int], output: str
 ) -> ir.Model:
     """Return the chain as a graph, without the traces of this machine that PyTorch writes."""
-    example = _tensor(torch, chain, examples(EXAMPLE, shape))
+    example = _tensor(torch, chain, random_pictures(EXAMPLE, shape))
     with tracing(torch, chain):
         _require_tensors(torch, parts, example)
         program = _traced(torch, chain, parts, example)
@@ -256,13 +257,9 @@ def _require_fit(x: Array, entry: onnx.ValueInfoProto) -> None:
     )
     if not fits:
         raise ModelRefused(
-            f"the preprocessing gives {_listed(x.shape[1:])}, but input {entry.name!r} of the "
-            f"model takes {_listed(takes[1:])}; end it with what brings pictures there."
+            f"the preprocessing gives {sides(x.shape[1:])}, but input {entry.name!r} of the "
+            f"model takes {sides(takes[1:])}; end it with what brings pictures there."
         )
-
-
-def _listed(sides: Sequence[int | str]) -> str:
-    return " × ".join(str(side) for side in sides) or "single numbers"
 
 
 def _all(parts: Sequence[_Part]) -> str:

@@ -22,7 +22,13 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.exported import CHECKED, EXAMPLE, examples, reason, require_agreement
+from leap_audit.ingest.exported import (
+    CHECKED,
+    EXAMPLE,
+    random_pictures,
+    reason,
+    require_agreement,
+)
 from leap_audit.ingest.torch import numbers, tracing
 from leap_audit.ingest.weights import poured
 from leap_audit.run.fallback import first_tensor, pytorch
@@ -122,7 +128,7 @@ def _export_program(
     del model.graph.outputs[1:]  # other results, and statistics that training would update
     common.ClearMetadataAndDocStringPass()(model)
     proto = poured(model)
-    pictures = examples(batch[0], batch[1:])
+    pictures = random_pictures(batch[0], batch[1:])
     want = numbers(first_tensor(program.module()(torch.from_numpy(pictures))))
     require_agreement(proto, pictures, want, name)
     return proto
@@ -131,7 +137,7 @@ def _export_program(
 def _export_script(torch: Any, module: Any, shape: Sequence[int], name: str) -> onnx.ModelProto:
     """By tracing as PyTorch did before torch.export, which takes no TorchScript."""
     written = io.BytesIO()
-    example = torch.from_numpy(examples(EXAMPLE, shape))
+    example = torch.from_numpy(random_pictures(EXAMPLE, shape))
     try:
         first_tensor(module(example))
         torch.onnx.export(
@@ -153,7 +159,7 @@ def _export_script(torch: Any, module: Any, shape: Sequence[int], name: str) -> 
     common.ClearMetadataAndDocStringPass()(model)
     del model.graph.outputs[1:]
     proto = poured(model)
-    pictures = examples(CHECKED, shape)
+    pictures = random_pictures(CHECKED, shape)
     want = numbers(first_tensor(module(torch.from_numpy(pictures))))
     require_agreement(proto, pictures, want, name)
     return proto

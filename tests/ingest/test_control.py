@@ -63,6 +63,14 @@ MAPPED = """(float[n,4,6] x) => (float[a,b,c] y) {
   two = Constant<value=int64 {2}>() s = SplitToSequence<axis=1>(x, two)
   t = SequenceMap <body = b (float[2,2,6] v) => (float[2,2,6] o) { o = Sin(v) }> (s)
   y = ConcatFromSequence<axis=1>(t) }"""
+COUNTING = """(float[n,4] x) => (float[a,b] y) {
+  most = Constant<value=int64 {7}>() zero = Constant<value=int32 {0}>()
+  three = Constant<value=float {3}>() one = Constant<value=int32 {1}>()
+  start = Cast<to=1>(zero) yes = Less(start, three)
+  count, y = Loop (most, yes, zero, x) <
+    body = b (int64 i, bool go, int32 c, float h) => (bool on, int32 c2, float h2) {
+    c2 = Add(c, one) f = Cast<to=1>(c2) less = Less(f, three)
+    g = Cast<to=1>(i) early = Less(g, three) on = And(less, early) h2 = Sin(h) }> }"""
 FUSED = """(float[n,4] x) => (float[a,b] y) {
   n = Constant<value=int64 {2}>() yes = Constant<value=bool {1}>()
   y = Loop (n, yes, x) <body = b (int64 i, bool go, float h) => (bool on, float h2) {
@@ -74,6 +82,8 @@ WRITTEN_OUT = {
     "a loop in a loop": LOOPS_IN_LOOPS,
     "a loop that stops at once": STOPPED,
     "a loop that never starts": NEVER,
+    "a loop that counts": COUNTING,
+    "a loop that counts, of no other length": COUNTING.replace("Loop (most,", "Loop (,"),
     "a scan, backward": SCAN,
     "a loop that fills a sequence": SEQUENCE,
     "a sequence's map": MAPPED,
@@ -125,10 +135,20 @@ def test_a_loop_has_the_numbers_of_the_same_nodes_written_by_hand() -> None:
         np.testing.assert_allclose(have, want, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("most", "times"), [(7, 3), (3, 3), (2, 2), (0, 0)])
+def test_a_loop_that_counts_runs_as_often_as_it_would(most: int, times: int) -> None:
+    graph = canonicalise(_model(COUNTING.replace("{7}", f"{{{most}}}")), provider=CPU).graph
+    assert sum(node.op_type == "Sin" for node in graph) == times
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         (BY_DATA, r"Loop \(node 'x'\): its number of iterations depends on the input\."),
+        (
+            COUNTING.replace("f = Cast<to=1>(c2)", "f = ReduceSum<keepdims=0>(h)"),
+            r"Loop \(node 'x'\): its number of iterations depends on the input\.",
+        ),
         (CHOICE, r"If \(node 'x'\): which branch is taken depends on the input\."),
         (
             LOOP.replace("int64 {3}", "int64 {9000}"),

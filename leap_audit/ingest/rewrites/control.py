@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from leap_audit.ingest.onnx import ONNX_DOMAIN
 from leap_audit.ingest.rewrite import Writer, forget_shapes, names_in, replace, shape_of
+from leap_audit.ingest.rewrites.counting import counted
 from leap_audit.ingest.values import constant_of
 
 __all__ = ["CONTROL", "LONGEST", "unroll", "why_left", "why_open"]
@@ -95,10 +96,12 @@ def _steps(node: ir.Node) -> int | None:
         assert producer.inputs[0] is not None
         again = producer.inputs[0]
     known = constant_of(again)
-    if length is None or (again is not body.inputs[1] and known is None):
+    most = None if length is None else int(length.ravel()[0])
+    if first is not None and most is None:
         return None
-    whole = int(length.ravel()[0])
-    return whole if known is None or known.all() else min(whole, 1)
+    if again is body.inputs[1] or (known is not None and known.all()):
+        return most
+    return counted(node, LONGEST if most is None else min(most, LONGEST))
 
 
 def _loop(op: Writer) -> list[ir.Value | None] | None:

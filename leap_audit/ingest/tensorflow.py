@@ -1,0 +1,259 @@
+"""TensorFlow and Keras models, live and in files, as ONNX. TensorFlow is imported lazily."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from leap_audit.errors import ModelRefused
+from leap_audit.ingest.exported import reason
+from leap_audit.ingest.keras import in_float32, keras_source, load_keras, picture_shape
+from leap_audit.ingest.tf_runtime import converter, quiet, saved_model, tensorflow
+from leap_audit.ingest.tf_trace import (
+    OPSET,
+    Source,
+    cleaned,
+    converting,
+    require_same,
+    settled,
+    written,
+)
+from leap_audit.ingest.torch import export_module
+from leap_audit.run.fallback import pytorch
+
+__all__ = ["SUFFIXES", "export_keras", "export_tensorflow_file"]
+
+SUFFIXES = (".h5", ".hdf5", ".keras", ".tflite")
+SERVED = "serving_default"
+GRAPH = "saved_model.pb"
+OUTSIDE = re.compile(
+    "File(?!name)|PyFunc|Dataset|Reader|Summary|Rpc|^Print|^Debug|^ImmutableConst$"
+    "|^LoadAndRemapMatrix$|^GenerateVocabRemapping$"
+)
+"""Operators that read or write files, listen, print, or call back into Python."""
+CHECKPOINT = re.compile("^Save|^Restore|^MergeV2Checkpoints$")
+"""Those of a SavedModel's own saver, which have no place in what it serves."""
+
+
+def export_keras(model: Any, shape: Sequence[int] | None = None) -> onnx.ModelProto:
+    """Return a live Keras or TensorFlow model as ONNX with a free batch.
+
+    model: a Keras 3 model or layer (Sequential, functional, subclassed); or a tf.Module, a
+    tf.function, a concrete function or a loaded SavedModel. shape: of one picture as the model
+    takes it, mostly (height, width, channels), without the batch; needed where the model does
+    not say it. The layout stays the model's. The graph's input is `picture`, its only output
+    `logits`; several outputs have the model's names. The model is traced in inference mode
+    whatever state it was left in, mixed precision in float32, and the graph is run against it.
+
+    Through tf2onnx, as keras.Model.export(format="onnx") goes: that has the same converter behind
+    it and fewer operators (no exact GELU, no antialiased or cubic resizing, no constants of a
+    Normalization layer), takes no model that was not called and writes a file. A Keras model on
+    the PyTorch backend is a torch.nn.Module and goes through `export_module`.
+
+    Raises RuntimeMissing: TensorFlow or tf2onnx is not installed. ModelRefused: no such model,
+    several inputs, a shape that is missing or does not fit, operators without ONNX, Keras on
+    JAX, or a graph that gives other numbers.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None and isinstance(model, keras.Layer):
+        return _of_keras(keras, model, shape)
+    return _checked(_tensorflow_source(model, shape))
+
+
+def export_tensorflow_file(path: Path, shape: Sequence[int] | None = None) -> onnx.ModelProto:
+    """Return the model in a .keras, .h5 or .tflite file or a SavedModel folder, as ONNX.
+
+    shape and result are as in `export_keras`. Files of Keras are read in its safe mode, after
+    their description was looked through (`load_keras`). Of a SavedModel what it serves by default
+    is taken; one with operators that read or write files or call Python is not loaded. A .tflite
+    file keeps the batch it has, mostly 1.
+
+    Raises RuntimeMissing, ModelRefused: as `export_keras`; no such file, or one that is damaged,
+    of another kind, or refused for what it would do.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _checked(_served(path, shape))
+    if not path.exists():
+        raise ModelRefused(f"{path}: there is no such file.")
+    if suffix == ".tflite":
+        return _of_tflite(path, shape)
+    if suffix in SUFFIXES:
+        return export_keras(load_keras(path), shape)
+    raise ModelRefused(
+        f"{path}: is none of {', '.join(SUFFIXES)} and no SavedModel folder; save the model as one."
+    )
+
+
+def _checked(source: Source) -> onnx.ModelProto:
+    proto = written(source)
+    require_same(proto, source)
+    return proto
+
+
+def _of_keras(keras: Any, model: Any, shape: Sequence[int] | None) -> onnx.ModelProto:
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "torch"):
+        raise ModelRefused(
+            f"the model {type(model).__name__} runs on Keras's {backend} backend, of which there "
+            "is no ONNX; save it as .keras and load it with KERAS_BACKEND=tensorflow."
+        )
+    with in_float32(model):
+        if backend == "torch":
+            size = picture_shape(model, f"the model {type(model).__name__}", shape)
+            return export_module(_inference(model), size)
+        return _checked(keras_source(model, shape))
+
+
+def _inference(model: Any) -> Any:
+    """A Keras model on the PyTorch backend as a module that always calls it for inference."""
+    torch = pytorch()
+
+    class Inference(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, picture: Any) -> Any:
+            return self.model(picture, training=False)
+
+    Inference.__name__ = type(model).__name__
+    return Inference()
+
+
+def _tensorflow_source(model: Any, shape: Sequence[int] | None) -> Source:
+    tf = tensorflow()
+    label = f"the model {type(model).__name__}"
+    if signatures := getattr(model, "signatures", None):
+        return _signature_source(tf, model, _signature(label, signatures), label, shape)
+    if hasattr(model, "structured_input_signature"):
+        return _signature_source(tf, model, model, label, shape)
+    if not callable(model) or not (
+        isinstance(model, tf.Module) or hasattr(model, "get_concrete_function")
+    ):
+        raise ModelRefused(
+            f"the model is a {type(model).__name__}, not a Keras model, tf.Module or tf.function; "
+            "give one of them."
+        )
+    function = model if hasattr(model, "get_concrete_function") else model.__call__
+    specs = tf.nest.flatten(getattr(function, "input_signature", None) or ())
+    return (
+        _specified(label, model, specs, shape)
+        if specs
+        else Source(label, model, settled(label, None, shape))
+    )
+
+
+def _signature(label: str, signatures: Any) -> Any:
+    """The function that is served by default, or the only one."""
+    names = list(signatures)
+    if SERVED not in names and len(names) > 1:
+        raise ModelRefused(
+            f"{label} has the signatures {', '.join(sorted(names))}; save it with one, or with "
+            f"{SERVED}."
+        )
+    return signatures[SERVED if SERVED in names else names[0]]
+
+
+def _signature_source(
+    tf: Any, owner: Any, function: Any, label: str, shape: Sequence[int] | None
+) -> Source:
+    """A concrete function, whose variables live as long as its owner."""
+    positional, named = function.structured_input_signature
+    specs = [x for x in tf.nest.flatten((positional, named)) if isinstance(x, tf.TensorSpec)]
+
+    def call(x: Any) -> Any:
+        assert owner is not None
+        return function(**{next(iter(named)): x}) if named else function(x)
+
+    return _specified(label, call, specs, shape)
+
+
+def _specified(label: str, call: Any, specs: Sequence[Any], shape: Sequence[int] | None) -> Source:
+    if len(specs) != 1:
+        names = ", ".join(sorted(str(spec.name) for spec in specs)) or "none"
+        raise ModelRefused(
+            f"{label} has {len(specs)} inputs ({names}); an audit needs one, the picture."
+        )
+    (spec,) = specs
+    known = None if spec.shape.rank is None else tuple(spec.shape)[1:]
+    return Source(label, call, settled(label, known, shape), spec.dtype.as_numpy_dtype().dtype.name)
+
+
+def _served(path: Path, shape: Sequence[int] | None) -> Source:
+    """What the SavedModel in a folder serves."""
+    message = saved_model()
+    try:
+        message.ParseFromString((path / GRAPH).read_bytes())
+    except FileNotFoundError:
+        raise ModelRefused(f"{path}: is a folder without {GRAPH}; give a SavedModel.") from None
+    except (OSError, DecodeError) as error:
+        raise ModelRefused(
+            f"{path / GRAPH}: cannot be read ({reason(error)[:-1]}); save the model again."
+        ) from None
+    _require_inside(
+        path, (n for meta in message.meta_graphs for n in _nodes(meta.graph_def)), OUTSIDE
+    )
+    tf = tensorflow()
+    with quiet():
+        try:
+            model = tf.saved_model.load(str(path))
+        except Exception as error:  # TensorFlow raises what its readers raise
+            raise ModelRefused(f"{path}: TensorFlow cannot load it: {reason(error)}") from error
+    label = f"the SavedModel {path.name}"
+    if not model.signatures:
+        raise ModelRefused(f"{label} serves nothing; save it with a signature.")
+    function = _signature(label, model.signatures)
+    _require_inside(path, _nodes(function.graph.as_graph_def()), CHECKPOINT)
+    return _signature_source(tf, model, function, label, shape)
+
+
+def _nodes(graph: Any) -> Iterator[str]:
+    """The operators of a graph and of its functions."""
+    yield from (node.op for node in graph.node)
+    yield from (node.op for function in graph.library.function for node in function.node_def)
+
+
+def _require_inside(path: Path, operators: Iterable[str], forbidden: re.Pattern[str]) -> None:
+    found = sorted({op for op in operators if forbidden.search(op)})
+    if found:
+        raise ModelRefused(
+            f"{path}: holds operators that reach outside the model ({', '.join(found)}); save it "
+            "without reading, writing or Python in it."
+        )
+
+
+def _of_tflite(path: Path, shape: Sequence[int] | None) -> onnx.ModelProto:
+    tf, tf2onnx = tensorflow(), converter()
+    label = f"the model {path.name}"
+    with quiet():
+        try:
+            interpreter = tf.lite.Interpreter(str(path))
+            interpreter.allocate_tensors()
+        except Exception as error:  # TensorFlow Lite raises what its readers raise
+            raise ModelRefused(f"{path}: TensorFlow Lite cannot load it: {reason(error)}") from None
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1:
+        raise ModelRefused(f"{label} has {len(inputs)} inputs; an audit needs one, the picture.")
+
+    def call(x: Any) -> list[Any]:
+        interpreter.resize_tensor_input(inputs[0]["index"], x.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(inputs[0]["index"], x.numpy())
+        interpreter.invoke()
+        return [tf.constant(interpreter.get_tensor(y["index"])) for y in outputs]
+
+    known = [int(side) if side > 0 else None for side in inputs[0]["shape_signature"][1:]]
+    dtype = np.dtype(inputs[0]["dtype"]).name
+    names = tuple(str(y["name"]) for y in outputs)
+    source = Source(label, call, settled(label, known, shape), dtype, names)
+    with quiet(), converting(tf2onnx, label):
+        proto, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
+    proto = cleaned(proto, label, names if len(names) > 1 else ["logits"])
+    require_same(proto, source)
+    return proto
