@@ -4,6 +4,7 @@
     ├── UsageError               wrong words on the command line. Exit code 2
     ├── InputRefused             something the user gave cannot be audited
     │   ├── ModelRefused         the ONNX file, its inputs or its outputs
+    │   │   └── ExportFailed     a module that its framework cannot write as ONNX
     │   ├── ClassesRefused       the list of classes
     │   ├── TargetRefused        a target that is not a class, or is several
     │   ├── PictureRefused       a photograph
@@ -29,6 +30,7 @@ __all__ = [
     "ClassesRefused",
     "ConfigRefused",
     "EngineFallback",
+    "ExportFailed",
     "FlatGradient",
     "GradientUnavailable",
     "GradientWarning",
@@ -60,6 +62,10 @@ class InputRefused(LeapAuditError):
 
 
 class ModelRefused(InputRefused):
+    pass
+
+
+class ExportFailed(ModelRefused):
     pass
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.outside import OUTSIDE
 from leap_audit.gradient.path import (
     carries,
     flat_nodes,
@@ -44,7 +45,7 @@ def backpropagate(
     Raises GradientUnavailable: operators on the path without a rule, all of them at once, or no
     output depends on any value in `wrt`.
     """
-    table = {**RULES, **(rules or {})}
+    table = {**RULES, **OUTSIDE, **(rules or {})}
     nodes = path(op.graph, cotangents, wrt, stop)
     require_rules(nodes, table)
     on_path = set(wrt) | {y for node in nodes for y in node.outputs if carries(y)}

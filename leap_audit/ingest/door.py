@@ -1,11 +1,13 @@
 """The one door: a file or an object in, a `Model` out."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leap_audit.artifacts import Task
 from leap_audit.config import DeclaredPreprocessing
+from leap_audit.errors import EngineFallback, ExportFailed
 from leap_audit.ingest.contained import contained
 from leap_audit.run.providers import Provider, choose_provider
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from leap_audit.ingest.model import Model
     from leap_audit.ingest.source import Picture, Source
 
-__all__ = ["load", "read_source"]
+__all__ = ["autograd_model", "load", "read_source"]
 
 Region = tuple[float, float, float, float]
 
@@ -37,7 +39,8 @@ def load(
     settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
     answers to audit, as fractions.
 
-    A file is opened in a child process, within limits (see contained.py).
+    A file is opened in a child process, within limits (see contained.py). A torch.nn.Module that
+    cannot be exported is run and differentiated by PyTorch; EngineFallback is warned.
 
     Raises ModelRefused, PreprocessingRefused, CanonicalMismatch or RuntimeMissing, with a
     sentence saying why it cannot be audited.
@@ -50,8 +53,32 @@ def load(
     from leap_audit.ingest.model import known
     from leap_audit.ingest.source import open_object
 
-    opened = open_object(source, picture_of(declared))
+    try:
+        opened = open_object(source, picture_of(declared))
+    except ExportFailed as error:
+        return autograd_model(source, str(error), declared, task=task, region=region)
     return known(opened, declared, chosen, task=task, names=names, region=region)
+
+
+def autograd_model(
+    module: object,
+    why: str,
+    declared: DeclaredPreprocessing | None = None,
+    *,
+    task: Task | None = None,
+    region: Region | None = None,
+) -> "Model":
+    """Return a torch.nn.Module as a network that PyTorch runs and differentiates.
+
+    why: what stood in the way of its graph; that is warned of, and stands in the report.
+    Warns EngineFallback. Raises ModelRefused as `load` does.
+    """
+    from leap_audit.ingest.autograd import known_module
+
+    declared = declared or DeclaredPreprocessing()
+    model = known_module(module, why, declared, picture_of(declared), task=task, region=region)
+    warnings.warn(f"PyTorch autograd: {why}", EngineFallback, stacklevel=3)
+    return model
 
 
 def read_source(source: object, declared: DeclaredPreprocessing | None = None) -> "Source":

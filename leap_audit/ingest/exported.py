@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from leap_audit.errors import ModelRefused
+from leap_audit.errors import ExportFailed
 from leap_audit.ingest.agreement import agree
 from leap_audit.ingest.onnx import real_inputs
 from leap_audit.run.providers import choose_provider
@@ -28,10 +28,10 @@ def random_pictures(batch: int, shape: Sequence[int]) -> Array:
 def require_agreement(
     proto: onnx.ModelProto, pictures: Array, want: Array, label: str, framework: str = "PyTorch"
 ) -> None:
-    """Raise ModelRefused where the graph gives other numbers than `want`, the framework's own."""
+    """Raise ExportFailed where the graph gives other numbers than `want`, the framework's own."""
     have = ran(proto, pictures, f"{label}, as {framework} exports it,")[0]
     if not agree(want, have.astype(want.dtype)):
-        raise ModelRefused(
+        raise ExportFailed(
             f"{label}: what {framework} exports gives other numbers than {framework} itself; take "
             "out what is drawn at random or depends on the values of a picture."
         )
@@ -40,13 +40,13 @@ def require_agreement(
 def ran(model: onnx.ModelProto, x: Array, label: str) -> list[Array]:
     """Return the outputs of a model with one input, as it is written.
 
-    Raises ModelRefused: it does not run; `label` says what it is.
+    Raises ExportFailed: it does not run; `label` says what it is.
     """
     provider = choose_provider("cpu")
     try:
         return Session(model, provider, often=False).run({real_inputs(model)[0].name: x})
     except Exception as error:  # ONNX Runtime has no one class for what can go wrong
-        raise ModelRefused(f"{label} does not run: {reason(error)}") from None
+        raise ExportFailed(f"{label} does not run: {reason(error)}") from None
 
 
 def reason(error: BaseException) -> str:

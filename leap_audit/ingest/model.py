@@ -18,9 +18,11 @@ from leap_audit.ingest.onnx import (
     real_inputs,
     tensor_info,
 )
+from leap_audit.ingest.outside import outside_graph
 from leap_audit.ingest.preprocess import resolve
 from leap_audit.ingest.source import Source
 from leap_audit.ingest.task import Asked, refuse_boxes
+from leap_audit.run.outside import Outside
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Session
 
@@ -50,6 +52,12 @@ class Model:
     """Whether one score stands for both classes."""
     axis: int = 1
     """Of the classes, in the logits of `forward_graph`."""
+    outside: Outside | None = None
+    """What runs it where it is no ONNX graph; then `proto` is empty."""
+    scores: tuple[int, ...] = ()
+    """Of such a network: the shape of one picture's scores."""
+    probabilities: bool = False
+    """Of such a network: whether its scores are a softmax's."""
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -144,6 +152,9 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
 
     They keep the shape the model gives them, with the classes along `model.axis`.
     """
+    if model.outside is not None:
+        shape = (batch, *model.picture_shape)
+        return outside_graph(shape, (batch, *model.scores), model.probabilities)
     info = tensor_info(_only_input(model.proto))
     sizes = _sizes(info, model.preprocessing)
     # known() has checked the graph of one and of two pictures; more are the same rewriting.

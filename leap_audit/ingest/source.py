@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import io
 import pickletools
 import re
 import zipfile
@@ -25,6 +26,8 @@ TFLITE = b"TFL3"
 ZIP = b"PK\x03\x04"
 CHUNK = 1 << 20
 PICKLE = "a Python pickle"
+PICKLES = 4
+"""Of which PyTorch before 1.6 wrote a file: the fourth is what was saved."""
 WEIGHTS = re.compile(r"(torch(\._utils)?|collections|numpy.*|_codecs)( |$)")
 """Modules that a pickle of tensors alone refers to."""
 
@@ -201,12 +204,16 @@ def _head(path: Path) -> bytes:
 def _pickled(path: Path, data: bytes) -> str:
     """What to give instead of a pickle, which is looked at and never loaded."""
     modules = set()
+    stream = io.BytesIO(data)
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "GLOBAL":
-                modules.add(str(argument))
-            elif opcode.name == "STACK_GLOBAL":
-                modules.add("?")
+        for _ in range(PICKLES):
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == "GLOBAL":
+                    modules.add(str(argument))
+                elif opcode.name == "STACK_GLOBAL":
+                    modules.add("?")
+            if modules:
+                break
     except Exception:  # a pickle may be cut off anywhere, or only look like one
         modules.add("?")
     instead = (

@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from leap_audit.errors import ModelRefused
+from leap_audit.errors import ExportFailed, ModelRefused
 from leap_audit.ingest.exported import (
     CHECKED,
     EXAMPLE,
@@ -159,7 +159,7 @@ def _exported(
                 verbose=False,
             ).model
         except Exception as error:  # it raises whatever its translations raise
-            raise ModelRefused(
+            raise ExportFailed(
                 f"PyTorch cannot write {_all(parts)} as ONNX: {reason(error)}"
             ) from error
     common.ClearMetadataAndDocStringPass()(model)
@@ -179,7 +179,7 @@ def _traced(torch: Any, chain: Any, parts: Sequence[_Part], example: Any) -> Any
         except Exception as error:
             raise ModelRefused(f"PyTorch cannot trace {part.label}: {reason(error)}") from error
         example = part.call(example)
-    raise ModelRefused(f"PyTorch cannot trace {parts[-1].label}: {reason(failure)}") from failure
+    raise ExportFailed(f"PyTorch cannot trace {parts[-1].label}: {reason(failure)}") from failure
 
 
 def _program(torch: Any, chain: Any, example: Any) -> Any:

@@ -53,8 +53,15 @@ SCRIPT_CALLS = re.compile(
 )
 LARGEST_TEXT = 256 << 20
 """Bytes of a program's description; the weights are not in it."""
-TRAINING = {"batch_norm": 5, "instance_norm": 5, "dropout": 2, "feature_dropout": 2, "rrelu": 3}
-"""Operators of ATen that train otherwise than they predict -> the argument that says which."""
+TRAINING: dict[str, tuple[int, bool | float]] = {
+    **dict.fromkeys(("batch_norm", "instance_norm"), (5, False)),
+    **dict.fromkeys(("dropout", "alpha_dropout", "feature_dropout"), (2, False)),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), (6, False)),
+    "rrelu": (3, False),
+    "scaled_dot_product_attention": (4, 0.0),
+}
+"""Operators of ATen that train otherwise than they predict -> the argument that says how, and
+what it is where they predict."""
 
 
 def is_program(names: Sequence[str]) -> bool:
@@ -194,13 +201,17 @@ def _batch_shape(program: Any, shape: Sequence[int] | None, name: str) -> tuple[
 def _predicting(program: Any) -> None:
     """Set what trains otherwise than it predicts to predict, as eval() does in a module."""
     for node in program.graph.nodes:
-        name = str(node.target).removeprefix("aten.").partition(".")[0].rstrip("_")
-        place = TRAINING.get(name) if str(node.target).startswith("aten.") else None
-        if place is None:
+        package, _, rest = str(node.target).partition(".")
+        name = rest.partition(".")[0].rstrip("_")
+        if package != "aten" or name not in TRAINING:
             continue
         if name == "instance_norm" and node.args[3] is None:
             continue  # without running statistics it predicts as it trains
-        node.args = (*node.args[:place], False, *node.args[place + 1 :])
+        place, value = TRAINING[name]
+        if len(node.args) > place:
+            node.args = (*node.args[:place], value, *node.args[place + 1 :])
+        elif "dropout_p" in node.kwargs:
+            node.kwargs = {**node.kwargs, "dropout_p": value}
     program.graph_module.recompile()
 
 

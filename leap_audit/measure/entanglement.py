@@ -14,8 +14,8 @@ import onnx_ir as ir
 
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier, new_graph, new_input, place_model
-from leap_audit.run.session import Array, Session
+from leap_audit.measure.forward import Classifier, new_graph, new_input, place_model, session_of
+from leap_audit.run.session import Array
 
 __all__ = ["GRADIENTS", "WEIGHTS", "Shared", "measure_entanglement", "standardised"]
 
@@ -85,7 +85,7 @@ class _GradientCosines:
         (slope,) = backpropagate(op, {logits: cotangent}, [picture])
         op.graph.outputs.append(slope)
         graph = ir.Model(op.graph, ir_version=10)
-        self._session = Session(graph, model.provider, threads)
+        self._session = session_of(model, graph, threads)
 
     def __call__(
         self, picture: Array, target: tuple[int, ...], classes: Sequence[int]

@@ -11,9 +11,10 @@ from leap_audit.gradient import Emitter
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.model import Model, forward_graph
 from leap_audit.measure.final_layer import final_layer
+from leap_audit.run.outside import AnySession, DividedSession
 from leap_audit.run.session import Array, Session
 
-__all__ = ["Classifier", "new_graph", "new_input", "place_model", "place_scores"]
+__all__ = ["Classifier", "new_graph", "new_input", "place_model", "place_scores", "session_of"]
 
 WITHIN = "model/"
 """Stands before the model's own names, which may be any, also ours."""
@@ -107,12 +108,20 @@ def preprocess(op: Emitter, preprocessing: Preprocessing, picture: ir.Value) -> 
     return x if preprocessing.layout == "NCHW" else op.Transpose(x, perm=[0, 2, 3, 1])
 
 
+def session_of(model: Model, graph: ir.Graph | ir.Model, threads: int) -> AnySession:
+    """Return a graph in which `place_model` placed the model, ready to run as the model runs."""
+    whole = graph if isinstance(graph, ir.Model) else ir.Model(graph, ir_version=10)
+    if model.outside is not None:
+        return DividedSession(whole, model.outside, model.provider, threads)
+    return Session(whole, model.provider, threads)
+
+
 @dataclass(frozen=True)
 class Classifier:
     """The model as a function of pictures, for everything that is only looked at, not optimised."""
 
     model: Model
-    session: Session
+    session: AnySession
     batch: int
     weights: Array | None
     """(classes, features) of the last linear layer; None where the last step is not linear."""
@@ -131,7 +140,7 @@ class Classifier:
             last.features.name = "features"
             op.graph.outputs.append(last.features)
         logits.name, scores.name = "logits", "scores"
-        session = Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
+        session = session_of(model, op.graph, threads)
         return Classifier(model, session, batch, None if last is None else last.weights)
 
     def logits(self, pictures: Array) -> Array:

@@ -23,9 +23,10 @@ from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.model import Model
 from leap_audit.measure.answer import log_probabilities, steepness
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.forward import new_graph, new_input, place_scores
+from leap_audit.measure.forward import new_graph, new_input, place_scores, session_of
 from leap_audit.measure.smooth import blur_matrix, enlargement
-from leap_audit.run.session import Array, Loop, Session
+from leap_audit.run.outside import AnyLoop, AnySession
+from leap_audit.run.session import Array
 
 __all__ = ["AREAS", "Subject", "blurred", "rank_pixels", "sharpness", "step_graph"]
 
@@ -89,7 +90,7 @@ def rank_pixels(
     batch = min(batch, len(subjects))
     if not model.batchable:  # the kept and the erased picture go through together
         raise ValueError("a model that takes one picture at a time cannot be isolated")
-    session = Session(step_graph(model, batch, options), model.provider, threads)
+    session = session_of(model, step_graph(model, batch, options), threads)
     for start in range(0, len(subjects), batch):
         group = list(subjects[start : start + batch])
         padded = group + group[:1] * (batch - len(group))
@@ -222,11 +223,11 @@ def _losses(
 
 def _started(
     model: Model,
-    session: Session,
+    session: AnySession,
     subjects: Sequence[Subject],
     options: IsolationOptions,
     seed: int,
-) -> Loop:
+) -> AnyLoop:
     rows, columns = _enlargements(model, options)
     shape = (1, rows.shape[1], columns.shape[1])
     first = [
@@ -247,7 +248,7 @@ def _started(
         * np.float32(options.logit_scale),
     }
     state = adam_state("scores", np.stack(first) * np.float32(FIRST_SPREAD))
-    return Loop(session, state, constants)
+    return session.loop(state, constants)
 
 
 def _softness(step: int, steps: int) -> float:

@@ -1,16 +1,15 @@
 """Where a class's score hangs on the pixels: SmoothGrad (Smilkov et al. 2017), squared, blurred."""
 
 import numpy as np
-import onnx_ir as ir
 
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.forward import new_graph, new_input, place_scores
+from leap_audit.measure.forward import new_graph, new_input, place_scores, session_of
 from leap_audit.measure.isolation import Subject
 from leap_audit.measure.smooth import blur_matrix
-from leap_audit.run.session import Array, Session
+from leap_audit.run.session import Array
 
 __all__ = ["Sensitivity"]
 
@@ -35,7 +34,7 @@ class Sensitivity:
         cotangent = new_input(op.graph, "cotangent", self._shape)
         (slope,) = backpropagate(op, {scores: cotangent}, [picture])
         op.graph.outputs.append(op.ReduceSum(op.Mul(slope, slope), [0, 1], keepdims=0))
-        self._session = Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
+        self._session = session_of(model, op.graph, threads)
 
     def __call__(self, subject: Subject, seed: int) -> Array:
         """Return (height, width), 0 or more: the higher, the more the score hangs on the pixel."""

@@ -109,7 +109,7 @@ def audit(
                 classes_audited=len({p.target for p in seen.prototypes}),
                 classes_in_all=len(names),
                 operators=loaded.operators,
-                engine="leap-audit's ONNX gradient graph on ONNX Runtime",
+                engine=_engine(loaded),
                 batch=seen.batch,
             ),
             methods=seen.methods,
@@ -133,6 +133,12 @@ def audit(
             f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE."
         )
     return AuditResult(place, record)
+
+
+def _engine(model: Model) -> str:
+    if model.outside is None:
+        return "leap-audit's ONNX gradient graph on ONNX Runtime"
+    return f"{model.outside.engine}, because {model.outside.reason}"
 
 
 def _named(source: object) -> Path:

@@ -31,6 +31,11 @@ class TorchGradient:
         self._torch = pytorch()
         self._module = module
 
+    def value(self, x: Array) -> Array:
+        """Return the output at x."""
+        with evaluating(self._module), self._torch.inference_mode(False), self._torch.no_grad():
+            return _array(first_tensor(self._module(self._tensor(x))))
+
     def value_and_gradient(self, x: Array, cotangent: Array) -> tuple[Array, Array]:
         """Return the output at x, and the gradient of sum(cotangent * output), of x's shape.
 

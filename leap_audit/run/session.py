@@ -75,6 +75,12 @@ class Session:
         wanted = list(outputs if outputs is not None else self.outputs)
         return list(self._session.run(wanted, dict(inputs)))
 
+    def loop(
+        self, state: Mapping[str, tuple[str, Array]], constants: Mapping[str, Array]
+    ) -> "Loop":
+        """Return a loop over the graph (see `Loop`)."""
+        return Loop(self, state, constants)
+
 
 class Loop:
     """A step that feeds its own outputs back to its inputs, without leaving the device.

@@ -4,20 +4,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx_ir as ir
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state
 from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import generator
-from leap_audit.measure.forward import new_graph, new_input
+from leap_audit.measure.forward import new_graph, new_input, session_of
 from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.rate import best_rate, range_test, settling
 from leap_audit.measure.prototype.step import Key, draws, step_graph
-from leap_audit.run.session import Array, Loop, Session
+from leap_audit.run.outside import AnyLoop, AnySession
+from leap_audit.run.session import Array
 
 __all__ = ["Drawn", "Look", "Request", "Stage", "make_prototypes"]
 
@@ -110,7 +110,7 @@ def make_prototypes(
         return
     groups = _groups(requests, batch if model.batchable else 1, options)
     batch = max(len(group) for group in groups)
-    session = Session(step_graph(model, batch, options, spread), model.provider, threads)
+    session = session_of(model, step_graph(model, batch, options, spread), threads)
     painter = _Painter(model, options, threads)
     first = _even_start(model, options, seed, threads, spread) if options.start == "even" else None
     lr = options.lr
@@ -148,10 +148,10 @@ class _Run:
     seed: int
     group: Sequence[Request]
     batch: int
-    loop: Loop | None = None
+    loop: AnyLoop | None = None
 
     def through(
-        self, session: Session, first: Array | None, factors: Sequence[float]
+        self, session: AnySession, first: Array | None, factors: Sequence[float]
     ) -> Iterator[Array]:
         """Yield each step's objectives, (batch,); factors: of the learning rate, one per step."""
         padded = [*self.group, *[self.group[0]] * (self.batch - len(self.group))]
@@ -162,7 +162,7 @@ class _Run:
         if self.options.diversity:
             own = [r.target if i < len(self.group) else None for i, r in enumerate(padded)]
             constants["same"] = alike(own)
-        self.loop = Loop(session, adam_state("coefficients", start), constants)
+        self.loop = session.loop(adam_state("coefficients", start), constants)
         for step, factor in enumerate(factors):
             drawn = draws(self.model, keys, self.options, self.seed, step)
             self.loop.step({**drawn, **adam_draws(step, factor)})
@@ -206,11 +206,9 @@ def _even_start(
     model: Model, options: PrototypeOptions, seed: int, threads: int, spread: float
 ) -> Array:
     """Coefficients, (1, planes, height, width), of a picture on which all classes are equal."""
-    session = Session(
-        step_graph(model, 1, options, spread, objective="even"), model.provider, threads
-    )
+    session = session_of(model, step_graph(model, 1, options, spread, objective="even"), threads)
     start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
-    loop = Loop(session, adam_state("coefficients", start[None]), {})
+    loop = session.loop(adam_state("coefficients", start[None]), {})
     for step, factor in enumerate(settling(max(options.steps // 2, 1), SETTLED)):
         loop.step({**draws(model, [()], options, seed, step), **adam_draws(step, factor)})
     return loop.state("coefficients")
@@ -229,7 +227,7 @@ class _Painter:
         op.graph.outputs.append(over(op, painted, options.background or 0.0))
         if painted.alpha is not None:
             op.graph.outputs.extend([op.Identity(painted.colour), op.Identity(painted.alpha)])
-        self._session = Session(ir.Model(op.graph, ir_version=10), model.provider, threads)
+        self._session = session_of(model, op.graph, threads)
         self._equalise = options.equalise
 
     def __call__(self, coefficients: Array) -> Painting:
