@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
+from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused, reason_of
 from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 from leap_audit.ingest.upgrade import OPSET
 from leap_audit.ingest.weights import put_back
@@ -103,7 +103,7 @@ def _run_original(
             return [_run_each(run, inputs) if one_by_one else run(inputs) for inputs in trials]
         except Exception as error:  # ONNX Runtime has no one class for what can go wrong
             failure = error
-    raise ModelRefused(f"the model does not run: {_first_line(failure)}") from None
+    raise ModelRefused(f"the model does not run: {reason_of(failure)}.") from None
 
 
 def _original(
@@ -144,11 +144,7 @@ def _run_canonical(
     try:
         return [session.run(inputs, names) for inputs in trials]
     except Exception as error:
-        raise CanonicalMismatch(f"the canonical graph does not run: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+        raise CanonicalMismatch(f"the canonical graph does not run: {reason_of(error)}.") from None
 
 
 def _hint(model: onnx.ModelProto) -> str:
