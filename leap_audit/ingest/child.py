@@ -15,7 +15,7 @@ from leap_audit import errors
 from leap_audit.errors import LeapAuditError, reason_of
 from leap_audit.ingest.contained import Limits, lacks_memory
 
-__all__ = ["keep", "serve"]
+__all__ = ["is_of_memory", "keep", "serve"]
 
 
 def serve() -> None:
@@ -41,13 +41,22 @@ def _answer_of(module: str, name: str) -> tuple[str, Any, str, list[Any]]:
             content = getattr(importlib.import_module(module), name)(*args, **kwargs)
         except Exception as error:
             said = traceback.format_exc()
-            if isinstance(error, MemoryError) or lacks_memory(str(error)):
+            if is_of_memory(error):
                 kind = "memory"
             elif isinstance(error, LeapAuditError):
                 kind, content = "refused", (type(error).__name__, str(error))
             else:
                 kind, content = "failed", f"{type(error).__name__}: {reason_of(error)}"
     return kind, content, said, [_plain(each) for each in caught[:100]]
+
+
+def is_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, means that there was no memory."""
+    while error is not None:
+        if isinstance(error, MemoryError) or lacks_memory(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _plain(caught: warnings.WarningMessage) -> tuple[str, str, str, int]:

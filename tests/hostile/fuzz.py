@@ -29,7 +29,7 @@ import numpy as np
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import LeapAuditError
-from leap_audit.ingest.child import keep
+from leap_audit.ingest.child import is_of_memory, keep
 from leap_audit.ingest.classes import read_classes
 from leap_audit.ingest.contained import Limits
 from leap_audit.ingest.load import load
@@ -162,6 +162,8 @@ def _read(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
             warnings.simplefilter("ignore")
             read(path)
     except LeapAuditError as error:
+        if is_of_memory(error):
+            return "contained: no more memory", ""
         sentence = str(error)
         if "\n" in sentence or len(sentence) > LONGEST or not sentence.endswith((".", ".)")):
             return "uncontained", f"{traceback.format_exc()}\nis not one short sentence"
