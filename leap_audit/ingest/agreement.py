@@ -127,7 +127,7 @@ def _run_original(
             return [_run_each(run, inputs) if one_by_one else run(inputs) for inputs in trials]
         except Exception as error:  # ONNX Runtime has no one class for what can go wrong
             failure = error
-    raise ModelRefused(f"the model does not run: {reason_of(failure)}.") from None
+    raise ModelRefused(f"the model does not run: {reason_of(failure)}.") from failure
 
 
 def _original(
