@@ -134,6 +134,10 @@ $(VENV)/.torch: | $(VENV)/.made
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check '$(TORCH)'
 	touch $@
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## read 5000 broken files (half an hour); SEED=7 for others
+	@$(BIN)/python -m tests.hostile.fuzz --count $(or $(COUNT),5000) --seed $(or $(SEED),0) --jobs $(JOBS)
+
 .PHONY: samples
 samples: $(VENV)/.dev  ## train the sample models again (minutes)
 	@$(BIN)/python sample_models/build.py

@@ -50,6 +50,11 @@ _ABOUT_OPERATORS = (
     "Of every operator of ONNX, or of those of a [bold]MODEL[/], with its nodes; then the exit "
     "code is 3 if there is no gradient of it."
 )
+_ABOUT_DOCTOR = (
+    "Say what is installed, what of it works, and what is missing for which kind of model.\n\n"
+    "A small graph with its gradient runs on every execution provider. The exit code is 3 if an "
+    "ONNX file cannot be audited here."
+)
 
 
 class _Group(TyperGroup):
@@ -246,16 +251,25 @@ def operators(
         from leap_audit.commands import operators_of
         from leap_audit.ingest.contained import contained
 
-        if model is None:
-            found = operators_of(None)
-        else:
-            asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
-            found = contained(operators_of, model, **asked)
+        asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
+        found = contained(operators_of, model, **asked)
         shown = [row for state, row in found.rows if state == "missing" or not missing]
         print("\n".join(columns(shown)), end="\n" if shown else "", flush=True)
         terminal.note(f"{len(found.rows)} operators: {found.counts}.")
         if found.refusal is not None:
             raise GradientUnavailable(f"{model}: {found.refusal}")
+
+
+@app.command(cls=_Command, help=_ABOUT_DOCTOR)
+def doctor(as_json: flags.Json = False, debug: flags.Debug = False) -> None:
+    """Print what is installed and what works."""
+    with answering(debug=debug, as_json=as_json):
+        from leap_audit.doctor import checkup, said_of
+
+        found = checkup()
+        print(said_of(found, as_json=as_json), flush=True)
+    if not found.can_audit:
+        raise typer.Exit(3)
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ __all__ = [
     "StraightThrough",
     "TargetRefused",
     "UsageError",
+    "reason_of",
 ]
 
 
@@ -123,3 +124,14 @@ class FlatGradient(GradientWarning):
 
 class StraightThrough(GradientWarning):
     pass
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what a library's error says, fit to stand in a sentence.
+
+    Its first line, at most 200 characters of it, without the full stop and unprintable letters;
+    the error's class where it says nothing.
+    """
+    lines = str(error).strip().splitlines() or [""]
+    plain = "".join(c if c.isprintable() else " " for c in lines[0][:200]).strip().rstrip(".:;, ")
+    return plain or type(error).__name__

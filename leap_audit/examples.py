@@ -62,6 +62,12 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ("Can this model be differentiated?", "leap-audit operators model.onnx"),
         ),
     },
+    "doctor": {
+        "Examples": (
+            ("What works on this machine?", "leap-audit doctor"),
+            ("The same, for programs", "leap-audit doctor --json"),
+        ),
+    },
 }
 
 

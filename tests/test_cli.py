@@ -353,6 +353,7 @@ def test_the_version() -> None:
         (["audit", "--help"], "audit"),
         (["gradient", "--help"], "gradient"),
         (["operators", "--help"], "operators"),
+        (["doctor", "--help"], "doctor"),
     ],
 )
 def test_help_teaches_with_examples(words: list[str], command: str, width: int) -> None:
@@ -366,7 +367,9 @@ def test_help_teaches_with_examples(words: list[str], command: str, width: int) 
 
 
 def test_every_flag_of_the_examples_exists(calls: list[Call]) -> None:
-    helps = "".join(run(command, "-h").stdout for command in ("audit", "gradient", "operators"))
+    helps = "".join(
+        run(command, "-h").stdout for command in ("audit", "gradient", "operators", "doctor")
+    )
     known = set(re.findall(r"--[a-z-]+", helps))
     words = [line for panels in EXAMPLES.values() for panel in panels.values() for _, line in panel]
     assert set(re.findall(r"--[a-z-]+", " ".join(words))) <= known

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "leap_audit"
 LONGEST = 300
 
 ORDER = (
-    ("errors", "artifacts", "config", "progress"),
+    ("errors", "artifacts", "config", "installed", "progress"),
     ("run",),
     ("ingest",),
     ("gradient",),
@@ -21,7 +21,17 @@ ORDER = (
 )
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
 # The words of the command line lie beside cli.py; the entry points stand above everything.
-ABOVE = ("answers", "commands", "engine", "examples", "flags", "notebook", "terminal", "tracking")
+ABOVE = (
+    "answers",
+    "commands",
+    "doctor",
+    "engine",
+    "examples",
+    "flags",
+    "notebook",
+    "terminal",
+    "tracking",
+)
 STAGE |= dict.fromkeys(ABOVE, STAGE["cli"])
 STAGE |= {"models": STAGE["ingest"], "__main__": len(ORDER), "__init__": len(ORDER)}
 

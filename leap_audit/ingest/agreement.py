@@ -8,15 +8,17 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
+from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused, reason_of
 from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 from leap_audit.ingest.upgrade import OPSET
 from leap_audit.ingest.weights import put_back
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["SCALES", "agree", "require_agreement"]
+__all__ = ["SCALES", "agree", "require_agreement", "require_runs"]
 
+RUNTIME_DOMAINS = ("ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
+"""What ONNX Runtime brings along beside ONNX's own operators."""
 Run = Callable[[Mapping[str, Array]], list[Array]]
 SCALES = (1.0, 255.0)
 """Random inputs are uniform in 0..scale: small ones, and ones of a picture's range."""
@@ -44,16 +46,7 @@ def require_agreement(
 
     Raises CanonicalMismatch, or ModelRefused where the original itself does not run.
     """
-    rng = np.random.default_rng(0)
-    uniform = {name: rng.random(shape) for name, shape in shapes.items()}
-    trials = [
-        {
-            v.name: _of_type(uniform[v.name] * scale, _numpy_type(v))
-            for v in original.graph.input
-            if v.name not in weights
-        }
-        for scale in SCALES
-    ]
+    trials = _trials(original, weights, shapes)
     # One after the other: what the graphs compute then lies in memory for one of them only.
     expected = _run_original(original, weights, trials, one_by_one, provider)
     names = [value.name for value in original.graph.output]
@@ -73,6 +66,37 @@ def require_agreement(
                     f"output {value.name!r}: the canonical graph gives other numbers "
                     "than the model itself, so nothing built on it could be trusted."
                 )
+
+
+def require_runs(
+    original: onnx.ModelProto,
+    weights: Mapping[str, ir.TensorProtocol],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    one_by_one: bool,
+    provider: Provider,
+) -> None:
+    """Raise ModelRefused where the original itself does not run; as `require_agreement`."""
+    trials = _trials(original, weights, shapes)
+    _run_original(original, weights, trials, one_by_one, provider)
+
+
+def _trials(
+    original: onnx.ModelProto,
+    weights: Mapping[str, ir.TensorProtocol],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> list[dict[str, Array]]:
+    """Return random inputs of each scale."""
+    rng = np.random.default_rng(0)
+    uniform = {name: rng.random(shape) for name, shape in shapes.items()}
+    return [
+        {
+            v.name: _of_type(uniform[v.name] * scale, _numpy_type(v))
+            for v in original.graph.input
+            if v.name not in weights
+        }
+        for scale in SCALES
+    ]
 
 
 def _kinds(model: onnx.ModelProto) -> dict[str, ir.DataType]:
@@ -103,7 +127,7 @@ def _run_original(
             return [_run_each(run, inputs) if one_by_one else run(inputs) for inputs in trials]
         except Exception as error:  # ONNX Runtime has no one class for what can go wrong
             failure = error
-    raise ModelRefused(f"the model does not run: {_first_line(failure)}") from None
+    raise ModelRefused(f"the model does not run: {reason_of(failure)}.") from failure
 
 
 def _original(
@@ -116,6 +140,7 @@ def _original(
     try:
         return Session(model, provider, often=often, weights=weights).run
     except LeapAuditError as error:
+        _refuse_foreign(model)
         domains = {opset.domain for opset in model.opset_import}
         if opset_of(model) <= OPSET or domains - set(ONNX_DOMAIN):
             raise ModelRefused(f"the model itself does not load: {error}{_hint(model)}") from None
@@ -123,6 +148,19 @@ def _original(
         put_back(whole, weights)
         evaluator = ReferenceEvaluator(ir.to_proto(whole))
         return lambda inputs: list(evaluator.run(None, dict(inputs)))
+
+
+def _refuse_foreign(model: onnx.ModelProto) -> None:
+    """Raise ModelRefused, with their names, for operators that only a library could run."""
+    known = {*ONNX_DOMAIN, *RUNTIME_DOMAINS, *(function.domain for function in model.functions)}
+    foreign = [node for node in model.graph.node if node.domain not in known]
+    if foreign:
+        names = sorted({f"{node.domain}::{node.op_type} at {node.name!r}"[:80] for node in foreign})
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise ModelRefused(
+            f"operators that ONNX Runtime does not have: {', '.join(names[:3])}{more}; libraries "
+            "of operators are never loaded, so export the model with ONNX's own."
+        )
 
 
 def _run_each(run: Run, inputs: Mapping[str, Array]) -> list[Array]:
@@ -144,11 +182,7 @@ def _run_canonical(
     try:
         return [session.run(inputs, names) for inputs in trials]
     except Exception as error:
-        raise CanonicalMismatch(f"the canonical graph does not run: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+        raise CanonicalMismatch(f"the canonical graph does not run: {reason_of(error)}.") from None
 
 
 def _hint(model: onnx.ModelProto) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from leap_audit.artifacts import Preprocessing
-from leap_audit.errors import PictureRefused
+from leap_audit.errors import PictureRefused, reason_of
 
 __all__ = ["IN_COLOUR", "frames_of", "in_colour", "read_array", "scaled", "tiles", "write_bands"]
 
@@ -70,8 +70,9 @@ def read_array(path: Path, preprocessing: Preprocessing, limit: int) -> NDArray[
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    except Exception as error:  # NumPy parses the file's head as Python, which may fail anyhow
+        reason = error.strerror if isinstance(error, OSError) else None
+        reason = reason or reason_of(error)
         raise PictureRefused(f"{path}: the array cannot be read ({reason}).") from None
     channels = len(preprocessing.mean)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "uif":

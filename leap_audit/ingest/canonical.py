@@ -14,8 +14,8 @@ import onnxscript.optimizer
 from onnx import inliner
 from onnx_ir.passes import common
 
-from leap_audit.errors import ModelRefused
-from leap_audit.ingest.agreement import require_agreement
+from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.ingest.agreement import require_agreement, require_runs
 from leap_audit.ingest.blocked import unblocked
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrite import forget_shapes
@@ -55,26 +55,43 @@ def canonicalise(
     """
     shapes = {v.name: input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
+    full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
     original, weights = apart(proto)
     _modernise(original, shapes)
-    if (plain := unblocked(proto)) is proto:
-        given, plain_weights = original, weights
-    else:
-        given, plain_weights = apart(plain)
+    try:
+        graph = _canonical(proto, original, weights, shapes, frozenset(fixed), batch)
+    except LeapAuditError:
+        raise
+    except Exception:
+        # What works on a graph raises anything where the graph is wrong. Where it is not, this is
+        # a defect here, and goes on.
+        if provider is not None:
+            require_runs(original, weights, full, one_by_one=bool(fixed), provider=provider)
+        raise
+    if provider is not None:
+        require_agreement(original, weights, graph, full, one_by_one=bool(fixed), provider=provider)
+    return graph
+
+
+def _canonical(
+    proto: onnx.ModelProto,
+    original: onnx.ModelProto,
+    weights: dict[str, ir.TensorProtocol],
+    shapes: Mapping[str, tuple[int, ...]],
+    fixed: frozenset[str],
+    batch: int,
+) -> ir.Model:
+    """Return the canonical graph of a model, which is given without its weights too."""
+    if (plain := unblocked(proto)) is not proto:
+        original, weights = apart(plain)
     worked = _worked(
-        given.SerializeToString(deterministic=True),
-        tuple(shapes.items()),
-        frozenset(fixed),
-        batch,
+        original.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch
     )
     graph = ir.from_proto(onnx.ModelProto.FromString(worked))
-    put_back(graph, plain_weights)
+    put_back(graph, weights)
     common.RemoveUnusedNodesPass()(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
         _infer(graph)
-    if provider is not None:
-        full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
-        require_agreement(original, weights, graph, full, one_by_one=bool(fixed), provider=provider)
     return graph
 
 

@@ -12,10 +12,10 @@ import warnings
 from typing import Any
 
 from leap_audit import errors
-from leap_audit.errors import LeapAuditError
+from leap_audit.errors import LeapAuditError, reason_of
 from leap_audit.ingest.contained import Limits, lacks_memory
 
-__all__ = ["serve"]
+__all__ = ["is_of_memory", "keep", "serve"]
 
 
 def serve() -> None:
@@ -25,7 +25,7 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever prints must not print into the answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     limits, module, name = pickle.load(sys.stdin.buffer)
-    _keep(limits)
+    keep(limits)
     pickle.dump(_answer_of(module, name), answer, protocol=5)
     answer.close()
     os._exit(0)  # the watching thread still reads, and nothing is left to be tidied up
@@ -41,13 +41,22 @@ def _answer_of(module: str, name: str) -> tuple[str, Any, str, list[Any]]:
             content = getattr(importlib.import_module(module), name)(*args, **kwargs)
         except Exception as error:
             said = traceback.format_exc()
-            if isinstance(error, MemoryError) or lacks_memory(str(error)):
+            if is_of_memory(error):
                 kind = "memory"
             elif isinstance(error, LeapAuditError):
                 kind, content = "refused", (type(error).__name__, str(error))
             else:
-                kind, content = "failed", f"{type(error).__name__}: {_first_line(error)}"
+                kind, content = "failed", f"{type(error).__name__}: {reason_of(error)}"
     return kind, content, said, [_plain(each) for each in caught[:100]]
+
+
+def is_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, means that there was no memory."""
+    while error is not None:
+        if isinstance(error, MemoryError) or lacks_memory(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _plain(caught: warnings.WarningMessage) -> tuple[str, str, str, int]:
@@ -55,11 +64,7 @@ def _plain(caught: warnings.WarningMessage) -> tuple[str, str, str, int]:
     return str(caught.message), next(known).__name__, caught.filename, caught.lineno
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]
-
-
-def _keep(limits: Limits) -> None:
+def keep(limits: Limits) -> None:
     """Hold this process to its limits, and let it end with its parent."""
     if sys.platform == "win32":
         return

@@ -30,7 +30,7 @@ from leap_audit import errors
 from leap_audit.errors import ConfigRefused, LeapAuditError, ModelRefused
 from leap_audit.ingest.plain import Plain
 
-__all__ = ["Limits", "contained", "lacks_memory"]
+__all__ = ["Limits", "contained", "installed_memory", "lacks_memory"]
 
 R = TypeVar("R")
 AnyClass = TypeVar("AnyClass")
@@ -74,7 +74,8 @@ class Limits:
         Raises ConfigRefused: one of these is not a number above zero.
         """
         size = path if isinstance(path, int) else _size(Path(path))
-        memory = min(4 * GIB + 6 * size + (os.cpu_count() or 1) * (16 << 20), _installed_memory())
+        memory = 4 * GIB + 6 * size + (os.cpu_count() or 1) * (16 << 20)
+        memory = min(memory, installed_memory() or memory)
         return cls(
             int(_from_environment(MEMORY, memory / GIB) * GIB),
             _from_environment(SECONDS, min(300 + size / 1e6, 3600.0)),
@@ -222,11 +223,12 @@ def _size(path: Path) -> int:
         return 0  # the function itself says what cannot be read
 
 
-def _installed_memory() -> int:
+def installed_memory() -> int:
+    """Return the bytes of memory that the machine has; 0 where the system does not tell."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not a POSIX system: nothing holds it there
-        return 1 << 62
+    except (ValueError, OSError, AttributeError):  # not a POSIX system
+        return 0
 
 
 def _from_environment(name: str, otherwise: float) -> float:

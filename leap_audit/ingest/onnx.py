@@ -8,7 +8,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from leap_audit.artifacts import TensorInfo
-from leap_audit.errors import ModelRefused
+from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.ingest.claims import require_modest
 from leap_audit.ingest.external import every_tensor, named, read_external
 from leap_audit.ingest.kinds import HEAD, described
@@ -67,8 +67,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     try:
         read_external(model, path)
     except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0][:200]
-        raise ModelRefused(f"{path}: its external data is refused ({first}).") from None
+        raise ModelRefused(f"{path}: its external data is refused ({reason_of(error)}).") from None
     return checked(model, str(path))
 
 
@@ -103,8 +102,7 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     try:
         onnx.checker.check_model(runtime_operators_apart(apart(model)[0]))
     except (onnx.checker.ValidationError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelRefused(f"{name}: is not a valid ONNX model ({first}).") from None
+        raise ModelRefused(f"{name}: is not a valid ONNX model ({reason_of(error)}).") from None
     return model
 
 

@@ -3,7 +3,7 @@
 import onnx
 from onnx import inliner, version_converter
 
-from leap_audit.errors import ModelRefused
+from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 
 __all__ = ["NEWER", "OPSET", "upgraded"]
@@ -34,9 +34,8 @@ def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         converted = version_converter.convert_version(model, OPSET)
     except Exception as error:  # the converter raises whatever its adapters raise
-        reason = str(error).strip().splitlines()[0][:200]
         raise ModelRefused(
-            f"the model's opset {version} cannot be converted to {OPSET}: {reason}"
+            f"the model's opset {version} cannot be converted to {OPSET} ({reason_of(error)})."
         ) from None
     if version < 11:
         _resize_as_before_opset_11(converted)
@@ -62,10 +61,9 @@ def _in_older_operators(model: onnx.ModelProto, version: int) -> onnx.ModelProto
                 typed, [("", name) for name in sorted(newer)], inline_schema_functions=True
             )
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0][:200]
             raise ModelRefused(
                 f"operators newer than opset {OPSET} cannot be written in older ones "
-                f"({', '.join(sorted(newer))}): {reason}"
+                f"({', '.join(sorted(newer))}; {reason_of(error)})."
             ) from None
     if _to_define(model.graph, version) & UNDEFINED:
         for node in model.graph.node:

@@ -1,7 +1,8 @@
 """What the audit ran with."""
 
 import platform
-from importlib import metadata
+
+from leap_audit.installed import installed
 
 __all__ = ["versions"]
 
@@ -21,9 +22,4 @@ PACKAGES = (
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a figure or a page."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # one of the two onnxruntimes is always absent
-            continue
-    return found
+    return found | installed(PACKAGES)

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from leap_audit.errors import LeapAuditError
+from leap_audit.errors import LeapAuditError, reason_of
 from leap_audit.run.providers import Provider, runtime
 
 __all__ = ["Array", "Loop", "Session"]
@@ -65,8 +65,9 @@ class Session:
         try:
             self._session = ort.InferenceSession(graph, options, providers=provider.chain)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-            raise LeapAuditError(f"ONNX Runtime cannot load the graph: {reason}") from error
+            raise LeapAuditError(
+                f"ONNX Runtime cannot load the graph: {reason_of(error)}."
+            ) from error
         self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
 

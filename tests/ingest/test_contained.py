@@ -160,7 +160,7 @@ def test_a_file_can_be_read_in_this_process(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_limits_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = "leap_audit.ingest.contained._installed_memory"
+    installed = "leap_audit.ingest.contained.installed_memory"
     monkeypatch.setattr(installed, lambda: 64 * GIB)
     (tmp_path / "m.onnx").write_bytes(b"x")
     with (tmp_path / "m.data").open("wb") as file:
