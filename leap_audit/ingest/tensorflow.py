@@ -182,7 +182,7 @@ def _specified(label: str, call: Any, specs: Sequence[Any], shape: Sequence[int]
         )
     (spec,) = specs
     known = None if spec.shape.rank is None else tuple(spec.shape)[1:]
-    return Source(label, call, settled(label, known, shape), spec.dtype.as_numpy_dtype().dtype.name)
+    return Source(label, call, settled(label, known, shape), spec.dtype.name)
 
 
 def _served(path: Path, shape: Sequence[int] | None) -> Source:
