@@ -200,7 +200,7 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
 def _older(library: Any) -> dict[str, Any]:
     """What Keras 2 wrote into .h5 files and Keras 3 does not take, as exporters still do."""
 
-    class DepthwiseConv2D(library.layers.DepthwiseConv2D):  # type: ignore[misc, name-defined]
+    class DepthwiseConv2D(library.layers.DepthwiseConv2D):  # type: ignore[misc]
         @classmethod
         def from_config(cls, config: dict[str, Any]) -> Any:
             if config.get("groups") == 1:

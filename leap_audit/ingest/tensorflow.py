@@ -50,10 +50,10 @@ def export_keras(model: Any, shape: Sequence[int] | None = None) -> onnx.ModelPr
     `logits`; several outputs have the model's names. The model is traced in inference mode
     whatever state it was left in, mixed precision in float32, and the graph is run against it.
 
-    Through tf2onnx, as keras.Model.export(format="onnx") goes: that has the same converter behind
-    it and fewer operators (no exact GELU, no antialiased or cubic resizing, no constants of a
-    Normalization layer), takes no model that was not called and writes a file. A Keras model on
-    the PyTorch backend is a torch.nn.Module and goes through `export_module`.
+    Through tf2onnx, as keras.Model.export(format="onnx") goes: that does not say that it is not
+    training, has fewer operators (no exact GELU, no antialiased or cubic resizing, no constants
+    of a Normalization layer), takes no model that was not called, and writes a file. A Keras
+    model on the PyTorch backend is a torch.nn.Module and goes through `export_module`.
 
     Raises RuntimeMissing: TensorFlow or tf2onnx is not installed. ModelRefused: no such model,
     several inputs, a shape that is missing or does not fit, operators without ONNX, Keras on
@@ -182,7 +182,7 @@ def _specified(label: str, call: Any, specs: Sequence[Any], shape: Sequence[int]
         )
     (spec,) = specs
     known = None if spec.shape.rank is None else tuple(spec.shape)[1:]
-    return Source(label, call, settled(label, known, shape), spec.dtype.as_numpy_dtype().dtype.name)
+    return Source(label, call, settled(label, known, shape), spec.dtype.name)
 
 
 def _served(path: Path, shape: Sequence[int] | None) -> Source:

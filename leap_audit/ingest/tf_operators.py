@@ -55,8 +55,10 @@ def _scale_and_translate(tf: Any) -> Handler:
                 antialias=bool(node.get_attr_int("antialias")),
             )
 
-        size, scale, translation = (_numbers(x) for x in node.inputs[1:4])
-        if scale is None:  # tf.image.resize divides the sizes in the graph
+        size, translation = _numbers(node.inputs[1]), _numbers(node.inputs[3])
+        if node.inputs[2].is_const():
+            scale = _numbers(node.inputs[2])
+        else:  # tf.image.resize divides the sizes in the graph
             scale = size / np.array(graph.get_shape(node.input[0])[1:3], np.float32)
         _as_matrices(tf, graph, node, name, resize, size, scale, translation)
 
@@ -113,9 +115,8 @@ def _as_matrices(
     graph.make_node("Reshape", [down, whole], name=name, outputs=[y], shapes=[shape], dtypes=[kind])
 
 
-def _numbers(node: Any) -> Array | None:
-    """What a constant holds, None for what is computed."""
-    return np.asarray(node.get_tensor_value(as_list=False)) if node.is_const() else None
+def _numbers(node: Any) -> Array:
+    return np.asarray(node.get_tensor_value(as_list=False))
 
 
 def _matrix(

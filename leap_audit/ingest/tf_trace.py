@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -42,8 +41,16 @@ class Source:
 
     @property
     def picture_dtype(self) -> str:
-        """float32, unless the function takes whole numbers."""
-        return self.dtype if np.dtype(self.dtype).kind in "iu" else "float32"
+        """float32, unless the function takes whole numbers.
+
+        Raises ModelRefused: it takes none of both, such as the bytes of a file.
+        """
+        if "int" not in self.dtype and "float" not in self.dtype:
+            raise ModelRefused(
+                f"{self.label} takes {self.dtype} instead of a picture's numbers; save what comes "
+                "after its decoding."
+            )
+        return self.dtype if "int" in self.dtype else "float32"
 
 
 def settled(

@@ -1,6 +1,5 @@
 """Keras and TensorFlow models as ONNX: numbers and gradients are TensorFlow's own."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from leap_audit.ingest import tf_runtime
 tf, keras = tf_runtime.tensorflow(), tf_runtime.keras()
 from leap_audit.errors import RuntimeMissing  # noqa: E402
 from leap_audit.gradient import build_gradient  # noqa: E402
+from leap_audit.ingest import tensorflow as door  # noqa: E402
 from leap_audit.ingest.onnx import checked  # noqa: E402
 from leap_audit.ingest.tensorflow import export_keras, export_tensorflow_file  # noqa: E402
 from leap_audit.run import Session, choose_provider  # noqa: E402
@@ -182,28 +182,20 @@ def test_a_depthwise_layer_as_keras_2_wrote_it(tmp_path: Path) -> None:
     assert_same(export_tensorflow_file(path), model, pictures((16, 12, 3)))
 
 
-TORCH = """
-import keras, numpy as np
-from leap_audit.ingest.tensorflow import export_keras
-from leap_audit.run import Session, choose_provider
-from tests.ingest import keras_models as models
-model = models.built(models.Subclassed)
-x = np.random.default_rng(3).random((5, 12, 11, 3), np.float32)
-want = model(x, training=False).detach().numpy()
-(have,) = Session(export_keras(model), choose_provider("cpu"), 1).run({"picture": x})
-print(keras.backend.backend(), np.abs(have - want).max() <= 1e-4 * np.abs(want).max())
-"""
-
-
-def test_keras_on_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a process of its own: Keras has one backend for as long as it runs."""
+def test_keras_on_pytorch_is_a_module_in_inference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras has one backend for as long as a process runs: what is handed on is looked at here."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    root = Path(__file__).resolve().parents[2]
-    run = subprocess.run(
-        [sys.executable, "-c", TORCH], cwd=root, capture_output=True, text=True, check=False
-    )
-    assert run.stdout.split() == ["torch", "True"], run.stderr
+    handed: list[Any] = []
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    monkeypatch.setattr(door, "export_module", lambda *given: handed.extend(given))
+    model = models.built(models.Subclassed)
+    export_keras(model)
+    module, shape = handed
+    assert (type(module).__name__, shape) == ("Subclassed", models.SHAPES[models.Subclassed])
+    x = pictures(shape)
+    want = np.asarray(model(x, training=False))
+    assert np.array_equal(module(x), want)
+    assert not np.allclose(model(x), want)
 
 
 @pytest.mark.parametrize(

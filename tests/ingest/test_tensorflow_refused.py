@@ -172,6 +172,10 @@ def test_a_saved_model(functions: list[Callable[..., Any]], complaint: str, tmp_
     refused(tmp_path, complaint)
 
 
+def decoding() -> Any:
+    return tf.function(lambda x: tf.strings.length(x), [tf.TensorSpec((None, 1), tf.string)])
+
+
 def two_inputs() -> Any:
     entries = [keras.Input((4, 4, 1)), keras.Input((4, 4, 1))]
     return keras.Model(entries, layers.Add()(entries))
@@ -196,6 +200,7 @@ class Failing(layers.Layer):
     ("model", "shape", "complaint"),
     [
         ("resnet50", None, "is a str, not a Keras model, tf.Module or tf.function"),
+        (decoding, None, "takes string instead of a picture's numbers; save what comes after"),
         (two_inputs, None, "the model Functional has 2 inputs; an audit needs one"),
         (Own, None, "the model Own does not say what pictures it takes; give the shape of one"),
         (small, (5, 4, 1), "takes pictures of 4 × 4 × 1, not of 5 × 4 × 1"),

@@ -28,7 +28,7 @@ def counted(node: ir.Node, most: int) -> int | None:
     for t in range(most):
         given = {_name(node, 2 + k): numbers[k] for k in states}
         given[_name(node, 0)] = np.array(t, np.int64)
-        again, *new = evaluator.run(None, given)
+        again, *new = (np.asarray(y) for y in evaluator.run(None, given))
         numbers = dict(zip(states, new, strict=True))
         if not np.all(again):
             return t + 1
