@@ -1,4 +1,4 @@
-"""What the commands `gradient` and `operators` do with a model's file, in a child process.
+"""What the commands `gradient`, `operators` and `export` do with a model's file, in a child process.
 
 Everything is imported inside the functions, so that only the child waits for it.
 """
@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 
-__all__ = ["OperatorTable", "WrittenGradient", "gradient_of", "operators_of"]
+__all__ = [
+    "OperatorTable",
+    "WrittenGradient",
+    "WrittenModel",
+    "exported_of",
+    "gradient_of",
+    "operators_of",
+]
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,19 @@ class WrittenGradient:
     agreement: str = ""
     """What its comparison with difference quotients found; empty where none was asked for."""
     agrees: bool = True
+
+
+@dataclass(frozen=True)
+class WrittenModel:
+    """A model as the bytes of an ONNX file, and what is to be said of it."""
+
+    data: bytes
+    nodes: int
+    opset: int
+    shapes: str
+    """Of its inputs and outputs, in words."""
+    converted: str
+    """What it was and what wrote it as ONNX; empty for an ONNX file."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +63,7 @@ def gradient_of(model: Path, *, check: bool, **asked: Any) -> WrittenGradient:
     """
     from leap_audit.gradient import build_gradient, check_gradient
 
-    graph = build_gradient(model, **asked)
+    graph = build_gradient(_network(model), **asked)
     if graph.ByteSize() >= 2**31:
         raise ModelRefused(f"{model}: with its gradient it is above 2 GB, too large to write.")
     outputs = tuple(value.name for value in graph.graph.output)
@@ -59,7 +80,7 @@ def operators_of(model: Path | None, **asked: Any) -> OperatorTable:
 
     Raises what `model_operators` does.
     """
-    from leap_audit.answers import few
+    from leap_audit.cli.answers import few
     from leap_audit.gradient.operators import State, model_operators, operator_states
 
     rows: list[tuple[str, tuple[str, ...]]]
@@ -67,7 +88,7 @@ def operators_of(model: Path | None, **asked: Any) -> OperatorTable:
         rows = [(each.state, (each.name, each.state, each.note)) for each in operator_states()]
         refusal = None
     else:
-        found = model_operators(model, **asked)
+        found = model_operators(_network(model), **asked)
         refusal = found.refusal
         rows = [
             (each.state, (each.name, each.state, str(len(each.nodes)), few(each.nodes)))
@@ -77,3 +98,60 @@ def operators_of(model: Path | None, **asked: Any) -> OperatorTable:
     counts = "; ".join(f"{states.count(s)} {s}" for s in State if s in states)
     plain = tuple((str(state), tuple(map(str, row))) for state, row in rows)
     return OperatorTable(plain, counts, refusal)
+
+
+def exported_of(model: Path, declared: DeclaredPreprocessing, *, canonical: bool) -> WrittenModel:
+    """Return the model in a file as ONNX; canonical: as the graph that is differentiated, of one
+    picture.
+
+    Raises what `leap_audit.ingest.load` does. ModelRefused: the result is too large for a file.
+    """
+    import onnx
+    import onnx_ir as ir
+
+    from leap_audit.ingest.canonical import canonicalise
+    from leap_audit.ingest.door import read_file
+    from leap_audit.ingest.onnx import opset_of, real_inputs, tensor_info
+    from leap_audit.run.providers import choose_provider
+
+    source = read_file(model, declared)
+    proto: onnx.ModelProto = source.proto
+    if canonical:
+        sizes = _sizes(proto, declared)
+        proto = ir.to_proto(
+            canonicalise(proto, batch=1, sizes=sizes, provider=choose_provider("cpu"))
+        )
+    if proto.ByteSize() >= 2**31:
+        raise ModelRefused(f"{model}: is above 2 GB as ONNX, too large for one file.")
+    ends = (*real_inputs(proto), "→", *proto.graph.output)
+    shapes = " ".join(
+        end if isinstance(end, str) else f"{(t := tensor_info(end)).name} {list(t.shape)}"
+        for end in ends
+    )
+    return WrittenModel(
+        proto.SerializeToString(),
+        len(proto.graph.node),
+        opset_of(proto),
+        shapes.replace("'", ""),
+        source.converted,
+    )
+
+
+def _network(model: Path) -> Any:
+    """The ONNX graph of the model in a file of any kind."""
+    from leap_audit.ingest.door import read_file
+
+    return read_file(model, DeclaredPreprocessing()).proto
+
+
+def _sizes(proto: Any, declared: DeclaredPreprocessing) -> dict[str, tuple[int, ...]]:
+    """The shape of one picture, for an input that leaves its height and width free."""
+    from leap_audit.ingest.onnx import real_inputs, tensor_info
+    from leap_audit.ingest.preprocess import resolve
+
+    (value, *_) = real_inputs(proto)
+    info = tensor_info(value)
+    free = [side if isinstance(side, int) else None for side in info.shape]
+    found = resolve(declared, free, scales_inside=False)
+    channels, size = len(found.mean), found.input_size
+    return {info.name: (channels, *size) if found.layout == "NCHW" else (*size, channels)}

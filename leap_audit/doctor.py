@@ -7,7 +7,7 @@ import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from leap_audit.answers import columns
+from leap_audit.cli.answers import columns
 from leap_audit.errors import LeapAuditError, reason_of
 from leap_audit.ingest.contained import installed_memory
 from leap_audit.installed import installed

@@ -24,9 +24,9 @@ from leap_audit.artifacts import (
     Preprocessing,
 )
 from leap_audit.cli import app
+from leap_audit.cli.examples import EXAMPLES
 from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete, FlatGradient, ModelRefused
-from leap_audit.examples import EXAMPLES
 from leap_audit.gradient import Agreement
 
 Call = dict[str, Any]

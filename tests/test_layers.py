@@ -20,14 +20,11 @@ ORDER = (
     ("cli",),
 )
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
-# The words of the command line lie beside cli.py; the entry points stand above everything.
+# What the command line and the engine call lies beside them; the entry points stand above everything.
 ABOVE = (
-    "answers",
     "commands",
     "doctor",
     "engine",
-    "examples",
-    "flags",
     "notebook",
     "terminal",
     "tracking",

@@ -49,7 +49,7 @@ SIZE = re.compile(r"((?![a-z_]\w*\s*\()(?!\w*__)\w+|(floor|ceiling)(?=\()|[\s+\-
 FOREIGN = re.compile(r"(^|/)data/aotinductor/|(custom|opaque)_obj|\.(so|dll|dylib|py|cpp)$")
 """Entries of a program's archive that are native code or pickled objects."""
 SCRIPT_CALLS = re.compile(
-    r"\bops\.(?!aten\b|prims?\b|torchvision\b|quantized\b)\w+|\btorch\.(save|load|from_file)\b"
+    r"(?<![\w.])ops\.(?!aten\b|prims?\b|torchvision\b|quantized\b)\w+|\btorch\.(save|load|from_file)\b"
 )
 LARGEST_TEXT = 256 << 20
 """Bytes of a program's description; the weights are not in it."""

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from leap_audit import flags
+from leap_audit.cli import flags
 from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.gradient.overlays import METADATA, OVERLAYS

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from leap_audit.ingest.load import load
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
@@ -32,7 +33,6 @@ from leap_audit.errors import LeapAuditError
 from leap_audit.ingest.child import is_of_memory, keep
 from leap_audit.ingest.classes import read_classes
 from leap_audit.ingest.contained import Limits
-from leap_audit.ingest.load import load
 from leap_audit.ingest.pictures import read_picture
 from leap_audit.ingest.preprocess import read_preprocessing
 from leap_audit.run.providers import Provider, runtime

@@ -25,7 +25,7 @@ class Rows(nn.Module):
         super().__init__()
         self.lstm, self.last = nn.LSTM(3 * 16, 24, batch_first=True), nn.Linear(24, 5)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = x.permute(0, 2, 1, 3).flatten(2)
         return self.last(self.lstm(rows)[0][:, -1])
 
@@ -99,7 +99,7 @@ NETWORKS: list[tuple[str, Callable[[], nn.Module], int, str]] = [
     ("vit_tiny", of_timm("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=3), 32, "module"),
     ("mixer", of_timm("mixer_s32_224", img_size=64), 64, "program"),
     ("resnet14t", of_timm("resnet14t"), 64, "trace"),
-    ("resmlp", of_timm("resmlp_12_224", img_size=32, patch_size=8), 32, "module"),
+    ("resmlp", of_timm("resmlp_12_224", img_size=64), 64, "module"),
 ]
 
 

@@ -44,6 +44,13 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
                 "  --mean 103.939,116.779,123.68 --std 1,1,1",
             ),
         ),
+        "Bring a model of PyTorch or Keras": (
+            (
+                "A Keras model",
+                "leap-audit model.keras --classes names.txt --preprocessing keras.tf",
+            ),
+            ("A program of torch.export", "leap-audit model.pt2 --classes names.txt"),
+        ),
         "In a script": (
             ("A summary that programs read", "leap-audit model.onnx --quiet --json > summary.json"),
         ),
@@ -60,6 +67,16 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
         "Examples": (
             ("What has no gradient yet", "leap-audit operators --missing"),
             ("Can this model be differentiated?", "leap-audit operators model.onnx"),
+        ),
+    },
+    "export": {
+        "Examples": (
+            ("Write model.onnx", "leap-audit export model.keras"),
+            ("A model that leaves its size free", "leap-audit export net.pt --input-size 224,224"),
+            (
+                "The graph that is differentiated",
+                "leap-audit export model.onnx --canonical -o c.onnx",
+            ),
         ),
     },
     "doctor": {

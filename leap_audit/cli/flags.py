@@ -24,7 +24,13 @@ def _flag(name: str, panel: str, about: str, metavar: str | None = None, **more:
     )
 
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The network, an ONNX file.")]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="The network: ONNX, .pt2, TorchScript, .keras, .h5, SavedModel, .tflite.",
+    ),
+]
 
 OptionalModel = Annotated[
     Path | None, typer.Argument(metavar="MODEL", help="Only the operators of this ONNX file.")
@@ -207,6 +213,13 @@ GradientRules = Annotated[
     ),
 ]
 GradientDebug = Annotated[bool, _flag("--debug", "Options", "Show the traceback of an error.")]
+
+ExportOut = Annotated[
+    Path | None, _flag("--out -o", "Options", "File to write (MODEL.onnx).", "FILE")
+]
+Canonical = Annotated[
+    bool, _flag("--canonical", "Options", "Write the graph that is differentiated.")
+]
 
 OperatorsMissing = Annotated[bool, _flag("--missing", "Options", "Only those that are missing.")]
 

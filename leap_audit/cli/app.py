@@ -1,0 +1,87 @@
+"""The program: its commands by name, its version, how it starts."""
+
+import io
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+__all__ = ["WORDS", "Command", "app", "main"]
+
+WORDS = "leap_audit.words"
+"""Where the words of the command line stand in typer's context."""
+_OWN_OPTIONS = ("--help", "-h", "--version")
+
+# A line break in a help text is kept at every width: one line a paragraph.
+_ABOUT = (
+    "What has this model learned, and can you trust how it decides?\n\n"
+    "leap-audit writes a report on a vision model. An ONNX file is enough: no training data, "
+    "no framework."
+)
+
+
+class _Group(TyperGroup):
+    """Commands of which audit need not be named: `leap-audit MODEL` is `leap-audit audit MODEL`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
+        if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
+            args = ["audit", *args]
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from leap_audit.cli.examples import print_examples
+
+        super().format_help(ctx, formatter)
+        print_examples("leap-audit")
+
+
+class Command(TyperCommand):
+    """A command whose help ends with examples."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from leap_audit.cli.examples import print_examples
+
+        super().format_help(ctx, formatter)
+        print_examples(self.name or "")
+
+
+app = typer.Typer(
+    cls=_Group,
+    rich_markup_mode="rich",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    subcommand_metavar="MODEL | COMMAND ...",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from leap_audit import __version__
+
+        typer.echo(f"leap-audit {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=_ABOUT)
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Answer --version; everything else is a command's."""
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if "--debug" not in sys.argv and not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    app(prog_name="leap-audit")

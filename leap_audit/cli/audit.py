@@ -1,0 +1,126 @@
+"""leap-audit audit: words to options, then the audit, then where the report is."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from leap_audit.cli import flags
+from leap_audit.cli.answers import answering, lines_of, summary_of
+from leap_audit.cli.app import WORDS, Command, app
+
+if TYPE_CHECKING:
+    from leap_audit.config import AuditOptions
+
+__all__: list[str] = []
+
+ABOUT_AUDIT = (
+    "Audit a model and write the report. The word [bold]audit[/] may be left out.\n\n"
+    "What is not said about the input is inferred, and what was assumed is printed before any "
+    "long work. Ctrl-C keeps what is finished, marked INCOMPLETE."
+)
+
+
+@app.command(cls=Command, help=ABOUT_AUDIT)
+def audit(
+    ctx: typer.Context,
+    model: flags.Model,
+    classes: flags.Classes = None,
+    targets: flags.Targets = None,
+    samples: flags.Samples = None,
+    labels: flags.Labels = None,
+    top_classes: flags.TopClasses = None,
+    task: flags.Task = None,
+    region: flags.Region = None,
+    layout: flags.Layout = None,
+    channel_order: flags.ChannelOrder = None,
+    value_range: flags.Range = None,
+    mean: flags.Mean = None,
+    std: flags.Std = None,
+    resize: flags.Resize = None,
+    input_size: flags.InputSize = None,
+    preprocessing: flags.PreprocessingFile = None,
+    seed: flags.Seed = None,
+    seeds: flags.Seeds = None,
+    steps: flags.Steps = None,
+    threads: flags.Threads = None,
+    batch: flags.Batch = None,
+    provider: flags.Provider = None,
+    config: flags.Config = None,
+    out: flags.Out = None,
+    photographs: flags.Photographs = None,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+    debug: flags.Debug = False,
+) -> None:
+    """Audit a model as the words say, and print where the report is."""
+    declared = {
+        "layout": layout,
+        "channel_order": channel_order,
+        "range": flags.numbers(ctx, "--range", value_range, 2),
+        "mean": flags.numbers(ctx, "--mean", mean),
+        "std": flags.numbers(ctx, "--std", std),
+        "resize": resize,
+        "input_size": flags.size(ctx, input_size),
+    }
+    said = {
+        "targets": targets or None,
+        "samples": samples or None,
+        "labels": labels,
+        "photographs": photographs,
+        "top_classes": top_classes,
+        "task": task,
+        "region": flags.numbers(ctx, "--region", region, 4),
+        "preprocessing": _given(declared),
+        "prototype": _given({"steps": steps}),
+        "seed": seed,
+        "seeds": seeds,
+        "threads": threads,
+        "batch": batch,
+        "provider": provider,
+    }
+    with answering(debug=debug, quiet=quiet, as_json=as_json) as terminal:
+        from leap_audit import pipeline
+        from leap_audit.report.folder import default_folder
+
+        result = pipeline.audit(
+            model,
+            classes,
+            out=out or default_folder(model),
+            options=_options(config, preprocessing, _given(said)),
+            progress=terminal,
+            command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
+        )
+        for line in lines_of(result.audit):
+            terminal.note(line)
+        if as_json:
+            print(json.dumps(summary_of(result.audit, result.folder), indent=2), flush=True)
+        else:
+            print(result.folder / "report.html", flush=True)
+    if result.audit.status == "incomplete":
+        raise typer.Exit(3)
+    if result.audit.verdict == "FAIL":
+        raise typer.Exit(1)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None and value != {}}
+
+
+def _options(
+    config: Path | None, preprocessing: str | None, said: dict[str, Any]
+) -> "AuditOptions":
+    """Return the options: those of the files, over them what was said in words."""
+    from leap_audit.config import AuditOptions, layered, read_table
+    from leap_audit.ingest.preprocess import read_preprocessing
+
+    tables = []
+    if config is not None:
+        tables.append(read_table(config))
+        AuditOptions.parse(tables[0], str(config))
+    if preprocessing is not None:
+        declared = read_preprocessing(preprocessing)
+        tables.append({"preprocessing": declared.model_dump(exclude_unset=True)})
+    return AuditOptions.parse(layered(*tables, said), "the command line")

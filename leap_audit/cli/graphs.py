@@ -1,0 +1,127 @@
+"""leap-audit gradient, operators, export: a model as a graph."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from leap_audit.cli import flags
+from leap_audit.cli.answers import answering, columns
+from leap_audit.cli.app import Command, app
+from leap_audit.errors import GradientUnavailable, GradientWarning, OutputRefused
+
+__all__: list[str] = []
+
+ABOUT_GRADIENT = (
+    "Write the model with its gradient, as one ONNX graph of standard operators.\n\n"
+    "Its inputs are the model's own and [bold]cotangent[/]; its outputs the model's own and "
+    "[bold]INPUT_grad[/]. Any ONNX runtime can run it. Tensors inside the graph can be named with "
+    "--wrt and --of, and become outputs as well."
+)
+ABOUT_OPERATORS = (
+    "Say which operators can be differentiated.\n\n"
+    "Of every operator of ONNX, or of those of a [bold]MODEL[/], with its nodes; then the exit "
+    "code is 3 if there is no gradient of it."
+)
+ABOUT_EXPORT = (
+    "Write a model of PyTorch, TensorFlow or Keras as ONNX, as an audit reads it.\n\n"
+    "Takes a torch.export program (.pt2), TorchScript, .keras, .h5, a SavedModel folder or "
+    "TensorFlow Lite. What is written has given the numbers of the framework itself on random "
+    "pictures. [bold]--canonical[/] writes the graph that is differentiated instead: one opset, "
+    "fixed shapes, nothing fused."
+)
+
+
+@app.command(cls=Command, help=ABOUT_GRADIENT)
+def gradient(
+    ctx: typer.Context,
+    model: flags.Model,
+    out: flags.GradientOut = None,
+    batch: flags.GradientBatch = 1,
+    wrt: flags.GradientWrt = None,
+    of: flags.GradientOf = None,
+    shape: flags.GradientShape = None,
+    rules: flags.GradientRules = None,
+    check: flags.GradientCheck = False,
+    debug: flags.GradientDebug = False,
+) -> None:
+    """Write the gradient graph of a model, and print what it is."""
+    shapes = flags.shapes(ctx, shape)
+    with answering(debug=debug) as terminal:
+        from leap_audit.commands import gradient_of
+        from leap_audit.ingest.contained import contained
+        from leap_audit.report.folder import write_file
+
+        place = out or Path(f"{model.stem}.grad.onnx")
+        if place.exists() and model.exists() and place.samefile(model):
+            raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", GradientWarning)
+            asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
+            made = contained(gradient_of, model, check=check, rules=rules, **asked)
+        for each in caught:
+            if issubclass(each.category, GradientWarning):
+                terminal.warn(str(each.message))
+        if made.agreement:
+            terminal.note(made.agreement)
+        if not made.agrees:
+            raise GradientUnavailable(f"{model}: the gradient is wrong; nothing was written.")
+        write_file(place, made.data)
+        ending = f", rules {rules}" if rules else ""
+        outputs = ", ".join(made.outputs)
+        print(f"{place}: {made.nodes} nodes, outputs {outputs}{ending}", flush=True)
+
+
+@app.command(cls=Command, help=ABOUT_OPERATORS)
+def operators(
+    ctx: typer.Context,
+    model: flags.OptionalModel = None,
+    missing: flags.OperatorsMissing = False,
+    batch: flags.GradientBatch = 1,
+    wrt: flags.GradientWrt = None,
+    of: flags.GradientOf = None,
+    shape: flags.GradientShape = None,
+    debug: flags.GradientDebug = False,
+) -> None:
+    """Print the operators, and what becomes of each in a gradient."""
+    shapes = flags.shapes(ctx, shape)
+    with answering(debug=debug) as terminal:
+        from leap_audit.commands import operators_of
+        from leap_audit.ingest.contained import contained
+
+        asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
+        found = contained(operators_of, model, **asked)
+        shown = [row for state, row in found.rows if state == "missing" or not missing]
+        print("\n".join(columns(shown)), end="\n" if shown else "", flush=True)
+        terminal.note(f"{len(found.rows)} operators: {found.counts}.")
+        if found.refusal is not None:
+            raise GradientUnavailable(f"{model}: {found.refusal}")
+
+
+@app.command(cls=Command, help=ABOUT_EXPORT)
+def export(
+    ctx: typer.Context,
+    model: flags.Model,
+    out: flags.ExportOut = None,
+    input_size: flags.InputSize = None,
+    channel_order: flags.ChannelOrder = None,
+    canonical: flags.Canonical = False,
+    debug: flags.GradientDebug = False,
+) -> None:
+    """Write a model as ONNX, and print what it is."""
+    size = flags.size(ctx, input_size)
+    with answering(debug=debug) as terminal:
+        from leap_audit.commands import exported_of
+        from leap_audit.config import DeclaredPreprocessing
+        from leap_audit.ingest.contained import contained
+        from leap_audit.report.folder import write_file
+
+        place = out or Path(f"{model.stem}.onnx")
+        if place.exists() and model.exists() and place.samefile(model):
+            raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
+        declared = DeclaredPreprocessing(input_size=size, channel_order=channel_order)
+        made = contained(exported_of, model, declared, canonical=canonical)
+        terminal.note(f"{model}: {made.converted or 'an ONNX file'}.")
+        write_file(place, made.data)
+        print(f"{place}: {made.nodes} nodes, opset {made.opset}, {made.shapes}", flush=True)
