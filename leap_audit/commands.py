@@ -1,4 +1,4 @@
-"""What the commands `gradient`, `operators` and `export` do with a model's file, in a child process.
+"""What `gradient`, `operators` and `export` do with a model's file, in a child process.
 
 Everything is imported inside the functions, so that only the child waits for it.
 """
@@ -123,16 +123,15 @@ def exported_of(model: Path, declared: DeclaredPreprocessing, *, canonical: bool
         )
     if proto.ByteSize() >= 2**31:
         raise ModelRefused(f"{model}: is above 2 GB as ONNX, too large for one file.")
-    ends = (*real_inputs(proto), "→", *proto.graph.output)
-    shapes = " ".join(
-        end if isinstance(end, str) else f"{(t := tensor_info(end)).name} {list(t.shape)}"
-        for end in ends
+    inputs, outputs = (
+        ", ".join(f"{t.name} {list(t.shape)}" for t in map(tensor_info, values))
+        for values in (real_inputs(proto), proto.graph.output)
     )
     return WrittenModel(
         proto.SerializeToString(),
         len(proto.graph.node),
         opset_of(proto),
-        shapes.replace("'", ""),
+        f"{inputs} → {outputs}".replace("'", ""),
         source.converted,
     )
 

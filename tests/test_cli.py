@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -28,6 +30,7 @@ from leap_audit.cli.examples import EXAMPLES
 from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete, FlatGradient, ModelRefused
 from leap_audit.gradient import Agreement
+from leap_audit.run import Session, choose_provider
 
 Call = dict[str, Any]
 
@@ -117,14 +120,14 @@ def test_the_flags_are_spelt_as_documented(calls: list[Call]) -> None:
         "--mean 103.939,-116.779,123.68 --std 1 --resize stretch --input-size 192x256 "
         "--targets 1,8 --targets all --samples a --samples b/ --top-classes 2 --seed 7 "
         "--steps 9 --threads 2 --batch 4 --provider cpu --out audit/ "
-        "--task Multi-Label --region 0,0.25,1,0.5"
+        "--task Multi-Label --region 0,0.25,1,0.5 --labels l.csv --no-photographs"
     )
     assert run(*words.split()).exit_code == 0
     (call,) = calls
     assert (call["classes"], call["out"]) == (Path("c.txt"), Path("audit"))
     assert call["command"] == f"leap-audit {words}"
     options = call["options"]
-    assert options.preprocessing.model_dump() == {
+    assert options.preprocessing.model_dump(exclude_unset=True) == {
         "layout": "NHWC",
         "channel_order": "BGR",
         "range": (-1, 1),
@@ -136,6 +139,7 @@ def test_the_flags_are_spelt_as_documented(calls: list[Call]) -> None:
     assert (options.task, options.region) == ("multi-label", (0, 0.25, 1, 0.5))
     assert options.targets == ("1,8", "all")
     assert options.samples == (Path("a"), Path("b"))
+    assert (options.labels, options.photographs) == (Path("l.csv"), False)
     assert (options.top_classes, options.seed, options.prototype.steps) == (2, 7, 9)
     assert (options.threads, options.batch, options.provider) == (2, 4, "cpu")
 
@@ -395,3 +399,29 @@ def test_python_m_is_the_same() -> None:
     )
     assert told.returncode == 2
     assert "Usage: leap-audit audit" in told.stderr
+
+
+def test_export_writes_what_an_audit_reads(sample_models: Path, tmp_path: Path) -> None:
+    model = sample_models / "digits_clean.onnx"
+    plain, canonical = tmp_path / "plain.onnx", tmp_path / "canonical.onnx"
+    assert run("export", str(model), "-o", str(plain)).exit_code == 0
+    result = run("export", str(model), "-o", str(canonical), "--canonical")
+    assert result.exit_code == 0
+    assert "opset 21" in result.stdout
+    pictures = np.random.default_rng(0).random((1, 1, 28, 28), np.float32)
+    want, *others = (
+        Session(onnx.load(path), choose_provider("cpu"), 1).run({"picture": pictures})[0]
+        for path in (model, plain, canonical)
+    )
+    for have in others:
+        np.testing.assert_allclose(have, want, atol=1e-4)
+
+
+def test_export_never_writes_over_the_model(sample_models: Path, tmp_path: Path) -> None:
+    model = tmp_path / "digits_clean.onnx"
+    model.write_bytes((sample_models / "digits_clean.onnx").read_bytes())
+    before = model.read_bytes()
+    result = run("export", str(model), "-o", str(model))
+    assert result.exit_code == 3
+    assert "is the model itself" in result.stderr
+    assert model.read_bytes() == before

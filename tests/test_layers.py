@@ -20,7 +20,7 @@ ORDER = (
     ("cli",),
 )
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
-# What the command line and the engine call lies beside them; the entry points stand above everything.
+# What the command line calls lies beside it; the entry points stand above everything.
 ABOVE = (
     "commands",
     "doctor",

@@ -47,7 +47,7 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
         "Bring a model of PyTorch or Keras": (
             (
                 "A Keras model",
-                "leap-audit model.keras --classes names.txt --preprocessing keras.tf",
+                "leap-audit model.keras --classes names.txt \\\n  --preprocessing keras.tf",
             ),
             ("A program of torch.export", "leap-audit model.pt2 --classes names.txt"),
         ),

@@ -192,7 +192,7 @@ def _batch_shape(program: Any, shape: Sequence[int] | None, name: str) -> tuple[
             "as --input-size 224,224."
         )
     sides = [CHECKED if free[0] else int(inputs[0].shape[0])]
-    given_sides = shape or (0,) * len(free)
+    given_sides = shape or (0,) * len(free[1:])
     for side, open_, said in zip(inputs[0].shape[1:], free[1:], given_sides, strict=True):
         sides.append(said if open_ else int(side))
     return tuple(sides)
