@@ -34,7 +34,7 @@ def _sort(graph: ir.Graph) -> None:
         for inner in _inside(node):
             _sort(inner)
     order: dict[ir.Node, None] = {}
-    waiting = [node for y in reversed(graph.outputs) if (node := y.producer()) is not None]
+    waiting = [n for y in reversed(graph.outputs) if (n := y.producer()) is not None]
     while waiting:
         node = waiting[-1]
         missing = [n for n in _needed(node, graph) if n not in order] if node not in order else []
