@@ -31,6 +31,8 @@ NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
 """Kind of model -> the packages that it needs, each with those that serve as well; what brings
 them by pip."""
 CPU = "CPUExecutionProvider"
+REMOTE = "AzureExecutionProvider"
+"""It calls a service, and leaves every node of a graph to the CPU."""
 TOLERANCE = 1e-3
 """Largest difference of a provider from the CPU, relative to the largest number."""
 
@@ -129,7 +131,7 @@ def _providers() -> tuple[tuple[ProviderState, ...], list[str]]:
         names = runtime().get_available_providers()
         graph, inputs = _small_gradient()
         right = _run(graph, inputs, CPU)
-        others = [_state(name, graph, inputs, right) for name in names if name != CPU]
+        others = [_state(name, graph, inputs, right) for name in names if name not in (CPU, REMOTE)]
         return (*others, _cpu_state(graph)), []
     except LeapAuditError as error:
         return (), [str(error)]

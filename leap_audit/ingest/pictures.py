@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from leap_audit.artifacts import Preprocessing
-from leap_audit.errors import PictureRefused
+from leap_audit.errors import PictureRefused, reason_of
 from leap_audit.ingest.bands import frames_of, in_colour, read_array, scaled
+from leap_audit.ingest.kinds import HEAD, described
 
 __all__ = [
     "MAX_PIXELS",
@@ -153,14 +154,23 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PictureRefused(_enormous(path, "enormous")) from None
     except UnidentifiedImageError:
-        raise PictureRefused(
-            f"{path}: is not a picture that can be read (JPEG, PNG, BMP, GIF, WebP, TIFF or PPM)."
-        ) from None
+        raise PictureRefused(f"{path}: {_no_picture(path)}") from None
     except Exception as error:  # a decoder may raise anything on a damaged file
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = error.strerror if isinstance(error, OSError) else None
+        reason = reason or reason_of(error)
         raise PictureRefused(f"{path}: the picture cannot be read ({reason}).") from None
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
+
+
+def _no_picture(path: Path) -> str:
+    """What is wrong with a file that no decoder recognises."""
+    with path.open("rb") as file:
+        words = described(file.read(HEAD)) or ""
+    if words.split()[1:2] and words.split()[1].upper() in _FORMATS:
+        return f"begins like {words}, but is damaged or was cut off on its way."
+    kind = f"{words}, not a picture" if words else "not a picture"
+    return f"is {kind} that can be read (JPEG, PNG, BMP, GIF, WebP, TIFF or PPM)."
 
 
 def _require_file(path: Path) -> None:

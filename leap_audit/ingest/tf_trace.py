@@ -13,6 +13,7 @@ from onnx_ir.passes import common
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import ROUNDING, SCALES, STEPS, TOLERANCE, agree
 from leap_audit.ingest.exported import CHECKED, ran, random_pictures, reason, sides
+from leap_audit.ingest.tf_names import steady
 from leap_audit.ingest.tf_operators import handlers
 from leap_audit.ingest.tf_runtime import converter, quiet, tensorflow
 from leap_audit.ingest.weights import poured
@@ -153,7 +154,7 @@ def cleaned(proto: onnx.ModelProto, label: str, names: Sequence[str]) -> onnx.Mo
             "computes it, or export the model to ONNX yourself."
         )
     common.ClearMetadataAndDocStringPass()(model)
-    _name_constants(graph)
+    steady(model)
     graph.name = "model"
     graph.inputs[0].name = "picture"
     for value, name in zip(graph.outputs, names, strict=True):
@@ -163,25 +164,6 @@ def cleaned(proto: onnx.ModelProto, label: str, names: Sequence[str]) -> onnx.Mo
             known = [d if isinstance(d, int) else None for d in value.shape]
             value.shape = ir.Shape([known[0] or "batch", *known[1:]] if known else [])
     return poured(model)
-
-
-def _name_constants(graph: ir.Graph) -> None:
-    """Name and order constants by who takes them first.
-
-    tf2onnx puts addresses of memory into some names, and of constants that are the same keeps the
-    name of any: the same model would be other bytes each time.
-    """
-    names: dict[ir.Value, str] = {}
-    for node in graph.all_nodes():
-        for i, value in enumerate(node.inputs):
-            if value is not None and value.is_initializer():
-                names.setdefault(value, f"{node.name}/{i}")
-    for value, name in names.items():
-        owner = value.graph
-        assert owner is not None
-        del owner.initializers[str(value.name)]
-        value.name = name
-        owner.register_initializer(value)
 
 
 @contextlib.contextmanager

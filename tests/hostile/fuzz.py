@@ -17,7 +17,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -39,7 +39,9 @@ from leap_audit.run.providers import Provider, runtime
 from tests.hostile.mutate import mutated_bytes, mutated_model
 from tests.hostile.seeds import models, others
 
-__all__ = ["Outcomes", "fuzz"]
+__all__ = ["Outcomes", "Read", "forked", "fuzz", "reader", "reading"]
+
+Read = Callable[[Path], object]
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
 LIMITS = Limits(memory=4 << 30, seconds=60)
@@ -81,7 +83,7 @@ def fuzz(numbers: Iterable[int], seed: int, folder: Path) -> Outcomes:
     begun = time.monotonic()
     for number in numbers:
         path, read = _case(number, seed, seeds, rest, folder)
-        kind, said = _forked(read, path)
+        kind, said = forked(read, path)
         outcomes.counts[kind] += 1
         if kind == "uncontained":
             outcomes.defects[f"{number} of seed {seed} ({path.name})"] = said
@@ -92,7 +94,7 @@ def fuzz(numbers: Iterable[int], seed: int, folder: Path) -> Outcomes:
 
 def _case(
     number: int, seed: int, seeds: list[Any], rest: dict[str, bytes], folder: Path
-) -> tuple[Path, Callable[[Path], object]]:
+) -> tuple[Path, Read]:
     """Write the file of this number, and return what reads it."""
     rng = np.random.default_rng((seed, number))
     if rng.random() < 0.25:
@@ -110,10 +112,10 @@ def _case(
             data = mutated_bytes(chosen.SerializeToString(), other.SerializeToString(), rng)
     path = folder / name
     path.write_bytes(data)
-    return path, _reader(name)
+    return path, reader(name)
 
 
-def _reader(name: str) -> Callable[[Path], object]:
+def reader(name: str) -> Read:
     if name.startswith("classes"):
         return read_classes
     if name.startswith("picture"):
@@ -123,7 +125,7 @@ def _reader(name: str) -> Callable[[Path], object]:
     return lambda path: load(path, DeclaredPreprocessing(), CPU)
 
 
-def _forked(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
+def forked(read: Read, path: Path) -> tuple[str, str]:
     """Return (kind, what was said) of reading a file in a child under limits."""
     receive, send = os.pipe()
     child = os.fork()
@@ -132,7 +134,7 @@ def _forked(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
         _silent()
         keep(LIMITS)
         with os.fdopen(send, "wb") as pipe:
-            pickle.dump(_read(read, path), pipe)
+            pickle.dump(reading(read, path), pipe)
             pipe.flush()
             os._exit(0)
     os.close(send)
@@ -156,7 +158,7 @@ def _silent() -> None:
     os.dup2(nowhere, 2)
 
 
-def _read(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
+def reading(read: Read, path: Path) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -165,7 +167,7 @@ def _read(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
         if is_of_memory(error):
             return "contained: no more memory", ""
         sentence = str(error)
-        if "\n" in sentence or len(sentence) > LONGEST or not sentence.endswith((".", ".)")):
+        if "\n" in sentence or len(sentence) > LONGEST or not sentence.endswith((".", "?")):
             return "uncontained", f"{traceback.format_exc()}\nis not one short sentence"
         return f"refused: {type(error).__name__}", sentence
     except MemoryError:
@@ -175,8 +177,13 @@ def _read(read: Callable[[Path], object], path: Path) -> tuple[str, str]:
     return "read all the same", ""
 
 
-def _shares(count: int, jobs: int) -> Iterator[range]:
-    yield from (range(job, count, jobs) for job in range(jobs))
+def _together(shares: Iterable[Outcomes]) -> Outcomes:
+    every = Outcomes()
+    for found in shares:
+        every.counts += found.counts
+        every.defects |= found.defects
+        every.seconds = max(every.seconds, found.seconds)
+    return every
 
 
 def _job(numbers: range, seed: int) -> Outcomes:
@@ -191,13 +198,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
-    every = Outcomes()
-    with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
-        shares = list(_shares(given.count, given.jobs))
-        for found in pool.map(_job, shares, [given.seed] * len(shares)):
-            every.counts += found.counts
-            every.defects |= found.defects
-            every.seconds = max(every.seconds, found.seconds)
+    shares = [range(job, given.count, given.jobs) for job in range(given.jobs)]
+    if given.jobs == 1:
+        every = _job(shares[0], given.seed)
+    else:
+        with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
+            every = _together(pool.map(_job, shares, [given.seed] * given.jobs))
     print(every)
     return 1 if every.defects else 0
 

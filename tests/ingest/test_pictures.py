@@ -148,7 +148,7 @@ def _cut() -> bytes:
     [
         (b"", "is not a picture"),
         (b"hello", "is not a picture"),
-        (b"%PDF-1.4 ", "is not a picture"),
+        (b"%PDF-1.4 ", "is a PDF document, not a picture"),
         (_cut(), "cannot be read .*truncated"),
         (_png_claiming(20_000, 20_000), "more than 100 million pixels"),
         (_png_claiming(12_000, 10_000), "more than 100 million pixels"),
