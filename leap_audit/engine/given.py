@@ -11,14 +11,14 @@ import onnx
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.engine.settings import Settings
-from leap_audit.errors import ConfigRefused, ModelRefused, PictureRefused
+from leap_audit.errors import ConfigRefused, ExportFailed, ModelRefused, PictureRefused
 from leap_audit.ingest import load
-from leap_audit.ingest.door import read_source
+from leap_audit.ingest.door import autograd_model, read_source
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.onnx import real_inputs, tensor_info
 from leap_audit.ingest.source import framework_of
 from leap_audit.ingest.steps import Encode, Fit
-from leap_audit.ingest.torch import export_module, put_before
+from leap_audit.ingest.torch import chained, export_module, put_before
 from leap_audit.progress import Progress
 from leap_audit.run.providers import Provider, choose_provider
 from leap_audit.run.session import Array
@@ -49,7 +49,7 @@ def given_model(
     told: Progress,
     names: int | None = None,
 ) -> Model:
-    """Return the network given: an ONNX path or ModelProto, or a torch.nn.Module.
+    """Return the network given: a file, an ONNX ModelProto, a torch.nn.Module, a Keras model.
 
     preprocessing: functions that stand between pictures in 0..1 and the network; they are traced
     into its graph, unless they are leap-audit's own. A graph made here is kept as
@@ -71,9 +71,21 @@ def given_model(
         if shape is None:
             shape = PHOTOGRAPH if mode != "tf" else (*PHOTOGRAPH[1:], PHOTOGRAPH[0])
             told.note(f"input_dim was not given: the network is taken to see {list(shape)}.")
-        made = export_module(model, shape, functions)
+        try:
+            made = export_module(model, shape, functions)
+        except ExportFailed as error:
+            whole = chained(model, functions) if functions else model
+            return autograd_model(whole, str(error), _as_it_is(shape, settings, mode))
+    elif framework_of(model):
+        from leap_audit.ingest.tensorflow import export_keras
+
+        made, mode = export_keras(model, shape, functions), "tf"
+        shape = _input_shape(made)
     else:
-        raise ModelRefused(_foreign(model))
+        raise ModelRefused(
+            f"the model is a {type(model).__module__}.{type(model).__name__}; give the path of a "
+            "model's file, an onnx.ModelProto, a torch.nn.Module or a Keras model."
+        )
     if not functions:
         told.note(
             "No preprocessing was given: the network is shown pixels from 0 to 1 as they are."
@@ -217,16 +229,3 @@ def _save(proto: onnx.ModelProto, folder: Path) -> None:
     large = proto.ByteSize() > 2_000_000_000
     path = folder / EXPORTED
     onnx.save(proto, path, save_as_external_data=large, location=f"{EXPORTED}.data")
-
-
-def _foreign(model: object) -> str:
-    kind = f"{type(model).__module__}.{type(model).__name__}"
-    if framework_of(model):
-        return (
-            f"the model is a {kind}; write it as ONNX first, with model.export(path, "
-            "format='onnx'), and give that path with mode='onnx'."
-        )
-    return (
-        f"the model is a {kind}; give the path of an ONNX file, an onnx.ModelProto, or a "
-        "torch.nn.Module."
-    )

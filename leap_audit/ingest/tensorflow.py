@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,19 @@ CHECKPOINT = re.compile("^Save|^Restore|^MergeV2Checkpoints$")
 """Those of a SavedModel's own saver, which have no place in what it serves."""
 
 
-def export_keras(model: Any, shape: Sequence[int] | None = None) -> onnx.ModelProto:
-    """Return a live Keras or TensorFlow model as ONNX with a free batch.
+def export_keras(
+    model: Any,
+    shape: Sequence[int] | None = None,
+    functions: Sequence[Callable[[Any], Any]] = (),
+) -> onnx.ModelProto:
+    """Return a live Keras or TensorFlow model, behind preprocessing functions, as ONNX.
 
     model: a Keras 3 model or layer (Sequential, functional, subclassed); or a tf.Module, a
     tf.function, a concrete function or a loaded SavedModel. shape: of one picture as the model
     takes it, mostly (height, width, channels), without the batch; needed where the model does
-    not say it. The layout stays the model's. The graph's input is `picture`, its only output
-    `logits`; several outputs have the model's names. The model is traced in inference mode
+    not say it. functions: on batches of tensors, one after the other; then `shape` is what the
+    first of them takes. The batch is free, the layout the model's. The graph's input is `picture`,
+    its only output `logits`; several have the model's names. It is traced in inference mode
     whatever state it was left in, mixed precision in float32, and the graph is run against it.
 
     Through tf2onnx, as keras.Model.export(format="onnx") goes: that does not say that it is not
@@ -61,8 +67,9 @@ def export_keras(model: Any, shape: Sequence[int] | None = None) -> onnx.ModelPr
     """
     keras = sys.modules.get("keras")
     if keras is not None and isinstance(model, keras.Layer):
-        return _of_keras(keras, model, shape)
-    return _checked(_tensorflow_source(model, shape))
+        return _of_keras(keras, model, shape, functions)
+    source = _tensorflow_source(model, None if functions else shape)
+    return _checked(_behind(source, functions, shape))
 
 
 def export_tensorflow_file(path: Path, shape: Sequence[int] | None = None) -> onnx.ModelProto:
@@ -96,7 +103,27 @@ def _checked(source: Source) -> onnx.ModelProto:
     return proto
 
 
-def _of_keras(keras: Any, model: Any, shape: Sequence[int] | None) -> onnx.ModelProto:
+def _behind(
+    source: Source, functions: Sequence[Callable[[Any], Any]], shape: Sequence[int] | None
+) -> Source:
+    """The source behind functions that are traced with it."""
+    if not functions:
+        return source
+
+    def call(x: Any) -> Any:
+        for function in functions:
+            x = function(x)
+        return source.call(x)
+
+    return replace(source, call=call, shape=tuple(shape or source.shape), dtype="float32")
+
+
+def _of_keras(
+    keras: Any,
+    model: Any,
+    shape: Sequence[int] | None,
+    functions: Sequence[Callable[[Any], Any]],
+) -> onnx.ModelProto:
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "torch"):
         raise ModelRefused(
@@ -105,9 +132,11 @@ def _of_keras(keras: Any, model: Any, shape: Sequence[int] | None) -> onnx.Model
         )
     with in_float32(model):
         if backend == "torch":
-            size = picture_shape(model, f"the model {type(model).__name__}", shape)
-            return export_module(_inference(model), size)
-        return _checked(keras_source(model, shape))
+            own = None if functions else shape
+            size = picture_shape(model, f"the model {type(model).__name__}", own)
+            return export_module(_inference(model), shape or size, functions)
+        source = keras_source(model, None if functions else shape)
+        return _checked(_behind(source, functions, shape))
 
 
 def _inference(model: Any) -> Any:

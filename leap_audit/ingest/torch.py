@@ -29,7 +29,7 @@ from leap_audit.ingest.weights import poured
 from leap_audit.run.fallback import evaluating, first_tensor, pytorch
 from leap_audit.run.session import Array
 
-__all__ = ["Function", "export_module", "numbers", "put_before", "tracing"]
+__all__ = ["Function", "chained", "export_module", "numbers", "put_before", "tracing"]
 
 Function = Callable[[Any], Any]
 """A batch of tensors in, a batch of tensors out."""
@@ -75,6 +75,13 @@ def export_module(
     pictures = random_pictures(CHECKED, shape)
     require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
     return proto
+
+
+def chained(module: Any, functions: Sequence[Function]) -> Any:
+    """Return one torch.nn.Module that does the functions, then the module."""
+    torch = pytorch()
+    parts = [*_parts(functions), _Part("the module", module)]
+    return _chain(torch, parts, [module, *_modules(torch, functions)])
 
 
 def put_before(
