@@ -19,7 +19,7 @@ from leap_audit.ingest.classes import match_classes
 from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn, Request
-from leap_audit.pipeline.isolations import Task, record_isolations
+from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations
 from leap_audit.pipeline.measurements import (
     draw_prototypes,
     prepared,
@@ -183,10 +183,7 @@ def _isolate(
     told: Progress,
 ) -> None:
     if not classifier.model.batchable:
-        told.warn(
-            "Isolations were not measured: this network takes one picture at a time, and an "
-            "isolation compares two. Export it with a free batch dimension."
-        )
+        told.warn(ONE_AT_A_TIME)
         return
     with told.stage("Isolations", len(tasks) * options.isolation.steps) as advance:
         record_isolations(tasks, owners, classifier, options, seen, advance)
@@ -202,12 +199,8 @@ def _targets(given: Targets | None, classes: int) -> list[tuple[int, ...]]:
     ]
     if not all(found):
         raise TargetRefused("target_classes: a hybrid of no classes; give their numbers.")
-    return _checked_targets(found, classes)
-
-
-def _checked_targets(targets: list[tuple[int, ...]], classes: int) -> list[tuple[int, ...]]:
-    _checked([k for target in targets for k in target], classes, "target_classes")
-    return targets
+    _checked([k for target in found for k in target], classes, "target_classes")
+    return found
 
 
 def _checked(numbers: Sequence[int], classes: int, where: str) -> None:

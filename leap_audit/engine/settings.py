@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from leap_audit.config import IsolationOptions, Options, PrototypeOptions, read_table
+from leap_audit.config import IsolationOptions, Options, PrototypeOptions, Transform, read_table
 from leap_audit.errors import ConfigRefused
 
 __all__ = ["Settings", "isolate_lists", "read_settings"]
@@ -26,7 +26,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Transform = Annotated[Literal["auto", "none", "s", "m", "l", "xl"], BeforeValidator(_no_name)]
+_Transform = Annotated[Transform, BeforeValidator(_no_name)]
 _Count = Annotated[int, BeforeValidator(_whole)]
 
 
@@ -85,7 +85,7 @@ class Settings(Options):
     """Log to this MLflow store as well, such as sqlite:///leap_files/mlflow.db."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 minimises it: anti-prototypes, class 0 of one logit."""
-    seed: Annotated[int, BeforeValidator(_whole)] = Field(default=0, ge=0)
+    seed: _Count = Field(default=0, ge=0)
     """Of every random draw."""
     transform: _Transform = "auto"
     """How far the random views go: s, m, l, xl, or None where the place in the picture matters."""

@@ -17,7 +17,14 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.forward import Classifier, new_graph, new_input, place_model, session_of
 from leap_audit.run.session import Array
 
-__all__ = ["GRADIENTS", "WEIGHTS", "Shared", "measure_entanglement", "standardised"]
+__all__ = [
+    "GRADIENTS",
+    "WEIGHTS",
+    "Shared",
+    "cosines_of",
+    "measure_entanglement",
+    "standardised",
+]
 
 WEIGHTS = "cosine between penultimate features and the class's weight vector"
 GRADIENTS = "cosine between the input gradients of the two classes' logits"
@@ -30,6 +37,10 @@ class Shared:
     """For one prototype: each compared class and its cosine, -1..1."""
 
     cosines: dict[int, float]
+
+    def others(self, target: Sequence[int]) -> list[int]:
+        """Return the classes that are not the target's, the most entangled first."""
+        return sorted((k for k in self.cosines if k not in target), key=lambda k: -self.cosines[k])
 
 
 def measure_entanglement(
@@ -44,7 +55,7 @@ def measure_entanglement(
         return [], WEIGHTS
     if classifier.weights is not None:
         features = classifier.features(pictures)
-        cosines = _cosines(features, classifier.weights)
+        cosines = cosines_of(features, classifier.weights)
         return [Shared(dict(enumerate(map(float, row)))) for row in cosines], WEIGHTS
     logits = classifier.logits(pictures)
     compare = _GradientCosines(classifier.model, threads)
@@ -66,10 +77,11 @@ def standardised(logits: Array, row: int, class_: int) -> float | None:
     return float((logits[row, class_] - others.mean()) / others.std())
 
 
-def _cosines(a: Array, b: Array) -> Array:
-    """(n, d), (m, d) -> (n, m)"""
+def cosines_of(a: Array, b: Array) -> Array:
+    """Return the cosine of each row of a with each of b: (n, d), (m, d) -> (n, m), float64."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     norms = np.linalg.norm(a, axis=1)[:, None] * np.linalg.norm(b, axis=1)[None]
-    product = np.asarray(a, np.float64) @ np.asarray(b, np.float64).T
+    product = a @ b.T
     return np.asarray(product / np.maximum(norms, 1e-12))
 
 
@@ -92,7 +104,7 @@ class _GradientCosines:
     ) -> dict[int, float]:
         own = self._gradient(picture, target)
         others = np.stack([self._gradient(picture, (k,)) for k in classes])
-        return dict(zip(classes, map(float, _cosines(own[None], others)[0]), strict=True))
+        return dict(zip(classes, map(float, cosines_of(own[None], others)[0]), strict=True))
 
     def _gradient(self, picture: Array, target: tuple[int, ...]) -> Array:
         cotangent = np.zeros((1, self._classes), np.float32)

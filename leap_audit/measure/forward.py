@@ -171,10 +171,3 @@ class Classifier:
     def _together(self, part: Array, output: str) -> Array:
         full = np.concatenate([part, np.repeat(part[:1], self.batch - len(part), 0)])
         return self.session.run({"picture": full}, [output])[0][: len(part)]
-
-
-def probabilities(logits: Array) -> Array:
-    """Softmax over the last axis, in float64."""
-    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))

@@ -10,11 +10,9 @@ from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject, blurred
 from leap_audit.run.session import Array
 
-__all__ = ["ENOUGH", "Region", "class_probabilities", "read_region", "shown"]
+__all__ = ["Region", "class_probabilities", "read_region", "shown"]
 
 AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
-ENOUGH = 0.8
-"""Share of what the picture adds to the class's probability that a region must keep."""
 LEAST = 0.01
 """A picture that adds less than this to the class's probability carries nothing to isolate."""
 GREY, HAZE = 0.3, np.array([0.58, 0.62, 0.67], np.float32).reshape(3, 1, 1)
@@ -40,16 +38,13 @@ class Region:
         return _brightest(self.ranking, self.area)
 
 
-def read_region(
-    classifier: Classifier, subject: Subject, scores: Array, enough: float = ENOUGH
-) -> Region:
+def read_region(classifier: Classifier, subject: Subject, scores: Array, enough: float) -> Region:
     """Return the smallest region that keeps `enough` of what the picture adds to the class.
 
-    That is the probability on the picture less that on the picture fully erased, of a map of
-    answers averaged as the subject says the places count. Where no
-    region up to 60 % keeps as much, or the picture adds next to nothing, the one that keeps
-    most, marked not enough. What is erased is replaced by the blur under which the fully erased
-    picture has the lowest probability.
+    What it adds is the probability on the picture less that on the picture fully erased, of a map
+    of answers averaged as the subject says the places count. Where no region up to 60 % keeps as
+    much, or the picture adds next to nothing, the one that keeps most, marked not enough. What is
+    erased is replaced by the blur under which the fully erased picture has the lowest probability.
     """
     picture = np.asarray(subject.picture, np.float32)
     fills = blurred(picture[None])[:, 0]

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.entanglement import Shared, cosines_of
 from leap_audit.run.session import Array
 
 __all__ = ["TOP", "agreement", "interval", "nearest", "similarity"]
@@ -16,14 +16,14 @@ TOP = 3
 
 def similarity(features: Array) -> float:
     """Return the mean cosine between any two rows of (seeds, features), -1..1."""
-    cosines = _unit(features) @ _unit(features).T
+    cosines = cosines_of(features, features)
     pairs = [cosines[i, j] for i, j in combinations(range(len(features)), 2)]
     return float(np.mean(pairs))
 
 
 def agreement(shared: Sequence[Shared], target: Sequence[int]) -> float:
     """Return the share of the `TOP` most entangled other classes that any two seeds agree on."""
-    tops = [_most_entangled(each, target) for each in shared]
+    tops = [set(each.others(target)[:TOP]) for each in shared]
     return float(np.mean([len(a & b) / max(len(a), len(b), 1) for a, b in combinations(tops, 2)]))
 
 
@@ -42,16 +42,6 @@ def nearest(own: Array, others: Array, count: int) -> list[tuple[int, float]]:
     if not len(others):
         return []
     centre = others.mean(0) if len(others) > 1 else np.zeros_like(others[0])
-    cosines = _unit(others - centre) @ _unit((own - centre)[None])[0]
+    cosines = cosines_of((own - centre)[None], others - centre)[0]
     order = np.argsort(-cosines, kind="stable")[:count]
     return [(int(i), float(cosines[i])) for i in order]
-
-
-def _most_entangled(shared: Shared, target: Sequence[int]) -> set[int]:
-    others = [k for k in shared.cosines if k not in target]
-    return set(sorted(others, key=lambda k: -shared.cosines[k])[:TOP])
-
-
-def _unit(rows: Array) -> Array:
-    wide = np.asarray(rows, np.float64)
-    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))

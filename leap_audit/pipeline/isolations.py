@@ -15,8 +15,12 @@ from leap_audit.measure.region import Region, read_region, shown
 from leap_audit.pipeline.record import Measurements
 from leap_audit.run.session import Array
 
-__all__ = ["Task", "record_isolations", "tasks_of"]
+__all__ = ["ONE_AT_A_TIME", "Task", "record_isolations", "tasks_of"]
 
+ONE_AT_A_TIME = (
+    "Isolations were not measured: this model takes one picture at a time, and an isolation "
+    "compares two. Export it with a free batch dimension."
+)
 Owner = TypeVar("Owner", Sample, Prototype)
 
 

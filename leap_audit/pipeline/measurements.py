@@ -8,9 +8,9 @@ from leap_audit.ingest.targets import select_targets
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import choose_batches, expected_seconds, logit_spread
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
-from leap_audit.pipeline.isolations import Task, record_isolations, tasks_of
+from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations, tasks_of
 from leap_audit.pipeline.methods import methods_of
-from leap_audit.pipeline.photographs import answered, record_photographs
+from leap_audit.pipeline.photographs import answered, record_photographs, sample_stem
 from leap_audit.pipeline.prototypes import levels, record_prototypes, shown, stem
 from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
@@ -31,10 +31,7 @@ def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progr
     _plan(classifier, options, len(requests), subjects if model.batchable else 0, told)
     drawn = draw_prototypes(requests, classifier, options, seen, told, pictures)
     if not model.batchable:
-        seen.notes.append(
-            "Isolations were not measured: this model takes one picture at a time, and an "
-            "isolation compares two. Export it with a free batch dimension."
-        )
+        seen.notes.append(ONE_AT_A_TIME)
         return
     with told.stage("Isolations", subjects * options.isolation.steps) as advance:
         on_photographs = sample_tasks(classifier, seen, pictures)
@@ -99,7 +96,7 @@ def sample_tasks(
 ) -> list[Task]:
     """Return the isolations to make on the samples: of `classes` each, or of those predicted."""
     wanted = classes or [[p.class_ for p in sample.predicted] for sample in seen.samples]
-    return tasks_of(pictures, [f"sample-{i:04d}" for i in range(len(pictures))], wanted, classifier)
+    return tasks_of(pictures, [sample_stem(i) for i in range(len(pictures))], wanted, classifier)
 
 
 def prototype_tasks(

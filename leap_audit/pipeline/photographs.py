@@ -20,7 +20,7 @@ from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
-__all__ = ["answered", "labels_of", "record_photographs", "record_samples"]
+__all__ = ["answered", "labels_of", "record_photographs", "record_samples", "sample_stem"]
 
 
 def record_photographs(
@@ -69,7 +69,7 @@ def record_samples(
     """
     identity = classifier.model.identity
     for i, scores in enumerate(classifier.scores(pictures)):
-        image = f"images/sample-{i:04d}.png"
+        image = f"images/{sample_stem(i)}.png"
         write_picture(seen.folder / image, pictures[i])
         answer = answer_of(scores, identity.independent)
         seen.samples.append(
@@ -81,6 +81,11 @@ def record_samples(
                 predicted=_predicted(answer, seen.classes, options.top_classes, scores.shape[1]),
             )
         )
+
+
+def sample_stem(index: int) -> str:
+    """Return the name, without folder and suffix, of a sample's files."""
+    return f"sample-{index:04d}"
 
 
 def answered(samples: Sequence[Sample]) -> list[int]:

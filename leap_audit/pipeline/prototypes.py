@@ -73,7 +73,7 @@ def record_prototypes(
                 curve=each.curve,
                 entanglements=tuple(
                     _entanglement(k, seeds, logits[firsts], firsts.index(i), probs[i], seen.classes)
-                    for k in _listed(shared[i], target)
+                    for k in [*target, *shared[i].others(target)][:LISTED]
                 ),
                 stability=_stability([drawn[j] for j in group], seeds, logits, features, group),
                 nearest=tuple(
@@ -151,11 +151,3 @@ def _stability(
         similarity=similarity(features[list(places)]),
         agreement=agreement(shared, target),
     )
-
-
-def _listed(shared: Shared, target: tuple[int, ...]) -> list[int]:
-    """The target's classes, then the others in falling order of entanglement."""
-    others = sorted(
-        (k for k in shared.cosines if k not in target), key=lambda k: -shared.cosines[k]
-    )
-    return [*target, *others][:LISTED]

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from leap_audit.config import IsolationOptions
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.isolation import Subject
-from leap_audit.measure.region import AREAS, ENOUGH, read_region, shown
+from leap_audit.measure.region import AREAS, read_region, shown
 
 SIDE = 20
+
+ENOUGH = IsolationOptions().enough
 
 
 class Planted:
@@ -39,7 +42,7 @@ def planted(rows: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
 
 
 def read(model: Planted, picture: NDArray[Any], scores: NDArray[Any]) -> Any:
-    return read_region(cast(Classifier, model), Subject(picture, 1), scores)
+    return read_region(cast(Classifier, model), Subject(picture, 1), scores, ENOUGH)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 9])
