@@ -44,7 +44,7 @@ def _answer_of(module: str, name: str) -> tuple[str, Any, str, list[Any]]:
             if is_of_memory(error):
                 kind = "memory"
             elif isinstance(error, LeapAuditError):
-                kind, content = "refused", (type(error).__name__, str(error))
+                kind, content = "refused", (_known(type(error)), str(error))
             else:
                 kind, content = "failed", f"{type(error).__name__}: {reason_of(error)}"
     return kind, content, said, [_plain(each) for each in caught[:100]]
@@ -60,8 +60,13 @@ def is_of_memory(error: BaseException | None) -> bool:
 
 
 def _plain(caught: warnings.WarningMessage) -> tuple[str, str, str, int]:
-    known = (c for c in caught.category.__mro__ if c.__module__ in (errors.__name__, "builtins"))
-    return str(caught.message), next(known).__name__, caught.filename, caught.lineno
+    return str(caught.message), _known(caught.category), caught.filename, caught.lineno
+
+
+def _known(kind: type[BaseException]) -> str:
+    """The name of an error's class, or of the nearest above it that the parent knows."""
+    known = (c for c in kind.__mro__ if c.__module__ in (errors.__name__, "builtins"))
+    return next(known).__name__
 
 
 def keep(limits: Limits) -> None:

@@ -191,7 +191,7 @@ class _Child:
                 f"{SECONDS}={2 * self._limits.seconds:.0f} gives it the time it needs",
                 said,
             )
-        if lacks_memory(said) or -code == getattr(signal, "SIGKILL", 0):
+        if lacks_memory(said) or code == -getattr(signal, "SIGKILL", 9):
             return self._refused(self._memory(), said)
         if code >= 0:
             last = said.strip().rpartition("\n")[2][:200]
@@ -203,7 +203,7 @@ class _Child:
         gib = self._limits.memory / GIB
         return (
             f"needed more memory than it may have ({gib:.1f} GiB); {DAMAGED}, or "
-            f"{MEMORY}={2 * gib:.0f} (GiB) gives it more"
+            f"{MEMORY}={max(1, 2 * gib):.0f} (GiB) gives it more"
         )
 
     def _refused(self, what: str, said: str) -> ModelRefused:

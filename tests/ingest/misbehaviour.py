@@ -40,6 +40,10 @@ def refuse(path: Path) -> None:
     raise TargetRefused(f"{path}: is not a class.")
 
 
+def refuse_in_its_own_words(path: Path) -> None:
+    raise _Narrower(f"{path}: is not a class.")
+
+
 def stumble(path: Path) -> None:
     raise KeyError("shape")
 
@@ -68,6 +72,10 @@ def grandparent(path: Path) -> None:
     """Write the child's number, and wait to be ended."""
     path.write_text(str(os.getpid()))
     time.sleep(600)
+
+
+class _Narrower(TargetRefused):
+    pass
 
 
 class _Forged:

@@ -62,10 +62,12 @@ def test_what_takes_too_long_is_ended() -> None:
     assert time.monotonic() - begun < 20
 
 
-def test_a_refusal_keeps_its_class_and_its_traceback() -> None:
+@pytest.mark.parametrize("refuse", [misbehaviour.refuse, misbehaviour.refuse_in_its_own_words])
+def test_a_refusal_keeps_its_class_and_its_traceback(refuse: Callable[[Path], None]) -> None:
     with pytest.raises(errors.TargetRefused, match=r"^m.onnx: is not a class\.$") as caught:
-        contained(misbehaviour.refuse, MODEL, limits=LIMITS)
-    assert "in refuse" in str(caught.value.__cause__)
+        contained(refuse, MODEL, limits=LIMITS)
+    assert type(caught.value) is errors.TargetRefused
+    assert f"in {refuse.__name__}" in str(caught.value.__cause__)
 
 
 def test_warnings_are_warned_again() -> None:
