@@ -62,6 +62,7 @@ def test_an_object_in_one_call(build: Any, tmp_path: Path) -> None:
     assert "written as ONNX by" in (result.folder / "report.html").read_text()
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
 @pytest.mark.parametrize("kind", ["pt2", "keras"])
 def test_a_file_with_one_command(kind: str, tmp_path: Path, monkeypatch: Any) -> None:
     """As a user calls it: in a process of its own, the file opened in a child of that."""
