@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from leap_audit.ingest.load import load
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import LeapAuditError
 from leap_audit.ingest.child import is_of_memory, keep
-from leap_audit.ingest.classes import read_classes
+from leap_audit.ingest.class_lists import read_classes
 from leap_audit.ingest.contained import Limits
+from leap_audit.ingest.door import load_file
 from leap_audit.ingest.pictures import read_picture
 from leap_audit.ingest.preprocess import read_preprocessing
 from leap_audit.run.providers import Provider, runtime
@@ -122,7 +122,7 @@ def reader(name: str) -> Read:
         return lambda path: read_picture(path, PLAIN)
     if name.startswith("preprocessing"):
         return read_preprocessing
-    return lambda path: load(path, DeclaredPreprocessing(), CPU)
+    return lambda path: load_file(path, DeclaredPreprocessing(), None, None, None)
 
 
 def forked(read: Read, path: Path) -> tuple[str, str]:

@@ -1,11 +1,15 @@
-"""Small Keras models of every kind, with fixed weights. Importing this imports Keras."""
+"""Small Keras models of every kind, with fixed weights. Making one imports Keras."""
 
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
+
+from leap_audit.ingest import tf_runtime
+from tests.lazily import Lazily
+
+keras = Lazily(tf_runtime.keras)
+layers = Lazily(lambda: tf_runtime.keras().layers)
 
 
 def convolutional() -> Any:
@@ -70,17 +74,20 @@ def resizing() -> Any:
     )
 
 
-class Subclassed(keras.Model):
-    """A model that is in training unless it is told otherwise."""
+def subclassed() -> Any:
+    class Subclassed(keras.Model):
+        """A model that is in training unless it is told otherwise."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = layers.Conv2D(6, 3), layers.BatchNormalization()
-        self.dropout, self.last = layers.Dropout(0.9), layers.Dense(4)
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = layers.Conv2D(6, 3), layers.BatchNormalization()
+            self.dropout, self.last = layers.Dropout(0.9), layers.Dense(4)
 
-    def call(self, x: Any, training: bool = True) -> Any:
-        x = keras.ops.relu(self.norm(self.conv(x), training=training))
-        return self.last(self.dropout(keras.ops.mean(x, axis=(1, 2)), training=training))
+        def call(self, x: Any, training: bool = True) -> Any:
+            x = keras.ops.relu(self.norm(self.conv(x), training=training))
+            return self.last(self.dropout(keras.ops.mean(x, axis=(1, 2)), training=training))
+
+    return Subclassed()
 
 
 def mobilenet() -> Any:
@@ -112,7 +119,7 @@ SHAPES = {
     recurrent: (6, 5, 1),
     attention: (16, 16, 3),
     resizing: (15, 14, 3),
-    Subclassed: (12, 11, 3),
+    subclassed: (12, 11, 3),
     mobilenet: (96, 96, 3),
     half: (10, 10, 3),
 }

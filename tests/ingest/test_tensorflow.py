@@ -10,19 +10,18 @@ import numpy as np
 import onnx
 import pytest
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-pytest.importorskip("keras", reason="Keras is not installed")
-pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+from leap_audit.errors import RuntimeMissing
+from leap_audit.gradient import build_gradient
+from leap_audit.ingest import tensorflow as door
 from leap_audit.ingest import tf_runtime
+from leap_audit.ingest.onnx import checked
+from leap_audit.ingest.tensorflow import export_keras, export_tensorflow_file
+from leap_audit.run import Session, choose_provider
+from tests.ingest import keras_models as models
+from tests.lazily import Lazily, require
 
-tf, keras = tf_runtime.tensorflow(), tf_runtime.keras()
-from leap_audit.errors import RuntimeMissing  # noqa: E402
-from leap_audit.gradient import build_gradient  # noqa: E402
-from leap_audit.ingest import tensorflow as door  # noqa: E402
-from leap_audit.ingest.onnx import checked  # noqa: E402
-from leap_audit.ingest.tensorflow import export_keras, export_tensorflow_file  # noqa: E402
-from leap_audit.run import Session, choose_provider  # noqa: E402
-from tests.ingest import keras_models as models  # noqa: E402
+require("tensorflow", "keras", "tf2onnx")
+tf, keras = Lazily(tf_runtime.tensorflow), Lazily(tf_runtime.keras)
 
 pytestmark = pytest.mark.xdist_group("tensorflow")  # one process imports it
 
@@ -76,7 +75,7 @@ def assert_same_gradient(proto: onnx.ModelProto, model: Any, x: np.ndarray) -> N
         (models.recurrent, None),
         (models.attention, "saved"),
         (models.resizing, None),
-        (models.Subclassed, None),
+        (models.subclassed, None),
         (models.mobilenet, None),
     ],
 )
@@ -145,21 +144,24 @@ def test_several_outputs_keep_their_order_and_names() -> None:
     assert [v.type.tensor_type.shape.dim[1].dim_value for v in proto.graph.output] == [3, 2]
 
 
-class Scaled(tf.Module):
-    """A module of TensorFlow's own, with a tensor that is no variable."""
+def scaled() -> Any:
+    class Scaled(tf.Module):
+        """A module of TensorFlow's own, with a tensor that is no variable."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.mean, self.gain = tf.constant([0.4, 0.5]), tf.Variable(3.0)
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean, self.gain = tf.constant([0.4, 0.5]), tf.Variable(3.0)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 6, 5, 2))])
-    def __call__(self, x: Any) -> Any:
-        return tf.reduce_sum((x - self.mean) * self.gain, axis=(1, 2))
+        @tf.function(input_signature=[tf.TensorSpec((None, 6, 5, 2))])
+        def __call__(self, x: Any) -> Any:
+            return tf.reduce_sum((x - self.mean) * self.gain, axis=(1, 2))
+
+    return Scaled()
 
 
 @pytest.mark.parametrize("kind", ["module", "function", "concrete", "loaded"])
 def test_what_is_tensorflow_and_not_keras(kind: str, tmp_path: Path) -> None:
-    module = Scaled()
+    module = scaled()
     model: Any = module
     if kind == "function":
         model = tf.function(lambda x: module(x))
@@ -189,10 +191,10 @@ def test_keras_on_pytorch_is_a_module_in_inference(monkeypatch: pytest.MonkeyPat
     handed: list[Any] = []
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     monkeypatch.setattr(door, "export_module", lambda *given: handed.extend(given))
-    model = models.built(models.Subclassed)
+    model = models.built(models.subclassed)
     export_keras(model)
     module, shape = handed
-    assert (type(module).__name__, shape) == ("Subclassed", models.SHAPES[models.Subclassed])
+    assert (type(module).__name__, shape) == ("Subclassed", models.SHAPES[models.subclassed])
     x = pictures(shape)
     want = np.asarray(model(x, training=False))
     assert np.array_equal(module(x), want)

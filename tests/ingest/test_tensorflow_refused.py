@@ -10,31 +10,34 @@ import h5py
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-pytest.importorskip("keras", reason="Keras is not installed")
-pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
-from leap_audit.ingest import tf_runtime
+from leap_audit.errors import ModelRefused
+from leap_audit.ingest import tf_runtime, tf_trace
+from leap_audit.ingest.tensorflow import export_keras, export_tensorflow_file
+from tests.lazily import Lazily, require
 
-tf, keras = tf_runtime.tensorflow(), tf_runtime.keras()
-from keras import layers  # noqa: E402
-
-from leap_audit.errors import ModelRefused  # noqa: E402
-from leap_audit.ingest import tf_trace  # noqa: E402
-from leap_audit.ingest.tensorflow import export_keras, export_tensorflow_file  # noqa: E402
+require("tensorflow", "keras", "tf2onnx")
+tf, keras = Lazily(tf_runtime.tensorflow), Lazily(tf_runtime.keras)
+layers = Lazily(lambda: tf_runtime.keras().layers)
 
 pytestmark = pytest.mark.xdist_group("tensorflow")  # one process imports it
 
 
-class Own(layers.Layer):
-    """A layer that is not registered."""
+def own() -> Any:
+    class Own(layers.Layer):
+        """A layer that is not registered."""
 
-    def call(self, x: Any) -> Any:
-        return x * 2
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+    return Own()
 
 
-@keras.saving.register_keras_serializable("leap_audit_tests")
-class Registered(Own):
-    pass
+def registered() -> Any:
+    @keras.saving.register_keras_serializable("leap_audit_tests")
+    class Registered(type(own())):  # type: ignore[misc]
+        pass
+
+    return Registered()
 
 
 def small(*inside: Any) -> Any:
@@ -86,11 +89,11 @@ def test_a_layer_that_loads_another_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["model.keras", "model.h5"])
 def test_a_layer_of_the_users_own(file: str, tmp_path: Path) -> None:
-    refused(written(tmp_path / file, Own()), "Own")
+    refused(written(tmp_path / file, own()), "Own")
 
 
 def test_a_registered_layer_is_taken(tmp_path: Path) -> None:
-    proto = export_tensorflow_file(written(tmp_path / "model.keras", Registered()))
+    proto = export_tensorflow_file(written(tmp_path / "model.keras", registered()))
     assert "Mul" in {node.op_type for node in proto.graph.node}
 
 
@@ -181,19 +184,28 @@ def two_inputs() -> Any:
     return keras.Model(entries, layers.Add()(entries))
 
 
-class Drawing(layers.Layer):
-    def call(self, x: Any) -> Any:
-        return x + keras.random.normal((4,))
+def drawing() -> Any:
+    class Drawing(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x + keras.random.normal((4,))
+
+    return Drawing()
 
 
-class Bessel(layers.Layer):
-    def call(self, x: Any) -> Any:
-        return tf.math.bessel_i0e(tf.math.bessel_i1e(x))
+def bessel() -> Any:
+    class Bessel(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return tf.math.bessel_i0e(tf.math.bessel_i1e(x))
+
+    return Bessel()
 
 
-class Failing(layers.Layer):
-    def call(self, _: Any) -> Any:
-        raise ValueError("no such luck\nand more")
+def failing() -> Any:
+    class Failing(layers.Layer):
+        def call(self, _: Any) -> Any:
+            raise ValueError("no such luck\nand more")
+
+    return Failing()
 
 
 @pytest.mark.parametrize(
@@ -202,7 +214,7 @@ class Failing(layers.Layer):
         ("resnet50", None, "is a str, not a Keras model, tf.Module or tf.function"),
         (decoding, None, "takes string instead of a picture's numbers; save what comes after"),
         (two_inputs, None, "the model Functional has 2 inputs; an audit needs one"),
-        (Own, None, "the model Own does not say what pictures it takes; give the shape of one"),
+        (own, None, "the model Own does not say what pictures it takes; give the shape of one"),
         (small, (5, 4, 1), "takes pictures of 4 × 4 × 1, not of 5 × 4 × 1"),
         (small, (4, 4), "takes pictures of 4 × 4 × 1, not of 4 × 4"),
         (
@@ -210,9 +222,9 @@ class Failing(layers.Layer):
             None,
             r"takes pictures of \? × 4 × 1; give the shape of one without a free side",
         ),
-        (Drawing, (4, 4, 1), "what tf2onnx writes gives other numbers than TensorFlow itself"),
-        (Bessel, (4, 4, 1), "tf2onnx has no ONNX for BesselI0e, BesselI1e; replace the layer"),
-        (Failing, (4, 4, 1), r"the model Failing cannot be built: no such luck\.$"),
+        (drawing, (4, 4, 1), "what tf2onnx writes gives other numbers than TensorFlow itself"),
+        (bessel, (4, 4, 1), "tf2onnx has no ONNX for BesselI0e, BesselI1e; replace the layer"),
+        (failing, (4, 4, 1), r"the model Failing cannot be built: no such luck\.$"),
     ],
 )
 def test_a_live_model(model: Any, shape: tuple[int, ...] | None, complaint: str) -> None:
