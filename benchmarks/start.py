@@ -3,7 +3,7 @@
     python -m benchmarks.start [--rounds N]
 
 Whole processes in turn: `python -c pass`, `import leap_audit`, `leap-audit --help`, and the modules
-that a child imports to open an ONNX file. The median of the seconds, and what is above Python's own.
+that a child imports to open an ONNX file. The median of the seconds, and what is above Python's.
 """
 
 import argparse

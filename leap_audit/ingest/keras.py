@@ -9,6 +9,7 @@ from typing import Any
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.exported import reason
+from leap_audit.ingest.nested import tables_in
 from leap_audit.ingest.tf_runtime import keras, quiet
 from leap_audit.ingest.tf_trace import Source, settled
 
@@ -162,15 +163,17 @@ def _described_in_hdf5(path: Path) -> dict[str, Any]:
 def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
     try:
         config = json.loads(text)
-    except ValueError as error:
-        raise ModelRefused(f"{path}: its description is damaged ({error}).") from None
+    except (ValueError, RecursionError) as error:
+        raise ModelRefused(f"{path}: its description is damaged ({reason(error)[:-1]}).") from None
     if not isinstance(config, dict):
         raise ModelRefused(f"{path}: its description is not one of a model.")
     return config
 
 
 def _require_harmless(path: Path, config: Any, registered: dict[str, Any]) -> None:
-    for part in _objects(config):
+    for part in tables_in(config):
+        if "class_name" not in part:
+            continue
         name = str(part["class_name"])
         if what := RUNS_CODE.get(name.rpartition(">")[2].rpartition(".")[2]):
             raise ModelRefused(
@@ -183,18 +186,6 @@ def _require_harmless(path: Path, config: Any, registered: dict[str, Any]) -> No
                 f"{path}: needs {name} of {module or 'the code that made it'}, which is not in the "
                 "file; register it (keras.saving.register_keras_serializable), or export the model."
             )
-
-
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Every description of an object in a configuration, however deep."""
-    if isinstance(config, dict):
-        if "class_name" in config:
-            yield config
-        for value in config.values():
-            yield from _objects(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _objects(value)
 
 
 def _older(library: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from leap_audit.ingest.exported import (
     reason,
     require_agreement,
 )
+from leap_audit.ingest.nested import tables_in
 from leap_audit.ingest.torch import numbers, tracing
 from leap_audit.ingest.weights import poured
 from leap_audit.run.fallback import first_tensor, pytorch
@@ -260,16 +261,10 @@ def _json(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Any:
         ) from None
 
 
-def _named(value: Any) -> Iterator[tuple[str, str]]:
+def _named(description: Any) -> Iterator[tuple[str, str]]:
     """Every text of a description that stands under a key, with the key."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield from ((key, text) for key, text in value.items() if isinstance(text, str))
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
+    for table in tables_in(description):
+        yield from ((key, text) for key, text in table.items() if isinstance(text, str))
 
 
 def _require_plain_code(archive: zipfile.ZipFile, path: Path) -> None:
