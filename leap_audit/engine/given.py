@@ -11,7 +11,7 @@ import onnx
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.engine.settings import Settings
-from leap_audit.errors import ConfigRefused, ExportFailed, ModelRefused, PictureRefused
+from leap_audit.errors import ConfigRefused, ExportFailed, PictureRefused
 from leap_audit.ingest import load
 from leap_audit.ingest.door import autograd_model, read_source
 from leap_audit.ingest.model import Model
@@ -82,10 +82,7 @@ def given_model(
         made, mode = export_keras(model, shape, functions), "tf"
         shape = _input_shape(made)
     else:
-        raise ModelRefused(
-            f"the model is a {type(model).__module__}.{type(model).__name__}; give the path of a "
-            "model's file, an onnx.ModelProto, a torch.nn.Module or a Keras model."
-        )
+        return load(model, _declared(settings, mode, None), provider, names=names)
     if not functions:
         told.note(
             "No preprocessing was given: the network is shown pixels from 0 to 1 as they are."

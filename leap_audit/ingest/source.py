@@ -109,8 +109,8 @@ def open_object(model: Any, picture: Picture) -> Source:
         made = export_keras(model, picture.last)
         return _of_proto(made, name, _by(f"a {kind} {name}", "tf2onnx"))
     raise ModelRefused(
-        f"the model is a {type(model).__module__}.{name}; give the path of a model file, an "
-        "onnx.ModelProto, a torch.nn.Module or a Keras model."
+        f"the model is a {type(model).__module__}.{name}; give the path of an ONNX file or "
+        "of another model, an onnx.ModelProto, a torch.nn.Module or a Keras model."
     )
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.artifacts import Entanglement, Isolation, Prototype, Sample
+from leap_audit.artifacts import Entanglement, Isolation, OtherReading, Prototype, Readings, Sample
 from leap_audit.findings import RULES, Rule, find
 from leap_audit.findings.measurements import core
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
-Case = tuple[list[Prototype], list[Sample]]
+Case = tuple[list[Prototype], list[Sample]] | tuple[list[Prototype], list[Sample], Readings]
 
 
 def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = True) -> Isolation:
@@ -57,8 +57,16 @@ def samples(mask: str) -> list[Sample]:
     ]
 
 
+def read(right: int, other: int, p: float) -> Readings:
+    """How often the model is right on 20 photographs, and with another preprocessing."""
+    return Readings(
+        photographs=20, right=right, others=(OtherReading(text="another", right=other, p=p),)
+    )
+
+
 LOUD: dict[str, Callable[[], Case]] = {
     "class-not-reached": lambda: ([prototype(rank=7)], []),
+    "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),
     "one-corner": lambda: ([], samples("corner.png")),
     "border": lambda: ([], samples("frame.png")),
     "target-not-first": lambda: ([prototype(rank=2)], []),
@@ -91,7 +99,8 @@ def test_every_rule_has_a_case_here() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_a_rule_is_raised_by_its_case(rule: Rule, folder: Path) -> None:
-    found = find(*LOUD[rule.id](), CLASSES, folder)
+    prototypes, pictures, *readings = LOUD[rule.id]()
+    found = find(prototypes, pictures, CLASSES, folder, *readings)
     (mine,) = [each for each in found if each.id.split(":")[0] == rule.id]
     assert mine.severity == rule.severity
     assert any(character.isdigit() for character in mine.evidence)
@@ -104,8 +113,18 @@ def test_a_sound_audit_raises_nothing(folder: Path) -> None:
     assert find([], [], CLASSES, folder) == ()
 
 
+@pytest.mark.parametrize(
+    ("right", "other", "p"), [(17, 20, 1e-4), (4, 18, 0.02), (18, 18, 1.0), (18, 4, 1.0)]
+)
+def test_a_preprocessing_is_not_doubted_lightly(
+    right: int, other: int, p: float, folder: Path
+) -> None:
+    gain = find([], [], CLASSES, folder, read(right, other, p))
+    assert bool(gain) == (other - right >= 3 and p < 0.01)
+
+
 def test_the_corner_is_named(folder: Path) -> None:
-    found = find(*LOUD["one-corner"](), CLASSES, folder)
+    found = find([], samples("corner.png"), CLASSES, folder)
     assert any("lower right" in each.title for each in found)
 
 

@@ -280,7 +280,7 @@ MODELS: dict[str, tuple[Make, str]] = {
     "names that are commands": (_control, "Evil"),
     "names of megabytes": (_huge_text, "NNN"),
     "a Git LFS pointer": (_bytes(LFS), "git lfs pull"),
-    "a ZIP archive": (_zip, "is a ZIP archive, not an ONNX model"),
+    "a ZIP archive": (_zip, "is a ZIP archive without a model in it"),
     "a gzip archive": (_bytes(gzip.compress(b"x" * 99)), "is a gzip archive"),
     "a pickle": (_pickle, "is a Python pickle"),
     "a web page": (_bytes(b"<!doctype html>\n<title>404</title>"), "is a web page"),

@@ -7,6 +7,7 @@ a defect in leap-audit, printed with its traceback; then the exit code is 1.
 """
 
 import argparse
+import importlib
 import os
 import pickle
 import select
@@ -77,7 +78,9 @@ class Outcomes:
 
 def fuzz(numbers: Iterable[int], seed: int, folder: Path) -> Outcomes:
     """Return how reading the files of these numbers went; they are written into `folder`."""
-    runtime()  # imported once, before the forks
+    runtime()  # imported once, before the forks, as what `load_file` imports when it is called
+    for name in ("model", "source"):
+        importlib.import_module(f"leap_audit.ingest.{name}")
     seeds, rest = models(SAMPLES), others()
     outcomes = Outcomes()
     begun = time.monotonic()

@@ -16,7 +16,7 @@ REFUSED = {
     "enormous.txt": (b"cat\n" * (MAX_BYTES // 4 + 1), "which no list of classes is"),
     "enormous.json": (b'"' * (MAX_BYTES + 1), "which no list of classes is"),
     "deep.json": (DEEP.encode(), "nested too deeply|not a JSON list"),
-    "object.json": (b'{"0": "cat"}', "is not a JSON list of names"),
+    "object.json": (b'{"cat": "dog"}', "is not a JSON list of names"),
     "numbers.json": (b"[1, 2]", "is not a JSON list of names"),
     "surrogate.json": (b'["\\ud800"]', "is not valid Unicode"),
     "infinite.json": (b"[" + b"1" * 10_000 + b"]", "not valid JSON|not a JSON list"),

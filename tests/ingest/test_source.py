@@ -155,7 +155,7 @@ def test_folders(tmp_path: Path) -> None:
 
 
 def test_objects_that_are_no_models() -> None:
-    assert "the model is a builtins.dict; give the path" in refusal({})
+    assert "the model is a builtins.dict; give the path of an ONNX file" in refusal({})
     assert "does not say what pictures it takes" in refusal(Plain(), DeclaredPreprocessing())
 
 

@@ -193,7 +193,8 @@ def test_keras_on_pytorch_is_a_module_in_inference(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(door, "export_module", lambda *given: handed.extend(given))
     model = models.built(models.subclassed)
     export_keras(model)
-    module, shape = handed
+    module, shape, functions = handed
+    assert functions == ()
     assert (type(module).__name__, shape) == ("Subclassed", models.SHAPES[models.subclassed])
     x = pictures(shape)
     want = np.asarray(model(x, training=False))

@@ -94,12 +94,12 @@ NETWORKS: list[tuple[str, Callable[[], nn.Module], int, str]] = [
     ("resnet18", of_torchvision("resnet18"), 64, "module"),
     ("squeezenet1_1", of_torchvision("squeezenet1_1"), 64, "program"),
     ("mobilenet_v3_small", of_torchvision("mobilenet_v3_small"), 64, "trace"),
-    ("shufflenet_v2_x0_5", of_torchvision("shufflenet_v2_x0_5"), 64, "module"),
-    ("convnext_atto", of_timm("convnext_atto", drop_path_rate=0.1), 64, "module"),
+    ("byobnet", of_timm("test_byobnet"), 64, "module"),
+    ("convnext", of_timm("test_convnext", drop_path_rate=0.1), 64, "module"),
     ("vit_tiny", of_timm("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=3), 32, "module"),
-    ("mixer", of_timm("mixer_s32_224", img_size=64), 64, "program"),
+    ("nfnet", of_timm("test_nfnet"), 64, "program"),
     ("resnet14t", of_timm("resnet14t"), 64, "trace"),
-    ("resmlp", of_timm("resmlp_12_224", img_size=64), 64, "module"),
+    ("efficientnet", of_timm("test_efficientnet"), 64, "module"),
 ]
 
 
