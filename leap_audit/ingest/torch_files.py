@@ -206,7 +206,7 @@ def _predicting(program: Any) -> None:
         name = rest.partition(".")[0].rstrip("_")
         if package != "aten" or name not in TRAINING:
             continue
-        if name == "instance_norm" and node.args[3] is None:
+        if name.endswith("_norm") and node.args[3] is None:
             continue  # without running statistics it predicts as it trains
         place, value = TRAINING[name]
         if len(node.args) > place:
