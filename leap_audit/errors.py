@@ -10,6 +10,7 @@
     │   ├── PictureRefused       a photograph
     │   ├── PreprocessingRefused numbers that do not fit the model
     │   ├── ConfigRefused        a configuration file
+    │   ├── AuditRefused         the folder of an audit that is read again
     │   └── OutputRefused        the folder to write to
     ├── GradientUnavailable      operators without a gradient rule, all named at once
     ├── CanonicalMismatch        the canonical graph does not reproduce the model
@@ -26,6 +27,7 @@ Anything else that escapes is a defect in leap-audit, not in the input.
 
 __all__ = [
     "AuditIncomplete",
+    "AuditRefused",
     "CanonicalMismatch",
     "ClassesRefused",
     "ConfigRefused",
@@ -87,6 +89,10 @@ class PreprocessingRefused(InputRefused):
 
 
 class ConfigRefused(InputRefused):
+    pass
+
+
+class AuditRefused(InputRefused):
     pass
 
 

@@ -117,7 +117,7 @@ def test_can_be_read_in_one_sitting(file: str) -> None:
             "def f():\n    import leap_audit.report.html",
             "measure comes before report",
         ),
-        ("artifacts.py", "import leap_audit.run.session", "artifacts comes before run"),
+        ("artifacts/audit.py", "import leap_audit.run.session", "artifacts comes before run"),
         ("pipeline.py", "from leap_audit.cli import main", "pipeline comes before cli"),
         ("run/session.py", "from leap_audit.ingest import load", "knows the stage ingest"),
         ("measure/x.py", "import onnxruntime as ort", "imports onnxruntime"),

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from leap_audit.artifacts import SCHEMA
+from leap_audit.artifacts.audit import LARGEST
 from leap_audit.errors import OutputRefused
 from leap_audit.report.lock import Lock
 
@@ -24,7 +25,6 @@ CONTENTS = frozenset({"audit.json", "images", "report.html", "report.pdf", "resu
 """Everything an audit writes. A folder that holds anything else is not replaced."""
 
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-_MAX_AUDIT_BYTES = 256_000_000
 
 _State = Literal["free", "complete", "incomplete"]
 
@@ -193,7 +193,7 @@ def _state(out: Path) -> _State:
 def _audit_status(path: Path) -> Literal["complete", "incomplete"] | None:
     """Return the status of an earlier audit; None for a file that is not an audit's."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_AUDIT_BYTES:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
             return None
         audit = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -1,161 +1,22 @@
-"""A small audit with synthetic pictures, whole and in the shapes that break layouts."""
+"""The small audit of tests/audits.py, as fixtures."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from leap_audit.artifacts import (
-    Audit,
-    Coverage,
-    Entanglement,
-    Environment,
-    Isolation,
-    ModelIdentity,
-    Prediction,
-    Preprocessing,
-    Prototype,
-    Sample,
-    TensorInfo,
-)
-from leap_audit.findings import find
+from leap_audit.artifacts import Audit
+from tests.audits import make_audit, with_pictures
 
 Build = Callable[..., Audit]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    images = tmp_path / "images"
-    images.mkdir()
-    rng = np.random.default_rng(0)
-    for name, side in {"small": 28, "large": 160}.items():
-        colours = rng.integers(0, 255, (side, side, 3), dtype=np.uint8)
-        Image.fromarray(colours).save(images / f"{name}.png")
-        ramp = np.linspace(0, 255, side * side).reshape(side, side).astype(np.uint8)
-        Image.fromarray(ramp).save(images / f"{name}-mask.png")
-    return tmp_path
+    return with_pictures(tmp_path)
 
 
 @pytest.fixture
 def build(folder: Path) -> Build:
-    def build(
-        *,
-        classes: tuple[str, ...] = ("cat", "dog", "owl"),
-        prototypes: int = 2,
-        isolations: int = 2,
-        samples: int = 1,
-        picture: str = "small",
-        **changes: Any,
-    ) -> Audit:
-        parts = tuple(_isolation(classes, n, picture) for n in range(isolations))
-        made = tuple(
-            _prototype(classes, index % len(classes), picture, parts) for index in range(prototypes)
-        )
-        seen = tuple(
-            Sample(
-                file=f"photo {n}.jpg",
-                sha256=f"{n:064x}",
-                image=f"images/{picture}.png",
-                predicted=(Prediction(class_=0, name=classes[0], prob=0.91),),
-                isolations=parts,
-            )
-            for n in range(samples)
-        )
-        audit = Audit(
-            status="complete",
-            model=_model(),
-            classes=classes,
-            environment=Environment(
-                versions={"onnx": "1.23.2"},
-                provider="CPUExecutionProvider",
-                seed=0,
-                threads=2,
-                command="leap-audit model.onnx",
-                started="2026-03-04T05:06:07+00:00",
-                seconds=12.5,
-            ),
-            config={"seed": 0, "prototype": {"steps": 192, "scale": None}},
-            coverage=Coverage(
-                classes_audited=len({each.target for each in made}),
-                classes_in_all=len(classes),
-                operators={"Conv": 3, "Relu": 2},
-                engine="ONNX gradient graph",
-                batch={"prototypes": 2},
-            ),
-            methods={"prototypes": {"method": "Adam on the logit", "steps": 192}},
-            notes=("A note.",),
-            prototypes=made,
-            samples=seen,
-            findings=find(made, seen, classes, folder),
-        )
-        return audit.model_copy(update=changes)
-
-    return build
-
-
-def _isolation(classes: tuple[str, ...], n: int, picture: str) -> Isolation:
-    index = n % len(classes)
-    return Isolation(
-        class_=index,
-        name=classes[index],
-        image=f"images/{picture}.png",
-        mask=f"images/{picture}-mask.png",
-        area=0.12,
-        prob=0.97,
-        prob_keep=0.91,
-        prob_delete=0.03,
-        enough=True,
-    )
-
-
-def _prototype(
-    classes: tuple[str, ...], index: int, picture: str, parts: tuple[Isolation, ...]
-) -> Prototype:
-    return Prototype(
-        target=(index,),
-        name=classes[index],
-        replicate=0,
-        image=f"images/{picture}.png",
-        logit=12.25,
-        prob=0.97,
-        rank=1,
-        steps=192,
-        converged=True,
-        curve=(0.0, 5.0, 12.0),
-        entanglements=(
-            Entanglement(
-                class_=index, name=classes[index], entanglement=0.6, logit=12.25, prob=0.97
-            ),
-        ),
-        isolations=parts,
-    )
-
-
-def _model() -> ModelIdentity:
-    return ModelIdentity(
-        file="model.onnx",
-        sha256="ab" * 32,
-        opset=17,
-        parameters=12_345,
-        inputs=(TensorInfo(name="input", dtype="float32", shape=("N", 3, 28, 28)),),
-        outputs=(TensorInfo(name="logits", dtype="float32", shape=("N", 3)),),
-        layout="NCHW",
-        preprocessing=Preprocessing(
-            layout="NCHW",
-            channel_order="RGB",
-            range=(0, 1),
-            mean=(0.5,),
-            std=(0.5,),
-            resize="crop",
-            input_size=(28, 28),
-            assumed={"mean": "the middle of the range"},
-        ),
-        task="classification",
-        size_bytes=98_765,
-        logits='output "logits"',
-        classes_file="classes.txt",
-        classes_sha256="cd" * 32,
-    )
+    return partial(make_audit, folder)

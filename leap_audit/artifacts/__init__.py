@@ -1,0 +1,72 @@
+"""What the stages hand to one another, and the schema of audit.json.
+
+Everything here is frozen data without behaviour. `Audit` is what audit.json holds
+(schema `leap-audit/1`): fields may be added to it, none renamed. `class_` is spelt
+`class` in the file. Class numbers are 0-based positions in `Audit.classes`.
+"""
+
+from leap_audit.artifacts.audit import (
+    SCHEMA,
+    Audit,
+)
+from leap_audit.artifacts.identity import (
+    ChannelOrder,
+    Coverage,
+    Environment,
+    Interpolation,
+    Layout,
+    ModelIdentity,
+    Preprocessing,
+    Resize,
+    Task,
+    TensorInfo,
+)
+from leap_audit.artifacts.judged import (
+    Check,
+    EvidencePicture,
+    Finding,
+    PolicyIdentity,
+    Severity,
+    Verdict,
+)
+from leap_audit.artifacts.measured import (
+    Entanglement,
+    Isolation,
+    Neighbour,
+    OtherReading,
+    Prediction,
+    Prototype,
+    Readings,
+    Sample,
+    Stability,
+)
+
+__all__ = [
+    "SCHEMA",
+    "Audit",
+    "ChannelOrder",
+    "Check",
+    "Coverage",
+    "Entanglement",
+    "Environment",
+    "EvidencePicture",
+    "Finding",
+    "Interpolation",
+    "Isolation",
+    "Layout",
+    "ModelIdentity",
+    "Neighbour",
+    "OtherReading",
+    "PolicyIdentity",
+    "Prediction",
+    "Preprocessing",
+    "Prototype",
+    "Readings",
+    "Resize",
+    "Sample",
+    "Severity",
+    "Stability",
+    "Task",
+    "TensorInfo",
+    "Verdict",
+]

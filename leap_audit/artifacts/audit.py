@@ -1,0 +1,87 @@
+"""All of an audit as audit.json holds it: the one source of every view."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from leap_audit.artifacts.frozen import Frozen
+from leap_audit.artifacts.identity import Coverage, Environment, ModelIdentity
+from leap_audit.artifacts.judged import Check, Finding, PolicyIdentity, Verdict
+from leap_audit.artifacts.measured import Prototype, Readings, Sample
+from leap_audit.errors import AuditRefused, reason_of
+
+__all__ = ["FILE", "LARGEST", "SCHEMA", "Audit"]
+
+SCHEMA = "leap-audit/1"
+FILE = "audit.json"
+LARGEST = 256_000_000
+"""Bytes of an audit.json that is read."""
+
+
+class Audit(Frozen):
+    schema_: Annotated[str, Field(alias="schema")] = SCHEMA
+    status: Literal["complete", "incomplete"]
+    verdict: Verdict = "NOT ASSESSED"
+    policy: PolicyIdentity | None = None
+    """What the verdict was given by; None where nobody declared thresholds."""
+    checks: tuple[Check, ...] = ()
+    """In the order of the policy."""
+    model: ModelIdentity
+    classes: tuple[str, ...]
+    environment: Environment
+    config: dict[str, Any]
+    coverage: Coverage
+    methods: dict[str, Any] = Field(default_factory=dict)
+    """Stage -> what the method was and the figures it ran with, for the method page."""
+    notes: tuple[str, ...] = ()
+    """What the reader must know about how this audit was made: assumptions, duplicates, caps."""
+    prototypes: tuple[Prototype, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    readings: Readings | None = None
+    """None where no photograph's class is known."""
+    findings: tuple[Finding, ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """Write `folder`/audit.json, the single source of every other view."""
+        text = self.model_dump_json(by_alias=True, indent=1)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the audit in `folder`, or of the file audit.json itself.
+
+        Raises AuditRefused: there is none, it is broken, or a later version wrote it.
+        """
+        path = folder / FILE if folder.is_dir() else folder
+        try:
+            if path.stat().st_size > LARGEST:
+                raise AuditRefused(f"{path}: is above {LARGEST // 10**6} MB, too large an audit.")
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise AuditRefused(
+                f"{path}: there is no audit; give the folder that `leap-audit MODEL` wrote."
+            ) from None
+        except OSError as error:
+            raise AuditRefused(f"{path}: cannot be read ({error.strerror}).") from None
+        try:
+            found = json.loads(data)
+            schema = found.get("schema") if isinstance(found, dict) else None
+        except (ValueError, RecursionError) as error:
+            raise AuditRefused(f"{path}: is not JSON ({reason_of(error)}).") from None
+        if schema != SCHEMA:
+            said = repr(schema)[:40] if schema is not None else "no schema"
+            raise AuditRefused(
+                f"{path}: holds {said}, not {SCHEMA!r}; the version of leap-audit that wrote it "
+                "can read it."
+            )
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise AuditRefused(
+                f"{path}: is not a whole audit ({where}: {first['msg']}); it was changed or "
+                "another version wrote it. Run the audit again."
+            ) from None

@@ -1,0 +1,11 @@
+"""What all artifacts are: frozen data that knows every one of its fields."""
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Frozen"]
+
+
+class Frozen(BaseModel):
+    """A record without behaviour; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -1,0 +1,111 @@
+"""What was audited, with what, and how much of it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from leap_audit.artifacts.frozen import Frozen
+
+__all__ = [
+    "ChannelOrder",
+    "Coverage",
+    "Environment",
+    "Interpolation",
+    "Layout",
+    "ModelIdentity",
+    "Preprocessing",
+    "Resize",
+    "Task",
+    "TensorInfo",
+]
+
+Layout = Literal["NCHW", "NHWC"]
+ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
+"""BANDS: channels that are no colours, as they come."""
+Task = Literal["classification", "multi-label", "binary", "segmentation"]
+Resize = Literal["crop", "stretch"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+class Preprocessing(Frozen):
+    """How a picture becomes the model's input.
+
+    A pixel p in 0..1 becomes x = p * (high - low) + low, then the channel swap, then
+    (x - mean) / std, with mean and std in the model's channel order.
+    """
+
+    layout: Layout
+    channel_order: ChannelOrder
+    range: tuple[float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: Resize
+    input_size: tuple[int, int]
+    """(height, width) in pixels."""
+    crop: float = 0.875
+    """The part of the scaled short side that a crop keeps: 224 of 256."""
+    interpolation: Interpolation = "bilinear"
+    declared_by: str = ""
+    """Whose file or preset declared it; empty where it was said in words or assumed."""
+    assumed: dict[str, str] = Field(default_factory=dict)
+    """Field -> why this value was taken, for each field that nobody declared."""
+
+
+class TensorInfo(Frozen):
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    """A free dimension is its name, or '?'."""
+
+
+class ModelIdentity(Frozen):
+    file: str
+    """Base name only."""
+    sha256: str
+    """Of what was given: of a folder, of its files' names and digests."""
+    converted: str = ""
+    """What was given and what wrote it as ONNX; empty for an ONNX file."""
+    opset: int
+    parameters: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    layout: Layout
+    preprocessing: Preprocessing
+    task: str
+    """One of Task."""
+    size_bytes: int
+    logits: str
+    """What was read as the logits, e.g. 'output "probs", with the trailing Softmax taken off'."""
+    task_reason: str = ""
+    """What the task was inferred from, or that it was declared."""
+    independent: bool = False
+    """Whether each class has its own probability, a sigmoid; else they share 100 %, a softmax."""
+    places: tuple[int, int] = (1, 1)
+    """(height, width) of the map of answers; (1, 1) where a picture gets one answer."""
+    region: tuple[float, float, float, float] | None = None
+    """(top, left, bottom, right) of the part of the map that was audited, as fractions of it."""
+    classes_file: str | None = None
+    classes_sha256: str | None = None
+
+
+class Environment(Frozen):
+    versions: dict[str, str]
+    provider: str
+    """The execution provider that ran the graphs, e.g. 'CPUExecutionProvider'."""
+    seed: int
+    threads: int
+    command: str
+    started: str
+    """ISO 8601, UTC."""
+    seconds: float
+
+
+class Coverage(Frozen):
+    classes_audited: int
+    classes_in_all: int
+    operators: dict[str, int]
+    """Operator -> how many nodes of the model's canonical graph."""
+    engine: str
+    """What computed the gradients."""
+    batch: dict[str, int] = Field(default_factory=dict)
+    """Stage -> how many items were computed together."""

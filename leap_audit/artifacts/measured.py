@@ -1,0 +1,155 @@
+"""What was measured of the model."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from leap_audit.artifacts.frozen import Frozen
+
+__all__ = [
+    "Entanglement",
+    "Isolation",
+    "Neighbour",
+    "OtherReading",
+    "Prediction",
+    "Prototype",
+    "Readings",
+    "Sample",
+    "Stability",
+]
+
+
+class Isolation(Frozen):
+    """The part of a picture that carries a class, and the check of it."""
+
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    image: str
+    """The picture with everything outside the region greyed out; empty where photographs were kept
+    out of the report."""
+    mask: str
+    """The ranking of all pixels, greyscale: 255 is kept first."""
+    area: float
+    """The smallest fraction of the picture, 0..1, that is enough to carry the class."""
+    prob: float
+    """Of the class, on the whole picture, 0..1. Of a map of answers, as the two below: averaged
+    over the places where the model says the class on the whole picture, or over all if nowhere."""
+    prob_keep: float
+    """Of the class when only the region is kept, 0..1."""
+    prob_delete: float
+    """Of the class when the region is erased, 0..1."""
+    logit: float | None = None
+    """Of the class, on the whole picture; of a map of answers, averaged over it."""
+    enough: bool
+    """Whether a region of at most 60 % of the picture kept enough of the probability."""
+
+
+class Entanglement(Frozen):
+    """How much a class shares with a prototype."""
+
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    entanglement: float
+    """Cosine, -1..1, signed."""
+    logit: float
+    prob: float
+    standardised: float | None = None
+    """The logit in deviations from its mean over the other prototypes; None below 3 others."""
+    low: float | None = None
+    """The least entanglement over prototypes from other seeds and this one; None of one seed."""
+    high: float | None = None
+    """The greatest."""
+
+
+class Stability(Frozen):
+    """How much prototypes of one target from several seeds agree."""
+
+    images: tuple[str, ...]
+    """The prototypes from the other seeds."""
+    logits: tuple[float, ...]
+    """The target's logit on each, the shown one first."""
+    similarity: float
+    """Mean cosine of the features (see the method) between any two of them, -1..1."""
+    agreement: float
+    """Share of the three most entangled classes that any two have in common, 0..1."""
+
+
+class Neighbour(Frozen):
+    """A sample that the model sees as like a prototype."""
+
+    file: str
+    image: str
+    similarity: float
+    """Cosine of the features, -1..1."""
+
+
+class Prototype(Frozen):
+    """An input synthesised to maximise a class."""
+
+    target: tuple[int, ...]
+    name: str
+    replicate: int
+    image: str
+    """Of bands the first three in false colour."""
+    bands: str | None = None
+    """All bands as tiles of grey, row by row; None for grey and colour pictures."""
+    logit: float
+    prob: float
+    rank: int
+    """The place of the target among all classes on the finished prototype; 1 is first."""
+    steps: int
+    converged: bool
+    curve: tuple[float, ...] = ()
+    """The target's logit under the random transforms, at equal distances over the steps."""
+    entanglements: tuple[Entanglement, ...] = ()
+    """The target itself first, then in falling order of entanglement."""
+    isolations: tuple[Isolation, ...] = ()
+    stability: Stability | None = None
+    """None where only one seed was run."""
+    nearest: tuple[Neighbour, ...] = ()
+    """Of the samples, the nearest first."""
+
+
+class Prediction(Frozen):
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    prob: float
+    """0..1; of a map of answers, averaged over the map."""
+    share: float | None = None
+    """The fraction of the map where the model says the class; None where there is no map."""
+
+
+class Sample(Frozen):
+    """A photograph, the model's answer to it, and what carried that answer."""
+
+    file: str
+    sha256: str
+    image: str
+    """The picture as the model saw it, of bands the first three in false colour; empty where it
+    was kept out of the report."""
+    bands: str | None = None
+    """All bands as tiles of grey, row by row; None for grey and colour pictures."""
+    predicted: tuple[Prediction, ...]
+    known: int | None = None
+    """The class that it is known to show; None where nobody said."""
+    isolations: tuple[Isolation, ...] = ()
+
+
+class OtherReading(Frozen):
+    """A preprocessing that was not declared, tried on the photographs of known classes."""
+
+    text: str
+    right: int
+    """Photographs that the model answers with their class."""
+    p: float
+    """Of such a gain by chance, 0..1."""
+
+
+class Readings(Frozen):
+    """How often the model is right on photographs of known classes."""
+
+    photographs: int
+    right: int
+    """With the preprocessing of this audit."""
+    others: tuple[OtherReading, ...]
+    """With other preprocessings, the best first."""
