@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from leap_audit.cli.examples import EXAMPLES
+
 __all__ = ["WORDS", "Command", "app", "main"]
 
 WORDS = "leap_audit.words"
@@ -32,10 +34,13 @@ class _Group(TyperGroup):
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from leap_audit.cli.examples import print_examples
-
-        super().format_help(ctx, formatter)
-        print_examples("leap-audit")
+        # Plain, because rich takes longer to import than everything that is said here.
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self.format_options(ctx, formatter)
+        for title, examples in EXAMPLES["leap-audit"].items():
+            with formatter.section(title):
+                formatter.write_dl([(words, purpose) for purpose, words in examples])
 
 
 class Command(TyperCommand):

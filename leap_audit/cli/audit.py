@@ -23,7 +23,7 @@ ABOUT_AUDIT = (
 )
 
 
-@app.command(cls=Command, help=ABOUT_AUDIT)
+@app.command(cls=Command, help=ABOUT_AUDIT, short_help="Audit a model and write the report.")
 def audit(
     ctx: typer.Context,
     model: flags.Model,

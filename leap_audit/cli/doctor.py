@@ -15,7 +15,11 @@ ABOUT_DOCTOR = (
 )
 
 
-@app.command(cls=Command, help=ABOUT_DOCTOR)
+@app.command(
+    cls=Command,
+    short_help="Say what works on this machine, and what is missing.",
+    help=ABOUT_DOCTOR,
+)
 def doctor(as_json: flags.Json = False, debug: flags.Debug = False) -> None:
     """Print what is installed and what works."""
     with answering(debug=debug, as_json=as_json):

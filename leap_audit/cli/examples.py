@@ -1,9 +1,5 @@
 """The examples that `--help` teaches with."""
 
-from rich.console import Console, Group
-from rich.panel import Panel
-from rich.text import Text
-
 __all__ = ["EXAMPLES", "print_examples"]
 
 _Example = tuple[str, str]
@@ -90,6 +86,10 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
 
 def print_examples(command: str) -> None:
     """Print the panels of examples of a command to stdout, under its help."""
+    from rich.console import Console, Group
+    from rich.panel import Panel
+    from rich.text import Text
+
     console = Console(highlight=False)
     for title, examples in EXAMPLES.get(command, {}).items():
         lines = []

@@ -33,7 +33,7 @@ ABOUT_EXPORT = (
 )
 
 
-@app.command(cls=Command, help=ABOUT_GRADIENT)
+@app.command(cls=Command, help=ABOUT_GRADIENT, short_help="Write a model's gradient as ONNX.")
 def gradient(
     ctx: typer.Context,
     model: flags.Model,
@@ -73,7 +73,9 @@ def gradient(
         print(f"{place}: {made.nodes} nodes, outputs {outputs}{ending}", flush=True)
 
 
-@app.command(cls=Command, help=ABOUT_OPERATORS)
+@app.command(
+    cls=Command, help=ABOUT_OPERATORS, short_help="Say which operators can be differentiated."
+)
 def operators(
     ctx: typer.Context,
     model: flags.OptionalModel = None,
@@ -99,7 +101,7 @@ def operators(
             raise GradientUnavailable(f"{model}: {found.refusal}")
 
 
-@app.command(cls=Command, help=ABOUT_EXPORT)
+@app.command(cls=Command, help=ABOUT_EXPORT, short_help="Write a model of any framework as ONNX.")
 def export(
     ctx: typer.Context,
     model: flags.Model,
