@@ -23,6 +23,7 @@ class Seen:
 
     picture: str
     isolation: Isolation
+    photograph: bool
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,14 @@ class Measurements:
         """Yield the isolations of classes that the model stated (see STATED) on the picture."""
         for prototype in self.prototypes:
             where = f"the prototype of ‘{self.labels.of(prototype.target)}’"
-            yield from (Seen(where, each) for each in prototype.isolations if each.prob >= STATED)
+            yield from (
+                Seen(where, each, False) for each in prototype.isolations if each.prob >= STATED
+            )
         for sample in self.samples:
             where = f"photograph {shortened(sample.file)}"
-            yield from (Seen(where, each) for each in sample.isolations if each.prob >= STATED)
+            yield from (
+                Seen(where, each, True) for each in sample.isolations if each.prob >= STATED
+            )
 
 
 def core(folder: Path, isolation: Isolation, largest: float) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["count", "listed", "percent"]
+__all__ = ["count", "decimal", "listed", "percent", "wilson"]
 
 _LISTED = 5
 
@@ -32,3 +32,16 @@ def listed(names: list[str], limit: int = _LISTED) -> str:
     if rest > 0:
         return f"{', '.join(unique[:limit])} and {rest} more"
     return " and ".join(filter(None, [", ".join(unique[:-1]), *unique[-1:]]))
+
+
+def decimal(value: float, digits: int = 2) -> str:
+    """Return 0.5 as '0.50', with a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def wilson(hits: int, of: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the interval of a share, 0..1, by Wilson (1927); z: 1.96 for 95 %. of is above 0."""
+    share, spread = hits / of, z * z / of
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)

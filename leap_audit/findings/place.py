@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from leap_audit.artifacts import EvidencePicture
 from leap_audit.findings.measurements import Measurements, Seen, core
 from leap_audit.findings.numbers import count, percent
+from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
 
 __all__ = ["border", "one_corner"]
 
@@ -17,7 +19,7 @@ CORNER_SHARE = 0.5
 BORDER_SHARE = 0.9
 
 
-def one_corner(measured: Measurements) -> Iterator[tuple[str, str, str, str]]:
+def one_corner(measured: Measurements) -> Iterator[Suspicion]:
     corners = {"upper left": (0, 0), "upper right": (0, 1), "lower left": (1, 0)}
     corners["lower right"] = (1, 1)
     for target, seen in _by_class(measured).items():
@@ -35,20 +37,25 @@ def one_corner(measured: Measurements) -> Iterator[tuple[str, str, str, str]]:
             hits = sum(share >= CORNER_SHARE for share in found)
             if hits >= PICTURES_SHARE * len(seen):
                 label = measured.labels[target]
-                yield (
-                    f"{target}:{corner.replace(' ', '-')}",
-                    f"‘{label}’ seems to be decided in the {corner} corner",
-                    f"On {hits} of {count(len(seen), 'picture')} on which the model said the "
-                    f"class, at least half of the pixels ranked first lie in that corner "
+                yield Suspicion(
+                    concerned=f"{target}:{corner.replace(' ', '-')}",
+                    classes=(target,),
+                    title=f"‘{label}’ seems to be decided in the {corner} corner",
+                    evidence=f"On {hits} of {count(len(seen), 'picture')} on which the model said "
+                    f"the class, at least half of the pixels ranked first lie in that corner "
                     f"(on average {percent(sum(found) / len(found))}; the corner is "
                     f"{percent(CORNER_SIDE**2)} of a picture).",
-                    "A mark, logo or frame may have been learned instead of the object; but the "
-                    "object itself may stand there in these pictures. Pictures of the class with "
-                    "that corner covered would tell.",
+                    sure=seen_on(hits, len(seen), "pictures"),
+                    confirm="Pictures of the class with that corner covered, and pictures of "
+                    "other classes with it pasted in, would tell.",
+                    limits="A mark, logo or frame may have been learned instead of the object; "
+                    "but the object itself may stand there in these pictures.",
+                    pictures=_pictures(measured, seen),
+                    figures={"pictures": len(seen), "in the corner": hits},
                 )
 
 
-def border(measured: Measurements) -> Iterator[tuple[str, str, str, str]]:
+def border(measured: Measurements) -> Iterator[Suspicion]:
     for target, seen in _by_class(measured).items():
         if len(seen) < PICTURES_NEEDED:
             continue
@@ -59,16 +66,32 @@ def border(measured: Measurements) -> Iterator[tuple[str, str, str, str]]:
             found.append(1.0 - float(weights[top:-top, left:-left].sum()))
         hits = sum(share >= BORDER_SHARE for share in found)
         if hits >= PICTURES_SHARE * len(seen):
-            yield (
-                str(target),
-                f"‘{measured.labels[target]}’ seems to be decided at the edge of the picture",
-                f"On {hits} of {count(len(seen), 'picture')} on which the model said the class, "
-                f"at least nine tenths of the pixels ranked first lie in the outer eighth "
+            yield Suspicion(
+                concerned=str(target),
+                classes=(target,),
+                title=f"‘{measured.labels[target]}’ seems to be decided at the edge of the picture",
+                evidence=f"On {hits} of {count(len(seen), 'picture')} on which the model said the "
+                f"class, at least nine tenths of the pixels ranked first lie in the outer eighth "
                 f"(on average {percent(sum(found) / len(found))}; that frame is "
                 f"{percent(1 - (1 - 2 * BORDER_SIDE) ** 2)} of a picture).",
-                "The model may go by the background, a frame or the way the pictures were cut. "
-                "Pictures of the class with another background would tell.",
+                sure=seen_on(hits, len(seen), "pictures"),
+                confirm="Pictures of the class with another background would tell.",
+                limits="The model may go by the background, a frame or the way the pictures were "
+                "cut; but in these pictures the object itself may reach the edge.",
+                pictures=_pictures(measured, seen),
+                figures={"pictures": len(seen), "at the edge": hits},
             )
+
+
+def _pictures(measured: Measurements, seen: list[Seen]) -> tuple[EvidencePicture, ...]:
+    """Photographs before prototypes: what happens in use comes first."""
+    order = sorted(seen, key=lambda each: not each.photograph)
+    return evidence_pictures(
+        [
+            (e.isolation.image, f"‘{measured.labels[e.isolation.class_]}’ on {e.picture}")
+            for e in order
+        ]
+    )
 
 
 def _by_class(measured: Measurements) -> dict[int, list[Seen]]:

@@ -1,5 +1,6 @@
 """Every rule is shown an audit that should raise it and one that should not."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.artifacts import Entanglement, Isolation, OtherReading, Prototype, Readings, Sample
+from leap_audit.artifacts import (
+    Entanglement,
+    Isolation,
+    OtherReading,
+    Prediction,
+    Prototype,
+    Readings,
+    Sample,
+    Stability,
+)
 from leap_audit.findings import RULES, Rule, find
 from leap_audit.findings.measurements import core
+from leap_audit.findings.numbers import wilson
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[list[Prototype], list[Sample]] | tuple[list[Prototype], list[Sample], Readings]
@@ -30,7 +41,12 @@ def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = 
 
 
 def prototype(
-    *, rank: int = 1, converged: bool = True, other: float = 0.1, found: Isolation | None = None
+    *,
+    rank: int = 1,
+    converged: bool = True,
+    other: float = 0.1,
+    found: Isolation | None = None,
+    similarity: float = 0.9,
 ) -> Prototype:
     return Prototype(
         target=(0,),
@@ -47,6 +63,9 @@ def prototype(
             for index, value in enumerate([0.5, other])
         ),
         isolations=(found or isolation(),),
+        stability=Stability(
+            images=("y.png",), logits=(9.0, 8.5), similarity=similarity, agreement=0.7
+        ),
     )
 
 
@@ -64,13 +83,38 @@ def read(right: int, other: int, p: float) -> Readings:
     )
 
 
+def answered(*answers: int, known: tuple[int, ...], prob: float = 0.8) -> list[Sample]:
+    """Photographs with one answer each, of known classes."""
+    return [
+        Sample(
+            file=f"{n}.png",
+            sha256="",
+            image="x.png",
+            predicted=(Prediction(class_=answer, name=CLASSES[answer], prob=prob),),
+            known=shown,
+        )
+        for n, (answer, shown) in enumerate(zip(answers, known, strict=True))
+    ]
+
+
 LOUD: dict[str, Callable[[], Case]] = {
+    "scores-do-not-move": lambda: (
+        [prototype().model_copy(update={"curve": (1.0, 1.0005, 1.0002)})],
+        [],
+    ),
+    "one-answer": lambda: ([], answered(3, 3, 3, 3, 3, known=(0, 1, 2, 3, 3))),
     "class-not-reached": lambda: ([prototype(rank=7)], []),
     "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),
     "one-corner": lambda: ([], samples("corner.png")),
     "border": lambda: ([], samples("frame.png")),
+    "photographs-mistaken": lambda: ([prototype()], answered(0, 1, 2, known=(0, 0, 2))),
     "target-not-first": lambda: ([prototype(rank=2)], []),
     "strong-entanglement": lambda: ([prototype(other=0.45)], []),
+    "prototype-unstable": lambda: ([prototype(similarity=0.1)], []),
+    "answers-saturated": lambda: (
+        [],
+        answered(0, 1, 0, 1, 2, known=(0, 1, 0, 1, 2), prob=1 - 1e-9),
+    ),
     "isolation-not-enough": lambda: ([prototype(found=isolation(enough=False))], []),
     "erasing-changes-little": lambda: ([prototype(found=isolation(delete=0.8))], []),
     "prototype-not-converged": lambda: ([prototype(converged=False)], []),
@@ -106,6 +150,10 @@ def test_a_rule_is_raised_by_its_case(rule: Rule, folder: Path) -> None:
     assert any(character.isdigit() for character in mine.evidence)
     assert mine.title
     assert mine.limits
+    assert mine.sure
+    assert mine.confirm
+    assert all(math.isfinite(value) for value in mine.figures.values())
+    assert mine.figures
 
 
 def test_a_sound_audit_raises_nothing(folder: Path) -> None:
@@ -157,3 +205,32 @@ def test_the_core_sums_to_one_even_where_the_ranking_ties(tmp_path: Path) -> Non
 def test_a_prototype_that_missed_its_class_entangles_nothing(folder: Path) -> None:
     found = find([prototype(rank=600, other=8.0)], [], CLASSES, folder)
     assert "strong-entanglement" not in {each.id.split(":")[0] for each in found}
+
+
+def test_the_evidence_is_shown_the_photographs_first(folder: Path) -> None:
+    held = [prototype(found=isolation("corner.png"))] * 3
+    found = find(held, samples("corner.png"), CLASSES, folder)
+    (corner,) = [each for each in found if each.id.startswith("one-corner")]
+    assert corner.classes == (0,)
+    assert [each.caption for each in corner.pictures[:3]] == [
+        f"‘class-a’ on photograph {n}.png" for n in range(3)
+    ]
+    assert len(corner.pictures) == 4
+
+
+def test_withheld_photographs_are_no_evidence(folder: Path) -> None:
+    kept_out = [s.model_copy(update={"image": ""}) for s in LOUD["photographs-mistaken"]()[1]]
+    (found,) = find([], kept_out, CLASSES, folder)
+    assert found.pictures == ()
+
+
+def test_a_mistake_is_held_against_the_entanglements(folder: Path) -> None:
+    (found,) = find(*LOUD["photographs-mistaken"](), CLASSES, folder)
+    assert "among its 3 most entangled classes in 1." in found.evidence
+    assert "1 of 3 photographs" in found.evidence
+
+
+def test_the_interval_is_wilson_s() -> None:
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)  # Brown, Cai, DasGupta 2001
+    assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert wilson(10, 10)[1] == pytest.approx(1.0)

@@ -1,0 +1,154 @@
+"""The rules that look at the model's answers as a whole: does it answer, and is it right?"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from leap_audit.artifacts import EvidencePicture, Sample
+from leap_audit.findings.measurements import Measurements
+from leap_audit.findings.names import shortened
+from leap_audit.findings.numbers import count, decimal, listed, percent, wilson
+from leap_audit.findings.readings import doubt
+from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
+
+__all__ = [
+    "answers_saturated",
+    "one_answer",
+    "photographs_mistaken",
+    "preprocessing_doubted",
+    "scores_do_not_move",
+]
+
+FLAT = 1e-3
+"""Logits: a search that moves its class by less moved nothing."""
+SATURATED = 1 - 1e-6
+PHOTOGRAPHS_NEEDED = 5
+FORETOLD = 3
+"""Among so many most entangled classes of a prototype, a mistake counts as foretold."""
+
+
+def preprocessing_doubted(measured: Measurements) -> Iterator[Suspicion]:
+    readings = measured.readings
+    if readings is not None and (better := doubt(readings)) is not None:
+        yield Suspicion(
+            title="The preprocessing may be wrong",
+            evidence=f"Of {count(readings.photographs, 'photograph')} of known classes, the model "
+            f"answers {readings.right} with their class as this audit shows them, and "
+            f"{better.right} with {better.text}.",
+            sure=f"By chance that happens with a probability of {percent(better.p)} (sign test).",
+            confirm="The model's own evaluation code would tell; then run the audit again.",
+            limits="Everything else in this report was measured with the doubtful preprocessing.",
+            figures={"right": readings.right, "right otherwise": better.right, "p": better.p},
+        )
+
+
+def scores_do_not_move(measured: Measurements) -> Iterator[Suspicion]:
+    moved = [max(p.curve) - min(p.curve) for p in measured.prototypes if len(p.curve) > 1]
+    if moved and max(moved) <= FLAT:
+        yield Suspicion(
+            title="The model's scores do not move, whatever it is shown",
+            evidence=f"In {count(len(moved), 'search', 'searches')} for a prototype, no logit "
+            f"changed by more than {decimal(max(moved), 6)}.",
+            sure="Sure for the pictures that were tried.",
+            confirm="Photographs through the model's own code: if its answers differ there, the "
+            "preprocessing is wrong; if not, the model is dead.",
+            limits="A dead model and one that is shown pictures in the wrong range look alike.",
+            figures={"largest change": max(moved)},
+        )
+
+
+def one_answer(measured: Measurements) -> Iterator[Suspicion]:
+    known = [s for s in measured.samples if s.known is not None and s.predicted]
+    answers = {sample.predicted[0].class_ for sample in known}
+    shown = {sample.known for sample in known}
+    if len(known) >= PHOTOGRAPHS_NEEDED and len(answers) == 1 and len(shown) > 1:
+        (answer,) = answers
+        yield Suspicion(
+            concerned=str(answer),
+            classes=(answer,),
+            title=f"Every photograph is answered with ‘{measured.labels[answer]}’",
+            evidence=f"{count(len(known), 'photograph')} of {len(shown)} known classes all get "
+            "the same answer.",
+            sure=seen_on(len(known), len(known), "photographs"),
+            confirm="More photographs of the other classes, through the model's own code.",
+            limits="A dead model and one that is shown pictures in the wrong range look alike.",
+            pictures=_pictures(measured, known),
+            figures={"photographs": len(known), "known classes": len(shown)},
+        )
+
+
+def answers_saturated(measured: Measurements) -> Iterator[Suspicion]:
+    answered = [s for s in measured.samples if s.predicted and s.predicted[0].share is None]
+    full = [s for s in answered if s.predicted[0].prob >= SATURATED]
+    if len(answered) >= PHOTOGRAPHS_NEEDED and len(full) >= 0.9 * len(answered):
+        yield Suspicion(
+            title="The model is entirely sure of almost every photograph",
+            evidence=f"On {len(full)} of {count(len(answered), 'photograph')}, the first answer "
+            "has a probability within a millionth of 100\u00a0%.",
+            sure=seen_on(len(full), len(answered), "photographs"),
+            confirm="Photographs that the model gets wrong: if it is as sure of those, its "
+            "probabilities carry no information.",
+            limits="Saturated probabilities hide differences: kept and erased regions are then "
+            "better compared by their logits.",
+            figures={"saturated": len(full), "photographs": len(answered)},
+        )
+
+
+def photographs_mistaken(measured: Measurements) -> Iterator[Suspicion]:
+    known = [s for s in measured.samples if s.known is not None and s.predicted]
+    wrong = [s for s in known if s.predicted[0].class_ != s.known]
+    if wrong:
+        low, high = wilson(len(wrong), len(known))
+        pairs = Counter((s.known or 0, s.predicted[0].class_) for s in wrong)
+        said = [
+            f"‘{measured.labels[shown]}’ for ‘{measured.labels[answer]}’ ({times})"
+            for (shown, answer), times in sorted(pairs.items(), key=lambda each: -each[1])
+        ]
+        yield Suspicion(
+            classes=tuple(dict.fromkeys(k for pair in pairs for k in pair)),
+            title=f"{count(len(wrong), 'photograph is', 'photographs are')} answered with another "
+            "class than they show"
+            if len(wrong) > 1
+            else "A photograph is answered with another class than it shows",
+            evidence=f"{len(wrong)} of {count(len(known), 'photograph')} of known classes, taken "
+            f"{listed(said)}.{_foretold(measured, pairs)}",
+            sure=f"95\u00a0% interval of the share of mistakes, if the photographs are a fair "
+            f"sample: {percent(low)} to {percent(high)} (Wilson).",
+            confirm="A labelled test set from the place of use would give the rate.",
+            limits="The photographs are those that were given, no random sample; their classes "
+            "were taken as they were said.",
+            pictures=_pictures(measured, wrong),
+            figures={"wrong": len(wrong), "photographs": len(known)},
+        )
+
+
+def _foretold(measured: Measurements, pairs: Counter[tuple[int, int]]) -> str:
+    """How many of the mistakes the entanglements of the prototypes had pointed at."""
+    tops = {
+        target[0]: {
+            e.class_
+            for p in replicates
+            for e in [o for o in p.entanglements if o.class_ not in target][:FORETOLD]
+        }
+        for target, replicates in measured.replicates().items()
+        if len(target) == 1
+    }
+    asked = {pair: times for pair, times in pairs.items() if pair[0] in tops}
+    if not asked:
+        return ""
+    hits = sum(times for pair, times in asked.items() if pair[1] in tops[pair[0]])
+    return (
+        f" Of {count(sum(asked.values()), 'mistake')} in classes with a prototype, the answer was "
+        f"among its {FORETOLD} most entangled classes in {hits}."
+    )
+
+
+def _pictures(measured: Measurements, samples: list[Sample]) -> tuple[EvidencePicture, ...]:
+    shown = [
+        (
+            s.image,
+            f"{shortened(s.file)}: shows ‘{measured.labels[s.known or 0]}’, answered "
+            f"‘{measured.labels[s.predicted[0].class_]}’ ({percent(s.predicted[0].prob)})",
+        )
+        for s in samples
+    ]
+    return evidence_pictures(shown)
