@@ -10,6 +10,7 @@ from leap_audit.artifacts import (
     Audit,
     Coverage,
     Entanglement,
+    EntanglementMatrix,
     Environment,
     Isolation,
     ModelIdentity,
@@ -84,10 +85,17 @@ def make_audit(
         methods={"prototypes": {"method": "Adam on the logit", "steps": 192}},
         notes=("A note.",),
         prototypes=made,
+        matrix=_matrix(made),
         samples=seen,
         findings=find(made, seen, classes, folder),
     )
     return audit.model_copy(update=changes)
+
+
+def _matrix(prototypes: tuple[Prototype, ...]) -> EntanglementMatrix:
+    classes = tuple(dict.fromkeys(k for each in prototypes for k in each.target))
+    rows = [[0.6 if k in p.target else 0.1 * (k - 1) for k in classes] for p in prototypes]
+    return EntanglementMatrix(classes=classes, cosines=tuple(map(tuple, rows)))
 
 
 def _isolation(classes: tuple[str, ...], n: int, picture: str) -> Isolation:

@@ -31,6 +31,7 @@ from leap_audit.artifacts.judged import (
 )
 from leap_audit.artifacts.measured import (
     Entanglement,
+    EntanglementMatrix,
     Isolation,
     Neighbour,
     OtherReading,
@@ -48,6 +49,7 @@ __all__ = [
     "Check",
     "Coverage",
     "Entanglement",
+    "EntanglementMatrix",
     "Environment",
     "EvidencePicture",
     "Finding",

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.identity import Coverage, Environment, ModelIdentity
 from leap_audit.artifacts.judged import Check, Finding, PolicyIdentity, Verdict
-from leap_audit.artifacts.measured import Prototype, Readings, Sample
+from leap_audit.artifacts.measured import EntanglementMatrix, Prototype, Readings, Sample
 from leap_audit.errors import AuditRefused, reason_of
 
 __all__ = ["FILE", "LARGEST", "SCHEMA", "Audit"]
@@ -38,10 +38,22 @@ class Audit(Frozen):
     notes: tuple[str, ...] = ()
     """What the reader must know about how this audit was made: assumptions, duplicates, caps."""
     prototypes: tuple[Prototype, ...] = ()
+    matrix: EntanglementMatrix | None = None
+    """None where no prototype was made."""
     samples: tuple[Sample, ...] = ()
     readings: Readings | None = None
     """None where no photograph's class is known."""
     findings: tuple[Finding, ...] = ()
+
+    @model_validator(mode="after")
+    def _matrix_fits(self) -> Self:
+        if self.matrix is not None:
+            rows = self.matrix.cosines
+            if len(rows) != len(self.prototypes) or any(
+                len(row) != len(self.matrix.classes) for row in rows
+            ):
+                raise ValueError("matrix: needs a row per prototype and a column per class")
+        return self
 
     def write(self, folder: Path) -> None:
         """Write `folder`/audit.json, the single source of every other view."""

@@ -8,6 +8,7 @@ from leap_audit.artifacts.frozen import Frozen
 
 __all__ = [
     "Entanglement",
+    "EntanglementMatrix",
     "Isolation",
     "Neighbour",
     "OtherReading",
@@ -59,6 +60,15 @@ class Entanglement(Frozen):
     """The least entanglement over prototypes from other seeds and this one; None of one seed."""
     high: float | None = None
     """The greatest."""
+
+
+class EntanglementMatrix(Frozen):
+    """How much each prototype shares with each class that was audited."""
+
+    classes: tuple[int, ...]
+    """The columns: the audited classes, in the order of their first prototype."""
+    cosines: tuple[tuple[float | None, ...], ...]
+    """A row for each prototype of the audit, in its order; -1..1, None where not compared."""
 
 
 class Stability(Frozen):

@@ -115,6 +115,7 @@ def audit(
             methods=seen.methods,
             notes=(*notes, *seen.notes),
             prototypes=tuple(seen.prototypes),
+            matrix=seen.matrix,
             samples=tuple(seen.samples),
             readings=seen.readings,
             findings=find(seen.prototypes, seen.samples, names, folder.staging, seen.readings),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from leap_audit.artifacts import Entanglement, Neighbour, Prototype, Stability
+from leap_audit.artifacts import Entanglement, EntanglementMatrix, Neighbour, Prototype, Stability
 from leap_audit.ingest.bands import write_bands
 from leap_audit.ingest.classes import display_name
 from leap_audit.ingest.pictures import write_picture
@@ -53,6 +53,7 @@ def record_prototypes(
     beside = _features(classifier, np.stack(samples)) if len(samples) else features[:0]
     groups = list(shown(drawn, seen.seeds))
     firsts = [group[0] for group in groups]
+    seen.matrix = _matrix([targets[i] for i in firsts], [shared[i] for i in firsts])
     for group in groups:
         i = group[0]
         each, target = drawn[i], drawn[i].request.target
@@ -82,6 +83,16 @@ def record_prototypes(
                 ),
             )
         )
+
+
+def _matrix(targets: Sequence[tuple[int, ...]], shared: Sequence[Shared]) -> EntanglementMatrix:
+    """The entanglement of every prototype with every class of a target."""
+    classes = tuple(dict.fromkeys(k for target in targets for k in target))
+    rows = [[each.cosines.get(k) for k in classes] for each in shared]
+    return EntanglementMatrix(
+        classes=classes,
+        cosines=tuple(tuple(None if c is None else round(c, 4) for c in row) for row in rows),
+    )
 
 
 def shown(drawn: Sequence[Drawn], seeds: int) -> Iterator[list[int]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leap_audit.artifacts import Prototype, Readings, Sample
+from leap_audit.artifacts import EntanglementMatrix, Prototype, Readings, Sample
 
 __all__ = ["Measurements"]
 
@@ -16,6 +16,7 @@ class Measurements:
     folder: Path
     classes: tuple[str, ...]
     prototypes: list[Prototype] = field(default_factory=list)
+    matrix: EntanglementMatrix | None = None
     samples: list[Sample] = field(default_factory=list)
     readings: Readings | None = None
     notes: list[str] = field(default_factory=list)

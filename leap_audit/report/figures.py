@@ -3,7 +3,6 @@
 Both are drawn in tones that stand out on white, on black and in grey print.
 """
 
-import base64
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from leap_audit.artifacts import Prototype
+from leap_audit.report.svg import DEEP, LINE, drawing
 
 __all__ = ["BarScale", "bar_scale", "curve", "entanglement_scale"]
 
@@ -63,14 +63,13 @@ def curve(values: Sequence[float]) -> Markup | None:
 
     step = (_WIDTH - 2 * _MARGIN) / (len(finite) - 1)
     points = " ".join(f"{_MARGIN + i * step:.1f},{y(v):.1f}" for i, v in enumerate(finite))
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}">'
-        f'<path d="M{_MARGIN} {y(0):.1f}H{_WIDTH - _MARGIN}" stroke="#8a969d" stroke-width="1" '
-        'stroke-dasharray="2 3"/>'
-        f'<polyline points="{points}" fill="none" stroke="#2f87a0" stroke-width="2" '
-        'stroke-linejoin="round" stroke-linecap="round"/>'
-        f'<circle cx="{_WIDTH - _MARGIN:.1f}" cy="{y(finite[-1]):.1f}" r="3.2" fill="#2f87a0"/>'
-        "</svg>"
+    return drawing(
+        _WIDTH,
+        _HEIGHT,
+        f'<path d="M{_MARGIN} {y(0):.1f}H{_WIDTH - _MARGIN}" stroke="{LINE}" stroke-width="1" '
+        'stroke-dasharray="2 3"/>',
+        f'<polyline points="{points}" fill="none" stroke="{DEEP}" stroke-width="2" '
+        'stroke-linejoin="round" stroke-linecap="round"/>',
+        f'<circle cx="{_WIDTH - _MARGIN:.1f}" cy="{y(finite[-1]):.1f}" r="3.2" fill="{DEEP}"/>',
+        ground=False,
     )
-    data = base64.b64encode(svg.encode("ascii")).decode("ascii")
-    return Markup(f"data:image/svg+xml;base64,{data}")

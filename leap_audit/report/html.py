@@ -14,9 +14,11 @@ from leap_audit.findings import RULES
 from leap_audit.findings.names import ClassLabels, shortened, visible
 from leap_audit.findings.numbers import count, percent
 from leap_audit.report import wording
+from leap_audit.report.charts import CALIBRATION_NEEDS, calibration, entanglement_matrix
 from leap_audit.report.figures import curve, entanglement_scale
-from leap_audit.report.limits import AS_OF, REQUIREMENTS, limits_of
+from leap_audit.report.limits import limits_of
 from leap_audit.report.pictures import Pictures
+from leap_audit.report.requirements import requirements
 
 __all__ = ["render_html", "template_environment", "template_folder"]
 
@@ -79,6 +81,7 @@ def render_html(audit: Audit, folder: Path) -> str:
         "ENTANGLEMENTS_SHOWN": ENTANGLEMENTS_SHOWN,
         "THUMBNAILS_SHOWN": THUMBNAILS_SHOWN,
         "TOP_FINDINGS": TOP_FINDINGS,
+        "CALIBRATION_NEEDS": CALIBRATION_NEEDS,
         "ROWS_LIMIT": ROWS_LIMIT,
     }
     raised = {finding.id.split(":")[0] for finding in audit.findings}
@@ -88,8 +91,9 @@ def render_html(audit: Audit, folder: Path) -> str:
         started=_started(audit),
         limits=limits_of(audit),
         quiet_rules=[rule for rule in RULES if rule.id not in raised],
-        requirements=REQUIREMENTS,
-        as_of=AS_OF,
+        requirements=requirements(),
+        matrix=entanglement_matrix(audit, labels),
+        calibration=calibration(audit.samples),
     )
 
 

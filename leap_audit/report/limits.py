@@ -1,4 +1,4 @@
-"""What an audit cannot show, and what the frameworks that reviewers answer to ask for."""
+"""What an audit cannot show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,20 +6,13 @@ from dataclasses import dataclass
 from leap_audit.artifacts import Audit
 from leap_audit.findings.numbers import count
 
-__all__ = ["AS_OF", "REQUIREMENTS", "Limit", "Requirement", "limits_of"]
+__all__ = ["Limit", "limits_of"]
 
 
 @dataclass(frozen=True)
 class Limit:
     title: str
     text: str
-
-
-@dataclass(frozen=True)
-class Requirement:
-    source: str
-    contributes: str
-    leaves_open: str
 
 
 def limits_of(audit: Audit) -> list[Limit]:
@@ -90,35 +83,6 @@ _ALWAYS = (
         "Training data, security and robustness were not examined",
         "The audit reads the model file alone. It does not see what the model was trained on, "
         "nor does it attack the model.",
-    ),
-)
-
-AS_OF = "November 2026"
-"""When the statements of REQUIREMENTS were last checked."""
-
-REQUIREMENTS = (
-    Requirement(
-        "EU AI Act, Annex IV 2(g) and 3; Articles 13(3) and 15. The dates for high-risk systems "
-        "were moved to December 2027 and August 2028.",
-        "A dated test report with room for a signature; the procedure, the hashes of what was "
-        "tested, which classes may be confused, how to read the pictures and where they fail.",
-        "Representative data, adversarial robustness, accuracy in the field, that deployers "
-        "understand the system.",
-    ),
-    Requirement(
-        "NIST AI RMF, MEASURE 2.9 (explained, validated, documented).",
-        "Explanations, each beside a check of its own faithfulness.",
-        "The context of use (MAP).",
-    ),
-    Requirement(
-        "ISO/IEC 42001, A.6.2.4 and A.6.2.7.",
-        "A record of what was verified and how, with hashes and settings.",
-        "The management system around it.",
-    ),
-    Requirement(
-        "SR 26-2 (April 2026; it replaced SR 11-7).",
-        "Material for the model's documentation and validation file.",
-        "Whether the institution's model risk management meets the guidance.",
     ),
 )
 

@@ -1,6 +1,8 @@
 """Sentences and numbers of the report: each says in plain words what the figures say."""
 
+import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from leap_audit.artifacts import (
@@ -9,6 +11,7 @@ from leap_audit.artifacts import (
     ModelIdentity,
     Preprocessing,
     Prototype,
+    Sample,
     Stability,
 )
 from leap_audit.findings.numbers import count, percent
@@ -17,6 +20,7 @@ from leap_audit.ingest.preprocess import shown_bands
 __all__ = [
     "averaged",
     "channels",
+    "data_digest",
     "isolation_check",
     "number",
     "probability_meaning",
@@ -156,6 +160,12 @@ def prototype_reading(prototype: Prototype, label: str, classes: int, over: str 
         f"On this picture ‘{label}’ comes only in place {prototype.rank} of {classes:,}, with a "
         f"probability of {percent(prototype.prob)}{over}: the search did not reach the class."
     )
+
+
+def data_digest(samples: Sequence[Sample]) -> str:
+    """Return one SHA-256 of all photographs: of their digests and names, a line each, sorted."""
+    lines = sorted(f"{sample.sha256}  {sample.file}\n" for sample in samples)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def status_sentence(audit: Audit) -> str:
