@@ -9,7 +9,7 @@ from markupsafe import Markup
 from leap_audit.artifacts import Audit, EntanglementMatrix, Sample
 from leap_audit.findings.names import ClassLabels
 from leap_audit.findings.numbers import decimal, percent, wilson
-from leap_audit.report.svg import DEEP, FAINT, INK, LINE, drawing, text
+from leap_audit.report.svg import DEEP, FAINT, INK, LINE, PAPER, drawing, text
 
 __all__ = ["CALIBRATION_NEEDS", "Chart", "calibration", "entanglement_matrix"]
 
@@ -43,7 +43,8 @@ def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
     cell = 44 if many <= NUMBERS_UP_TO else 20 if named else max(3, 900 // many)
     left = 8 + (6.2 * max(map(len, names)) if named else 0)
     top = 8 + (4.6 * max(map(len, across)) + 8 if named else 0)
-    reach = max(abs(c) for row in matrix.cosines for c in row if c is not None) or 1.0
+    reach = max(c for row in matrix.cosines for c in row if c is not None)
+    reach = reach if reach > 0 else 1.0
     parts = []
     for i, row in enumerate(matrix.cosines):
         y = top + i * cell
@@ -121,24 +122,13 @@ def _groups(known: Sequence[Sample]) -> list[tuple[float, int, int]]:
 def _cell(
     x: float, y: float, cell: float, cosine: float | None, reach: float, *, numbers: bool
 ) -> list[str]:
-    """A square as dark as the cosine is large; a negative one is struck through."""
+    """A square as dark as the cosine is large; one below zero is as light as zero."""
     size = cell - (1 if cell > 6 else 0)
-    if cosine is None:
-        fill, strength = "none", 0.0
-    else:
-        strength = abs(cosine) / reach
-        fill = _tone(strength)
-    parts = [
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{size:g}" height="{size:g}" fill="{fill}"'
-        + (f' stroke="{FAINT}"/>' if cosine is None else "/>")
-    ]
-    if cosine is not None and cosine < 0 and cell > 6:
-        parts.append(
-            f'<path d="M{x + 2:.1f} {y + size - 2:.1f}L{x + size - 2:.1f} {y + 2:.1f}" '
-            f'stroke="{INK}" stroke-width="0.7"/>'
-        )
+    strength = max(0.0, cosine or 0.0) / reach
+    look = f'fill="none" stroke="{FAINT}"' if cosine is None else f'fill="{_tone(strength)}"'
+    parts = [f'<rect x="{x:.1f}" y="{y:.1f}" width="{size:g}" height="{size:g}" {look}/>']
     if cosine is not None and numbers:
-        ink = "#ffffff" if strength > 0.55 else INK
+        ink = PAPER if strength > 0.55 else INK if cosine > 0 else "#55626b"
         parts.append(
             text(x + size / 2, y + size / 2 + 4, decimal(cosine), anchor="middle", fill=ink)
         )
