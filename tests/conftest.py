@@ -13,6 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # A file is opened in a process of its own, which takes a second each time: here only where a test
 # is about that. Tests that start the command inherit it.
 os.environ.setdefault("LEAP_AUDIT_CONTAINED", "0")
+# Several processes share the cores, and the networks are tiny: threads would only wait for one
+# another, which costs a quarter more.
+for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
 
 def shared_folder() -> Path:

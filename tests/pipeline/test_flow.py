@@ -16,7 +16,7 @@ import leap_audit
 from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
-from leap_audit.pipeline import AuditResult, audit, flow, prototypes
+from leap_audit.pipeline import AuditResult, audit, prototypes
 from leap_audit.pipeline.photographs import labels_of
 from leap_audit.progress import Advance, Silent
 from tests.ingest.test_model import one_at_a_time
@@ -26,12 +26,6 @@ from tests.pipeline.conftest import TINY
 
 def record_of(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "audit.json").read_text(encoding="utf-8")))
-
-
-@pytest.fixture
-def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write audit.json alone: pages are not what these tests look at."""
-    monkeypatch.setattr(flow, "write_report", lambda record, folder: record.write(folder))
 
 
 def test_everything_is_there(finished: AuditResult) -> None:
@@ -229,7 +223,9 @@ def test_prototypes_are_measured_once_however_many(
     assert len(written) == len(set(written)) == 30  # ten classes from three seeds
 
 
-def test_photographs_kept_out_of_the_report(sample_models: Path, tmp_path: Path) -> None:
+def test_photographs_kept_out_of_the_report(
+    sample_models: Path, tmp_path: Path, without_pdf: None
+) -> None:
     """Neither they nor what shows parts of them are in any file; what they carry along never is."""
     folder = tmp_path / "photos" / "eight"
     folder.mkdir(parents=True)

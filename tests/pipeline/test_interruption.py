@@ -9,7 +9,7 @@ import pytest
 
 from leap_audit.artifacts import Audit
 from leap_audit.errors import AuditIncomplete
-from leap_audit.pipeline import audit, flow
+from leap_audit.pipeline import audit
 from leap_audit.progress import Advance, Silent
 from tests.pipeline.conftest import TINY
 
@@ -52,11 +52,6 @@ def read(folder: Path) -> Audit:
         assert (folder / each.image).is_file()
         assert all((folder / i.image).is_file() for i in each.isolations)
     return record
-
-
-@pytest.fixture
-def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "write_report", lambda record, folder: record.write(folder))
 
 
 def test_a_report_marked_incomplete(sample_models: Path, tmp_path: Path) -> None:

@@ -10,17 +10,13 @@ from PIL import Image
 
 from leap_audit.artifacts import Audit
 from leap_audit.errors import ClassesRefused
-from leap_audit.pipeline import audit, flow
+from leap_audit.pipeline import audit
 from leap_audit.report.html import render_html
 from tests.measure import kinds
 from tests.measure.models import RAW
 from tests.pipeline.conftest import TINY
 
-
-@pytest.fixture(autouse=True)
-def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write audit.json alone; the page is rendered where a test looks at it."""
-    monkeypatch.setattr(flow, "write_report", lambda record, folder: record.write(folder))
+pytestmark = pytest.mark.usefixtures("unprinted")
 
 
 def audited(path: Path, classes: Any = None, **settings: Any) -> tuple[Audit, str]:
