@@ -63,8 +63,9 @@ class Thresholds(Options):
 
 
 class _File(Options):
-    name: str = Field(min_length=1, max_length=100)
-    checks: dict[str, dict[str, Any]] = Field(min_length=1, max_length=MOST)
+    name: str = Field(default="", max_length=100)
+    """Without one it is called after its file."""
+    checks: dict[str, dict[str, Any]] = Field(default={}, max_length=MOST)
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,12 @@ def read_policy(given: str | Path) -> Policy:
             f"give a file, or {', '.join(READY)}."
         )
     table = _File.parse(read_table(path), str(path))
+    if not table.checks:
+        raise ConfigRefused(
+            f"{path}: declares no check; add one, such as [checks.classes-reached]."
+        )
     identity = PolicyIdentity(
-        name=table.name,
+        name=table.name or path.stem[:100],
         file="" if ready else path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
@@ -194,8 +199,8 @@ def _hold(check: DeclaredCheck) -> None:
     if check.fail is None and check.warn is None:
         raise ConfigRefused(f"{check.where}: has no threshold; give fail_{side} or warn_{side}.")
     least, most = kind.range
-    for value in filter(lambda each: each is not None, (check.fail, check.warn)):
-        if not least <= value <= most:
+    for value in (check.fail, check.warn):
+        if value is not None and not least <= value <= most:
             raise ConfigRefused(
                 f"{check.where}: {value:g} is out of reach; {kind.id} lies "
                 f"{f'between {least:g} and {most:g}' if most < 1e9 else f'at {least:g} or above'}."
