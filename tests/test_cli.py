@@ -23,6 +23,7 @@ from leap_audit.artifacts import (
     Environment,
     Finding,
     ModelIdentity,
+    PolicyIdentity,
     Preprocessing,
 )
 from leap_audit.cli import app
@@ -228,7 +229,15 @@ def test_the_end_in_words_is_harmless(calls: list[Call]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"), [({"verdict": "FAIL"}, 1), ({"verdict": "PASS"}, 0), ({}, 0)]
+    ("changes", "code"),
+    [
+        ({"verdict": "FAIL"}, 1),
+        ({"verdict": "PASS"}, 0),
+        ({"verdict": "WARN"}, 0),
+        ({}, 0),
+        ({"policy": PolicyIdentity(name="x", file="", sha256="")}, 3),
+        ({"verdict": "FAIL", "status": "incomplete"}, 3),
+    ],
 )
 def test_the_exit_code_is_the_verdict(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], code: int

@@ -110,7 +110,7 @@ def refused(folder: Path, *words: str | Path) -> str:
     return " ".join(result.stderr.split())
 
 
-@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "images/none.png", "\x00", ""])
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "images/none.png", "\x00"])
 def test_a_picture_that_is_not_the_audits_is_refused(
     tmp_path: Path, quick: None, name: str
 ) -> None:
