@@ -52,7 +52,8 @@ class Pictures:
             path = (self._folder / name).resolve()
         except (OSError, ValueError) as error:
             raise PictureRefused(
-                f"{visible(name)}: is no path of a picture ({reason_of(error)}); the audit was altered."
+                f"{visible(name)}: is no path of a picture ({reason_of(error)}); the audit "
+                "was altered."
             ) from None
         if not path.is_relative_to(self._folder):
             raise PictureRefused(f"{name}: lies outside the audit's folder; the audit was altered.")

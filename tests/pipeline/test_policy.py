@@ -1,4 +1,4 @@
-"""A policy decides how the command ends: 1 where a check failed, 3 where the audit is incomplete."""
+"""A policy decides how a command ends: 1 where a check failed, 3 where an audit is incomplete."""
 
 from pathlib import Path
 
