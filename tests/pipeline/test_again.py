@@ -165,7 +165,9 @@ def test_what_lies_beside_is_never_lost(tmp_path: Path, quick: None) -> None:
         ({"verdict": "SIGNED"}, "is not a whole audit"),
     ],
 )
-def test_an_altered_audit_is_refused(tmp_path: Path, fields: dict[str, str], says: str) -> None:
+def test_an_altered_audit_is_refused(
+    tmp_path: Path, quick: None, fields: dict[str, str], says: str
+) -> None:
     assert says in refused(changed(written(tmp_path / "audit"), **fields))
 
 
@@ -177,7 +179,7 @@ def test_no_audit_is_an_error_in_junit_too(tmp_path: Path) -> None:
     assert "there is no audit" in (tmp_path / "j.xml").read_text()
 
 
-def test_a_bad_place_for_junit_changes_nothing(tmp_path: Path) -> None:
+def test_a_bad_place_for_junit_changes_nothing(tmp_path: Path, quick: None) -> None:
     folder = written(tmp_path / "audit")
-    for place in (folder / "j.xml", folder / "audit.json"):
-        assert "--junit" in refused(folder, "--junit", place) or place.suffix == ".json"
+    assert "replaced as a whole" in refused(folder, "--junit", folder / "j.xml")
+    assert "is not called .xml" in refused(folder, "--junit", folder / "audit.json")
