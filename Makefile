@@ -146,6 +146,10 @@ samples: $(VENV)/.dev  ## train the sample models again (minutes)
 operators: $(VENV)/.dev  ## write docs/operators.md again (a minute)
 	@$(BIN)/python -m tests.gradient.operators_page
 
+.PHONY: schema
+schema: $(VENV)/.dev  ## write docs/audit.schema.json again
+	@$(BIN)/python -m tests.audit_schema
+
 .PHONY: clean
 clean:  ## remove the environment, caches and build results
 	@rm -rf $(VENV) build dist $(OUT) .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -22,9 +22,13 @@ __all__ = [
     "IsolationOptions",
     "Options",
     "PrototypeOptions",
+    "Words",
     "layered",
     "read_table",
 ]
+
+LARGEST = 1_000_000
+"""Bytes of a file of options that is read."""
 
 
 def _one_or_more(value: object) -> object:
@@ -41,6 +45,7 @@ def _words(value: object) -> object:
     return tuple(str(item) if type(item) is int else item for item in values)
 
 
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
@@ -173,7 +178,7 @@ class IsolationOptions(Options):
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
-    targets: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    targets: Words = ()
     """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
     samples: Annotated[tuple[Path, ...], BeforeValidator(_words)] = ()
     """Photographs: files, folders, folders of a folder per class."""
@@ -209,6 +214,8 @@ def read_table(path: Path) -> dict[str, Any]:
     """
     kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
+        if path.is_file() and path.stat().st_size > LARGEST:
+            raise ConfigRefused(f"{path}: is above {LARGEST // 10**6} MB, too large a file.")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigRefused(f"{path}: is not text; give a TOML or JSON file.") from None

@@ -23,6 +23,7 @@ from leap_audit.artifacts import (
     Environment,
     Finding,
     ModelIdentity,
+    PolicyIdentity,
     Preprocessing,
 )
 from leap_audit.cli import app
@@ -228,7 +229,15 @@ def test_the_end_in_words_is_harmless(calls: list[Call]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "code"), [({"verdict": "FAIL"}, 1), ({"verdict": "PASS"}, 0), ({}, 0)]
+    ("changes", "code"),
+    [
+        ({"verdict": "FAIL"}, 1),
+        ({"verdict": "PASS"}, 0),
+        ({"verdict": "WARN"}, 0),
+        ({}, 0),
+        ({"policy": PolicyIdentity(name="x", file="", sha256="")}, 3),
+        ({"verdict": "FAIL", "status": "incomplete"}, 3),
+    ],
 )
 def test_the_exit_code_is_the_verdict(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], code: int
@@ -360,6 +369,8 @@ def test_the_version() -> None:
         (["gradient", "--help"], "gradient"),
         (["operators", "--help"], "operators"),
         (["doctor", "--help"], "doctor"),
+        (["report", "--help"], "report"),
+        (["policy", "--help"], "policy"),
     ],
 )
 def test_help_teaches_with_examples(words: list[str], command: str, width: int) -> None:
@@ -376,7 +387,7 @@ def test_help_teaches_with_examples(words: list[str], command: str, width: int) 
 def test_every_flag_of_the_examples_exists(calls: list[Call]) -> None:
     helps = "".join(
         run(command, "-h").stdout
-        for command in ("audit", "gradient", "operators", "export", "doctor")
+        for command in ("audit", "report", "policy", "gradient", "operators", "export", "doctor")
     )
     known = set(re.findall(r"--[a-z-]+", helps))
     words = [line for panels in EXAMPLES.values() for panel in panels.values() for _, line in panel]

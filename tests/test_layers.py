@@ -15,6 +15,7 @@ ORDER = (
     ("gradient",),
     ("measure",),
     ("findings",),
+    ("policy",),
     ("report",),
     ("pipeline",),
     ("cli",),

@@ -64,7 +64,11 @@ def test_wheel_holds_every_template_and_no_test(wheel: Path) -> None:
         inside = set(archive.namelist())
     ours = {path.name for path in (ROOT / "templates").iterdir() if path.is_file()}
     assert {f"leap_audit/templates/{name}" for name in ours} <= inside
-    assert {"leap_audit/py.typed", "leap_audit/measure/validation.toml"} <= inside
+    assert {
+        "leap_audit/py.typed",
+        "leap_audit/measure/validation.toml",
+        "leap_audit/policy/policies/default.toml",
+    } <= inside
     assert not [name for name in inside if name.startswith(("tests/", "sample_models/"))]
 
 

@@ -8,4 +8,7 @@ __all__ = ["Frozen"]
 class Frozen(BaseModel):
     """A record without behaviour; an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # The docstrings of the fields are the descriptions in docs/audit.schema.json.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
+    )

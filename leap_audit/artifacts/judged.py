@@ -51,6 +51,8 @@ class Check(Frozen):
     """What the policy asks for, in words."""
     value: float | None = None
     """What was compared with the thresholds; None where it was not assessed."""
+    required: bool = False
+    """Whether the policy gives no verdict where this check could not be assessed."""
 
 
 class PolicyIdentity(Frozen):

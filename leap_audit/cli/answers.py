@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from leap_audit.cli.judging import checks_of, lines_of_checks
 from leap_audit.errors import AuditIncomplete, LeapAuditError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:
         "schema": audit.schema_,
         "status": audit.status,
         "verdict": audit.verdict,
+        **checks_of(audit),
         "folder": str(folder),
         "reports": {kind: str(folder / file) for kind, file in reports.items()},
         "classes_audited": audit.coverage.classes_audited,
@@ -94,12 +96,13 @@ def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:
 
 
 def lines_of(audit: "Audit", limit: int = 5) -> list[str]:
-    """Return what a person wants to know at the end: how far, the verdict, the findings."""
+    """Return what a person wants to know at the end: how far, verdict, checks, findings."""
     coverage = audit.coverage
     lines = [
         f"{audit.status.capitalize()}: {coverage.classes_audited} of {coverage.classes_in_all} "
         f"classes, {len(audit.samples)} photographs. Verdict: {audit.verdict}."
     ]
+    lines += lines_of_checks(audit)
     lines += [f"  {finding.severity}: {finding.title}" for finding in audit.findings[:limit]]
     if len(audit.findings) > limit:
         lines.append(f"  and {len(audit.findings) - limit} more findings in the report")

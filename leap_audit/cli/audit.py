@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from leap_audit.cli import flags
+from leap_audit.cli import flags, judging
 from leap_audit.cli.answers import answering, lines_of, summary_of
 from leap_audit.cli.app import WORDS, Command, app
 
@@ -49,6 +49,8 @@ def audit(
     batch: flags.Batch = None,
     provider: flags.Provider = None,
     config: flags.Config = None,
+    policy: judging.Policy = None,
+    junit: judging.Junit = None,
     out: flags.Out = None,
     photographs: flags.Photographs = None,
     as_json: flags.Json = False,
@@ -85,24 +87,26 @@ def audit(
         from leap_audit import pipeline
         from leap_audit.report.folder import default_folder
 
-        result = pipeline.audit(
-            model,
-            classes,
-            out=out or default_folder(model),
-            options=_options(config, preprocessing, _given(said)),
-            progress=terminal,
-            command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
-        )
+        place = out or default_folder(model)
+        with judging.refusals_in(junit, place):
+            result = pipeline.audit(
+                model,
+                classes,
+                out=place,
+                options=_options(config, preprocessing, _given(said)),
+                policy=policy,
+                junit=junit,
+                progress=terminal,
+                command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
+            )
         for line in lines_of(result.audit):
             terminal.note(line)
         if as_json:
             print(json.dumps(summary_of(result.audit, result.folder), indent=2), flush=True)
         else:
             print(result.folder / "report.html", flush=True)
-    if result.audit.status == "incomplete":
-        raise typer.Exit(3)
-    if result.audit.verdict == "FAIL":
-        raise typer.Exit(1)
+    if code := judging.exit_code(result.audit):
+        raise typer.Exit(code)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,26 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ("A program of torch.export", "leap-audit model.pt2 --classes names.txt"),
         ),
         "In a script": (
+            (
+                "Fail below declared thresholds",
+                "leap-audit model.onnx --policy release.toml --junit junit.xml",
+            ),
             ("A summary that programs read", "leap-audit model.onnx --quiet --json > summary.json"),
+        ),
+    },
+    "report": {
+        "Examples": (
+            ("Write the report again", "leap-audit report model-audit"),
+            (
+                "Judge it by other thresholds",
+                "leap-audit report model-audit --policy release.toml --out judged/",
+            ),
+        ),
+    },
+    "policy": {
+        "Examples": (
+            ("Start a policy of your own", "leap-audit policy > release.toml"),
+            ("What can be checked?", "leap-audit policy --list"),
         ),
     },
     "gradient": {

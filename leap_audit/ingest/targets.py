@@ -83,7 +83,7 @@ def _named(word: str, classes: Sequence[str]) -> int:
         )
     near = " or ".join(quoted(name) for name in _nearest(exact, classes))
     raise TargetRefused(
-        f"Target {quoted(word)} is not a class; a name is matched whole, one per --targets. "
+        f"Target {quoted(word)} is not a class; a name is matched whole, one at a time. "
         f"Did you mean {near}?"
     )
 

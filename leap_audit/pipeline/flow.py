@@ -23,9 +23,11 @@ from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.record import Measurements
 from leap_audit.pipeline.withhold import withhold
+from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
 from leap_audit.report.folder import AuditFolder, default_folder
+from leap_audit.report.junit import hold_place, junit_of_audit, write_junit
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["AuditResult", "audit"]
@@ -45,6 +47,8 @@ def audit(
     *,
     out: str | Path | None = None,
     options: AuditOptions | None = None,
+    policy: str | Path | None = None,
+    junit: str | Path | None = None,
     progress: Progress | None = None,
     command: str = "",
     **settings: Any,
@@ -56,6 +60,8 @@ def audit(
     numbers them. out: folder to write, by default MODEL-audit in the working folder; an earlier
     audit there is replaced once the new one is whole. options: everything else, or single
     `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"steps": 64}`).
+    policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
+    None gives no verdict. junit: file to write the checks to as JUnit XML.
     progress: who is told what happens; nobody by default.
 
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
@@ -66,7 +72,11 @@ def audit(
     chosen = AuditOptions.parse(given, "audit()")
     told = progress or Silent()
     source = Path(model) if isinstance(model, str | Path) else model
-    with AuditFolder.open(Path(out) if out else default_folder(_named(source))) as folder:
+    place = Path(out) if out else default_folder(_named(source))
+    declared = read_policy(policy) if policy is not None else None
+    if junit is not None:
+        hold_place(Path(junit), place)
+    with AuditFolder.open(place) as folder:
         provider = choose_provider(chosen.provider)
         with told.stage("Reading the model", 1) as advance:
             given_names = _names(classes)
@@ -80,6 +90,8 @@ def audit(
             )
             advance()
         names, notes = _matched(given_names, loaded)
+        if declared is not None:
+            declared.fit(names)
         _say(told, loaded, notes)
         seen = Measurements(folder.staging, names)
         try:
@@ -120,6 +132,8 @@ def audit(
             readings=seen.readings,
             findings=find(seen.prototypes, seen.samples, names, folder.staging, seen.readings),
         )
+        if declared is not None:
+            record = judge(record, declared)
         with told.stage("Writing the report", 1) as advance:
             try:
                 write_report(record, folder.staging)
@@ -128,6 +142,8 @@ def audit(
                 write_report(record, folder.staging)
             advance()
         place = folder.publish(complete)
+    if junit is not None:
+        write_junit(junit_of_audit(record), Path(junit))
     if not complete:
         raise AuditIncomplete(
             f"interrupted after {len(record.prototypes)} prototypes and {len(record.samples)} "

@@ -8,7 +8,8 @@ from pathlib import Path
 from markupsafe import Markup
 from PIL import Image
 
-from leap_audit.errors import PictureRefused
+from leap_audit.errors import PictureRefused, reason_of
+from leap_audit.findings.names import visible
 
 __all__ = ["SMALL", "Pictures"]
 
@@ -47,7 +48,13 @@ class Pictures:
         return _uri(picture, "PNG", optimize=True)
 
     def _load(self, name: str) -> Image.Image:
-        path = (self._folder / name).resolve()
+        try:
+            path = (self._folder / name).resolve()
+        except (OSError, ValueError) as error:
+            raise PictureRefused(
+                f"{visible(name)}: is no path of a picture ({reason_of(error)}); the audit "
+                "was altered."
+            ) from None
         if not path.is_relative_to(self._folder):
             raise PictureRefused(f"{name}: lies outside the audit's folder; the audit was altered.")
         try:

@@ -180,10 +180,13 @@ def status_sentence(audit: Audit) -> str:
 
 def verdict_sentence(audit: Audit) -> str:
     """Return what the verdict means."""
-    if audit.verdict == "NOT ASSESSED":
+    if audit.verdict == "NOT ASSESSED" and audit.policy is None:
         return "No thresholds were declared, so nothing was passed or failed. A person decides."
     return {
-        "PASS": "Every declared threshold was met.",
+        "PASS": "Every declared threshold that could be assessed was met.",
         "WARN": "No declared threshold was missed, but a warning level was reached.",
         "FAIL": "At least one declared threshold was missed.",
+        "NOT ASSESSED": "The audit is incomplete, so the declared thresholds give no verdict."
+        if audit.status == "incomplete"
+        else "What the declared thresholds ask for could not be assessed, so nothing was passed.",
     }[audit.verdict]

@@ -44,7 +44,7 @@ def test_digits_are_numbers_even_when_names_are_digits() -> None:
         ("goldfsh", "Did you mean 'goldfish'"),
         ("tench", "Did you mean 'tench, Tinca tinca'"),
         ("Goldfish", "Did you mean 'goldfish'"),
-        ("goldfish,hen", "one per --targets"),
+        ("goldfish,hen", "one at a time"),
     ],
 )
 def test_words_that_are_refused(word: str, says: str) -> None:

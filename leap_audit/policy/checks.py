@@ -1,0 +1,242 @@
+"""The checks a policy can name: one table of small functions, each a question with a figure.
+
+A check measures nothing: it reads one figure off the audit, and says when there is none to read.
+The thresholds are the policy's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from leap_audit.findings.numbers import percent
+from leap_audit.policy import isolations, photographs, prototypes, whole
+from leap_audit.policy.figures import Answer, Subject
+
+__all__ = ["CHECKS", "CheckKind", "Unit"]
+
+Unit = Literal["share", "cosine", "ratio", "number"]
+"""share: 0 to 1; cosine: -1 to 1; ratio: 0 and more; number: of things, 0 and more."""
+_RANGES: dict[Unit, tuple[float, float]] = {
+    "share": (0, 1),
+    "cosine": (-1, 1),
+    "ratio": (0, float("inf")),
+    "number": (0, float("inf")),
+}
+
+
+@dataclass(frozen=True)
+class CheckKind:
+    """A question with one figure for an answer."""
+
+    id: str
+    question: str
+    unit: Unit
+    better: Literal["higher", "lower"]
+    meaning: str
+    """What the figure is."""
+    unassessed: str
+    """When there is no figure."""
+    answer: Callable[[Subject], Answer]
+    per_class: bool = True
+    """Whether it can be restricted to some classes."""
+    pairs: bool = False
+    """Whether pairs of classes can be allowed."""
+    lasting: bool = False
+    """Whether more measurements could never take a failure back."""
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value the figure can have."""
+        return _RANGES[self.unit]
+
+    def shown(self, value: float) -> str:
+        """Return a value of this check as a person reads it."""
+        if self.unit in ("share", "ratio"):
+            return percent(value)
+        return f"{value:.2f}".replace("-", "−") if self.unit == "cosine" else f"{value:g}"
+
+
+CHECKS: dict[str, CheckKind] = {
+    kind.id: kind
+    for kind in (
+        CheckKind(
+            "classes-audited",
+            "Were enough of the classes audited?",
+            "share",
+            "higher",
+            "classes with a prototype, of all classes of the model or of those named",
+            "never",
+            prototypes.audited,
+        ),
+        CheckKind(
+            "classes-reached",
+            "Is each audited class the model's first answer on its best prototype?",
+            "share",
+            "higher",
+            "audited classes whose best prototype the model answers with the class, of all audited",
+            "no prototype was made",
+            prototypes.reached,
+        ),
+        CheckKind(
+            "prototypes-converged",
+            "Had the prototypes settled when the search ended?",
+            "share",
+            "higher",
+            "prototypes whose logit no longer rose, of all shown",
+            "no prototype was made",
+            prototypes.converged,
+        ),
+        CheckKind(
+            "prototypes-stable",
+            "Do prototypes of a class from several seeds look alike to the model?",
+            "cosine",
+            "higher",
+            "the mean cosine between the features of a class's prototypes from several seeds, of "
+            "the class where it is lowest",
+            "only one seed was run",
+            prototypes.stable,
+        ),
+        CheckKind(
+            "entanglement-stable",
+            "Do several seeds name the same most entangled classes?",
+            "share",
+            "higher",
+            "the three most entangled classes that any two seeds have in common, on average over "
+            "the audited classes",
+            "only one seed was run",
+            prototypes.agreeing,
+        ),
+        CheckKind(
+            "entanglement-max",
+            "Is every class the model reaches well apart from every other?",
+            "ratio",
+            "lower",
+            "the greatest entanglement of a prototype with another class, as a share of the one "
+            "with its own; prototypes that miss their class are left out, and pairs in `allow`",
+            "no prototype reaches its class",
+            prototypes.entangled,
+            pairs=True,
+            lasting=True,
+        ),
+        CheckKind(
+            "isolations-enough",
+            "Do the isolated regions carry their class?",
+            "share",
+            "higher",
+            "isolations where a region of at most 60 % of the picture is enough, of all of classes "
+            "that the model gives at least 10 % on the picture",
+            "there are fewer than three such isolations",
+            isolations.enough,
+        ),
+        CheckKind(
+            "isolations-kept",
+            "How much of the class's probability does its region keep?",
+            "share",
+            "higher",
+            "probability with only the region kept, relative to the whole picture and at most 1, "
+            "on average over the same isolations",
+            "there are fewer than three such isolations",
+            isolations.kept,
+        ),
+        CheckKind(
+            "isolations-erased",
+            "How much of the class's probability is left when its region is erased?",
+            "share",
+            "lower",
+            "probability with the region erased, relative to the whole picture and at most 1, on "
+            "average over the isolations whose region is enough",
+            "there are fewer than three such isolations",
+            isolations.erased,
+        ),
+        CheckKind(
+            "classes-in-a-corner",
+            "Is no class decided in one corner of the picture?",
+            "number",
+            "lower",
+            "classes of which the finding `one-corner` was raised",
+            "no class was isolated on three pictures on which the model says it",
+            isolations.in_a_corner,
+        ),
+        CheckKind(
+            "classes-at-the-border",
+            "Is no class decided at the edge of the picture?",
+            "number",
+            "lower",
+            "classes of which the finding `border` was raised",
+            "no class was isolated on three pictures on which the model says it",
+            isolations.at_the_border,
+        ),
+        CheckKind(
+            "findings-high",
+            "How many grave suspicions were raised?",
+            "number",
+            "lower",
+            "findings of severity high",
+            "nothing was measured",
+            whole.high,
+        ),
+        CheckKind(
+            "findings-medium",
+            "How many suspicions of medium severity were raised?",
+            "number",
+            "lower",
+            "findings of severity medium",
+            "nothing was measured",
+            whole.medium,
+        ),
+        CheckKind(
+            "findings-low",
+            "How many slight suspicions were raised?",
+            "number",
+            "lower",
+            "findings of severity low",
+            "nothing was measured",
+            whole.low,
+        ),
+        CheckKind(
+            "photographs",
+            "Was the model shown enough photographs?",
+            "number",
+            "higher",
+            "photographs",
+            "never",
+            photographs.shown,
+            per_class=False,
+        ),
+        CheckKind(
+            "accuracy",
+            "Is the model right on the photographs of known classes?",
+            "share",
+            "higher",
+            "photographs answered first with the class they are known to show, of all whose class "
+            "is known, with its 95 % interval; the class fails where the whole interval does",
+            "no photograph's class is known, the interval holds the threshold, or the model "
+            "answers with a map or with several classes at once",
+            photographs.accuracy,
+        ),
+        CheckKind(
+            "preprocessing-assumed",
+            "Was it declared how a picture becomes the model's input?",
+            "number",
+            "lower",
+            "fields that nobody declared and that the model leaves open, of range, mean, std, "
+            "resize and channel_order",
+            "never",
+            whole.assumed,
+            per_class=False,
+            lasting=True,
+        ),
+        CheckKind(
+            "preprocessing-doubted",
+            "Is the model right about as often with any other preprocessing?",
+            "share",
+            "lower",
+            "photographs of known classes that another preprocessing gains, of all of them; 0 "
+            "where the finding `preprocessing-doubted` is not raised",
+            "no photograph's class is known",
+            whole.doubted,
+            per_class=False,
+        ),
+    )
+}
+"""Check id -> what it asks."""

@@ -1,0 +1,52 @@
+"""What a policy can ask of the photographs."""
+
+import math
+
+from leap_audit.findings.numbers import count, percent
+from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+
+__all__ = ["accuracy", "shown", "wilson"]
+
+_Z95 = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
+
+
+def shown(subject: Subject) -> Answer:
+    number = len(subject.audit.samples)
+    return Figure(number, count(number, "photograph"))
+
+
+def accuracy(subject: Subject) -> Answer:
+    model = subject.audit.model
+    if model.places != (1, 1) or model.independent:
+        several = "a map" if model.places != (1, 1) else "several classes at once"
+        return NotAssessed(f"the model answers with {several}, and one known class cannot judge it")
+    known = [
+        (each.known, each.predicted[0].class_)
+        for each in subject.audit.samples
+        if each.known is not None and each.predicted and subject.concerns([each.known])
+    ]
+    if (why := subject.lacking((class_ for class_, _ in known), "no photograph")) is not None:
+        return why
+    if not known:
+        return NotAssessed("no photograph's class is known; see --labels")
+    right = sum(class_ == answer for class_, answer in known)
+    low, high = wilson(right, len(known))
+    return Figure(
+        right / len(known),
+        f"{right:,} of {count(len(known), 'photograph')} ({percent(right / len(known))}; 95 % "
+        f"interval {percent(low)} to {percent(high)})",
+        low,
+        high,
+    )
+
+
+def wilson(successes: int, of: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share from `of` trials, 0..1 (Wilson 1927).
+
+    Unlike the plain one it stays inside 0..1 and has a width where all or none succeeded.
+    """
+    share, z2 = successes / of, _Z95**2
+    centre = (share + z2 / (2 * of)) / (1 + z2 / of)
+    half = _Z95 * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2)) / (1 + z2 / of)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,137 @@
+"""The verdict as JUnit XML, which every CI server reads.
+
+One suite with a test case for each check of the policy, after one for the audit itself. JUnit
+knows no warning: a check that warns passes, and says so in its output.
+
+    FAIL            a failure
+    NOT ASSESSED    an error where the check was required or the audit is incomplete, else skipped
+    WARN, PASS      passed
+"""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+
+from leap_audit.artifacts import Audit, Check
+from leap_audit.errors import OutputRefused
+from leap_audit.findings.names import shortened, visible
+from leap_audit.report.folder import write_file
+from leap_audit.report.wording import status_sentence
+
+__all__ = ["hold_place", "junit_of_audit", "junit_of_refusal", "write_junit"]
+
+_SUITE = "leap-audit"
+_IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold, not even escaped."""
+
+
+def hold_place(path: Path, folder: Path) -> None:
+    """Refuse a place for JUnit XML where it cannot be written beside the audit in `folder`.
+
+    Raises OutputRefused. This is meant to be called before any long work.
+    """
+    if path.suffix.lower() != ".xml":
+        raise OutputRefused(f"{path}: is not called .xml; give a file such as junit.xml.")
+    if not path.absolute().parent.is_dir():
+        raise OutputRefused(f"{path.parent}: is no folder; make it, or choose another --junit.")
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise OutputRefused(
+            f"{path}: lies in the folder of the audit, which is replaced as a whole; choose a "
+            "place beside it as --junit."
+        )
+
+
+def junit_of_audit(audit: Audit) -> bytes:
+    """Return the checks of an audit as JUnit XML, UTF-8.
+
+    Every name in it is made visible and of bounded length.
+    """
+    cases = [_of_the_audit(audit)]
+    if audit.policy is None:
+        cases.append(_case("policy", ("skipped", "No policy was declared; nothing was judged.")))
+    incomplete = audit.status != "complete"
+    cases += [_of_check(check, incomplete) for check in audit.checks]
+    suite = _suite(cases, audit.environment.seconds)
+    properties = ElementTree.Element("properties")
+    for name, value in _properties(audit):
+        ElementTree.SubElement(properties, "property", name=name, value=_text(value))
+    suite.insert(0, properties)
+    return _written(suite)
+
+
+def junit_of_refusal(sentence: str) -> bytes:
+    """Return JUnit XML that says why there is no audit, as one error."""
+    return _written(_suite([_case("audit", ("error", sentence))], 0.0))
+
+
+def write_junit(data: bytes, path: Path) -> None:
+    """Write JUnit XML whole or not at all. Raises OutputRefused."""
+    write_file(path, data)
+
+
+def _of_the_audit(audit: Audit) -> ElementTree.Element:
+    if audit.status == "complete":
+        return _case("audit-complete")
+    return _case("audit-complete", ("error", f"INCOMPLETE. {status_sentence(audit)}"))
+
+
+def _of_check(check: Check, incomplete: bool) -> ElementTree.Element:
+    asked = f"{check.question} {check.measured} Threshold: {check.threshold}"
+    if check.status == "FAIL":
+        return _case(check.id, ("failure", asked))
+    if check.status == "NOT ASSESSED":
+        return _case(check.id, ("error" if check.required or incomplete else "skipped", asked))
+    return _case(check.id, says=f"{check.status}. {asked}")
+
+
+def _case(name: str, outcome: tuple[str, str] | None = None, says: str = "") -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname=_SUITE, name=_text(shortened(name)))
+    case.set("time", "0")
+    if outcome is not None:
+        kind, sentence = outcome
+        found = ElementTree.SubElement(case, kind, message=_text(sentence))
+        if kind != "skipped":
+            found.set("type", {"failure": "threshold", "error": "not-assessed"}[kind])
+            found.text = _text(sentence)
+    if says:
+        ElementTree.SubElement(case, "system-out").text = _text(says)
+    return case
+
+
+def _suite(cases: Sequence[ElementTree.Element], seconds: float) -> ElementTree.Element:
+    counts = {
+        plural: sum(case.find(kind) is not None for case in cases)
+        for kind, plural in {"failure": "failures", "error": "errors", "skipped": "skipped"}.items()
+    }
+    suite = ElementTree.Element("testsuite", name=_SUITE, tests=str(len(cases)))
+    for name, number in counts.items():
+        suite.set(name, str(number))
+    suite.set("time", f"{seconds:.1f}")
+    suite.extend(cases)
+    return suite
+
+
+def _properties(audit: Audit) -> list[tuple[str, str]]:
+    policy = audit.policy
+    of_policy = [("policy", policy.name), ("policy-sha256", policy.sha256)] if policy else []
+    return [
+        ("verdict", audit.verdict),
+        ("status", audit.status),
+        ("model", shortened(audit.model.file)),
+        ("model-sha256", audit.model.sha256),
+        *of_policy,
+    ]
+
+
+def _written(suite: ElementTree.Element) -> bytes:
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    data: bytes = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+    return data + b"\n"
+
+
+def _text(value: str) -> str:
+    """Return a text with every hidden character spelt out, and none that XML cannot hold."""
+    return _IMPOSSIBLE.sub("\ufffd", visible(value[:4000]))

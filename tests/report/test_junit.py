@@ -1,0 +1,133 @@
+"""JUnit XML, read by a library as CI servers do, whatever the names are."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import junitparser
+import pytest
+
+from leap_audit.artifacts import Check, PolicyIdentity, Verdict
+from leap_audit.errors import OutputRefused
+from leap_audit.report.junit import hold_place, junit_of_audit, junit_of_refusal
+from tests.report.conftest import Build
+
+HOSTILE = "]]><x>&\"'\x00\x1b[31m\ufffe\udc80\u202e\n" + "y" * 300
+
+
+def check(name: str, status: Verdict, required: bool = False) -> Check:
+    return Check(
+        id=name,
+        question="Is it?",
+        status=status,
+        measured=f"It is {HOSTILE}",
+        threshold="At least 1.",
+        required=required,
+    )
+
+
+CHECKS = (
+    check("good", "PASS"),
+    check("fair", "WARN"),
+    check("bad", "FAIL"),
+    check("open", "NOT ASSESSED"),
+    check("missing", "NOT ASSESSED", required=True),
+)
+POLICY = PolicyIdentity(name="release", file="release.toml", sha256="0" * 64)
+
+
+def parsed(data: bytes) -> junitparser.TestSuite:
+    """Return the one suite, after the rules that the schemas of Jenkins and Ant have in common."""
+    root = ElementTree.fromstring(data)
+    assert root.tag == "testsuites"
+    (raw,) = root
+    assert [child.tag for child in raw][:1] in (["properties"], ["testcase"])
+    for case in raw.iter("testcase"):
+        assert {"name", "classname", "time"} <= set(case.attrib)
+        outcomes = [child.tag for child in case if child.tag != "system-out"]
+        assert len(outcomes) <= 1
+        assert set(outcomes) <= {"failure", "error", "skipped"}
+    suite = next(iter(junitparser.JUnitXml.fromstring(data)))
+    cases = list(suite)
+    counted = dict.fromkeys(("failures", "errors", "skipped"), 0)
+    kinds = {
+        junitparser.Failure: "failures",
+        junitparser.Error: "errors",
+        junitparser.Skipped: "skipped",
+    }
+    for case in cases:
+        for outcome in case.result:
+            counted[kinds[type(outcome)]] += 1
+    assert suite.tests == len(cases)
+    assert {name: getattr(suite, name) for name in counted} == counted
+    return suite
+
+
+def outcomes(suite: junitparser.TestSuite) -> dict[str, str]:
+    return {case.name: (case.result[0]._tag if case.result else "passed") for case in suite}
+
+
+def test_every_check_is_a_case(build: Build) -> None:
+    audit = build(policy=POLICY, checks=CHECKS, verdict="FAIL")
+    suite = parsed(junit_of_audit(audit))
+    assert outcomes(suite) == {
+        "audit-complete": "passed",
+        "good": "passed",
+        "fair": "passed",
+        "bad": "failure",
+        "open": "skipped",
+        "missing": "error",
+    }
+    said = {case.name: case for case in suite}
+    assert said["fair"].system_out.startswith("WARN. Is it? It is ]]><x>&")
+    assert "Threshold: At least 1." in said["bad"].result[0].message
+    assert "[U+0000][U+001B][31m[U+FFFE][U+DC80][U+202E][U+000A]" in said["bad"].result[0].message
+    properties = {each.name: each.value for each in suite.properties()}
+    assert properties["verdict"] == "FAIL"
+    assert properties["policy-sha256"] == POLICY.sha256
+    assert junit_of_audit(audit) == junit_of_audit(audit)
+
+
+def test_an_incomplete_audit_is_an_error_throughout(build: Build) -> None:
+    checks = (check("open", "NOT ASSESSED"), check("bad", "FAIL"))
+    audit = build(policy=POLICY, checks=checks, status="incomplete", verdict="FAIL")
+    suite = parsed(junit_of_audit(audit))
+    assert outcomes(suite) == {"audit-complete": "error", "open": "error", "bad": "failure"}
+    assert "INCOMPLETE" in next(iter(suite)).result[0].message
+
+
+@pytest.mark.parametrize("status", ["complete", "incomplete"])
+def test_without_a_policy_nothing_passes_but_completeness(build: Build, status: str) -> None:
+    suite = parsed(junit_of_audit(build(status=status)))
+    complete = "passed" if status == "complete" else "error"
+    assert outcomes(suite) == {"audit-complete": complete, "policy": "skipped"}
+
+
+def test_a_hostile_name_is_a_name(build: Build) -> None:
+    audit = build(policy=POLICY, checks=(check(HOSTILE, "PASS"),))
+    names = list(outcomes(parsed(junit_of_audit(audit))))
+    assert names[1].startswith("]]><x>&\"'[U+0000]")
+    assert len(names[1]) < 150
+
+
+def test_a_refusal_is_one_error() -> None:
+    suite = parsed(junit_of_refusal(HOSTILE))
+    assert outcomes(suite) == {"audit": "error"}
+    assert "[U+0000]" in next(iter(suite)).result[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("model.onnx", "is not called .xml"),
+        ("none/j.xml", "is no folder"),
+        ("audit/j.xml", "replaced as a whole"),
+    ],
+)
+def test_a_bad_place_is_refused(tmp_path: Path, name: str, says: str) -> None:
+    audit = tmp_path / "audit"
+    audit.mkdir()
+    with pytest.raises(OutputRefused, match=says):
+        hold_place(tmp_path / name, audit)
+    given: Any = tmp_path / "j.XML"
+    hold_place(given, audit)
