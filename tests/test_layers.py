@@ -16,6 +16,7 @@ ORDER = (
     ("measure",),
     ("findings",),
     ("report",),
+    ("compare",),
     ("pipeline",),
     ("cli",),
 )
