@@ -1,6 +1,7 @@
 """The views of a comparison: comparison.html and comparison.pdf beside comparison.json."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from leap_audit.compare.prototypes import compared
@@ -28,7 +29,10 @@ COMPARISON = Kind(
 CHANGES_ON_COVER = 3
 ENTANGLEMENTS_SHOWN = 8
 PROTOTYPES_SHOWN = 60
-PHOTOGRAPHS_SHOWN = 60
+PHOTOGRAPHS_SHOWN = 24
+"""Photographs with pictures; the others are rows of a table. Those with another answer come first,
+and there are always a few."""
+FEWEST = 6
 
 
 def default_folder(old: Path, new: Path) -> Path:
@@ -62,6 +66,7 @@ def render_comparison(comparison: Comparison, folder: Path) -> str:
         for side in (each.old, each.new)
         if side is not None
     ]
+    environment.filters["day"] = _day
     environment.globals |= {
         "pictures": Pictures(folder),
         "count": count,
@@ -71,7 +76,7 @@ def render_comparison(comparison: Comparison, folder: Path) -> str:
         "shown_entanglements": _shown_entanglements,
         "CHANGES_ON_COVER": CHANGES_ON_COVER,
         "PROTOTYPES_SHOWN": PROTOTYPES_SHOWN,
-        "PHOTOGRAPHS_SHOWN": PHOTOGRAPHS_SHOWN,
+        "plates": _plates,
         "ROWS_LIMIT": ROWS_LIMIT,
     }
     return environment.get_template("compare.html.j2").render(
@@ -103,6 +108,16 @@ def _first(pair: PhotographPair, which: str) -> str:
 
 def _counted(states: Sequence[str]) -> dict[str, int]:
     return {state: states.count(state) for state in ("new", "gone", "still", "unknown")}
+
+
+def _plates(pairs: Sequence[PhotographPair]) -> Sequence[PhotographPair]:
+    """The photographs that are shown with their pictures."""
+    changed = sum(pair.changed for pair in pairs)
+    return pairs[: min(max(changed, FEWEST), PHOTOGRAPHS_SHOWN)]
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%d %B %Y").lstrip("0")
 
 
 def _stem(folder: Path) -> str:

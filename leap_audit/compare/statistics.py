@@ -19,7 +19,7 @@ def spearman(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     Ties get the mean of their ranks. None where one of them is flat.
     """
     table = pd.DataFrame({"a": a.ravel(), "b": b.ravel()})
-    found = float(table.corr(method="spearman").loc["a", "b"])
+    found = float(table.corr(method="spearman").to_numpy()[0, 1])
     return found if math.isfinite(found) else None
 
 
