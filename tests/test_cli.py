@@ -375,7 +375,7 @@ def test_help_teaches_with_examples(words: list[str], command: str, width: int) 
 def test_every_flag_of_the_examples_exists(calls: list[Call]) -> None:
     helps = "".join(
         run(command, "-h").stdout
-        for command in ("audit", "gradient", "operators", "export", "doctor")
+        for command in ("audit", "compare", "gradient", "operators", "export", "doctor")
     )
     known = set(re.findall(r"--[a-z-]+", helps))
     words = [line for panels in EXAMPLES.values() for panel in panels.values() for _, line in panel]

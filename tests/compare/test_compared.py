@@ -91,19 +91,15 @@ def test_a_changed_answer_a_moved_region_and_the_accuracy(
     elsewhere = tuple(
         each.model_copy(update={"mask": "images/other.png"}) for each in samples[0].isolations
     )
+    alone = samples[0].model_copy(update={"sha256": "f" * 64})
+    shown = [s.model_copy(update={"known": 0, "isolations": elsewhere}) for s in samples]
     new = rewritten(
         new,
-        samples=tuple(
-            s.model_copy(
-                update={
-                    "known": 0,
-                    "isolations": elsewhere,
-                    "predicted": said if n < 6 else s.predicted,
-                }
-            )
-            for n, s in enumerate(samples[1:] + samples[:1])
-        )
-        + (samples[0].model_copy(update={"sha256": "f" * 64}),),
+        samples=(
+            *shown[:2],
+            *(each.model_copy(update={"predicted": said}) for each in shown[2:]),
+            alone,
+        ),
     )
     found, _ = compared(tmp_path, old, new)
     assert (found.only_old, found.only_new) == (0, 1)

@@ -50,7 +50,7 @@ def test_the_planted_difference_is_the_first(sides: tuple[Side, Side], tmp_path:
     first = comparison.changes[0]
     assert (first.id, first.direction) == ("finding:one-corner:3:upper-left", "worse")
     assert first.severity == "high"
-    assert [each.what for each in first.pictures][0] == "prototype of ‘three’"
+    assert first.pictures[0].what == "prototype of ‘three’"
     assert fails(comparison, "high")
     assert [pair.changed for pair in comparison.photographs] == [True] * len(DIGITS)
     assert {pair.new.predicted[0].name for pair in comparison.photographs} == {"three"}
