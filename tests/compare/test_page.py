@@ -60,7 +60,8 @@ def test_the_page_is_one_sound_offline_file(
 
 
 def test_the_page_says_what_the_comparison_holds(tmp_path: Path) -> None:
-    old = make_side(tmp_path / "v1-audit", {"verdict": "PASS", "checks": (check("PASS"),)})
+    passed = {"verdict": "PASS", "checks": (check("PASS"),), "findings": ()}
+    old = make_side(tmp_path / "v1-audit", passed)
     new = make_side(
         tmp_path / "v2-audit",
         {"verdict": "FAIL", "checks": (check("FAIL"),), "findings": (finding("border:0", "high"),)},
