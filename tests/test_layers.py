@@ -17,6 +17,7 @@ ORDER = (
     ("findings",),
     ("policy",),
     ("report",),
+    ("compare",),
     ("pipeline",),
     ("cli",),
 )

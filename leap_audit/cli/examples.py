@@ -70,6 +70,19 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ("What can be checked?", "leap-audit policy --list"),
         ),
     },
+    "compare": {
+        "Examples": (
+            ("What changed with the new training?", "leap-audit compare v1-audit v2-audit"),
+            (
+                "Fail on a new finding that is grave",
+                "leap-audit compare v1-audit v2-audit --fail-on high",
+            ),
+            (
+                "A summary that programs read",
+                "leap-audit compare v1-audit v2-audit --quiet --json",
+            ),
+        ),
+    },
     "gradient": {
         "Examples": (
             ("Write model.grad.onnx", "leap-audit gradient model.onnx"),

@@ -223,6 +223,25 @@ Canonical = Annotated[
 
 OperatorsMissing = Annotated[bool, _flag("--missing", "Options", "Only those that are missing.")]
 
+OldAudit = Annotated[
+    Path, typer.Argument(metavar="OLD", help="The earlier audit: its folder, or its audit.json.")
+]
+NewAudit = Annotated[Path, typer.Argument(metavar="NEW", help="The later audit.")]
+FailOn = Annotated[
+    Literal["never", "worse", "high", "medium", "low", "info"],
+    _flag(
+        "--fail-on",
+        "Options",
+        "When the exit code is 1: a worse verdict or check (worse); that or a new finding of this "
+        "severity or a graver one.",
+        "never|worse|high|medium|low|info",
+        case_sensitive=False,
+    ),
+]
+CompareOut = Annotated[
+    Path | None, _flag("--out -o", _OUTPUT, "Folder to write (OLD-NEW-compare).", "FOLDER")
+]
+
 
 def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> Any:
     """Return the finite numbers in `text`, `count` of them; 0 leaves the count open."""

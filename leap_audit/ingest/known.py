@@ -9,7 +9,7 @@ from leap_audit.errors import PictureRefused
 from leap_audit.ingest.class_lists import text_of
 from leap_audit.ingest.classes import quoted
 
-__all__ = ["known_classes"]
+__all__ = ["known_classes", "plain"]
 
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "picture", "")
 CLASS_COLUMNS = ("class", "label", "class_name", "name", "category", "target", "class_index")
@@ -30,7 +30,7 @@ def known_classes(
     """
     index = _index(classes)
     if labels is None:
-        return [index.get(_plain(path.resolve().parent.name)) for path in paths]
+        return [index.get(plain(path.resolve().parent.name)) for path in paths]
     said = _table(labels, index, len(classes))
     found = [_looked_up(said, path) for path in paths]
     if paths and all(each is None for each in found):
@@ -46,11 +46,12 @@ def _index(classes: Sequence[str]) -> dict[str, int]:
     found: dict[str, set[int]] = {}
     for index, name in enumerate(classes):
         for part in {name, *name.split(",")}:
-            found.setdefault(_plain(part), set()).add(index)
+            found.setdefault(plain(part), set()).add(index)
     return {name: min(of) for name, of in found.items() if len(of) == 1 and name}
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a name of which case, spaces, hyphens and underscores do not matter."""
     return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
 
 
@@ -72,7 +73,7 @@ def _table(path: Path, index: dict[str, int], classes: int) -> dict[str, int]:
         if max(file, class_) >= len(row):
             raise PictureRefused(f"{path}: needs two columns, file and class, in every row.")
         cell = row[class_].strip()
-        number = index.get(_plain(cell))
+        number = index.get(plain(cell))
         if number is None and cell.isdecimal() and int(cell) < classes:
             number = int(cell)
         if number is None:

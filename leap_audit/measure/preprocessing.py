@@ -8,6 +8,7 @@ import numpy as np
 
 from leap_audit.artifacts import ChannelOrder, OtherReading, Preprocessing, Readings
 from leap_audit.ingest.presets import IMAGENET_MEAN, IMAGENET_STD, KERAS_MODES
+from leap_audit.measure.chance import sign_test
 from leap_audit.measure.forward import Classifier
 from leap_audit.run.session import Array
 
@@ -82,7 +83,7 @@ def compare_readings(
         # The model keeps its preprocessing; the pixels are such that it gives the other's input.
         also = classifier.logits(own.pixels(other.read(shown))).argmax(1) == wanted
         gained, lost = int((also & ~right).sum()), int((right & ~also).sum())
-        chance = min(1.0, _sign_test(gained, lost) * len(every))
+        chance = min(1.0, sign_test(gained, lost) * len(every))
         others.append(OtherReading(text=other.text, right=int(also.sum()), p=chance))
     others.sort(key=lambda each: (-each.right, each.text))
     return Readings(photographs=len(chosen), right=int(right.sum()), others=tuple(others))
@@ -125,9 +126,3 @@ def _turned(pictures: Array, order: ChannelOrder) -> Array:
 
 def _wide(numbers: Array) -> Array:
     return np.reshape(numbers, (1, -1, 1, 1))
-
-
-def _sign_test(gained: int, lost: int) -> float:
-    """The probability of at least so many gains among as many, each as likely as a loss."""
-    n = gained + lost
-    return float(sum(math.comb(n, k) for k in range(gained, n + 1)) / 2**n)

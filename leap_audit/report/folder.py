@@ -10,6 +10,7 @@ What a killed process leaves behind is put right by the next audit to the same p
 import json
 import secrets
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -19,10 +20,24 @@ from leap_audit.artifacts.audit import LARGEST
 from leap_audit.errors import OutputRefused
 from leap_audit.report.lock import Lock
 
-__all__ = ["CONTENTS", "AuditFolder", "default_folder", "write_file"]
+__all__ = ["AUDIT", "CONTENTS", "AuditFolder", "Kind", "default_folder", "write_file"]
 
 CONTENTS = frozenset({"audit.json", "images", "report.html", "report.pdf", "results.csv"})
 """Everything an audit writes. A folder that holds anything else is not replaced."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is written to such a folder, and how an earlier one is known."""
+
+    name: str
+    record: str
+    """The file that says what the folder is and whether it is complete."""
+    schema: str
+    contents: frozenset[str]
+
+
+AUDIT = Kind("audit", "audit.json", SCHEMA, CONTENTS)
 
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
@@ -55,19 +70,24 @@ class AuditFolder:
     As a context manager it discards what was not published.
     """
 
-    def __init__(self, out: Path, staging: Path, lock: Lock, made: tuple[Path, ...]) -> None:
+    def __init__(
+        self, out: Path, staging: Path, lock: Lock, made: tuple[Path, ...], kind: Kind
+    ) -> None:
         self.out = out
         self.staging = staging
         """Where to write; it has an empty folder `images`."""
         self._lock = lock
         self._made = made
+        self._kind = kind
         self._open = True
 
     @classmethod
-    def open(cls, out: Path) -> Self:
+    def open(cls, out: Path, kind: Kind = AUDIT) -> Self:
         """Return a folder to write the audit for `out` to, making the folders above it.
 
-        Raises OutputRefused: something that is not an audit is in the way, or nothing can be
+        kind: what else than an audit is written.
+
+        Raises OutputRefused: something that is not of this kind is in the way, or nothing can be
         written there. This is meant to be called before any long work.
         """
         out = out.absolute()
@@ -80,7 +100,7 @@ class AuditFolder:
                 parent.mkdir()
                 made.append(parent)
             _put_right(out)
-            _state(out)
+            _state(out, kind)
             staging = _beside(out, "writing")
             staging.mkdir()
             lock = Lock(staging / ".lock")
@@ -91,7 +111,7 @@ class AuditFolder:
                 raise
             reason = getattr(error, "strerror", None) or error  # RuntimeError: links in a circle
             raise OutputRefused(f"{out}: cannot be written ({reason}); choose --out.") from None
-        return cls(out, staging, lock, tuple(made))
+        return cls(out, staging, lock, tuple(made), kind)
 
     def publish(self, complete: bool) -> Path:
         """Swap the audit in and return where it is.
@@ -103,9 +123,10 @@ class AuditFolder:
         """
         if not self._open:
             raise ValueError("The audit was published or discarded before.")
-        strange = sorted({entry.name for entry in self.staging.iterdir()} - CONTENTS - {".lock"})
+        known = self._kind.contents | {".lock"}
+        strange = sorted({entry.name for entry in self.staging.iterdir()} - known)
         if strange:
-            raise ValueError(f"{', '.join(strange)}: add what an audit writes to CONTENTS.")
+            raise ValueError(f"{', '.join(strange)}: add it to what this kind of folder holds.")
         self._lock.release()
         place = self._place(complete)
         try:
@@ -114,7 +135,8 @@ class AuditFolder:
             self._open = False
             kept = self.staging.rename(_beside(self.out, "kept"))
             raise OutputRefused(
-                f"{place}: cannot be replaced ({error.strerror}); the audit is in {kept}."
+                f"{place}: cannot be replaced ({error.strerror}); the {self._kind.name} is in "
+                f"{kept}."
             ) from None
         self._open = False
         return place
@@ -145,25 +167,25 @@ class AuditFolder:
             suffix = f"-{number}" if number > 1 else ""
             if complete:
                 place = self.out.with_name(f"{self.out.name}{suffix}")
-            elif number == 1 and _accepts(self.out, complete=False):
+            elif number == 1 and _accepts(self.out, self._kind, complete=False):
                 return self.out
             else:
                 place = self.out.with_name(f"{self.out.name}-incomplete{suffix}")
-            if _accepts(place, complete):
+            if _accepts(place, self._kind, complete):
                 return place
             number += 1
 
 
-def _accepts(place: Path, complete: bool) -> bool:
+def _accepts(place: Path, kind: Kind, complete: bool) -> bool:
     try:
-        state = _state(place)
+        state = _state(place, kind)
     except (OSError, OutputRefused):
         return False
     return complete or state != "complete"
 
 
-def _state(out: Path) -> _State:
-    """Return what stands at `out`. Raises OutputRefused: it is not an audit's to replace."""
+def _state(out: Path, kind: Kind) -> _State:
+    """Return what stands at `out`. Raises OutputRefused: it is not this kind's to replace."""
     if out.is_symlink():
         raise OutputRefused(f"{out}: is a link; choose --out, or give the folder it points to.")
     if not out.exists():
@@ -177,30 +199,30 @@ def _state(out: Path) -> _State:
     entries = {entry.name for entry in out.iterdir()} - _LITTER
     if not entries:
         return "free"
-    status = _audit_status(out / "audit.json")
+    status = _status(out / kind.record, kind.schema)
     if status is None:
         raise OutputRefused(f"{out}: is a folder that holds something else; choose another --out.")
-    strange = sorted(entries - CONTENTS)
+    strange = sorted(entries - kind.contents)
     strange += sorted(_strange_images(out / "images"))
     if strange:
         raise OutputRefused(
-            f"{out}: holds {strange[0]!r} beside an earlier audit, which would be lost; move it "
-            "away or choose another --out."
+            f"{out}: holds {strange[0]!r} beside an earlier {kind.name}, which would be lost; "
+            "move it away or choose another --out."
         )
     return status
 
 
-def _audit_status(path: Path) -> Literal["complete", "incomplete"] | None:
-    """Return the status of an earlier audit; None for a file that is not an audit's."""
+def _status(path: Path, schema: str) -> Literal["complete", "incomplete"] | None:
+    """Return the status that a record of this schema has; None for a file that is not one."""
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
             return None
-        audit = json.loads(path.read_bytes())
+        record = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(audit, dict) or audit.get("schema") != SCHEMA:
+    if not isinstance(record, dict) or record.get("schema") != schema:
         return None
-    return "incomplete" if audit.get("status") == "incomplete" else "complete"
+    return "incomplete" if record.get("status") == "incomplete" else "complete"
 
 
 def _strange_images(images: Path) -> list[str]:

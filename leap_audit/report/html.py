@@ -20,7 +20,7 @@ from leap_audit.report.limits import limits_of
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.requirements import requirements
 
-__all__ = ["render_html", "template_environment", "template_folder"]
+__all__ = ["render_html", "setting_rows", "started_at", "template_environment", "template_folder"]
 
 TEXT_LIMIT = 4000
 """Characters of any one text of the audit that are displayed."""
@@ -50,6 +50,7 @@ def template_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["css"] = _css
     environment.filters |= {
         "name": shortened,
         "number": wording.number,
@@ -67,7 +68,7 @@ def render_html(audit: Audit, folder: Path) -> str:
     environment = template_environment()
     labels = ClassLabels(audit.classes)
     pictures = Pictures(folder)
-    environment.filters |= {"size": wording.size, "rows": _rows}
+    environment.filters |= {"size": wording.size, "rows": setting_rows}
     environment.globals |= {
         "labels": labels,
         "pictures": pictures,
@@ -87,8 +88,7 @@ def render_html(audit: Audit, folder: Path) -> str:
     raised = {finding.id.split(":")[0] for finding in audit.findings}
     return environment.get_template("report.html.j2").render(
         audit=audit,
-        css=_css,
-        started=_started(audit),
+        started=started_at(audit.environment.started),
         limits=limits_of(audit),
         quiet_rules=[rule for rule in RULES if rule.id not in raised],
         requirements=requirements(),
@@ -110,9 +110,10 @@ def _shown(value: Any) -> Any:
     return visible(value)
 
 
-def _started(audit: Audit) -> datetime | None:
+def started_at(said: str) -> datetime | None:
+    """Return when an audit began, UTC, from what it says; None where that is no date."""
     try:
-        started = datetime.fromisoformat(audit.environment.started)
+        started = datetime.fromisoformat(said)
     except ValueError:
         return None
     return started.replace(tzinfo=UTC) if started.tzinfo is None else started.astimezone(UTC)
@@ -134,7 +135,7 @@ def _sample_title(sample: Sample, labels: ClassLabels) -> str:
     return f"{shortened(sample.file)}: ‘{labels[first.class_]}’ {percent(first.prob)}"
 
 
-def _rows(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+def setting_rows(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Return nested settings as rows of (dotted name, value)."""
     return list(_flat(value, prefix))
 

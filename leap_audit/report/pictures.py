@@ -30,6 +30,16 @@ class Pictures:
         """Return whether the picture must be enlarged so that its pixels stay sharp."""
         return min(self._open(name).size) < SMALL
 
+    def read(self, name: str) -> Image.Image:
+        """Return a picture without what else its file holds: in grey, or else in red, green, blue.
+
+        Raises PictureRefused: it is missing, no PNG, or outside the folder.
+        """
+        picture = self._open(name)
+        plain = Image.new("L" if picture.mode == "L" else "RGB", picture.size)
+        plain.paste(picture.convert(plain.mode))
+        return plain
+
     def photo(self, name: str, side: int) -> Markup:
         """Return a picture as a data URI, its longer side at most `side` pixels."""
         picture = self._open(name).convert("RGB")

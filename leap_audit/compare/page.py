@@ -1,0 +1,126 @@
+"""The views of a comparison: comparison.html and comparison.pdf beside comparison.json."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from leap_audit.compare.prototypes import compared
+from leap_audit.compare.record import (
+    FILE,
+    SCHEMA,
+    Comparison,
+    EntanglementPair,
+    PhotographPair,
+    PrototypePair,
+)
+from leap_audit.findings.numbers import count
+from leap_audit.report import render_pdf, wording
+from leap_audit.report.figures import bar_scale
+from leap_audit.report.folder import Kind
+from leap_audit.report.html import ROWS_LIMIT, started_at, template_environment
+from leap_audit.report.pictures import Pictures
+
+__all__ = ["COMPARISON", "default_folder", "render_comparison", "write_comparison"]
+
+COMPARISON = Kind(
+    "comparison", FILE, SCHEMA, frozenset({FILE, "comparison.html", "comparison.pdf", "images"})
+)
+"""Everything that a comparison writes."""
+CHANGES_ON_COVER = 3
+ENTANGLEMENTS_SHOWN = 8
+PROTOTYPES_SHOWN = 60
+PHOTOGRAPHS_SHOWN = 24
+"""Photographs with pictures; the others are rows of a table. Those with another answer come first,
+and there are always a few."""
+FEWEST = 6
+
+
+def default_folder(old: Path, new: Path) -> Path:
+    """Return where the comparison of two audits goes when nobody said: OLD-NEW-compare, here."""
+    return Path("-".join([_stem(old), _stem(new), "compare"]))
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write comparison.json, comparison.html and comparison.pdf into `folder`.
+
+    The pictures it names must already lie there. The same comparison gives the same bytes.
+
+    Raises PictureRefused: a picture is missing or outside `folder`.
+    """
+    comparison.write(folder)
+    html = render_comparison(comparison, folder)
+    (folder / "comparison.html").write_text(html, encoding="utf-8", newline="\n")
+    (folder / "comparison.pdf").write_bytes(render_pdf(html))
+
+
+def render_comparison(comparison: Comparison, folder: Path) -> str:
+    """Return the comparison as HTML, with the pictures that lie in `folder` embedded.
+
+    Raises PictureRefused: a picture is missing or outside `folder`.
+    """
+    environment = template_environment()
+    values = [
+        side.entanglement
+        for pair in comparison.prototypes
+        for each in pair.entanglements
+        for side in (each.old, each.new)
+        if side is not None
+    ]
+    environment.filters["day"] = _day
+    environment.globals |= {
+        "pictures": Pictures(folder),
+        "count": count,
+        "wording": wording,
+        "scale": bar_scale(values),
+        "first": _first,
+        "shown_entanglements": _shown_entanglements,
+        "CHANGES_ON_COVER": CHANGES_ON_COVER,
+        "PROTOTYPES_SHOWN": PROTOTYPES_SHOWN,
+        "plates": _plates,
+        "ROWS_LIMIT": ROWS_LIMIT,
+    }
+    return environment.get_template("compare.html.j2").render(
+        comparison=comparison,
+        old=comparison.old,
+        new=comparison.new,
+        began=[started_at(side.started) for side in (comparison.old, comparison.new)],
+        states=_counted([pair.state for pair in comparison.findings]),
+        changed=sum(pair.changed for pair in comparison.photographs),
+        moved=sum(each.state == "changed" for _, each in compared(comparison.prototypes)),
+    )
+
+
+def _shown_entanglements(pair: PrototypePair) -> list[EntanglementPair]:
+    """The prototype's own class, then those that changed, then the strongest of today."""
+    return sorted(pair.entanglements, key=_order)[:ENTANGLEMENTS_SHOWN]
+
+
+def _order(each: EntanglementPair) -> tuple[float, ...]:
+    side = each.new or each.old
+    return not each.own, each.state != "changed", -(side.entanglement if side else 0.0)
+
+
+def _first(pair: PhotographPair, which: str) -> str:
+    """What an audit's model answers to a photograph first."""
+    predicted = (pair.old if which == "old" else pair.new).predicted
+    return predicted[0].name if predicted else "no answer"
+
+
+def _counted(states: Sequence[str]) -> dict[str, int]:
+    return {state: states.count(state) for state in ("new", "gone", "still", "unknown")}
+
+
+def _plates(pairs: Sequence[PhotographPair]) -> Sequence[PhotographPair]:
+    """The photographs that are shown with their pictures."""
+    changed = sum(pair.changed for pair in pairs)
+    return pairs[: min(max(changed, FEWEST), PHOTOGRAPHS_SHOWN)]
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%d %B %Y").lstrip("0")
+
+
+def _stem(folder: Path) -> str:
+    place = folder.absolute()
+    name = (place if place.is_dir() or not place.suffix else place.parent).name
+    return name.removesuffix("-audit") or "audit"

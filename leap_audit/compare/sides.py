@@ -1,0 +1,115 @@
+"""The two audits of a comparison, and the pictures that it takes from them."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from leap_audit.artifacts import (
+    Audit,
+    EvidencePicture,
+    Finding,
+    Isolation,
+    Prototype,
+    Sample,
+)
+from leap_audit.artifacts.audit import FILE
+from leap_audit.compare.record import SideIdentity
+from leap_audit.report.pictures import Pictures
+
+__all__ = ["Gallery", "Side"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """An audit and the folder it lies in."""
+
+    audit: Audit
+    folder: Path
+    sha256: str = ""
+    """Of its audit.json; empty where it was not read from one."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the audit in a folder, or of an audit.json. Raises AuditRefused."""
+        audit = Audit.read(path)
+        file = path / FILE if path.is_dir() else path
+        return cls(audit, file.parent, hashlib.sha256(file.read_bytes()).hexdigest())
+
+    @property
+    def identity(self) -> SideIdentity:
+        """What the comparison says of the audit as a whole."""
+        audit = self.audit
+        return SideIdentity(
+            folder=self.folder.resolve().name,
+            sha256=self.sha256,
+            status=audit.status,
+            verdict=audit.verdict,
+            policy=audit.policy,
+            started=audit.environment.started,
+            model=audit.model,
+            classes=len(audit.classes),
+            prototypes=len(audit.prototypes),
+            photographs=len(audit.samples),
+            findings=len(audit.findings),
+        )
+
+
+class Gallery:
+    """The pictures of a comparison: each written once, under a name made of what it shows."""
+
+    def __init__(self, folder: Path, side: Side) -> None:
+        self.folder = folder
+        """Of the comparison; it has a folder `images`."""
+        self._source = Pictures(side.folder)
+        self._names: dict[str, str] = {"": ""}
+
+    def add(self, name: str) -> str:
+        """Return the name, in the comparison, of a picture of the audit; '' stays ''.
+
+        Raises PictureRefused: it is missing, no PNG, or outside the audit's folder.
+        """
+        if name not in self._names:
+            out = io.BytesIO()
+            self._source.read(name).save(out, "PNG")
+            data = out.getvalue()
+            given = f"images/{hashlib.sha256(data).hexdigest()[:24]}.png"
+            (self.folder / given).write_bytes(data)
+            self._names[name] = given
+        return self._names[name]
+
+    def finding(self, finding: Finding) -> Finding:
+        """Return the finding with its pictures in the comparison."""
+        pictures = tuple(
+            EvidencePicture(image=self.add(each.image), caption=each.caption)
+            for each in finding.pictures
+        )
+        return finding.model_copy(update={"pictures": pictures})
+
+    def prototype(self, prototype: Prototype) -> Prototype:
+        """Return the prototype with its picture in the comparison, without its isolations, its
+        curve and the pictures beside it."""
+        stability = prototype.stability
+        bare = stability.model_copy(update={"images": ()}) if stability else None
+        return prototype.model_copy(
+            update={
+                "image": self.add(prototype.image),
+                "bands": self.add(prototype.bands) if prototype.bands else None,
+                "stability": bare,
+                "isolations": (),
+                "nearest": (),
+                "curve": (),
+            }
+        )
+
+    def sample(self, sample: Sample) -> Sample:
+        """Return the photograph with its picture in the comparison, without its isolations."""
+        bands = self.add(sample.bands) if sample.bands else None
+        image = self.add(sample.image)
+        return sample.model_copy(update={"image": image, "bands": bands, "isolations": ()})
+
+    def isolation(self, isolation: Isolation) -> Isolation:
+        """Return the isolation with its pictures in the comparison."""
+        image, mask = self.add(isolation.image), self.add(isolation.mask)
+        return isolation.model_copy(update={"image": image, "mask": mask})
