@@ -5,7 +5,7 @@ Data goes to stdout, messages and progress to stderr. Exit codes: 0 done, 1 a th
 import is imported inside the commands, so that --help answers at once.
 """
 
-from leap_audit.cli import audit, doctor, graphs  # their commands enter the app
+from leap_audit.cli import attach, audit, doctor, graphs, verify  # their commands enter the app
 from leap_audit.cli.app import app, main
 
-__all__ = ["app", "audit", "doctor", "graphs", "main"]
+__all__ = ["app", "attach", "audit", "doctor", "graphs", "main", "verify"]

@@ -29,6 +29,10 @@ class Pictures:
         """Return whether the picture must be enlarged so that its pixels stay sharp."""
         return min(self._open(name).size) < SMALL
 
+    def picture(self, name: str) -> Image.Image:
+        """Return a picture as it lies in the folder. Raises PictureRefused."""
+        return self._open(name)
+
     def photo(self, name: str, side: int) -> Markup:
         """Return a picture as a data URI, its longer side at most `side` pixels."""
         picture = self._open(name).convert("RGB")
