@@ -18,8 +18,10 @@ MOST = 8
 
 def shown_prototypes(audit: Audit) -> list[Prototype]:
     """Return the prototypes of the strip: of each target the first, of so many targets."""
-    first = {each.target: each for each in reversed(audit.prototypes)}
-    return [each for each in audit.prototypes if first[each.target] is each][:MOST]
+    first: dict[tuple[int, ...], Prototype] = {}
+    for each in audit.prototypes:
+        first.setdefault(each.target, each)
+    return list(first.values())[:MOST]
 
 
 def strip_of(prototypes: Sequence[Prototype], folder: Path) -> bytes:

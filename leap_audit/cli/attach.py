@@ -53,7 +53,7 @@ def attach(
             raise UsageError(f"nothing to attach to: give a model card, README.md, or {others}.")
         if (push or create_pr) and not (push and card):
             raise UsageError("--push uploads a card: give README.md, and --push OWNER/NAME.")
-        if push and not yes and not sys.stdin.isatty():
+        if push and not yes and not _can_ask():
             raise UsageError("--push asks before it uploads; where nobody answers, add --yes.")
         if (mlflow_run and not mlflow) or (out and not onnx):
             raise UsageError("--mlflow-run goes with --mlflow URI, and --out with --onnx MODEL.")
@@ -130,6 +130,10 @@ def _log(
     ) as logged:
         logged.folder(record.folder, "leap-audit")
     terminal.note(f"{record.folder}: logged as the artifact 'leap-audit'.")
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
 
 
 def _push(upload: "Upload", terminal: "Terminal", *, yes: bool) -> None:
