@@ -126,7 +126,7 @@ def test_a_push_says_what_it_does_and_asks(
 def test_a_push_that_was_agreed_to_beforehand(
     record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pushed, "push", lambda upload: "https://hub.example/commit/1")
+    monkeypatch.setattr(pushed, "push", lambda _: "https://hub.example/commit/1")
     result = run(record.folder, tmp_path / "README.md", "--push", "me/model", "--yes")
     assert result.exit_code == 0
     assert "straight into the main branch of me/model" in " ".join(result.stderr.split())

@@ -72,15 +72,22 @@ def test_weights_beside_a_model_are_found_by_its_copy(
     record: Record, sample_models: Path, tmp_path: Path
 ) -> None:
     model, out = tmp_path / "model.onnx", tmp_path / "copy.onnx"
-    proto = onnx.load(sample_models / "digits_clean.onnx")
-    onnx.save(proto, model, save_as_external_data=True, location="weights", size_threshold=64)
+    original = sample_models / "digits_clean.onnx"
+    onnx.save(
+        onnx.load(original),
+        model,
+        save_as_external_data=True,
+        location="weights",
+        size_threshold=64,
+    )
     assert (tmp_path / "weights").stat().st_size > 100_000
     audited = of_model(record, model)
     with pytest.raises(OutputRefused, match="weights in files beside it"):
         copy_with_figures(audited, model, tmp_path / "elsewhere" / "copy.onnx")
     out.write_bytes(copy_with_figures(audited, model, out))
     assert out.stat().st_size < 50_000
-    for old, new in zip(proto.graph.initializer, onnx.load(out).graph.initializer, strict=True):
+    kept = zip(onnx.load(original).graph.initializer, onnx.load(out).graph.initializer, strict=True)
+    for old, new in kept:
         np.testing.assert_array_equal(
             onnx.numpy_helper.to_array(old), onnx.numpy_helper.to_array(new)
         )
