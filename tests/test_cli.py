@@ -360,6 +360,9 @@ def test_the_version() -> None:
         (["gradient", "--help"], "gradient"),
         (["operators", "--help"], "operators"),
         (["doctor", "--help"], "doctor"),
+        (["attach", "--help"], "attach"),
+        (["verify", "--help"], "verify"),
+        (["sign", "--help"], "sign"),
     ],
 )
 def test_help_teaches_with_examples(words: list[str], command: str, width: int) -> None:
@@ -375,7 +378,7 @@ def test_help_teaches_with_examples(words: list[str], command: str, width: int) 
 def test_every_flag_of_the_examples_exists(calls: list[Call]) -> None:
     helps = "".join(
         run(command, "-h").stdout
-        for command in ("audit", "gradient", "operators", "export", "doctor")
+        for command in sorted(EXAMPLES.keys() - {"leap-audit"})
     )
     known = set(re.findall(r"--[a-z-]+", helps))
     words = [line for panels in EXAMPLES.values() for panel in panels.values() for _, line in panel]
