@@ -377,8 +377,7 @@ def test_help_teaches_with_examples(words: list[str], command: str, width: int) 
 
 def test_every_flag_of_the_examples_exists(calls: list[Call]) -> None:
     helps = "".join(
-        run(command, "-h").stdout
-        for command in sorted(EXAMPLES.keys() - {"leap-audit"})
+        run(command, "-h").stdout for command in sorted(EXAMPLES.keys() - {"leap-audit"})
     )
     known = set(re.findall(r"--[a-z-]+", helps))
     words = [line for panels in EXAMPLES.values() for panel in panels.values() for _, line in panel]

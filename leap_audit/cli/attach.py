@@ -53,6 +53,8 @@ def attach(
             raise UsageError(f"nothing to attach to: give a model card, README.md, or {others}.")
         if (push or create_pr) and not (push and card):
             raise UsageError("--push uploads a card: give README.md, and --push OWNER/NAME.")
+        if push and report == "link":
+            raise UsageError("--push uploads the report as a copy: leave --report link out.")
         if push and not yes and not _can_ask():
             raise UsageError("--push asks before it uploads; where nobody answers, add --yes.")
         if (mlflow_run and not mlflow) or (out and not onnx):

@@ -84,24 +84,25 @@ def _photographs(audit: Audit, samples: Sequence[Path]) -> Iterator[Row]:
         return
     from leap_audit.ingest.pictures import find_pictures
 
-    files = find_pictures(samples)
-    left = {file: sha256_of(file) for file in files}
+    left: dict[str, list[Path]] = {}
+    for file in find_pictures(samples):
+        left.setdefault(sha256_of(file), []).append(file)
     lost = []
-    matched = 0
     for sample in audit.samples:
-        same = next((file for file, digest in left.items() if digest == sample.sha256), None)
-        if same is None:
+        if left.get(sample.sha256):
+            left[sample.sha256].pop(0)
+        else:
             lost.append(sample.file)
-            continue
-        matched += 1
-        del left[same]
+    matched = len(audit.samples) - len(lost)
     if matched:
         yield Row("photographs", f"{matched} of {len(audit.samples)}", "matches")
-    names = {file.name: file for file in left}
+    others = [file for files in left.values() for file in files]
     for name in lost:
-        changed = names.pop(Path(name).name, None)
+        changed = next((file for file in others if file.name == Path(name).name), None)
+        if changed is not None:
+            others.remove(changed)
         yield Row("photograph", name, "missing" if changed is None else "differs")
-    yield from (Row("photograph", str(file), "new", "not audited") for file in names.values())
+    yield from (Row("photograph", str(file), "new", "not audited") for file in others)
 
 
 def _pictures(audit: Audit, there: dict[str, Path]) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from leap_audit.artifacts import Audit
+from leap_audit.errors import PictureRefused
 from leap_audit.pipeline.environment import versions
 from leap_audit.report import render_html, render_pdf
 from leap_audit.report.table import write_table
@@ -24,7 +25,7 @@ def match_views(audit: Audit, folder: Path) -> list[Row]:
     """Return a row for each view of the audit: results.csv, report.html, report.pdf.
 
     A view that differs is only called so where the versions that decide its bytes are those of
-    the audit; elsewhere it cannot be told. Raises PictureRefused: a picture is missing.
+    the audit; elsewhere it cannot be told. Where a picture is missing, one row says so.
     """
     return list(_rows(audit, folder))
 
@@ -41,7 +42,11 @@ def differing_versions(audit: Audit, names: tuple[str, ...] | None = None) -> li
 
 
 def _rows(audit: Audit, folder: Path) -> Iterator[Row]:
-    html = render_html(audit, folder)
+    try:
+        html = render_html(audit, folder)
+    except PictureRefused as error:
+        yield Row("view", "report.html", "differs", f"cannot be rendered again: {error}")
+        return
     made: dict[str, Callable[[], bytes]] = {
         "results.csv": lambda: _table(audit),
         "report.html": html.encode,

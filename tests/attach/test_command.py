@@ -77,6 +77,7 @@ def test_a_refusal_leaves_everything_as_it_was(record: Record, tmp_path: Path) -
         (("README.md", "--create-pr"), 2, "--push uploads a card"),
         (("--cyclonedx", "b.json", "--push", "me/m"), 2, "--push uploads a card"),
         (("README.md", "--push", "me/m"), 2, "add --yes"),
+        (("README.md", "--push", "me/m", "--report", "link", "--yes"), 2, "as a copy"),
         (("README.md", "--mlflow-run", "x"), 2, "goes with --mlflow"),
         (("README.md", "-o", "x.onnx"), 2, "--out with --onnx"),
         (("--wandb", "project"), 2, "ENTITY/PROJECT"),

@@ -31,6 +31,13 @@ def test_an_untouched_audit_matches(audited: Audited) -> None:
     assert len(Audit.read(audited.folder).files) == len(list(audited.folder.glob("images/*")))
 
 
+def test_views_whose_pictures_are_gone(audited: Audited) -> None:
+    (audited.folder / "images/sample-0000.png").unlink()
+    (found,) = match_views(Audit.read(audited.folder), audited.folder)
+    assert found.state == "differs"
+    assert "sample-0000.png" in found.about
+
+
 def append(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
 
