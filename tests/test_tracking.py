@@ -214,6 +214,7 @@ def test_a_folder_in_a_run_of_wandb(tmp_path: Path, table: pd.DataFrame) -> None
     assert kept == {f"images/{name}.png" for name in ("prototype", "region", "mask")}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @pytest.mark.usefixtures("offline")
 def test_a_run_of_wandb(
     tmp_path: Path, table: pd.DataFrame, capfd: pytest.CaptureFixture[str]

@@ -136,9 +136,9 @@ def test_hostile_names_stay_text(made: Made, tmp_path: Path) -> None:
     section = text[text.index(START) : text.index(END)]
     assert len(re.findall("<!--\\s*leap-audit", text)) == 2
     page = rendered(section)
-    tags = set(re.findall(r"<([a-z!][a-z0-9]*)", page.replace("<!-- -->", "")))
+    tags = set(re.findall(r"<([a-z][a-z0-9]*)", page))
     wanted = {"h2", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
-    assert tags <= wanted | {"code", "img", "a", "!--"}
+    assert tags <= wanted | {"code", "img", "a"}
     assert re.findall(r'(?:href|src)="([^"]*)"', page) == [
         "leap-audit/prototypes.png",
         "leap-audit/report.pdf",
