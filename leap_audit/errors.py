@@ -11,6 +11,8 @@
     │   ├── PreprocessingRefused numbers that do not fit the model
     │   ├── ConfigRefused        a configuration file
     │   ├── AuditRefused         the folder of an audit that is read again
+    │   ├── CardRefused          the model card that an audit is attached to
+    │   ├── SignatureRefused     a signature, or the key that it is made or checked with
     │   └── OutputRefused        the folder to write to
     ├── GradientUnavailable      operators without a gradient rule, all named at once
     ├── CanonicalMismatch        the canonical graph does not reproduce the model
@@ -29,6 +31,7 @@ __all__ = [
     "AuditIncomplete",
     "AuditRefused",
     "CanonicalMismatch",
+    "CardRefused",
     "ClassesRefused",
     "ConfigRefused",
     "EngineFallback",
@@ -43,6 +46,7 @@ __all__ = [
     "PictureRefused",
     "PreprocessingRefused",
     "RuntimeMissing",
+    "SignatureRefused",
     "StraightThrough",
     "TargetRefused",
     "UsageError",
@@ -93,6 +97,14 @@ class ConfigRefused(InputRefused):
 
 
 class AuditRefused(InputRefused):
+    pass
+
+
+class CardRefused(InputRefused):
+    pass
+
+
+class SignatureRefused(InputRefused):
     pass
 
 

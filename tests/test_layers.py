@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "leap_audit"
 LONGEST = 300
 
 ORDER = (
-    ("errors", "artifacts", "config", "installed", "progress"),
+    ("errors", "artifacts", "config", "digests", "installed", "progress"),
     ("run",),
     ("ingest",),
     ("gradient",),
@@ -18,7 +18,9 @@ ORDER = (
     ("policy",),
     ("report",),
     ("compare",),
+    ("attach",),
     ("pipeline",),
+    ("verify",),
     ("cli",),
 )
 STAGE = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -29,10 +31,10 @@ ABOVE = (
     "engine",
     "notebook",
     "terminal",
-    "tracking",
 )
 STAGE |= dict.fromkeys(ABOVE, STAGE["cli"])
-STAGE |= {"models": STAGE["ingest"], "__main__": len(ORDER), "__init__": len(ORDER)}
+STAGE |= {"models": STAGE["ingest"], "tracking": STAGE["report"]}
+STAGE |= {"__main__": len(ORDER), "__init__": len(ORDER)}
 
 KNOW_NO_STAGE = {"run/session.py", "run/providers.py"}
 FRAMEWORKS = {

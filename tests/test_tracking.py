@@ -128,6 +128,17 @@ def test_a_run_of_mlflow(mlflow: Any, store: str, tmp_path: Path, table: pd.Data
     assert len(list((kept / "stages").rglob("000200/prototype.png"))) == 2
     assert {path.name for path in tmp_path.iterdir()} == {"leap_files", "out"}
     assert_no_key(tmp_path)
+    again = {"options": {"b": 1}, "folder": tmp_path, "mlflow_tracking_uri": store}
+    with tracking("another", mlflow_run_id=finished.info.run_id, **again) as run:
+        run.folder(tmp_path / "out", "leap-audit")
+    assert (kept / "leap-audit" / "images" / "prototype.png").is_file()
+    after = client.get_run(finished.info.run_id)
+    assert (after.data.params, after.info.status) == (finished.data.params, "FINISHED")
+    with (
+        pytest.raises(LeapAuditError, match="MLflow refuses"),
+        tracking("another", mlflow_run_id="none", **again),
+    ):
+        pass
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -189,6 +200,18 @@ def written_records(path: Path) -> list[Any]:
             return every
         time.sleep(0.1)
     raise AssertionError(f"{path} has no end after a minute")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.usefixtures("offline")
+def test_a_folder_in_a_run_of_wandb(tmp_path: Path, table: pd.DataFrame) -> None:
+    with tracking("p", options={}, folder=tmp_path / "leap_files", wandb_entity="me") as run:
+        run.folder(tmp_path / "out", "leap-audit")
+    (written,) = (tmp_path / "leap_files" / "wandb").glob("offline-run-*/*.wandb")
+    found = [each.artifact for each in written_records(written) if each.HasField("artifact")]
+    assert [(each.name, each.type) for each in found] == [("leap-audit", "audit")]
+    kept = {entry.path for entry in found[0].manifest.contents}
+    assert kept == {f"images/{name}.png" for name in ("prototype", "region", "mask")}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -44,6 +44,8 @@ class Audit(Frozen):
     readings: Readings | None = None
     """None where no photograph's class is known."""
     findings: tuple[Finding, ...] = ()
+    files: dict[str, str] = Field(default_factory=dict)
+    """Path in the folder -> SHA-256 of each picture; empty in audits that did not record them."""
 
     @model_validator(mode="after")
     def _matrix_fits(self) -> Self:

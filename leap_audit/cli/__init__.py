@@ -5,7 +5,25 @@ Data goes to stdout, messages and progress to stderr. Exit codes: 0 done, 1 a th
 import is imported inside the commands, so that --help answers at once.
 """
 
-from leap_audit.cli import audit, compare, doctor, graphs, report  # their commands enter the app
+from leap_audit.cli import (  # their commands enter the app
+    attach,
+    audit,
+    compare,
+    doctor,
+    graphs,
+    report,
+    verify,
+)
 from leap_audit.cli.app import app, main
 
-__all__ = ["app", "audit", "compare", "doctor", "graphs", "main", "report"]
+__all__ = [
+    "app",
+    "attach",
+    "audit",
+    "compare",
+    "doctor",
+    "graphs",
+    "main",
+    "report",
+    "verify",
+]

@@ -33,6 +33,9 @@ class _Group(TyperGroup):
             args = ["audit", *args]
         return super().parse_args(ctx, args)
 
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return sorted(self.commands, key=list(EXAMPLES).index)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         # Plain, because rich takes longer to import than everything that is said here.
         self.format_usage(ctx, formatter)

@@ -83,6 +83,62 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ),
         ),
     },
+    "verify": {
+        "Examples": (
+            ("Is this still what was audited?", "leap-audit verify model-audit --model model.onnx"),
+            (
+                "Everything, and once more from the start",
+                "leap-audit verify model-audit --model model.onnx \\\n"
+                "  --classes classes.txt --samples photos/ --rerun",
+            ),
+            (
+                "Who signed it?",
+                "leap-audit verify model-audit \\\n  --signature model-audit.sig --key public.pem",
+            ),
+        ),
+    },
+    "attach": {
+        "Examples": (
+            ("Write or refresh the section of a card", "leap-audit attach model-audit README.md"),
+            (
+                "Offer the same to a repository of the Hub",
+                "leap-audit attach model-audit README.md \\\n  --push me/model --create-pr",
+            ),
+            (
+                "A copy of the model that carries the figures",
+                "leap-audit attach model-audit --onnx model.onnx -o audited.onnx",
+            ),
+            (
+                "For a supply chain",
+                "leap-audit attach model-audit --cyclonedx bom.json \\\n  --intoto result.json",
+            ),
+            (
+                "Into a run of MLflow",
+                "leap-audit attach model-audit --mlflow http://localhost:5000 \\\n"
+                "  --mlflow-run 0f3c",
+            ),
+        ),
+    },
+    "sign": {
+        "Examples": (
+            ("Write model-audit.sig", "leap-audit sign model-audit --key private.pem"),
+            (
+                "A pair of keys to do that with",
+                "openssl ecparam -genkey -name prime256v1 -noout -out private.pem\n"
+                "openssl ec -in private.pem -pubout -out public.pem",
+            ),
+        ),
+    },
+    "export": {
+        "Examples": (
+            ("Write model.onnx", "leap-audit export model.keras"),
+            ("A model that leaves its size free", "leap-audit export net.pt --input-size 224,224"),
+            (
+                "The graph that is differentiated",
+                "leap-audit export model.onnx --canonical -o c.onnx",
+            ),
+        ),
+    },
     "gradient": {
         "Examples": (
             ("Write model.grad.onnx", "leap-audit gradient model.onnx"),
@@ -95,16 +151,6 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
         "Examples": (
             ("What has no gradient yet", "leap-audit operators --missing"),
             ("Can this model be differentiated?", "leap-audit operators model.onnx"),
-        ),
-    },
-    "export": {
-        "Examples": (
-            ("Write model.onnx", "leap-audit export model.keras"),
-            ("A model that leaves its size free", "leap-audit export net.pt --input-size 224,224"),
-            (
-                "The graph that is differentiated",
-                "leap-audit export model.onnx --canonical -o c.onnx",
-            ),
         ),
     },
     "doctor": {

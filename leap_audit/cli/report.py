@@ -42,7 +42,7 @@ _Name = Annotated[
 _List = Annotated[bool, typer.Option("--list", help="Show the checks instead.")]
 
 
-@app.command(cls=Command, help=ABOUT_REPORT)
+@app.command(cls=Command, help=ABOUT_REPORT, short_help="Write the report of an audit again.")
 def report(
     audit_dir: _Folder,
     policy: judging.Policy = None,

@@ -6,13 +6,14 @@ import io
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.onnx import checked, read_onnx
@@ -86,7 +87,7 @@ def open_file(path: Path, picture: Picture) -> Source:
     if described(head) == PICKLE:
         raise ModelRefused(_pickled(path, path.read_bytes()))
     proto = read_onnx(path)
-    return Source(proto, path.name, _digest([path]), path.stat().st_size)
+    return Source(proto, path.name, digest_of([path]), path.stat().st_size)
 
 
 def open_object(model: Any, picture: Picture) -> Source:
@@ -161,16 +162,16 @@ def _open_archive(path: Path, picture: Picture) -> Source:
     if kind == "a Keras file":
         return _from_tensorflow(path, kind, picture)
     made = export_torch_file(path, picture.first)
-    return Source(made, path.name, _digest([path]), path.stat().st_size, _by(kind, "torch"))
+    return Source(made, path.name, digest_of([path]), path.stat().st_size, _by(kind, "torch"))
 
 
 def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
     from leap_audit.ingest.tensorflow import export_tensorflow_file
 
     made = export_tensorflow_file(path, picture.last)
-    files = _files(path)
+    files = files_of(path)
     size = sum(file.stat().st_size for file in files)
-    return Source(made, path.name, _digest(files), size, _by(kind, "tf2onnx"))
+    return Source(made, path.name, digest_of(files), size, _by(kind, "tf2onnx"))
 
 
 def _of_proto(proto: onnx.ModelProto, name: str, converted: str) -> Source:
@@ -223,28 +224,3 @@ def _pickled(path: Path, data: bytes) -> str:
     if modules and all(WEIGHTS.match(module) for module in modules):
         return f"{path}: holds weights without the network they belong to. {instead}"
     return f"{path}: is a Python pickle, which could run any code and is not opened. {instead}"
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-
-
-def _digest(files: Sequence[Path]) -> str:
-    """SHA-256 of a file's bytes; of several, of their names and digests in order."""
-    if len(files) == 1:
-        return _sha256(files[0])
-    top = Path(*_common(files))
-    lines = "".join(f"{_sha256(file)}  {file.relative_to(top).as_posix()}\n" for file in files)
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _common(files: Sequence[Path]) -> Iterator[str]:
-    for parts in zip(*(file.parent.parts for file in files), strict=False):
-        if len(set(parts)) > 1:
-            return
-        yield parts[0]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """One audit: load, plan, measure, judge, report."""
 
-import hashlib
 import shlex
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 from leap_audit.artifacts import Audit, Coverage, Environment
 from leap_audit.config import AuditOptions, layered
+from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import find
 from leap_audit.ingest import load
@@ -130,6 +130,7 @@ def audit(
             matrix=seen.matrix,
             samples=tuple(seen.samples),
             readings=seen.readings,
+            files=_pictures(folder.staging),
             findings=find(seen.prototypes, seen.samples, names, folder.staging, seen.readings),
         )
         if declared is not None:
@@ -150,6 +151,12 @@ def audit(
             f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE."
         )
     return AuditResult(place, record)
+
+
+def _pictures(folder: Path) -> dict[str, str]:
+    """Path -> SHA-256 of every picture in the folder of an audit."""
+    files = sorted((folder / "images").iterdir())
+    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
 
 
 def _engine(model: Model) -> str:
@@ -179,8 +186,7 @@ def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...]
 def _classes_identity(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"classes_file": path.name, "classes_sha256": digest}
+    return {"classes_file": path.name, "classes_sha256": sha256_of(path)}
 
 
 def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:

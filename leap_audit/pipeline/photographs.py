@@ -1,6 +1,5 @@
 """The photographs of an audit: read, shown to the model, recorded with its answers."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
+from leap_audit.digests import sha256_of
 from leap_audit.findings.readings import doubt
 from leap_audit.ingest.bands import write_bands
 from leap_audit.ingest.known import known_classes
@@ -39,7 +39,7 @@ def record_photographs(
             pictures.append(read_picture(path, classifier.model.preprocessing))
             advance()
     known = known_classes(paths, seen.classes, options.labels)
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    digests = [sha256_of(path) for path in paths]
     record_samples(pictures, labels_of(paths), digests, classifier, options, seen)
     seen.samples[:] = [
         sample.model_copy(update={"known": class_})

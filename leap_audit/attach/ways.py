@@ -1,0 +1,26 @@
+"""The ways in which an audit goes with its model; the command, the docs and the tests read this."""
+
+from dataclasses import dataclass
+
+__all__ = ["WAYS", "Way"]
+
+
+@dataclass(frozen=True)
+class Way:
+    flag: str
+    """How the command line asks for it; empty for the card, which is an argument."""
+    metavar: str
+    about: str
+    extra: str = ""
+    """Of the package, which it needs."""
+
+
+WAYS: dict[str, Way] = {
+    "card": Way("", "CARD", "The model card, README.md: made, or its section refreshed.", "card"),
+    "onnx": Way("--onnx", "MODEL", "Write a copy of this model with the key figures in it."),
+    "cyclonedx": Way("--cyclonedx", "FILE", "Write a CycloneDX ML-BOM with a model card."),
+    "intoto": Way("--intoto", "FILE", "Write an in-toto test-result statement."),
+    "mlflow": Way("--mlflow", "URI", "Log the folder to this tracking server.", "tracking"),
+    "wandb": Way("--wandb", "ENTITY/PROJECT", "Log the folder to Weights & Biases.", "tracking"),
+}
+"""Name, also of the module, -> what is said of it. The two trackers are in leap_audit.tracking."""

@@ -1,0 +1,5 @@
+"""Whether an audit, its model and its data are still what they were.
+
+`matches.py` hashes again what audit.json records, `views.py` renders again what follows from it,
+`rerun.py` repeats the audit, `signature.py` signs its folder and checks that.
+"""
