@@ -22,4 +22,5 @@ def write_report(audit: Audit, folder: Path) -> None:
     write_table(audit, folder / "results.csv")
     html = render_html(audit, folder)
     (folder / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (folder / "report.pdf").write_bytes(render_pdf(html))
+    source = {"audit.json": (folder / "audit.json").read_bytes()}
+    (folder / "report.pdf").write_bytes(render_pdf(html, source))
