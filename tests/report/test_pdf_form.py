@@ -82,10 +82,11 @@ def test_the_tags_follow_the_page(written: Path, pdf: pikepdf.Pdf) -> None:
     figures = [each for each in elements if each.S == "/Figure"]
     assert len(figures) == len(re.findall("<img ", html)) > 0
     assert all(str(each.get("/Alt", "")).strip() for each in figures)
-    headings = [str(each.S)[1:].lower() for each in elements if re.fullmatch("/H[1-6]", each.S)]
+    names = [str(each.S).lower() for each in elements]
+    headings = [name[1:] for name in names if re.fullmatch("/h[1-6]", name)]
     assert headings == re.findall("<(h[1-6])[ >]", html)
     assert pdf.Root.MarkInfo.Marked
-    assert pdf.Root.Lang == "en"
+    assert str(pdf.Root.Lang) == "en"
     assert pdf.Root.ViewerPreferences.DisplayDocTitle
 
 
