@@ -91,7 +91,9 @@ class _Finish:
                 for name in ("Pattern", "Shading"):
                     if name in each and not each[name]:
                         del each[name]
-            elif self.dated is None and each.__dict__.get("extra", {}).get("Type") == "/EmbeddedFile":
+            elif (
+                self.dated is None and each.__dict__.get("extra", {}).get("Type") == "/EmbeddedFile"
+            ):
                 del each.extra["Params"]["CreationDate"], each.extra["Params"]["ModDate"]
         # WeasyPrint lists every associated file twice.
         if "AF" in pdf.catalog:

@@ -118,7 +118,7 @@ def test_a_page_without_dates_gives_a_pdf_without_dates() -> None:
     assert report.passed, report.summary()
     with pikepdf.open(io.BytesIO(data)) as pdf:
         assert len(pdf.Root.AF) == 2
-        assert not [key for key in pdf.docinfo.keys() if "Date" in key]
+        assert not [key for key in pdf.docinfo if "Date" in key]
         for each in pdf.Root.AF:
             assert set(each.EF.F.Params.keys()) == {"/CheckSum", "/Size"}
 
