@@ -19,6 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 TORCH ?= torch==2.13.0
+AXE_VERSION ?= 4.14.1
 OUT ?= sample-audit
 
 # onnxruntime and onnxruntime-gpu share a module, so one of them is chosen and kept:
@@ -43,6 +44,14 @@ define install
 if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python \
      $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"} $(1); then :; \
 else $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(1); fi
+endef
+
+# axe-core looks for what shuts people out of a page; one file of its package is all of it.
+define AXE
+{ command -v npm > /dev/null || exit 1; \
+  cd $(VENV) && npm pack --silent axe-core@$(AXE_VERSION) > /dev/null 2>&1 \
+    && tar -xzf axe-core-$(AXE_VERSION).tgz --strip-components=1 package/axe.min.js \
+    && rm axe-core-$(AXE_VERSION).tgz; }
 endef
 
 .PHONY: help
@@ -98,6 +107,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.package-$(EXTRA) $(VENV)/.libraries $(VE
 	$(call install,-e '.[$(EXTRA)$(comma)dev]')
 	command -v pdftotext > /dev/null || ($(call apt,poppler-utils)) \
 	  || echo "poppler-utils is missing: the tests that read the PDF will be skipped."
+	command -v chromium google-chrome > /dev/null || ($(call apt,chromium)) \
+	  || echo "chromium is missing: the tests of the page in a browser will be skipped."
+	test -s $(VENV)/axe.min.js || ($(AXE)) \
+	  || echo "axe-core is missing (npm brings it): the tests with it will be skipped."
 	touch $@
 comma := ,
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Run", "alternate", "measured_child", "print_peak", "ratio"]
+__all__ = ["Run", "alternate", "measured_child", "print_peak", "ratio", "resident_peak"]
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = 2
@@ -49,11 +49,11 @@ def print_peak(prepare: Callable[[], Run]) -> None:
     """Print, as JSON, the bytes that preparing and running an engine add to this process."""
     # Not getrusage: its peak begins at the parent's and cannot be set back.
     Path("/proc/self/clear_refs").write_text("5")
-    baseline = _resident_peak()
+    baseline = resident_peak()
     run = prepare()
     for _ in range(RUNS_IN_CHILD):
         run()
-    print(json.dumps({"baseline": baseline, "above": _resident_peak() - baseline}))
+    print(json.dumps({"baseline": baseline, "above": resident_peak() - baseline}))
 
 
 def measured_child(arguments: Sequence[str]) -> int:
@@ -63,7 +63,7 @@ def measured_child(arguments: Sequence[str]) -> int:
     return int(json.loads(done.stdout)["above"])
 
 
-def _resident_peak() -> int:
+def resident_peak() -> int:
     """The most bytes this process held in memory since its peak was last set back."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (line,) = [line for line in lines if line.startswith("VmHWM")]

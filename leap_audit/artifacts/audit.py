@@ -60,7 +60,7 @@ class Audit(Frozen):
     def write(self, folder: Path) -> None:
         """Write `folder`/audit.json, the single source of every other view."""
         text = self.model_dump_json(by_alias=True, indent=1)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        (folder / FILE).write_text(text + "\n", encoding="utf-8", newline="\n")
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -50,7 +50,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     comparison.write(folder)
     html = render_comparison(comparison, folder)
     (folder / "comparison.html").write_text(html, encoding="utf-8", newline="\n")
-    (folder / "comparison.pdf").write_bytes(render_pdf(html))
+    (folder / "comparison.pdf").write_bytes(render_pdf(html, {FILE: (folder / FILE).read_bytes()}))
 
 
 def render_comparison(comparison: Comparison, folder: Path) -> str:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from leap_audit.artifacts import Audit
+from leap_audit.artifacts.audit import FILE
 from leap_audit.report.html import render_html
 from leap_audit.report.pdf import render_pdf
 from leap_audit.report.table import results_table, write_table
 
-__all__ = ["render_html", "render_pdf", "results_table", "write_report"]
+__all__ = ["print_report", "render_html", "render_pdf", "results_table", "write_report"]
 
 
 def write_report(audit: Audit, folder: Path) -> None:
@@ -22,4 +23,9 @@ def write_report(audit: Audit, folder: Path) -> None:
     write_table(audit, folder / "results.csv")
     html = render_html(audit, folder)
     (folder / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (folder / "report.pdf").write_bytes(render_pdf(html))
+    (folder / "report.pdf").write_bytes(print_report(html, folder))
+
+
+def print_report(html: str, folder: Path) -> bytes:
+    """Return the PDF of the report as HTML, with the audit.json of `folder` inside."""
+    return render_pdf(html, {FILE: (folder / FILE).read_bytes()})

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from leap_audit.artifacts import Audit
 from leap_audit.errors import PictureRefused
 from leap_audit.pipeline.environment import versions
-from leap_audit.report import render_html, render_pdf
+from leap_audit.report import print_report, render_html
 from leap_audit.report.table import write_table
 from leap_audit.verify.matches import Row
 
@@ -50,7 +50,7 @@ def _rows(audit: Audit, folder: Path) -> Iterator[Row]:
     made: dict[str, Callable[[], bytes]] = {
         "results.csv": lambda: _table(audit),
         "report.html": html.encode,
-        "report.pdf": lambda: render_pdf(html),
+        "report.pdf": lambda: print_report(html, folder),
     }
     for name, render in made.items():
         path = folder / name

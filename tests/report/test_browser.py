@@ -1,0 +1,181 @@
+"""The page as people meet it: in a real browser, at two widths, in light and dark, by keyboard."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leap_audit.artifacts import Audit
+from leap_audit.notebook import _pages
+from leap_audit.report import render_html, results_table
+from tests.audits import make_audit, with_pictures
+from tests.conftest import ROOT
+from tests.report.test_html import HOSTILE
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+AXE = Path(os.environ.get("LEAP_AUDIT_AXE", ROOT / ".venv" / "axe.min.js"))
+WIDTHS = {"phone": (390, 844), "desktop": (1440, 900)}
+LONG = tuple(f"{word} with a long name, {'-'.join([word] * 12)}" for word in ("cat", "dog", "owl"))
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Yield one Chromium for all tests here, which may reach nothing."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("chromium is not installed")
+    with sync_api.sync_playwright() as driver:
+        started = driver.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return reports of several shapes as files, by name."""
+    folder = with_pictures(tmp_path_factory.mktemp("audit"))
+    changed = {"status": "incomplete", "prototypes": 0, "samples": 0}
+    audits = {
+        "usual": make_audit(folder, picture="large", samples=2),
+        "long and hostile": make_audit(folder, classes=LONG + HOSTILE, prototypes=12, isolations=1),
+        "incomplete": make_audit(folder, **changed),
+    }
+    files = {name: _written(folder / f"{name}.html", audit) for name, audit in audits.items()}
+    notebook = folder / "notebook.html"
+    parts = _pages(results_table(audits["usual"]), folder)
+    notebook.write_text(
+        '<!DOCTYPE html><html lang="en"><title>Notebook</title><meta name="viewport" '
+        f'content="width=device-width"><main><h1>Notebook</h1>{"".join(parts)}</main></html>',
+        encoding="utf-8",
+    )
+    return files | {"notebook": notebook}
+
+
+@pytest.fixture
+def show(browser: Any, pages: dict[str, Path]) -> Iterator[Open]:
+    """Return what opens a page of `pages` and collects what the browser complains of."""
+    contexts = []
+
+    def opened(name: str, width: str = "desktop", scheme: str = "light") -> Any:
+        across, down = WIDTHS[width]
+        context = browser.new_context(
+            viewport={"width": across, "height": down}, color_scheme=scheme, offline=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints = []
+        page.on("console", lambda said: page.complaints.append(said.text))
+        page.on("request", lambda sent: page.complaints.append(sent.url) if _far(sent.url) else 0)
+        page.goto(pages[name].as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+SHAPES = ["usual", "long and hostile", "incomplete"]
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "notebook"])
+def test_axe_finds_nothing(show: Open, name: str) -> None:
+    if not AXE.is_file():
+        pytest.skip(f"{AXE} is absent: `make setup` brings axe-core where npm can")
+    page = show(name)
+    # The page allows no script; what Playwright evaluates is not the page's.
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for across, down in WIDTHS.values():
+        page.set_viewport_size({"width": across, "height": down})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate("axe.run({resultTypes: ['violations']})")
+            assert _told(found["violations"]) == [], (across, scheme)
+    assert page.complaints == []
+
+
+def test_axe_notices(show: Open) -> None:
+    if not AXE.is_file():
+        pytest.skip(f"{AXE} is absent: `make setup` brings axe-core where npm can")
+    page = show("usual")
+    page.evaluate("document.querySelector('img').removeAttribute('alt')")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    assert [each["id"] for each in found["violations"]] == ["image-alt"]
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "notebook"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_is_never_wider_than_the_screen(show: Open, name: str, width: str) -> None:
+    page = show(name, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width][0]
+    outside = page.evaluate(
+        """Array.from(document.querySelectorAll('main *, header *'))
+        .filter(e => e.getClientRects().length
+            && getComputedStyle(e).clipPath == 'none'
+            && !e.closest('.scroll') && !e.closest('.wide thead')
+            && e.getBoundingClientRect().right > innerWidth + 1)
+        .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert outside == []
+
+
+def test_every_picture_is_shown(show: Open) -> None:
+    page = show("usual")
+    broken = "Array.from(document.images).filter(i => !i.naturalWidth).length"
+    assert page.evaluate("document.images.length") > 0
+    assert page.evaluate(broken) == 0
+
+
+def test_the_keyboard_reaches_every_link_and_shows_where_it_is(show: Open) -> None:
+    page = show("usual", "phone")
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    assert focused.inner_text() == "Skip to the report"
+    assert focused.bounding_box()["width"] > 50
+    reached = 1
+    for _ in range(page.evaluate("document.querySelectorAll('a[href], [tabindex]').length") - 1):
+        page.keyboard.press("Tab")
+        style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert style == "solid", page.evaluate("document.activeElement.outerHTML")
+        reached += 1
+    assert reached == page.evaluate("document.querySelectorAll('a[href], [tabindex]').length")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "BODY"
+
+
+def test_the_skip_link_leads_to_the_report(show: Open) -> None:
+    page = show("usual")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#guide")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_printing_a_dark_page_is_dark_on_white(show: Open) -> None:
+    page = show("usual", "desktop", "dark")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(paper) == "rgb(20, 25, 29)"
+    page.emulate_media(media="print")
+    assert page.evaluate(paper) == "rgb(255, 255, 255)"
+
+
+def _written(file: Path, audit: Audit) -> Path:
+    file.write_text(render_html(audit, file.parent), encoding="utf-8", newline="\n")
+    return file
+
+
+def _far(url: str) -> bool:
+    return not url.startswith(("file:", "data:"))
+
+
+def _told(violations: list[dict[str, Any]]) -> list[str]:
+    return [f"{each['id']}: {node['html'][:160]}" for each in violations for node in each["nodes"]]
