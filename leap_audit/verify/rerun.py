@@ -86,7 +86,7 @@ def differences(
 
     Fields are named by dotted paths, places in lists by numbers from 0: 'prototypes.3.logit'.
     """
-    if path in skipped or (type(then) is type(now) and then == now):
+    if path in skipped:
         return
     if isinstance(then, dict) and isinstance(now, dict):
         for key in [*then, *(key for key in now if key not in then)]:
@@ -96,7 +96,7 @@ def differences(
         for i in range(max(len(then), len(now))):
             one, other = ([each[i]] if i < len(each) else [_ABSENT] for each in (then, now))
             yield from differences(one[0], other[0], skipped, f"{path}.{i}")
-    else:
+    elif type(then) is not type(now) or then != now:
         yield Difference(path, _short(then), _short(now))
 
 
