@@ -7,7 +7,6 @@ written here; the tests hold it against the schema in that library.
 import base64
 import json
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from leap_audit.attach.record import Record, figures_of
 from leap_audit.attach.strip import shown_prototypes, strip_of
 from leap_audit.digests import sha256_of
 from leap_audit.findings.names import ClassLabels, visible
+from leap_audit.report.html import started_at
 from leap_audit.report.limits import limits_of
 
 __all__ = ["bom_of", "cyclonedx_of"]
@@ -155,9 +155,5 @@ def _evidence(path: Path, about: str) -> dict[str, Any]:
 
 def _timestamp(audit: Audit) -> str | None:
     """When the audit began, as a time that JSON schemas know; None where it does not say."""
-    try:
-        started = datetime.fromisoformat(audit.environment.started)
-    except ValueError:
-        return None
-    aware = started if started.tzinfo is not None else started.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="seconds")
+    started = started_at(audit.environment.started)
+    return None if started is None else started.isoformat(timespec="seconds")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from leap_audit.artifacts import EvidencePicture, Prototype
 from leap_audit.findings.measurements import Measurements
 from leap_audit.findings.numbers import count, decimal, listed, percent
+from leap_audit.findings.shares import REACHED_RANK, shares_of_own
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "target_not_first",
 ]
 
-REACHED_RANK = 5
 ENTANGLED_SHARE = 0.8
 UNLIKE = 0.5
 """Below this mean cosine of their features, prototypes from several seeds count as unlike."""
@@ -114,7 +114,7 @@ def prototype_unstable(measured: Measurements) -> Iterator[Suspicion]:
 
 def strong_entanglement(measured: Measurements) -> Iterator[Suspicion]:
     for target, replicates in measured.replicates().items():
-        close = _close(target, replicates)
+        close = _close(replicates)
         if close:
             order = sorted(close, key=lambda index: (-close[index], index))
             names = [f"‘{measured.labels[index]}’ ({percent(close[index])})" for index in order]
@@ -142,18 +142,13 @@ def strong_entanglement(measured: Measurements) -> Iterator[Suspicion]:
             )
 
 
-def _close(target: tuple[int, ...], replicates: Sequence[Prototype]) -> dict[int, float]:
+def _close(replicates: Sequence[Prototype]) -> dict[int, float]:
     """The classes whose entanglement is near the target's own, as a share of it."""
     close: dict[int, float] = {}
     for prototype in replicates:
-        own = [e.entanglement for e in prototype.entanglements if e.class_ in target]
-        # A picture that the model does not take for the class says nothing of the class.
-        if prototype.rank > REACHED_RANK or not own or max(own) <= 0:
-            continue
-        for other in prototype.entanglements:
-            share = other.entanglement / max(own)
-            if other.class_ not in target and share >= ENTANGLED_SHARE:
-                close[other.class_] = max(close.get(other.class_, 0.0), share)
+        for class_, share in (shares_of_own(prototype) or {}).items():
+            if share >= ENTANGLED_SHARE:
+                close[class_] = max(close.get(class_, 0.0), share)
     return close
 
 

@@ -40,7 +40,10 @@ def decimal(value: float, digits: int = 2) -> str:
 
 
 def wilson(hits: int, of: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the interval of a share, 0..1, by Wilson (1927); z: 1.96 for 95 %. of is above 0."""
+    """Return the interval of a share, 0..1, by Wilson (1927); z: 1.96 for 95 %. of is above 0.
+
+    Unlike the plain one it stays inside 0..1 and has a width where all or none are hits.
+    """
     share, spread = hits / of, z * z / of
     middle = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)

@@ -1,14 +1,9 @@
 """What a policy can ask of the photographs."""
 
-import math
-
-from leap_audit.findings.numbers import count, percent
+from leap_audit.findings.numbers import count, percent, wilson
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
 
-__all__ = ["accuracy", "shown", "wilson"]
-
-_Z95 = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
+__all__ = ["accuracy", "shown"]
 
 
 def shown(subject: Subject) -> Answer:
@@ -39,14 +34,3 @@ def accuracy(subject: Subject) -> Answer:
         low,
         high,
     )
-
-
-def wilson(successes: int, of: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share from `of` trials, 0..1 (Wilson 1927).
-
-    Unlike the plain one it stays inside 0..1 and has a width where all or none succeeded.
-    """
-    share, z2 = successes / of, _Z95**2
-    centre = (share + z2 / (2 * of)) / (1 + z2 / of)
-    half = _Z95 * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2)) / (1 + z2 / of)
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from leap_audit.artifacts import Prototype, Stability
 from leap_audit.findings.numbers import count, listed, percent
-from leap_audit.findings.rules import REACHED_RANK
+from leap_audit.findings.shares import shares_of_own
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
 
 __all__ = ["agreeing", "audited", "converged", "entangled", "reached", "stable"]
@@ -66,7 +66,7 @@ def entangled(subject: Subject) -> Answer:
     if (why := _missing(subject, targets)) is not None:
         return why
     made = [each for group in targets.values() for each in group]
-    told = [each for each in made if each.rank <= REACHED_RANK and _own(each) > 0]
+    told = [each for each in made if shares_of_own(each) is not None]
     if not told:
         return NotAssessed("no prototype reaches its class")
     reached_ = (index for each in told for index in each.target)
@@ -116,15 +116,9 @@ def _without_seeds(
     return subject.lacking((index for target, _ in found for index in target), "one seed only")
 
 
-def _own(prototype: Prototype) -> float:
-    own = [e.entanglement for e in prototype.entanglements if e.class_ in prototype.target]
-    return max(own, default=0.0)
-
-
 def _others(subject: Subject, prototype: Prototype) -> Iterator[tuple[float, int, int]]:
     """Yield (share of the prototype's own entanglement, its class, the other class)."""
-    own = _own(prototype)
-    for other in prototype.entanglements:
-        pairs = {frozenset({index, other.class_}) for index in prototype.target}
-        if other.class_ not in prototype.target and not pairs & subject.allowed:
-            yield other.entanglement / own, prototype.target[0], other.class_
+    for class_, share in (shares_of_own(prototype) or {}).items():
+        pairs = {frozenset({index, class_}) for index in prototype.target}
+        if not pairs & subject.allowed:
+            yield share, prototype.target[0], class_
