@@ -89,6 +89,13 @@ def make_audit(
         samples=seen,
         findings=find(made, seen, classes, folder),
     )
+    return changed(audit, **changes)
+
+
+def changed(audit: Audit, **changes: Any) -> Audit:
+    """Return the audit with these changes, without a matrix that would not fit its prototypes."""
+    if "prototypes" in changes:
+        changes = {"matrix": None} | changes
     return audit.model_copy(update=changes)
 
 

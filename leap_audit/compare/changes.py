@@ -18,6 +18,7 @@ from leap_audit.compare.record import (
     PicturePair,
     PrototypePair,
 )
+from leap_audit.findings import precedence
 from leap_audit.findings.names import ClassLabels, shortened
 from leap_audit.findings.numbers import count, listed, percent
 from leap_audit.report.wording import signed
@@ -59,6 +60,7 @@ def changes_of(seen: Compared) -> tuple[Change, ...]:
             _DIRECTIONS.index(each[2].direction),
             each[1],
             -each[0],
+            precedence(each[2].id.removeprefix("finding:")),
             each[2].id,
         )
     )

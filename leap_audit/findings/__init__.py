@@ -7,7 +7,7 @@ from leap_audit.artifacts import Finding, Prototype, Readings, Sample
 from leap_audit.findings.measurements import Measurements
 from leap_audit.findings.rules import RULES, Rule
 
-__all__ = ["RULES", "Rule", "find"]
+__all__ = ["RULES", "Rule", "find", "precedence"]
 
 _ORDER = ("high", "medium", "low", "info")
 
@@ -19,11 +19,21 @@ def find(
     folder: Path,
     readings: Readings | None = None,
 ) -> tuple[Finding, ...]:
-    """Return what the measurements make one suspect, the gravest first, then by id.
+    """Return what the measurements make one suspect, the gravest first, then causes before
+    symptoms, as the table of rules has them.
 
     `folder` is where the pictures of the audit lie: some rules read the masks. readings: of
     photographs of known classes.
     """
     measured = Measurements(prototypes, samples, classes, folder, readings)
     found = [finding for rule in RULES for finding in rule.findings(measured)]
-    return tuple(sorted(found, key=lambda each: (_ORDER.index(each.severity), each.id)))
+    return tuple(
+        sorted(found, key=lambda each: (_ORDER.index(each.severity), precedence(each.id), each.id))
+    )
+
+
+def precedence(id_: str) -> int:
+    """Return the place of a finding's rule in the table of rules; behind all if it is not there."""
+    rules = [rule.id for rule in RULES]
+    rule = id_.split(":")[0]
+    return rules.index(rule) if rule in rules else len(rules)

@@ -32,8 +32,6 @@ RULES: tuple[Rule, ...] = (
         "Do the model's scores move with what it is shown?",
         scores_do_not_move,
     ),
-    Rule("one-answer", "high", "Does the model have more than one answer?", one_answer),
-    Rule("class-not-reached", "high", "Can each class be reached at all?", class_not_reached),
     Rule(
         "preprocessing-doubted",
         "high",
@@ -41,6 +39,8 @@ RULES: tuple[Rule, ...] = (
         preprocessing_doubted,
     ),
     Rule("one-corner", "high", "Is a class decided in one corner?", one_corner),
+    Rule("one-answer", "high", "Does the model have more than one answer?", one_answer),
+    Rule("class-not-reached", "high", "Can each class be reached at all?", class_not_reached),
     Rule("border", "medium", "Is a class decided at the edge of the picture?", border),
     Rule(
         "photographs-mistaken",

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from leap_audit.artifacts import Audit
 from leap_audit.compare import Comparison, Side, compare
-from tests.audits import make_audit, with_pictures
+from tests.audits import changed, make_audit, with_pictures
 
 
 def make_side(folder: Path, changes: dict[str, Any] | None = None, **shape: Any) -> Side:
     """Return an audit that is written into `folder`, with these `changes`."""
     folder.mkdir()
-    audit = make_audit(with_pictures(folder), **shape).model_copy(update=changes or {})
+    audit = changed(make_audit(with_pictures(folder), **shape), **(changes or {}))
     audit.write(folder)
     return Side.read(folder)
 
@@ -25,6 +24,6 @@ def compared(tmp_path: Path, old: Side, new: Side) -> tuple[Comparison, Path]:
 
 def rewritten(side: Side, **changes: Any) -> Side:
     """Return the same side with a changed audit."""
-    audit: Audit = side.audit.model_copy(update=changes)
+    audit = changed(side.audit, **changes)
     audit.write(side.folder)
     return Side.read(side.folder)

@@ -16,7 +16,7 @@ from tests.compare.test_compared import finding
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(page, "render_pdf", lambda html: b"%PDF " + html[:15].encode())
+    monkeypatch.setattr(page, "render_pdf", lambda html, _: b"%PDF " + html[:15].encode())
     make_side(tmp_path / "v1-audit")
     make_side(tmp_path / "v2-audit", {"findings": (finding("planted:0", "high"),)})
     make_side(tmp_path / "failed-audit", {"verdict": "FAIL"})

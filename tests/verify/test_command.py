@@ -19,7 +19,7 @@ from tests.verify.test_signature import ec, write_pair
 def _printed_before(original: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
     """Printing a PDF takes long, and is compared in test_matches.py."""
     pdf = (original.folder / "report.pdf").read_bytes()
-    monkeypatch.setattr(views, "render_pdf", lambda _: pdf)
+    monkeypatch.setattr(views, "print_report", lambda *_: pdf)
 
 
 def run(*words: object) -> Result:
