@@ -95,7 +95,7 @@ def test_there_are_bookmarks_of_the_chapters(pdf: pikepdf.Pdf) -> None:
         (top,) = outline.root
         assert top.title == "model.onnx"
         chapters = [each.title for each in top.children]
-        assert chapters[:3] == ["How to read this report", "Findings", "Prototypes"]
+        assert chapters[:4] == ["How to read this report", "Verdict", "Findings", "Prototypes"]
         (prototypes,) = [each for each in top.children if each.title == "Prototypes"]
         assert [each.title for each in prototypes.children] == ["cat class 0"]
 
