@@ -22,9 +22,13 @@ EVERY = 10.0
 
 
 def clean(text: str) -> str:
-    """Return the text with control characters escaped; line breaks stay."""
+    """Return the text with control characters escaped; line breaks stay.
+
+    A space that no line breaks at is a space: not every terminal knows it.
+    """
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1]
+        for letter in text.replace("\u00a0", " ")
     )
 
 

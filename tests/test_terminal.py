@@ -55,3 +55,7 @@ def test_words_for_times_and_strange_letters() -> None:
         "3 h 10 min",
     ]
     assert clean("é\n\x1b\u202e\udc80") == "é\n\\x1b\\u202e\\udc80"
+
+
+def test_a_space_that_no_line_breaks_at_is_a_space() -> None:
+    assert clean("67\u00a0%\x1b") == "67 %\\x1b"
