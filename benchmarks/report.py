@@ -20,9 +20,15 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.side_by_side import ROOT, resident_peak
-from leap_audit.artifacts import Audit, Entanglement, Isolation, Prototype
+from leap_audit.artifacts import (
+    Audit,
+    Entanglement,
+    EntanglementMatrix,
+    Isolation,
+    Prototype,
+)
 from leap_audit.report import render_html, render_pdf
-from tests.audits import make_audit
+from tests.audits import changed, make_audit
 
 SIDE = 224
 ISOLATIONS = 3
@@ -50,7 +56,9 @@ def synthetic(folder: Path, classes: int) -> Audit:
     prototypes = tuple(_prototype(folder, index, names) for index in range(classes))
     audit = make_audit(folder, classes=names, prototypes=0, samples=0)
     coverage = audit.coverage.model_copy(update={"classes_audited": classes})
-    return audit.model_copy(update={"prototypes": prototypes, "coverage": coverage})
+    cosines = np.random.default_rng(0).uniform(-0.2, 0.5, (classes, classes)).round(4)
+    matrix = EntanglementMatrix(classes=tuple(range(classes)), cosines=cosines.tolist())
+    return changed(audit, prototypes=prototypes, coverage=coverage, matrix=matrix)
 
 
 def _prototype(folder: Path, index: int, names: tuple[str, ...]) -> Prototype:
