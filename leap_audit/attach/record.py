@@ -59,7 +59,7 @@ def figures_of(audit: Audit) -> list[Figure]:
     isolations = [i for p in audit.prototypes for i in p.isolations]
     isolations += [i for s in audit.samples for i in s.isolations]
     readings = audit.readings
-    found = ", ".join(f"{n} {severity}" for severity, n in sorted(severities.items()))
+    found = ", ".join(f"{n} {severity}" for severity, n in severities.items())  # gravest first
     return [
         Figure("status", "Status", audit.status),
         Figure("verdict", "Verdict", audit.verdict),
