@@ -8,12 +8,10 @@ from leap_audit.errors import AuditRefused
 from leap_audit.pipeline.flow import AuditResult
 from leap_audit.policy import judge, read_policy
 from leap_audit.report import write_report
-from leap_audit.report.folder import AuditFolder
-from leap_audit.report.junit import hold_place, junit_of_audit, write_junit
+from leap_audit.report.folder import LITTER, AuditFolder, write_file
+from leap_audit.report.junit import hold_place, junit_of_audit
 
 __all__ = ["render_again"]
-
-_VIEWS = frozenset({"audit.json", "report.html", "report.pdf", "results.csv"})
 
 
 def render_again(
@@ -27,8 +25,7 @@ def render_again(
 
     given: the folder of an audit, or its audit.json. policy: judge it by this one, a file or the
     name of a ready one; None keeps the verdict it has. junit: also write its checks there. out:
-    write to another folder instead of in place. In place the folder is swapped in one step, and
-    what else an audit keeps there is kept.
+    write to another folder instead of in place. In place the folder is swapped in one step.
 
     Raises AuditRefused: it is no audit. PictureRefused: a picture it names is missing, broken or
     outside its folder. ConfigRefused: the policy. OutputRefused: the place to write to.
@@ -41,28 +38,23 @@ def render_again(
     if junit is not None:
         hold_place(junit, place)
     with AuditFolder.open(place) as opened:
-        _carry(folder, opened.staging, everything=out is None)
+        _carry(folder / "images", opened.staging / "images")
         write_report(audit, opened.staging)
         place = opened.publish(audit.status == "complete")
     if junit is not None:
-        write_junit(junit_of_audit(audit), junit)
+        write_file(junit, junit_of_audit(audit))
     return AuditResult(place if out else given if given.is_dir() else given.parent, audit)
 
 
-def _carry(folder: Path, staging: Path, *, everything: bool) -> None:
-    """Copy the pictures of an audit, and with `everything` what else it keeps beside its views."""
-    kept = sorted(folder.iterdir()) if everything else [folder / "images"]
-    for entry in kept:
-        if entry.name == "images" and not entry.is_symlink() and entry.is_dir():
-            for picture in sorted(entry.iterdir()):
-                _copy(picture, staging / "images")
-        elif entry.name not in _VIEWS:
-            _copy(entry, staging)
-
-
-def _copy(entry: Path, folder: Path) -> None:
-    if entry.is_symlink() or not entry.is_file():
-        raise AuditRefused(
-            f"{entry}: is a link or no plain file, which no audit writes; take it away."
-        )
-    shutil.copyfile(entry, folder / entry.name)
+def _carry(images: Path, staging: Path) -> None:
+    """Copy the pictures of an audit."""
+    if images.is_symlink():
+        raise AuditRefused(f"{images}: is a link, which no audit writes; take it away.")
+    for picture in sorted(images.iterdir()) if images.is_dir() else ():
+        if picture.name in LITTER:
+            continue
+        if picture.is_symlink() or not picture.is_file():
+            raise AuditRefused(
+                f"{picture}: is a link or no plain file, which no audit writes; take it away."
+            )
+        shutil.copyfile(picture, staging / picture.name)

@@ -20,7 +20,7 @@ from leap_audit.artifacts.audit import LARGEST
 from leap_audit.errors import OutputRefused
 from leap_audit.report.lock import Lock
 
-__all__ = ["AUDIT", "CONTENTS", "AuditFolder", "Kind", "default_folder", "write_file"]
+__all__ = ["AUDIT", "CONTENTS", "LITTER", "AuditFolder", "Kind", "default_folder", "write_file"]
 
 CONTENTS = frozenset({"audit.json", "images", "report.html", "report.pdf", "results.csv"})
 """Everything an audit writes. A folder that holds anything else is not replaced."""
@@ -39,7 +39,8 @@ class Kind:
 
 AUDIT = Kind("audit", "audit.json", SCHEMA, CONTENTS)
 
-_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""What file managers leave in folders that were looked at."""
 
 _State = Literal["free", "complete", "incomplete"]
 
@@ -196,7 +197,7 @@ def _state(out: Path, kind: Kind) -> _State:
         raise OutputRefused(f"{out}: is a mounted disk; give a folder inside it as --out.")
     if out.samefile(Path.cwd()):
         raise OutputRefused(f"{out}: is the folder you are in; give a folder inside it as --out.")
-    entries = {entry.name for entry in out.iterdir()} - _LITTER
+    entries = {entry.name for entry in out.iterdir()} - LITTER
     if not entries:
         return "free"
     status = _status(out / kind.record, kind.schema)
@@ -231,7 +232,7 @@ def _strange_images(images: Path) -> list[str]:
     return [
         f"images/{entry.name}"
         for entry in images.iterdir()
-        if (entry.suffix != ".png" or not entry.is_file()) and entry.name not in _LITTER
+        if (entry.suffix != ".png" or not entry.is_file()) and entry.name not in LITTER
     ]
 
 

@@ -25,7 +25,7 @@ def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def without_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write the HTML, of which the PDF is a print that takes seconds."""
-    monkeypatch.setattr(report, "render_pdf", lambda *_: b"%PDF")
+    monkeypatch.setattr(report, "render_pdf", lambda *_: b"%PDF-")
 
 
 @pytest.fixture(scope="session")

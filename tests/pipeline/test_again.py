@@ -39,11 +39,6 @@ def changed(folder: Path, **fields: Any) -> Path:
     return folder
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leap_audit.report.render_pdf", lambda *_, **__: b"%PDF-")
-
-
 def test_rendered_again_every_byte_is_the_same(tmp_path: Path) -> None:
     folder = written(tmp_path / "audit")
     before = content(folder)
@@ -53,7 +48,7 @@ def test_rendered_again_every_byte_is_the_same(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["audit"]
 
 
-def test_another_policy_is_another_verdict(tmp_path: Path, quick: None) -> None:
+def test_another_policy_is_another_verdict(tmp_path: Path, without_pdf: None) -> None:
     folder = written(tmp_path / "audit")
     (tmp_path / "p.toml").write_text(FAILS)
     junit = tmp_path / "j.xml"
@@ -71,7 +66,7 @@ def test_another_policy_is_another_verdict(tmp_path: Path, quick: None) -> None:
     assert report(folder / "audit.json").exit_code == 1  # it keeps the verdict it has
 
 
-def test_elsewhere_the_first_stays_as_it_is(tmp_path: Path, quick: None) -> None:
+def test_elsewhere_the_first_stays_as_it_is(tmp_path: Path, without_pdf: None) -> None:
     folder = written(tmp_path / "audit")
     before = content(folder)
     result = report(folder, "--out", tmp_path / "judged", "--policy", "default")
@@ -81,7 +76,7 @@ def test_elsewhere_the_first_stays_as_it_is(tmp_path: Path, quick: None) -> None
     assert set(content(tmp_path / "judged")) == set(before)
 
 
-def test_what_is_incomplete_stays_so(tmp_path: Path, quick: None) -> None:
+def test_what_is_incomplete_stays_so(tmp_path: Path, without_pdf: None) -> None:
     folder = written(tmp_path / "audit", status="incomplete")
     result = report(folder, "--policy", "default", "--junit", tmp_path / "j.xml")
     assert result.exit_code == 3
@@ -91,7 +86,7 @@ def test_what_is_incomplete_stays_so(tmp_path: Path, quick: None) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["audit", "j.xml"]
 
 
-def test_what_a_policy_could_not_assess_is_no_success(tmp_path: Path, quick: None) -> None:
+def test_what_a_policy_could_not_assess_is_no_success(tmp_path: Path, without_pdf: None) -> None:
     folder = written(tmp_path / "audit")
     (tmp_path / "p.toml").write_text("[checks.accuracy]\nfail_below = 0.5\nrequired = true\n")
     result = report(folder, "--policy", tmp_path / "p.toml")
@@ -112,7 +107,7 @@ def refused(folder: Path, *words: str | Path) -> str:
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "images/none.png", "\x00"])
 def test_a_picture_that_is_not_the_audits_is_refused(
-    tmp_path: Path, quick: None, name: str
+    tmp_path: Path, without_pdf: None, name: str
 ) -> None:
     folder = written(tmp_path / "audit")
     (tmp_path / "secret.png").write_bytes((folder / "images" / "small.png").read_bytes())
@@ -123,7 +118,7 @@ def test_a_picture_that_is_not_the_audits_is_refused(
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\x00" * 40])
-def test_a_corrupt_picture_is_one_sentence(tmp_path: Path, quick: None, data: bytes) -> None:
+def test_a_corrupt_picture_is_one_sentence(tmp_path: Path, without_pdf: None, data: bytes) -> None:
     folder = written(tmp_path / "audit")
     (folder / "images" / "small.png").write_bytes(data)
     said = refused(folder)
@@ -131,7 +126,7 @@ def test_a_corrupt_picture_is_one_sentence(tmp_path: Path, quick: None, data: by
     assert "images/small.png" in said
 
 
-def test_a_link_in_place_of_a_picture_is_refused(tmp_path: Path, quick: None) -> None:
+def test_a_link_in_place_of_a_picture_is_refused(tmp_path: Path, without_pdf: None) -> None:
     folder = written(tmp_path / "audit")
     (tmp_path / "secret.png").write_bytes((folder / "images" / "small.png").read_bytes())
     (folder / "images" / "small.png").unlink()
@@ -141,7 +136,9 @@ def test_a_link_in_place_of_a_picture_is_refused(tmp_path: Path, quick: None) ->
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_in_place_of_a_picture_does_not_hold_it_up(tmp_path: Path, quick: None) -> None:
+def test_a_pipe_in_place_of_a_picture_does_not_hold_it_up(
+    tmp_path: Path, without_pdf: None
+) -> None:
     folder = written(tmp_path / "audit")
     picture = folder / "images" / "small.png"
     picture.unlink()
@@ -151,7 +148,15 @@ def test_a_pipe_in_place_of_a_picture_does_not_hold_it_up(tmp_path: Path, quick:
     assert "no plain file" in " ".join(result.stderr.split())
 
 
-def test_what_lies_beside_is_never_lost(tmp_path: Path, quick: None) -> None:
+def test_what_a_file_manager_left_is_no_hindrance(tmp_path: Path, without_pdf: None) -> None:
+    folder = written(tmp_path / "audit")
+    for place in (folder, folder / "images"):
+        (place / ".DS_Store").write_bytes(b"Bud1")
+    assert report(folder).exit_code == 0
+    assert not [path for path in content(folder) if path.endswith(".DS_Store")]
+
+
+def test_what_lies_beside_is_never_lost(tmp_path: Path, without_pdf: None) -> None:
     folder = written(tmp_path / "audit")
     (folder / "notes.txt").write_text("mine")
     assert "'notes.txt'" in refused(folder)
@@ -166,7 +171,7 @@ def test_what_lies_beside_is_never_lost(tmp_path: Path, quick: None) -> None:
     ],
 )
 def test_an_altered_audit_is_refused(
-    tmp_path: Path, quick: None, fields: dict[str, str], says: str
+    tmp_path: Path, without_pdf: None, fields: dict[str, str], says: str
 ) -> None:
     assert says in refused(changed(written(tmp_path / "audit"), **fields))
 
@@ -179,7 +184,7 @@ def test_no_audit_is_an_error_in_junit_too(tmp_path: Path) -> None:
     assert "there is no audit" in (tmp_path / "j.xml").read_text()
 
 
-def test_a_bad_place_for_junit_changes_nothing(tmp_path: Path, quick: None) -> None:
+def test_a_bad_place_for_junit_changes_nothing(tmp_path: Path, without_pdf: None) -> None:
     folder = written(tmp_path / "audit")
     assert "replaced as a whole" in refused(folder, "--junit", folder / "j.xml")
     assert "is not called .xml" in refused(folder, "--junit", folder / "audit.json")

@@ -15,9 +15,7 @@ from tests.pipeline.test_interruption import Interrupted
 MUST_FAIL = "[checks.classes-audited]\nfail_below = 1\n[checks.photographs]\nwarn_below = 9\n"
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leap_audit.report.render_pdf", lambda *_, **__: b"%PDF-")
+pytestmark = pytest.mark.usefixtures("without_pdf")
 
 
 @pytest.fixture
