@@ -91,7 +91,7 @@ class Audit(Frozen):
                 "can read it."
             )
         try:
-            return cls.model_validate_json(data)
+            return cls.model_validate(found)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

@@ -18,7 +18,7 @@ from leap_audit.report.folder import write_file
 from leap_audit.report.limits import limits_of
 from leap_audit.report.wording import status_sentence, verdict_sentence
 
-__all__ = ["BESIDE", "CardFiles", "ReportPlace", "card_files", "write_card"]
+__all__ = ["BESIDE", "CardFiles", "ReportPlace", "card_files", "no_hub", "write_card"]
 
 BESIDE = "leap-audit"
 """The folder beside a card that holds its picture and the copy of the report."""
@@ -133,7 +133,7 @@ def _model_card() -> Any:
     try:
         from huggingface_hub import ModelCard
     except ImportError:
-        raise _missing() from None
+        raise no_hub() from None
     return ModelCard
 
 
@@ -143,7 +143,8 @@ def _card_data() -> Any:
     return ModelCardData
 
 
-def _missing() -> RuntimeMissing:
+def no_hub() -> RuntimeMissing:
+    """Return the error for what needs huggingface_hub where it is not installed."""
     return RuntimeMissing("huggingface_hub is not installed: pip install 'leap-audit[card]'.")
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from leap_audit.attach.card import CardFiles
-from leap_audit.errors import CardRefused, LeapAuditError, RuntimeMissing, reason_of
+from leap_audit.attach.card import CardFiles, no_hub
+from leap_audit.errors import CardRefused, LeapAuditError, reason_of
 
 __all__ = ["Upload", "planned", "push"]
 
@@ -49,9 +49,7 @@ def push(upload: Upload, api: Any = None) -> str:
     try:
         from huggingface_hub import CommitOperationAdd, HfApi
     except ImportError:
-        raise RuntimeMissing(
-            "huggingface_hub is not installed: pip install 'leap-audit[card]'."
-        ) from None
+        raise no_hub() from None
     operations = [
         CommitOperationAdd(path_in_repo=name, path_or_fileobj=data)
         for name, data in upload.files.items()

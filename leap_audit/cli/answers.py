@@ -17,9 +17,10 @@ from leap_audit.errors import AuditIncomplete, LeapAuditError
 
 if TYPE_CHECKING:
     from leap_audit.artifacts import Audit
+    from leap_audit.pipeline import AuditResult
     from leap_audit.terminal import Terminal
 
-__all__ = ["answering", "columns", "few", "lines_of", "summary_of"]
+__all__ = ["answering", "columns", "conclude", "few", "lines_of", "summary_of"]
 
 REFUSED = 3
 
@@ -66,6 +67,16 @@ def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Ite
             f"leap-audit itself failed ({type(error).__name__}: {error}). This is a defect: "
             "please report it with what --debug prints."
         )
+
+
+def conclude(result: "AuditResult", terminal: "Terminal", *, as_json: bool) -> None:
+    """Say how an audit ended, and print where its report is or what programs need to know."""
+    for line in lines_of(result.audit):
+        terminal.note(line)
+    if as_json:
+        print(json.dumps(summary_of(result.audit, result.folder), indent=2), flush=True)
+    else:
+        print(result.folder / "report.html", flush=True)
 
 
 def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:

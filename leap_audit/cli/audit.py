@@ -1,6 +1,5 @@
 """leap-audit audit: words to options, then the audit, then where the report is."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from leap_audit.cli import flags, judging
-from leap_audit.cli.answers import answering, lines_of, summary_of
+from leap_audit.cli.answers import answering, conclude
 from leap_audit.cli.app import WORDS, Command, app
 
 if TYPE_CHECKING:
@@ -99,12 +98,7 @@ def audit(
                 progress=terminal,
                 command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
             )
-        for line in lines_of(result.audit):
-            terminal.note(line)
-        if as_json:
-            print(json.dumps(summary_of(result.audit, result.folder), indent=2), flush=True)
-        else:
-            print(result.folder / "report.html", flush=True)
+        conclude(result, terminal, as_json=as_json)
     if code := judging.exit_code(result.audit):
         raise typer.Exit(code)
 

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from leap_audit.cli.flags import _flag
 from leap_audit.errors import AuditIncomplete, reason_of
 
 if TYPE_CHECKING:
@@ -17,18 +16,12 @@ __all__ = ["Junit", "Policy", "checks_of", "exit_code", "lines_of_checks", "refu
 _PANEL = "Verdict"
 
 
-def _flag(name: str, about: str, metavar: str) -> Any:
-    return typer.Option(
-        name, help=about, metavar=metavar, rich_help_panel=_PANEL, show_default=False
-    )
-
-
 Policy = Annotated[
     str | None,
-    _flag("--policy", "Thresholds to judge by: a TOML file, or default.", "FILE|NAME"),
+    _flag("--policy", _PANEL, "Thresholds to judge by: a TOML file, or default.", "FILE|NAME"),
 ]
 Junit = Annotated[
-    Path | None, _flag("--junit", "Write the checks as JUnit XML, for CI.", "FILE.xml")
+    Path | None, _flag("--junit", _PANEL, "Write the checks as JUnit XML, for CI.", "FILE.xml")
 ]
 
 
@@ -42,7 +35,8 @@ def refusals_in(junit: Path | None, folder: Path) -> Iterator[None]:
     if junit is None:
         yield
         return
-    from leap_audit.report.junit import hold_place, junit_of_refusal, write_junit
+    from leap_audit.report.folder import write_file
+    from leap_audit.report.junit import hold_place, junit_of_refusal
 
     hold_place(junit, folder)
     try:
@@ -50,7 +44,7 @@ def refusals_in(junit: Path | None, folder: Path) -> Iterator[None]:
     except AuditIncomplete:
         raise
     except (Exception, KeyboardInterrupt) as error:
-        write_junit(junit_of_refusal(f"{type(error).__name__}: {reason_of(error)}."), junit)
+        write_file(junit, junit_of_refusal(f"{type(error).__name__}: {reason_of(error)}."))
         raise
 
 

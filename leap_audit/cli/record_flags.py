@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from leap_audit.attach.ways import WAYS
-from leap_audit.cli.flags import _flag
+from leap_audit.cli.flags import GradientDebug, _flag
 
 __all__: list[str] = []  # used as record_flags.Card, ...
 
@@ -15,7 +15,7 @@ _WHERE, _HUB, _OPTIONS = "What it is attached to", "Upload to the Hugging Face H
 AuditDir = Annotated[
     Path, typer.Argument(metavar="AUDIT_DIR", help="The folder that an audit wrote.")
 ]
-Debug = Annotated[bool, _flag("--debug", _OPTIONS, "Show the traceback of an error.")]
+Debug = GradientDebug
 Json = Annotated[bool, _flag("--json", _OPTIONS, "Print the result for programs.")]
 
 Card = Annotated[Path | None, typer.Argument(metavar=WAYS["card"].metavar, help=WAYS["card"].about)]

@@ -1,14 +1,14 @@
 """leap-audit report, policy: an audit shown again, and what it is judged by."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from leap_audit.cli import flags, judging
-from leap_audit.cli.answers import answering, columns, lines_of, summary_of
+from leap_audit.cli.answers import answering, columns, conclude
 from leap_audit.cli.app import Command, app
+from leap_audit.cli.flags import _flag
 
 __all__: list[str] = []
 
@@ -28,13 +28,7 @@ _Folder = Annotated[
 ]
 _Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        help="Folder to write instead of in place.",
-        metavar="DIR",
-        show_default=False,
-    ),
+    _flag("--out -o", "Options", "Folder to write instead of in place.", "DIR"),
 ]
 _Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Which of those that come with leap-audit.")
@@ -58,12 +52,7 @@ def report(
 
         with judging.refusals_in(junit, out or audit_dir):
             result = render_again(audit_dir, policy=policy, junit=junit, out=out)
-        for line in lines_of(result.audit):
-            terminal.note(line)
-        if as_json:
-            print(json.dumps(summary_of(result.audit, result.folder), indent=2), flush=True)
-        else:
-            print(result.folder / "report.html", flush=True)
+        conclude(result, terminal, as_json=as_json)
     if code := judging.exit_code(result.audit):
         raise typer.Exit(code)
 

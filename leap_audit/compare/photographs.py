@@ -3,16 +3,12 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from leap_audit.artifacts import Audit, Isolation, Sample
 from leap_audit.compare.classes import Classes
 from leap_audit.compare.record import Accuracy, ClassAccuracy, IsolationPair, PhotographPair
 from leap_audit.compare.sides import Gallery
 from leap_audit.compare.statistics import mcnemar, overlap, overlap_by_chance, spearman
-from leap_audit.findings.measurements import core
+from leap_audit.findings.measurements import core, ranking_of
 
 __all__ = ["accuracy", "pair_photographs"]
 
@@ -118,7 +114,8 @@ def _compared(
     old: Isolation, new: Isolation, same_class: bool, galleries: Galleries
 ) -> IsolationPair:
     rankings = [
-        _ranking(gallery, each) for gallery, each in zip(galleries, (old, new), strict=True)
+        ranking_of(gallery.folder, each)
+        for gallery, each in zip(galleries, (old, new), strict=True)
     ]
     alike = rankings[0].shape == rankings[1].shape
     whole = all(0 < each.area <= 1 for each in (old, new))
@@ -138,8 +135,3 @@ def _overlap(old: Isolation, new: Isolation, galleries: Galleries, pixels: int) 
         for gallery, each in zip(galleries, (old, new), strict=True)
     )
     return overlap(then, now)
-
-
-def _ranking(gallery: Gallery, isolation: Isolation) -> NDArray[np.uint8]:
-    with Image.open(gallery.folder / isolation.mask, formats=["PNG"]) as picture:
-        return np.asarray(picture.convert("L"), np.uint8)

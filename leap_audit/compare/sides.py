@@ -16,6 +16,7 @@ from leap_audit.artifacts import (
 )
 from leap_audit.artifacts.audit import FILE
 from leap_audit.compare.record import SideIdentity
+from leap_audit.digests import sha256_of
 from leap_audit.report.pictures import Pictures
 
 __all__ = ["Gallery", "Side"]
@@ -35,7 +36,7 @@ class Side:
         """Return the audit in a folder, or of an audit.json. Raises AuditRefused."""
         audit = Audit.read(path)
         file = path / FILE if path.is_dir() else path
-        return cls(audit, file.parent, hashlib.sha256(file.read_bytes()).hexdigest())
+        return cls(audit, file.parent, sha256_of(file))
 
     @property
     def identity(self) -> SideIdentity:

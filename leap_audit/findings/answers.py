@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from leap_audit.artifacts import EvidencePicture, Sample
+from leap_audit.artifacts import EvidencePicture
+from leap_audit.findings.answered import Answered, answered
 from leap_audit.findings.measurements import Measurements
 from leap_audit.findings.names import shortened
 from leap_audit.findings.numbers import count, decimal, listed, percent, wilson
@@ -57,9 +58,9 @@ def scores_do_not_move(measured: Measurements) -> Iterator[Suspicion]:
 
 
 def one_answer(measured: Measurements) -> Iterator[Suspicion]:
-    known = [s for s in measured.samples if s.known is not None and s.predicted]
-    answers = {sample.predicted[0].class_ for sample in known}
-    shown = {sample.known for sample in known}
+    known = answered(measured.samples)
+    answers = {each.answer for each in known}
+    shown = {each.shows for each in known}
     if len(known) >= PHOTOGRAPHS_NEEDED and len(answers) == 1 and len(shown) > 1:
         (answer,) = answers
         yield Suspicion(
@@ -77,28 +78,28 @@ def one_answer(measured: Measurements) -> Iterator[Suspicion]:
 
 
 def answers_saturated(measured: Measurements) -> Iterator[Suspicion]:
-    answered = [s for s in measured.samples if s.predicted and s.predicted[0].share is None]
-    full = [s for s in answered if s.predicted[0].prob >= SATURATED]
-    if len(answered) >= PHOTOGRAPHS_NEEDED and len(full) >= 0.9 * len(answered):
+    told = [s for s in measured.samples if s.predicted and s.predicted[0].share is None]
+    full = [s for s in told if s.predicted[0].prob >= SATURATED]
+    if len(told) >= PHOTOGRAPHS_NEEDED and len(full) >= 0.9 * len(told):
         yield Suspicion(
             title="The model is entirely sure of almost every photograph",
-            evidence=f"On {len(full)} of {count(len(answered), 'photograph')}, the first answer "
+            evidence=f"On {len(full)} of {count(len(told), 'photograph')}, the first answer "
             "has a probability within a millionth of 100\u00a0%.",
-            sure=seen_on(len(full), len(answered), "photographs"),
+            sure=seen_on(len(full), len(told), "photographs"),
             confirm="Photographs that the model gets wrong: if it is as sure of those, its "
             "probabilities carry no information.",
             limits="Saturated probabilities hide differences: kept and erased regions are then "
             "better compared by their logits.",
-            figures={"saturated": len(full), "photographs": len(answered)},
+            figures={"saturated": len(full), "photographs": len(told)},
         )
 
 
 def photographs_mistaken(measured: Measurements) -> Iterator[Suspicion]:
-    known = [s for s in measured.samples if s.known is not None and s.predicted]
-    wrong = [s for s in known if s.predicted[0].class_ != s.known]
+    known = answered(measured.samples)
+    wrong = [each for each in known if not each.right]
     if wrong:
         low, high = wilson(len(wrong), len(known))
-        pairs = Counter((s.known or 0, s.predicted[0].class_) for s in wrong)
+        pairs = Counter((each.shows, each.answer) for each in wrong)
         said = [
             f"‘{measured.labels[shown]}’ for ‘{measured.labels[answer]}’ ({times})"
             for (shown, answer), times in sorted(pairs.items(), key=lambda each: -each[1])
@@ -142,13 +143,13 @@ def _foretold(measured: Measurements, pairs: Counter[tuple[int, int]]) -> str:
     )
 
 
-def _pictures(measured: Measurements, samples: list[Sample]) -> tuple[EvidencePicture, ...]:
+def _pictures(measured: Measurements, known: list[Answered]) -> tuple[EvidencePicture, ...]:
     shown = [
         (
-            s.image,
-            f"{shortened(s.file)}: shows ‘{measured.labels[s.known or 0]}’, answered "
-            f"‘{measured.labels[s.predicted[0].class_]}’ ({percent(s.predicted[0].prob)})",
+            each.sample.image,
+            f"{shortened(each.sample.file)}: shows ‘{measured.labels[each.shows]}’, answered "
+            f"‘{measured.labels[each.answer]}’ ({percent(each.prob)})",
         )
-        for s in samples
+        for each in known
     ]
     return evidence_pictures(shown)

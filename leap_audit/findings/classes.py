@@ -84,16 +84,14 @@ def prototype_not_converged(measured: Measurements) -> Iterator[Suspicion]:
 def prototype_unstable(measured: Measurements) -> Iterator[Suspicion]:
     for target, replicates in measured.replicates().items():
         unlike = [
-            each
+            (each.stability, each)
             for each in replicates
             if each.stability is not None and each.stability.similarity < UNLIKE
         ]
         if unlike:
-            worst = min(unlike, key=lambda each: each.stability.similarity if each.stability else 1)
-            stability = worst.stability
-            assert stability is not None
+            stability, worst = min(unlike, key=lambda pair: pair[0].similarity)
             label = measured.labels.of(target)
-            others = [(image, f"‘{label}’ from another seed") for image in stability.images]
+            faces = [(image, f"‘{label}’ from another seed") for image in stability.images]
             yield Suspicion(
                 concerned=_key(target),
                 classes=target,
@@ -107,7 +105,7 @@ def prototype_unstable(measured: Measurements) -> Iterator[Suspicion]:
                 "several faces or the search had not settled.",
                 limits="A class may truly look like several things. What one picture shows is "
                 "then a part of it, and its entanglements are those of that part.",
-                pictures=(*_pictures(measured, [worst]), *evidence_pictures(others))[:4],
+                pictures=evidence_pictures([*_shown(measured, [worst]), *faces]),
                 figures={"similarity": stability.similarity, "agreement": stability.agreement},
             )
 
@@ -165,8 +163,11 @@ def _winner(measured: Measurements, prototype: Prototype) -> str:
 def _pictures(
     measured: Measurements, prototypes: Sequence[Prototype]
 ) -> tuple[EvidencePicture, ...]:
-    shown = [(p.image, f"Prototype of ‘{measured.labels.of(p.target)}’") for p in prototypes]
-    return evidence_pictures(shown)
+    return evidence_pictures(_shown(measured, prototypes))
+
+
+def _shown(measured: Measurements, prototypes: Sequence[Prototype]) -> list[tuple[str, str]]:
+    return [(p.image, f"Prototype of ‘{measured.labels.of(p.target)}’") for p in prototypes]
 
 
 def _runs(replicates: Sequence[Prototype]) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from leap_audit.artifacts import Isolation, Prototype, Readings, Sample
 from leap_audit.findings.names import ClassLabels, shortened
 
-__all__ = ["STATED", "Measurements", "Seen", "core"]
+__all__ = ["STATED", "Measurements", "Seen", "core", "ranking_of"]
 
 STATED = 0.1
 """From this probability on, a class counts as something the model said about a picture."""
@@ -61,14 +61,19 @@ class Measurements:
             )
 
 
+def ranking_of(folder: Path, isolation: Isolation) -> NDArray[np.uint8]:
+    """Return the ranking of all pixels, (height, width), 255 where the class needs it first."""
+    with Image.open(folder / isolation.mask, formats=["PNG"]) as picture:
+        return np.asarray(picture.convert("L"), np.uint8)
+
+
 def core(folder: Path, isolation: Isolation, largest: float) -> NDArray[np.float64]:
     """Return which pixels of the mask rank first, as weights that sum to 1, (height, width).
 
     They are the brightest `isolation.area` of the picture, at most the fraction `largest` and at
     least one pixel. Pixels that tie at the edge of the region share what is left of it.
     """
-    with Image.open(folder / isolation.mask, formats=["PNG"]) as picture:
-        ranking = np.asarray(picture.convert("L"), dtype=np.float64)
+    ranking = ranking_of(folder, isolation)
     count = max(1, round(min(isolation.area, largest) * ranking.size))
     edge = np.sort(ranking, axis=None)[-count]
     above = ranking > edge

@@ -26,8 +26,8 @@ from leap_audit.pipeline.withhold import withhold
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
-from leap_audit.report.folder import AuditFolder, default_folder
-from leap_audit.report.junit import hold_place, junit_of_audit, write_junit
+from leap_audit.report.folder import AuditFolder, default_folder, write_file
+from leap_audit.report.junit import hold_place, junit_of_audit
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["AuditResult", "audit"]
@@ -144,7 +144,7 @@ def audit(
             advance()
         place = folder.publish(complete)
     if junit is not None:
-        write_junit(junit_of_audit(record), Path(junit))
+        write_file(Path(junit), junit_of_audit(record))
     if not complete:
         raise AuditIncomplete(
             f"interrupted after {len(record.prototypes)} prototypes and {len(record.samples)} "

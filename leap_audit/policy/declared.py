@@ -14,7 +14,6 @@ required = true
 """
 
 import difflib
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -25,6 +24,7 @@ from pydantic import Field
 
 from leap_audit.artifacts import PolicyIdentity
 from leap_audit.config import Options, Words, read_table
+from leap_audit.digests import sha256_of
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.findings.names import shortened
 from leap_audit.ingest.targets import select_targets
@@ -165,7 +165,7 @@ def read_policy(given: str | Path) -> Policy:
     identity = PolicyIdentity(
         name=table.name or path.stem[:100],
         file="" if ready else path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=sha256_of(path),
     )
     checks = (_declared(name, values, path) for name, values in table.checks.items())
     return Policy(identity, tuple(checks))

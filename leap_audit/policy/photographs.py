@@ -1,5 +1,6 @@
 """What a policy can ask of the photographs."""
 
+from leap_audit.findings.answered import answered
 from leap_audit.findings.numbers import count, percent, wilson
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
 
@@ -16,16 +17,12 @@ def accuracy(subject: Subject) -> Answer:
     if model.places != (1, 1) or model.independent:
         several = "a map" if model.places != (1, 1) else "several classes at once"
         return NotAssessed(f"the model answers with {several}, and one known class cannot judge it")
-    known = [
-        (each.known, each.predicted[0].class_)
-        for each in subject.audit.samples
-        if each.known is not None and each.predicted and subject.concerns([each.known])
-    ]
-    if (why := subject.lacking((class_ for class_, _ in known), "no photograph")) is not None:
+    known = [each for each in answered(subject.audit.samples) if subject.concerns([each.shows])]
+    if (why := subject.lacking((each.shows for each in known), "no photograph")) is not None:
         return why
     if not known:
         return NotAssessed("no photograph's class is known; see --labels")
-    right = sum(class_ == answer for class_, answer in known)
+    right = sum(each.right for each in known)
     low, high = wilson(right, len(known))
     return Figure(
         right / len(known),

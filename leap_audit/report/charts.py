@@ -7,6 +7,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from leap_audit.artifacts import Audit, EntanglementMatrix, Sample
+from leap_audit.findings.answered import Answered, answered
 from leap_audit.findings.names import ClassLabels
 from leap_audit.findings.numbers import decimal, percent, wilson
 from leap_audit.report.svg import DEEP, FAINT, INK, LINE, PAPER, drawing, text
@@ -34,7 +35,7 @@ class Chart:
 def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
     """Return the prototypes (rows) against the audited classes (columns); None below two."""
     matrix = audit.matrix
-    if matrix is None or len(matrix.classes) < 2:
+    if matrix is None or len(matrix.classes) < 2 or not matrix.cosines:
         return None
     names = [_short(labels.of(p.target)) for p in audit.prototypes]
     across = [_short(labels[k]) for k in matrix.classes]
@@ -43,19 +44,17 @@ def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
     cell = 44 if many <= NUMBERS_UP_TO else 20 if named else max(3, 900 // many)
     left = 8 + (6.2 * max(map(len, names)) if named else 0)
     top = 8 + (4.6 * max(map(len, across)) + 8 if named else 0)
-    reach = max(c for row in matrix.cosines for c in row if c is not None)
-    reach = reach if reach > 0 else 1.0
+    reach = max([0.0, *(c for row in matrix.cosines for c in row if c is not None)]) or 1.0
     parts = []
     for i, row in enumerate(matrix.cosines):
         y = top + i * cell
         if named:
             parts.append(text(left - 6, y + cell / 2 + 4, names[i], anchor="end"))
-        for j, cosine in enumerate(row):
-            parts += _cell(left + j * cell, y, cell, cosine, reach, numbers=many <= NUMBERS_UP_TO)
-        own = audit.prototypes[i].target
-        for j, k in enumerate(matrix.classes):
-            if k in own:
-                parts.append(_frame(left + j * cell, y, cell))
+        for j, (k, cosine) in enumerate(zip(matrix.classes, row, strict=True)):
+            x = left + j * cell
+            parts += _cell(x, y, cell, cosine, reach, numbers=many <= NUMBERS_UP_TO)
+            if k in audit.prototypes[i].target:
+                parts.append(_frame(x, y, cell))
     if named:
         for j, name in enumerate(across):
             parts.append(text(left + j * cell + cell / 2 + 3, top - 6, name, turned=48))
@@ -71,7 +70,7 @@ def calibration(samples: Sequence[Sample]) -> Chart | None:
     None below `CALIBRATION_NEEDS` photographs of known classes. A point for each group of
     photographs, its area their number, with the 95 % interval of the share that is right (Wilson).
     """
-    known = [s for s in samples if s.known is not None and s.predicted]
+    known = answered(samples)
     if len(known) < CALIBRATION_NEEDS:
         return None
     side, left, top = 240.0, 44.0, 12.0
@@ -107,14 +106,14 @@ def calibration(samples: Sequence[Sample]) -> Chart | None:
     return Chart(drawing(left + side + 24, top + side + 46, *parts), alt, 310)
 
 
-def _groups(known: Sequence[Sample]) -> list[tuple[float, int, int]]:
+def _groups(known: Sequence[Answered]) -> list[tuple[float, int, int]]:
     """(mean probability, right, photographs) of each bin that holds any."""
     found = []
     for low, high in pairwise(_BINS):
-        inside = [s for s in known if low <= min(s.predicted[0].prob, 1 - 1e-9) < high]
+        inside = [each for each in known if low <= min(each.prob, 1 - 1e-9) < high]
         if inside:
-            sure = sum(s.predicted[0].prob for s in inside) / len(inside)
-            right = sum(s.predicted[0].class_ == s.known for s in inside)
+            sure = sum(each.prob for each in inside) / len(inside)
+            right = sum(each.right for each in inside)
             found.append((sure, right, len(inside)))
     return found
 

@@ -16,10 +16,9 @@ from pathlib import Path
 from leap_audit.artifacts import Audit, Check
 from leap_audit.errors import OutputRefused
 from leap_audit.findings.names import shortened, visible
-from leap_audit.report.folder import write_file
 from leap_audit.report.wording import status_sentence
 
-__all__ = ["hold_place", "junit_of_audit", "junit_of_refusal", "write_junit"]
+__all__ = ["hold_place", "junit_of_audit", "junit_of_refusal"]
 
 _SUITE = "leap-audit"
 _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -63,11 +62,6 @@ def junit_of_audit(audit: Audit) -> bytes:
 def junit_of_refusal(sentence: str) -> bytes:
     """Return JUnit XML that says why there is no audit, as one error."""
     return _written(_suite([_case("audit", ("error", sentence))], 0.0))
-
-
-def write_junit(data: bytes, path: Path) -> None:
-    """Write JUnit XML whole or not at all. Raises OutputRefused."""
-    write_file(path, data)
 
 
 def _of_the_audit(audit: Audit) -> ElementTree.Element:

@@ -14,7 +14,7 @@ from leap_audit.artifacts import (
     Sample,
     Stability,
 )
-from leap_audit.findings.numbers import count, percent
+from leap_audit.findings.numbers import count, decimal, percent
 from leap_audit.ingest.preprocess import shown_bands
 
 __all__ = [
@@ -43,7 +43,7 @@ def number(value: Any, digits: int = 2) -> str:
     """Return a number with a fixed count of decimals, or that it was not measured."""
     if value is None or not math.isfinite(value):
         return "not measured"
-    return f"{value:,.{digits}f}".replace("-", "−")
+    return decimal(value, digits)
 
 
 def signed(value: float | None) -> str:
