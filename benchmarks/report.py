@@ -27,7 +27,7 @@ from leap_audit.artifacts import (
     Isolation,
     Prototype,
 )
-from leap_audit.report import render_html, render_pdf
+from leap_audit.report import print_report, render_html
 from tests.audits import changed, make_audit
 
 SIDE = 224
@@ -122,7 +122,7 @@ def measure(classes: int) -> Cost:
         start = time.perf_counter()
         html = render_html(audit, folder)
         middle = time.perf_counter()
-        pdf = render_pdf(html, {"audit.json": (folder / "audit.json").read_bytes()})
+        pdf = print_report(audit, folder, html)
         end = time.perf_counter()
         after = fixed_computation()
     return Cost(

@@ -11,8 +11,8 @@ import pandas as pd
 from leap_audit.errors import RuntimeMissing
 from leap_audit.findings.names import visible
 from leap_audit.report.figures import bar_scale
-from leap_audit.report.html import ENTANGLEMENTS_SHOWN, template_environment
 from leap_audit.report.pictures import Pictures
+from leap_audit.report.templates import ENTANGLEMENTS_SHOWN, template
 
 __all__ = ["display_results"]
 
@@ -67,10 +67,10 @@ def _text(table: pd.DataFrame) -> str:
 def _pages(table: pd.DataFrame, folder: Path) -> list[str]:
     """One piece of HTML per prototype and per sample, in the order of the table."""
     plates = _plates(table)
-    template = template_environment().get_template("notebook.html.j2")
+    page = template("notebook.html.j2")
     values = [row["entanglement"] for plate in plates for row in plate.entanglements]
     return [
-        template.render(
+        page.render(
             plate=plate,
             pictures=Pictures(folder),
             scale=bar_scale(values),

@@ -17,8 +17,8 @@ from leap_audit.attach.record import Record, figures_of
 from leap_audit.attach.strip import shown_prototypes, strip_of
 from leap_audit.digests import sha256_of
 from leap_audit.findings.names import ClassLabels, visible
-from leap_audit.report.html import started_at
 from leap_audit.report.limits import limits_of
+from leap_audit.report.templates import started_at
 
 __all__ = ["bom_of", "cyclonedx_of"]
 

@@ -6,7 +6,7 @@ from leap_audit.artifacts import Audit, Preprocessing
 from leap_audit.compare.record import Difference
 from leap_audit.compare.sides import Side
 from leap_audit.report import wording
-from leap_audit.report.html import setting_rows
+from leap_audit.report.templates import setting_rows
 
 __all__ = ["entanglement_method", "identities", "settings", "warnings_of"]
 

@@ -1,7 +1,6 @@
 """The views of a comparison: comparison.html and comparison.pdf beside comparison.json."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from leap_audit.compare.prototypes import compared
@@ -13,12 +12,11 @@ from leap_audit.compare.record import (
     PhotographPair,
     PrototypePair,
 )
-from leap_audit.findings.numbers import count
-from leap_audit.report import render_pdf, wording
+from leap_audit.report import render_pdf
 from leap_audit.report.figures import bar_scale
 from leap_audit.report.folder import Kind
-from leap_audit.report.html import ROWS_LIMIT, started_at, template_environment
 from leap_audit.report.pictures import Pictures
+from leap_audit.report.templates import ENTANGLEMENTS_SHOWN, started_at, template
 
 __all__ = ["COMPARISON", "default_folder", "render_comparison", "write_comparison"]
 
@@ -27,7 +25,6 @@ COMPARISON = Kind(
 )
 """Everything that a comparison writes."""
 CHANGES_ON_COVER = 3
-ENTANGLEMENTS_SHOWN = 8
 PROTOTYPES_SHOWN = 60
 PHOTOGRAPHS_SHOWN = 24
 """Photographs with pictures; the others are rows of a table. Those with another answer come first,
@@ -58,7 +55,6 @@ def render_comparison(comparison: Comparison, folder: Path) -> str:
 
     Raises PictureRefused: a picture is missing or outside `folder`.
     """
-    environment = template_environment()
     values = [
         side.entanglement
         for pair in comparison.prototypes
@@ -66,20 +62,7 @@ def render_comparison(comparison: Comparison, folder: Path) -> str:
         for side in (each.old, each.new)
         if side is not None
     ]
-    environment.filters["day"] = _day
-    environment.globals |= {
-        "pictures": Pictures(folder),
-        "count": count,
-        "wording": wording,
-        "scale": bar_scale(values),
-        "first": _first,
-        "shown_entanglements": _shown_entanglements,
-        "CHANGES_ON_COVER": CHANGES_ON_COVER,
-        "PROTOTYPES_SHOWN": PROTOTYPES_SHOWN,
-        "plates": _plates,
-        "ROWS_LIMIT": ROWS_LIMIT,
-    }
-    return environment.get_template("compare.html.j2").render(
+    page: str = template("compare.html.j2").render(
         comparison=comparison,
         old=comparison.old,
         new=comparison.new,
@@ -87,7 +70,15 @@ def render_comparison(comparison: Comparison, folder: Path) -> str:
         states=_counted([pair.state for pair in comparison.findings]),
         changed=sum(pair.changed for pair in comparison.photographs),
         moved=sum(each.state == "changed" for _, each in compared(comparison.prototypes)),
+        pictures=Pictures(folder),
+        scale=bar_scale(values),
+        first=_first,
+        shown_entanglements=_shown_entanglements,
+        plates=_plates,
+        CHANGES_ON_COVER=CHANGES_ON_COVER,
+        PROTOTYPES_SHOWN=PROTOTYPES_SHOWN,
     )
+    return page
 
 
 def _shown_entanglements(pair: PrototypePair) -> list[EntanglementPair]:
@@ -114,10 +105,6 @@ def _plates(pairs: Sequence[PhotographPair]) -> Sequence[PhotographPair]:
     """The photographs that are shown with their pictures."""
     changed = sum(pair.changed for pair in pairs)
     return pairs[: min(max(changed, FEWEST), PHOTOGRAPHS_SHOWN)]
-
-
-def _day(moment: datetime) -> str:
-    return moment.strftime("%d %B %Y").lstrip("0")
 
 
 def _stem(folder: Path) -> str:

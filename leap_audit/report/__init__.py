@@ -6,6 +6,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.artifacts.audit import FILE
 from leap_audit.report.html import render_html
 from leap_audit.report.pdf import render_pdf
+from leap_audit.report.selection import for_print
 from leap_audit.report.table import results_table, write_table
 
 __all__ = ["print_report", "render_html", "render_pdf", "results_table", "write_report"]
@@ -23,9 +24,17 @@ def write_report(audit: Audit, folder: Path) -> None:
     write_table(audit, folder / "results.csv")
     html = render_html(audit, folder)
     (folder / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (folder / "report.pdf").write_bytes(print_report(html, folder))
+    (folder / "report.pdf").write_bytes(print_report(audit, folder, html))
 
 
-def print_report(html: str, folder: Path) -> bytes:
-    """Return the PDF of the report as HTML, with the audit.json of `folder` inside."""
-    return render_pdf(html, {FILE: (folder / FILE).read_bytes()})
+def print_report(audit: Audit, folder: Path, html: str) -> bytes:
+    """Return the report as PDF, with the audit.json of `folder` inside.
+
+    html: the whole report. It is what is printed, unless so much is in it that most of the
+    prototypes or photographs go into an index (`leap_audit.report.selection`).
+
+    Raises PictureRefused: a picture the audit names is missing or outside `folder`.
+    """
+    selection = for_print(audit)
+    printed = html if selection.whole(audit) else render_html(audit, folder, selection)
+    return render_pdf(printed, {FILE: (folder / FILE).read_bytes()})

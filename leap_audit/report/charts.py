@@ -1,4 +1,4 @@
-"""The charts of a whole audit: which classes share features, and whether probabilities hold."""
+"""Charts: a drawing with what it says, and whether probabilities hold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,20 +6,16 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from leap_audit.artifacts import Audit, EntanglementMatrix, Sample
+from leap_audit.artifacts import Sample
 from leap_audit.findings.answered import Answered, answered
-from leap_audit.findings.names import ClassLabels
-from leap_audit.findings.numbers import decimal, percent, wilson
-from leap_audit.report.svg import DEEP, FAINT, INK, LINE, PAPER, drawing, text
+from leap_audit.findings.numbers import percent, wilson
+from leap_audit.report.svg import DEEP, INK, LINE, drawing, text
 
-__all__ = ["CALIBRATION_NEEDS", "Chart", "calibration", "entanglement_matrix"]
+__all__ = ["CALIBRATION_NEEDS", "Chart", "calibration"]
 
 CALIBRATION_NEEDS = 10
 """Photographs of known classes, below which no calibration is shown."""
-NUMBERS_UP_TO = 12
-NAMES_UP_TO = 48
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
-_NAME = 18
 
 
 @dataclass(frozen=True)
@@ -30,38 +26,6 @@ class Chart:
     alt: str
     width: int
     """CSS pixels at which its text reads well."""
-
-
-def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
-    """Return the prototypes (rows) against the audited classes (columns); None below two."""
-    matrix = audit.matrix
-    if matrix is None or len(matrix.classes) < 2 or not matrix.cosines:
-        return None
-    names = [_short(labels.of(p.target)) for p in audit.prototypes]
-    across = [_short(labels[k]) for k in matrix.classes]
-    many = max(len(names), len(across))
-    named = many <= NAMES_UP_TO
-    cell = 44 if many <= NUMBERS_UP_TO else 20 if named else max(3, 900 // many)
-    left = 8 + (6.2 * max(map(len, names)) if named else 0)
-    top = 8 + (4.6 * max(map(len, across)) + 8 if named else 0)
-    reach = max([0.0, *(c for row in matrix.cosines for c in row if c is not None)]) or 1.0
-    parts = []
-    for i, row in enumerate(matrix.cosines):
-        y = top + i * cell
-        if named:
-            parts.append(text(left - 6, y + cell / 2 + 4, names[i], anchor="end"))
-        for j, (k, cosine) in enumerate(zip(matrix.classes, row, strict=True)):
-            x = left + j * cell
-            parts += _cell(x, y, cell, cosine, reach, numbers=many <= NUMBERS_UP_TO)
-            if k in audit.prototypes[i].target:
-                parts.append(_frame(x, y, cell))
-    if named:
-        for j, name in enumerate(across):
-            parts.append(text(left + j * cell + cell / 2 + 3, top - 6, name, turned=48))
-    overhang = 3.2 * len(across[-1]) if named else 0
-    width = left + cell * len(across) + max(8, overhang)
-    height = top + cell * len(names) + 8
-    return Chart(drawing(width, height, *parts), _spoken(matrix, audit, labels), round(width))
 
 
 def calibration(samples: Sequence[Sample]) -> Chart | None:
@@ -116,55 +80,3 @@ def _groups(known: Sequence[Answered]) -> list[tuple[float, int, int]]:
             right = sum(each.right for each in inside)
             found.append((sure, right, len(inside)))
     return found
-
-
-def _cell(
-    x: float, y: float, cell: float, cosine: float | None, reach: float, *, numbers: bool
-) -> list[str]:
-    """A square as dark as the cosine is large; one below zero is as light as zero."""
-    size = cell - (1 if cell > 6 else 0)
-    strength = max(0.0, cosine or 0.0) / reach
-    look = f'fill="none" stroke="{FAINT}"' if cosine is None else f'fill="{_tone(strength)}"'
-    parts = [f'<rect x="{x:.1f}" y="{y:.1f}" width="{size:g}" height="{size:g}" {look}/>']
-    if cosine is not None and numbers:
-        ink = PAPER if strength > 0.55 else INK if cosine > 0 else "#55626b"
-        parts.append(
-            text(x + size / 2, y + size / 2 + 4, decimal(cosine), anchor="middle", fill=ink)
-        )
-    return parts
-
-
-def _tone(strength: float) -> str:
-    """From nearly white to a deep teal whose lightness falls evenly, so that grey print reads."""
-    light, deep = (243, 246, 247), (11, 72, 88)
-    mixed = (round(a + (b - a) * strength) for a, b in zip(light, deep, strict=True))
-    return "#" + "".join(f"{each:02x}" for each in mixed)
-
-
-def _frame(x: float, y: float, cell: float) -> str:
-    width = 2 if cell > 10 else 0.8
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{cell - 1:g}" height="{cell - 1:g}" fill="none" '
-        f'stroke="{INK}" stroke-width="{width}"/>'
-    )
-
-
-def _spoken(matrix: EntanglementMatrix, audit: Audit, labels: ClassLabels) -> str:
-    """What the matrix shows, in a sentence or two."""
-    pairs = [
-        (cosine, prototype.target, k)
-        for prototype, row in zip(audit.prototypes, matrix.cosines, strict=True)
-        for k, cosine in zip(matrix.classes, row, strict=True)
-        if cosine is not None and k not in prototype.target
-    ]
-    size = f"{len(matrix.cosines)} prototypes by {len(matrix.classes)} classes"
-    opening = f"Matrix of entanglement: {size}."
-    if not pairs:
-        return opening
-    strongest = sorted(pairs, key=lambda each: -each[0])[:3]
-    said = ", ".join(f"‘{labels.of(t)}’ with ‘{labels[k]}’ {decimal(c)}" for c, t, k in strongest)
-    return f"{opening} The most entangled: {said}."
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1].rstrip()}…"

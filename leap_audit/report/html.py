@@ -1,161 +1,97 @@
 """An audit to one HTML file that needs nothing else: no script, no network, no second file."""
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-import leap_audit
 from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.findings import RULES
-from leap_audit.findings.names import ClassLabels, shortened, visible
-from leap_audit.findings.numbers import count, percent
+from leap_audit.findings.names import ClassLabels, shortened
+from leap_audit.findings.numbers import percent
 from leap_audit.report import wording
-from leap_audit.report.charts import CALIBRATION_NEEDS, calibration, entanglement_matrix
-from leap_audit.report.figures import curve, entanglement_scale
+from leap_audit.report.charts import CALIBRATION_NEEDS, calibration
+from leap_audit.report.figures import entanglement_scale
 from leap_audit.report.limits import limits_of
+from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.requirements import requirements
+from leap_audit.report.selection import Selection, everything
+from leap_audit.report.templates import started_at, template
 
-__all__ = ["render_html", "setting_rows", "started_at", "template_environment", "template_folder"]
+__all__ = ["render_html"]
 
-TEXT_LIMIT = 4000
-"""Characters of any one text of the audit that are displayed."""
-ROWS_LIMIT = 200
-"""Rows of any one table that are displayed."""
-ENTANGLEMENTS_SHOWN = 8
 THUMBNAILS_SHOWN = 12
 TOP_FINDINGS = 3
 
 
-def template_folder() -> Path:
-    """Return where the templates lie: inside the package, or beside it in a source checkout."""
-    package = Path(leap_audit.__file__).parent
-    inside = package / "templates"
-    return inside if inside.is_dir() else package.parent / "templates"
+@dataclass(frozen=True)
+class Plate:
+    """A prototype or a photograph on the page: with all there is of it, or in the index."""
+
+    of: Prototype | Sample
+    anchor: str
+    title: str
+    name: str
+    """What stands below it in the index, and `facts` after it."""
+    facts: str
+    in_full: bool
 
 
-def template_environment() -> Environment:
-    """Return what fills the templates: every value escaped, visible and of bounded length."""
-    environment = Environment(
-        loader=FileSystemLoader(template_folder()),
-        # select_autoescape() looks at the file's ending and would leave report.html.j2 unescaped.
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals["css"] = _css
-    environment.filters |= {
-        "name": shortened,
-        "number": wording.number,
-        "percent": percent,
-        "signed": wording.signed,
-    }
-    return environment
-
-
-def render_html(audit: Audit, folder: Path) -> str:
+def render_html(audit: Audit, folder: Path, selection: Selection | None = None) -> str:
     """Return the report as HTML, with the pictures that lie in `folder` embedded.
+
+    selection: the prototypes and photographs shown with all there is of them; the others are an
+    index of pictures. None: all.
 
     Raises PictureRefused: a picture the audit names is missing or outside `folder`.
     """
-    environment = template_environment()
     labels = ClassLabels(audit.classes)
-    pictures = Pictures(folder)
-    environment.filters |= {"size": wording.size, "rows": setting_rows}
-    environment.globals |= {
-        "labels": labels,
-        "pictures": pictures,
-        "count": count,
-        "curve": curve,
-        "wording": wording,
-        "where_averaged": wording.where_averaged(audit.model),
-        "scale": entanglement_scale(audit.prototypes),
-        "prototype_title": lambda each: _prototype_title(each, labels, audit),
-        "sample_title": lambda each: _sample_title(each, labels),
-        "ENTANGLEMENTS_SHOWN": ENTANGLEMENTS_SHOWN,
-        "THUMBNAILS_SHOWN": THUMBNAILS_SHOWN,
-        "TOP_FINDINGS": TOP_FINDINGS,
-        "CALIBRATION_NEEDS": CALIBRATION_NEEDS,
-        "ROWS_LIMIT": ROWS_LIMIT,
-    }
+    chosen = selection or everything(audit)
     raised = {finding.id.split(":")[0] for finding in audit.findings}
-    return environment.get_template("report.html.j2").render(
+    page: str = template("report.html.j2").render(
         audit=audit,
+        labels=labels,
+        pictures=Pictures(folder),
+        prototypes=list(_prototypes(audit, labels, chosen)),
+        photographs=list(_photographs(audit, labels, chosen)),
+        where_averaged=wording.where_averaged(audit.model),
+        scale=entanglement_scale(audit.prototypes),
         started=started_at(audit.environment.started),
         limits=limits_of(audit),
         quiet_rules=[rule for rule in RULES if rule.id not in raised],
         requirements=requirements(),
         matrix=entanglement_matrix(audit, labels),
         calibration=calibration(audit.samples),
+        CALIBRATION_NEEDS=CALIBRATION_NEEDS,
+        THUMBNAILS_SHOWN=THUMBNAILS_SHOWN,
+        TOP_FINDINGS=TOP_FINDINGS,
     )
+    return page
 
 
-def _css(name: str) -> Markup:
-    return Markup((template_folder() / name).read_text(encoding="utf-8"))
+def _prototypes(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Plate]:
+    targets = [each.target for each in audit.prototypes]
+    for place, each in enumerate(audit.prototypes):
+        name = labels.of(each.target)
+        several = targets.count(each.target) > 1
+        title = f"{name}, replicate {each.replicate + 1}" if several else name
+        facts = f"{percent(each.prob)}, place {each.rank:,}"
+        yield Plate(each, f"prototype-{place + 1}", title, title, facts, place in chosen.prototypes)
 
 
-def _shown(value: Any) -> Any:
-    """Make every value that a template prints visible and of bounded length."""
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return "not measured" if value is None else value
-    if len(value) > TEXT_LIMIT:
-        return shortened(value, TEXT_LIMIT)
-    return visible(value)
+def _photographs(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Plate]:
+    for place, each in enumerate(audit.samples):
+        name, facts = shortened(each.file), _answer(each, labels)
+        title = f"{name}: {facts}" if facts else name
+        yield Plate(each, f"photograph-{place + 1}", title, name, facts, place in chosen.samples)
 
 
-def started_at(said: str) -> datetime | None:
-    """Return when an audit began, UTC, from what it says; None where that is no date."""
-    try:
-        started = datetime.fromisoformat(said)
-    except ValueError:
-        return None
-    return started.replace(tzinfo=UTC) if started.tzinfo is None else started.astimezone(UTC)
-
-
-def _prototype_title(prototype: Prototype, labels: ClassLabels, audit: Audit) -> str:
-    title = labels.of(prototype.target)
-    several = sum(each.target == prototype.target for each in audit.prototypes) > 1
-    return f"{title}, replicate {prototype.replicate + 1}" if several else title
-
-
-def _sample_title(sample: Sample, labels: ClassLabels) -> str:
+def _answer(sample: Sample, labels: ClassLabels) -> str:
+    """What the model says to a photograph, in few words; nothing where it was not asked."""
     if not sample.predicted:
-        return shortened(sample.file)
+        return ""
     first = sample.predicted[0]
     if first.share is not None:
         parts = [f"‘{labels[p.class_]}’ {percent(p.share or 0)}" for p in sample.predicted[:3]]
-        return f"{shortened(sample.file)}: {', '.join(parts)} of the map"
-    return f"{shortened(sample.file)}: ‘{labels[first.class_]}’ {percent(first.prob)}"
-
-
-def setting_rows(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as rows of (dotted name, value)."""
-    return list(_flat(value, prefix))
-
-
-def _flat(value: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, list | tuple) and all(not isinstance(v, Mapping) for v in value):
-        yield prefix, ", ".join(_scalar(each) for each in value) or "none"
-    elif isinstance(value, list | tuple):
-        for position, inner in enumerate(value, 1):
-            yield from _flat(inner, f"{prefix} {position}".strip())
-    else:
-        yield prefix, "none" if isinstance(value, Mapping) else _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    if value is None:
-        return "not set"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+        return f"{', '.join(parts)} of the map"
+    return f"‘{labels[first.class_]}’ {percent(first.prob)}"

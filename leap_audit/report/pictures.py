@@ -55,7 +55,7 @@ class Pictures:
             picture.thumbnail((side, side), Image.Resampling.BILINEAR)
         step = 256 // _TONES
         picture = picture.point([min(255, (tone // step) * 17) for tone in range(256)])
-        return _uri(picture, "PNG", optimize=True)
+        return _uri(picture, "PNG")
 
     def _load(self, name: str) -> Image.Image:
         try:

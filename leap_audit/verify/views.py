@@ -50,7 +50,7 @@ def _rows(audit: Audit, folder: Path) -> Iterator[Row]:
     made: dict[str, Callable[[], bytes]] = {
         "results.csv": lambda: _table(audit),
         "report.html": html.encode,
-        "report.pdf": lambda: print_report(html, folder),
+        "report.pdf": lambda: print_report(audit, folder, html),
     }
     for name, render in made.items():
         path = folder / name

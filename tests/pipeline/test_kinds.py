@@ -11,7 +11,7 @@ from PIL import Image
 from leap_audit.artifacts import Audit
 from leap_audit.errors import ClassesRefused
 from leap_audit.pipeline import audit
-from leap_audit.report.html import render_html
+from leap_audit.report import render_html
 from tests.measure import kinds
 from tests.measure.models import RAW
 from tests.pipeline.conftest import TINY

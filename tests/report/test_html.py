@@ -8,7 +8,7 @@ import pytest
 from leap_audit.artifacts import Audit
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
-from leap_audit.report.html import template_folder
+from leap_audit.report.templates import template_folder
 from tests.report.conftest import Build
 
 HOSTILE = (

@@ -1,0 +1,145 @@
+"""The chart of which classes share features: prototypes against the audited classes."""
+
+import base64
+import io
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from leap_audit.artifacts import Audit, EntanglementMatrix
+from leap_audit.findings.names import ClassLabels
+from leap_audit.findings.numbers import decimal
+from leap_audit.report.charts import Chart
+from leap_audit.report.svg import FAINT, INK, PAPER, drawing, text
+
+__all__ = ["entanglement_matrix"]
+
+NUMBERS_UP_TO = 12
+"""Rows or columns up to which each square has its number in it."""
+NAMES_UP_TO = 48
+"""Rows or columns up to which they are named."""
+LARGEST = 900
+"""CSS pixels of a matrix without names."""
+_LIGHT, _DEEP = (243, 246, 247), (11, 72, 88)
+"""From nearly white to a deep teal whose lightness falls evenly, so that grey print reads."""
+_INK = (27, 35, 40)
+_NAME = 18
+
+
+def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
+    """Return the prototypes (rows) against the audited classes (columns); None below two.
+
+    Many of them are a picture in which a square is a few pixels; a drawing would take minutes.
+    """
+    matrix = audit.matrix
+    if matrix is None or len(matrix.classes) < 2 or not matrix.cosines:
+        return None
+    alt = _spoken(matrix, audit, labels)
+    many = max(len(matrix.cosines), len(matrix.classes))
+    if many > NAMES_UP_TO:
+        side = max(1, LARGEST // many)
+        return Chart(_picture(matrix, audit, side), alt, side * len(matrix.classes))
+    return _drawn(matrix, audit, labels, alt, numbers=many <= NUMBERS_UP_TO)
+
+
+def _drawn(
+    matrix: EntanglementMatrix, audit: Audit, labels: ClassLabels, alt: str, *, numbers: bool
+) -> Chart:
+    names = [_short(labels.of(p.target)) for p in audit.prototypes]
+    across = [_short(labels[k]) for k in matrix.classes]
+    cell = 44 if numbers else 20
+    left = 8 + 6.2 * max(map(len, names))
+    top = 16 + 4.6 * max(map(len, across))
+    reach = _reach(matrix)
+    parts = []
+    for i, row in enumerate(matrix.cosines):
+        y = top + i * cell
+        parts.append(text(left - 6, y + cell / 2 + 4, names[i], anchor="end"))
+        for j, (k, cosine) in enumerate(zip(matrix.classes, row, strict=True)):
+            x = left + j * cell
+            parts += _cell(x, y, cell, cosine, reach, numbers=numbers)
+            if k in audit.prototypes[i].target:
+                parts.append(_frame(x, y, cell))
+    for j, name in enumerate(across):
+        parts.append(text(left + j * cell + cell / 2 + 3, top - 6, name, turned=48))
+    width = left + cell * len(across) + max(8, 3.2 * len(across[-1]))
+    height = top + cell * len(names) + 8
+    return Chart(drawing(width, height, *parts), alt, round(width))
+
+
+def _picture(matrix: EntanglementMatrix, audit: Audit, side: int) -> Markup:
+    """The squares as pixels, `side` of them each way; white where nothing was measured."""
+    measured = np.array(
+        [[np.nan if c is None else max(0.0, c) for c in row] for row in matrix.cosines], np.float64
+    )
+    strength = np.nan_to_num(measured / _reach(matrix))[..., None]
+    light, deep = np.array(_LIGHT, np.float64), np.array(_DEEP, np.float64)
+    tones = np.where(np.isnan(measured)[..., None], 255.0, light + (deep - light) * strength)
+    pixels = tones.round().astype(np.uint8).repeat(side, 0).repeat(side, 1)
+    for i, prototype in enumerate(audit.prototypes):
+        for j, k in enumerate(matrix.classes):
+            if k in prototype.target:
+                _outline(pixels[i * side : (i + 1) * side, j * side : (j + 1) * side])
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return Markup(f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}")
+
+
+def _outline(square: NDArray[np.uint8]) -> None:
+    square[[0, -1], :] = _INK
+    square[:, [0, -1]] = _INK
+
+
+def _reach(matrix: EntanglementMatrix) -> float:
+    """The cosine that is drawn darkest."""
+    return max([0.0, *(c for row in matrix.cosines for c in row if c is not None)]) or 1.0
+
+
+def _cell(
+    x: float, y: float, cell: float, cosine: float | None, reach: float, *, numbers: bool
+) -> list[str]:
+    """A square as dark as the cosine is large; one below zero is as light as zero."""
+    strength = max(0.0, cosine or 0.0) / reach
+    look = f'fill="none" stroke="{FAINT}"' if cosine is None else f'fill="{_tone(strength)}"'
+    parts = [f'<rect x="{x:.1f}" y="{y:.1f}" width="{cell - 1:g}" height="{cell - 1:g}" {look}/>']
+    if cosine is not None and numbers:
+        ink = PAPER if strength > 0.55 else INK if cosine > 0 else "#55626b"
+        parts.append(
+            text(x + cell / 2, y + cell / 2 + 4, decimal(cosine), anchor="middle", fill=ink)
+        )
+    return parts
+
+
+def _tone(strength: float) -> str:
+    mixed = (round(a + (b - a) * strength) for a, b in zip(_LIGHT, _DEEP, strict=True))
+    return "#" + "".join(f"{each:02x}" for each in mixed)
+
+
+def _frame(x: float, y: float, cell: float) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{cell - 1:g}" height="{cell - 1:g}" fill="none" '
+        f'stroke="{INK}" stroke-width="2"/>'
+    )
+
+
+def _spoken(matrix: EntanglementMatrix, audit: Audit, labels: ClassLabels) -> str:
+    """What the matrix shows, in a sentence or two."""
+    pairs = [
+        (cosine, prototype.target, k)
+        for prototype, row in zip(audit.prototypes, matrix.cosines, strict=True)
+        for k, cosine in zip(matrix.classes, row, strict=True)
+        if cosine is not None and k not in prototype.target
+    ]
+    size = f"{len(matrix.cosines)} prototypes by {len(matrix.classes)} classes"
+    opening = f"Matrix of entanglement: {size}."
+    if not pairs:
+        return opening
+    strongest = sorted(pairs, key=lambda each: -each[0])[:3]
+    said = ", ".join(f"‘{labels.of(t)}’ with ‘{labels[k]}’ {decimal(c)}" for c, t, k in strongest)
+    return f"{opening} The most entangled: {said}."
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1].rstrip()}…"

@@ -1,0 +1,76 @@
+"""A report of many prototypes and photographs on paper: some in full, the others an index."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from leap_audit import report
+from leap_audit.artifacts import EvidencePicture, Finding
+from leap_audit.report import render_html, write_report
+from leap_audit.report.selection import IN_FULL, Selection, everything, for_print
+from tests.report.conftest import Build
+from tests.report.test_html import Page
+
+
+def about(*classes: int, image: str = "") -> Finding:
+    pictures = (EvidencePicture(image=image, caption="it"),) if image else ()
+    return Finding(
+        id="rule", severity="high", title="t", evidence="e", limits="l", classes=classes,
+        pictures=pictures,
+    )  # fmt: skip
+
+
+def test_what_fits_is_shown_whole(build: Build) -> None:
+    audit = build(prototypes=3, samples=2)
+    assert for_print(audit) == everything(audit)
+    assert for_print(audit).whole(audit)
+
+
+def test_findings_come_first_then_the_order_of_the_audit(build: Build) -> None:
+    classes = tuple(f"class {n}" for n in range(9))
+    audit = build(classes=classes, prototypes=9, samples=0)
+    audit = audit.model_copy(update={"findings": (about(7), about(4, 5))})
+    assert for_print(audit, 4).prototypes == {7, 4, 5, 0}
+    assert for_print(audit, 2).prototypes == {7, 4}
+    assert not for_print(audit, 4).whole(audit)
+
+
+def test_photographs_of_findings_then_mistakes_come_first(build: Build) -> None:
+    audit = build(prototypes=0, samples=9, isolations=0)
+    samples = [
+        each.model_copy(update={"image": f"images/{n}.png", "known": 1 if n == 6 else 0})
+        for n, each in enumerate(audit.samples)
+    ]
+    findings = (about(image="images/8.png"),)
+    audit = audit.model_copy(update={"samples": tuple(samples), "findings": findings})
+    assert for_print(audit, 3).samples == {8, 6, 0}
+
+
+def test_the_others_are_an_index_with_their_anchors(build: Build, folder: Path) -> None:
+    audit = build(prototypes=3, samples=3)
+    html = render_html(audit, folder, Selection(frozenset({1}), frozenset({2})))
+    assert re.findall(r'<article class="plate"[^>]*"prototype-(\d)"', html) == ["2"]
+    assert re.findall(r'<article class="sample"[^>]*"photograph-(\d)"', html) == ["3"]
+    for anchor in ("prototype-1", "prototype-3", "photograph-1", "photograph-2"):
+        assert html.count(f'<div class="thumbnail" id="{anchor}">') == 1
+    for anchor in re.findall(r'href="#([^"]+)"', html):
+        assert html.count(f'id="{anchor}"') == 1, anchor
+    text = Page(html).text
+    assert "3 prototypes, 1 of them in full" in text
+    assert "1 of them in full: those that findings are about, those that the model" in text
+    assert "The other prototypes" not in Page(render_html(audit, folder)).text
+
+
+def test_paper_is_spared_and_the_page_is_not(
+    build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = []
+    monkeypatch.setattr(report, "render_pdf", lambda html, _: printed.append(html) or b"%PDF-")
+    classes = tuple(f"class {n}" for n in range(IN_FULL + 6))
+    write_report(build(classes=classes, prototypes=IN_FULL + 6, isolations=0), folder)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count('<article class="plate"') == IN_FULL + 6
+    assert printed[0].count('<article class="plate"') == IN_FULL
+    write_report(build(classes=classes, prototypes=IN_FULL, isolations=0), folder)
+    assert printed[1] == (folder / "report.html").read_text(encoding="utf-8")
