@@ -35,8 +35,8 @@ def listed(names: list[str], limit: int = _LISTED) -> str:
 
 
 def decimal(value: float, digits: int = 2) -> str:
-    """Return 0.5 as '0.50' and -1234 as '−1,234.00', with a true minus sign."""
-    return f"{value:,.{digits}f}".replace("-", "−")
+    """Return 0.5 as '0.50' and -1234 as '−1,234.00', with a true minus sign; zero has none."""
+    return f"{value:z,.{digits}f}".replace("-", "−")
 
 
 def wilson(hits: int, of: int, z: float = 1.959964) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """The method page: how each figure was got, with the numbers it ran with and its source."""
 
+import math
 from typing import Any
 
 from leap_audit.config import AuditOptions
@@ -26,6 +27,7 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "window": f"{p.scale[0]:g} to {p.scale[1]:g} of the side" if p.scale else "whole",
             "shift": f"up to {p.shift:g} of the short side",
             "mirrored": "half of the steps" if p.flip else "never",
+            "light": _light(p.jitter or 0.0),
             "noise": f"standard deviation {p.noise:g} of the range",
             "total variation": f"weight {p.total_variation:g} × {spread:.3g}, the spread of the "
             "logits over random pictures",
@@ -60,3 +62,12 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "check": "probability with only the region kept, and with the region erased",
         },
     }
+
+
+def _light(jitter: float) -> str:
+    if not jitter:
+        return "unchanged"
+    return (
+        f"brightness and each colour moved by up to {jitter:g} of the range, contrast by a factor "
+        f"of {math.exp(-2 * jitter):.2f} to {math.exp(2 * jitter):.2f}"
+    )

@@ -49,7 +49,7 @@ def number(value: Any, digits: int = 2) -> str:
 def signed(value: float | None) -> str:
     """Return a number with its sign, as for a cosine."""
     text = number(value)
-    return text if value is None or not math.isfinite(value) or value < 0 else f"+{text}"
+    return text if text[:1] == "−" or not text[:1].isdigit() else f"+{text}"
 
 
 def size(count_of_bytes: int) -> str:

@@ -1,0 +1,33 @@
+"""Numbers are shown as a person reads them: no false zero, no false whole, no minus before zero."""
+
+import pytest
+
+from leap_audit.findings.numbers import decimal, percent
+from leap_audit.report.wording import number, signed
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.5, "0.50"), (-1234.0, "−1,234.00"), (-0.004, "0.00"), (-0.0, "0.00"), (-0.006, "−0.01")],
+)
+def test_a_decimal(value: float, shown: str) -> None:
+    assert decimal(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.25, "+0.25"),
+        (-0.25, "−0.25"),
+        (-0.001, "+0.00"),
+        (0.0, "+0.00"),
+        (None, "not measured"),
+        (float("nan"), "not measured"),
+    ],
+)
+def test_with_its_sign(value: float | None, shown: str) -> None:
+    assert signed(value) == shown
+
+
+def test_what_was_not_measured() -> None:
+    assert number(float("inf")) == number(None) == percent(None) == "not measured"
