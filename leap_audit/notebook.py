@@ -14,7 +14,7 @@ from leap_audit.report.figures import bar_scale
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import ENTANGLEMENTS_SHOWN, template
 
-__all__ = ["display_results"]
+__all__ = ["display_results", "pages_of"]
 
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def display_results(results: pd.DataFrame | tuple[pd.DataFrame, Mapping[str, Any
     if shell is None or getattr(shell, "kernel", None) is None:  # a terminal shows no HTML
         print(_text(table))
         return
-    for page in _pages(table, Path.cwd()):
+    for page in pages_of(table, Path.cwd()):
         display(HTML(page))
 
 
@@ -64,8 +64,11 @@ def _text(table: pd.DataFrame) -> str:
     return str(shown.to_string(index=False, na_rep="", float_format="{:.4g}".format))
 
 
-def _pages(table: pd.DataFrame, folder: Path) -> list[str]:
-    """One piece of HTML per prototype and per sample, in the order of the table."""
+def pages_of(table: pd.DataFrame, folder: Path) -> list[str]:
+    """Return one piece of HTML per prototype and per sample, in the order of the table.
+
+    folder: what the paths of the table are relative to. Raises PictureRefused.
+    """
     plates = _plates(table)
     page = template("notebook.html.j2")
     values = [row["entanglement"] for plate in plates for row in plate.entanglements]

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,28 @@ os.environ.setdefault("LEAP_AUDIT_CONTAINED", "0")
 # another, which costs a quarter more.
 for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+
+COSTLY = ("browser", "finished", "mlflow", "original", "sides", "wandb", "written")
+"""Fixtures that take long to make: the tests of each run in one of the processes, which makes it
+once."""
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in COSTLY:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fail where pytest-xdist passes over the groups, which costs a third of the time."""
+    if getattr(session.config.option, "loadgroup", False):
+        lost = [
+            i for i in session.items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid
+        ]
+        assert not lost, f"{lost[0].nodeid}: its group is not seen by pytest-xdist"
 
 
 def shared_folder() -> Path:
@@ -57,3 +80,22 @@ def torchvision() -> Any:
 
     torchvision_operators()
     return importlib.import_module("torchvision")
+
+
+@pytest.fixture(scope="session")
+def mlflow() -> Any:
+    """Return MLflow, imported once: that takes long, and warns."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("mlflow", reason="MLflow is not installed")
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(mlflow: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty database of MLflow to copy: setting its tables up takes long."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path

@@ -11,7 +11,7 @@ import pytest
 
 from leap_audit.errors import PictureRefused, RuntimeMissing
 from leap_audit.ingest.pictures import write_picture
-from leap_audit.notebook import _pages, display_results
+from leap_audit.notebook import display_results, pages_of
 from leap_audit.report.table import COLUMNS
 
 HOSTILE = "<script>alert(1)</script>\u202e"
@@ -57,7 +57,7 @@ def table(tmp_path: Path) -> pd.DataFrame:
 
 
 def test_a_page_per_prototype_and_sample(table: pd.DataFrame, tmp_path: Path) -> None:
-    first, second, sample = _pages(table, tmp_path)
+    first, second, sample = pages_of(table, tmp_path)
     assert [page.count("<img ") for page in (first, second, sample)] == [2, 1, 1]
     assert [page.count('class="pixel"') for page in (first, second, sample)] == [1, 0, 0]
     names = [first.index(">" + name) for name in (f"{ESCAPED} <", "dog", "cat")]
@@ -77,7 +77,7 @@ def test_a_picture_outside_the_folder_is_not_shown(table: pd.DataFrame, tmp_path
     (tmp_path / "here").mkdir()
     table["prototype"] = "../images/b.png"
     with pytest.raises(PictureRefused, match="outside"):
-        _pages(table, tmp_path / "here")
+        pages_of(table, tmp_path / "here")
 
 
 def test_in_a_terminal_a_table(
@@ -109,7 +109,7 @@ display_results((pandas.read_pickle("results.pickle"), {}))
         outputs = executed(cell, tmp_path)
     assert [output["output_type"] for output in outputs] == ["display_data"] * 3
     pages = [output["data"]["text/html"] for output in outputs]
-    assert pages == _pages(table, tmp_path)
+    assert pages == pages_of(table, tmp_path)
     assert all('src="data:image/' in page and ".png" not in page for page in pages)
 
 

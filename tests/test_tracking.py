@@ -1,6 +1,7 @@
 """Runs of Weights & Biases and of MLflow: read back from what they really wrote."""
 
 import json
+import shutil
 import struct
 import sys
 import time
@@ -76,19 +77,11 @@ def test_a_package_that_is_not_there(
         pass
 
 
-@pytest.fixture(scope="module")
-def mlflow() -> Any:
-    """MLflow, imported once: that takes long, and warns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("mlflow", reason="MLflow is not installed")
-
-
 @pytest.fixture
-def store(mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+def store(mlflow_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    return f"sqlite:///{tmp_path / 'leap_files' / 'mlflow.db'}"
+    (tmp_path / "leap_files").mkdir()
+    return f"sqlite:///{shutil.copy(mlflow_store, tmp_path / 'leap_files' / 'mlflow.db')}"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

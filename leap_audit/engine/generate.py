@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,43 +84,43 @@ def generate(
         told.note("leap_api_key is not needed and ignored: nothing leaves this machine.")
     if mode not in ("pt", "tf", "onnx"):
         raise ConfigRefused(f"mode {mode!r} is not known; give 'pt', 'tf' or 'onnx'.")
-    folder = _new_folder(project_name)
-    named = None if class_list is None else len(class_list)
-    network = given_model(
-        model, preprocessing, settings, mode, provider_of(device), folder, told, named
-    )
-    names, notes = match_classes(class_list, network.classes)
-    for note in (f"Logits: {network.identity.logits}.", *notes):
-        told.note(note)
-    seen = Measurements(folder, names)
-    options = AuditOptions(
-        prototype=settings.prototype(),
-        isolation=settings.isolations(),
-        seed=settings.seed,
-        seeds=1,
-        top_classes=min(settings.max_isolate_classes, network.classes),
-    )
-    with tracking(
-        project_name,
-        options=settings.model_dump(exclude={"wandb_api_key", "leap_api_key"}),
-        wandb_api_key=settings.wandb_api_key,
-        wandb_entity=settings.wandb_entity,
-        mlflow_tracking_uri=settings.mlflow_tracking_uri,
-        folder=FOLDER,
-    ) as tracker:
-        drawn: list[Drawn] = []
-        if samples is None:
-            targets = _targets(target_classes, network.classes) or [(TARGET,)]
-            drawn = _prototypes(network, targets, settings, options, seen, told, tracker)
-        else:
-            targets = _targets(target_classes, network.classes)
-            pictures, network = given_samples(samples, network, preprocessing, mode, told)
-            _samples(network, pictures, targets, settings, options, seen, told)
-        frame = results_frame(project_name, seen, folder)
-        if samples is None:
-            frame = write_transparency(frame, drawn, folder)
-        tracker.results(frame, Path())
-    return frame, results_dict(drawn, seen, network.identity.independent)
+    with _new_folder(project_name) as folder:
+        named = None if class_list is None else len(class_list)
+        network = given_model(
+            model, preprocessing, settings, mode, provider_of(device), folder, told, named
+        )
+        names, notes = match_classes(class_list, network.classes)
+        for note in (f"Logits: {network.identity.logits}.", *notes):
+            told.note(note)
+        seen = Measurements(folder, names)
+        options = AuditOptions(
+            prototype=settings.prototype(),
+            isolation=settings.isolations(),
+            seed=settings.seed,
+            seeds=1,
+            top_classes=min(settings.max_isolate_classes, network.classes),
+        )
+        with tracking(
+            project_name,
+            options=settings.model_dump(exclude={"wandb_api_key", "leap_api_key"}),
+            wandb_api_key=settings.wandb_api_key,
+            wandb_entity=settings.wandb_entity,
+            mlflow_tracking_uri=settings.mlflow_tracking_uri,
+            folder=FOLDER,
+        ) as tracker:
+            drawn: list[Drawn] = []
+            if samples is None:
+                targets = _targets(target_classes, network.classes) or [(TARGET,)]
+                drawn = _prototypes(network, targets, settings, options, seen, told, tracker)
+            else:
+                targets = _targets(target_classes, network.classes)
+                pictures, network = given_samples(samples, network, preprocessing, mode, told)
+                _samples(network, pictures, targets, settings, options, seen, told)
+            frame = results_frame(project_name, seen, folder)
+            if samples is None:
+                frame = write_transparency(frame, drawn, folder)
+            tracker.results(frame, Path())
+        return frame, results_dict(drawn, seen, network.identity.independent)
 
 
 def _prototypes(
@@ -133,6 +135,7 @@ def _prototypes(
     """Make a prototype of each target and isolate the entangled classes in it."""
     options, classifier = prepared(model, options, seen)
     named = isolate_lists(settings, len(targets))
+    _checked([k for each in named or [] for k in each], model.classes, "isolate_classes")
     times: dict[tuple[int, ...], int] = {}
     requests = []
     for target in targets:
@@ -145,7 +148,6 @@ def _prototypes(
             tuple(e.class_ for e in p.entanglements[: options.isolation.per_prototype])
             for p in seen.prototypes
         ]
-        _checked([k for each in entangled for k in each], model.classes, "isolate_classes")
         tasks = prototype_tasks(classifier, drawn, entangled)
         _isolate(tasks, seen.prototypes, classifier, options, seen, told)
     return drawn
@@ -161,14 +163,14 @@ def _samples(
     told: Progress,
 ) -> None:
     """Isolate the targets, or the most probable classes, in each sample."""
+    classes = isolate_lists(settings, len(pictures))
+    if classes is None and targets:
+        classes = [tuple(k for target in targets for k in target)] * len(pictures)
+    _checked([k for each in classes or [] for k in each], model.classes, "isolate_classes")
     options, classifier = prepared(model, options, seen)
     labels = [f"sample {number}" for number in range(len(pictures))]
     digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
     record_samples(list(pictures), labels, digests, classifier, options, seen)
-    classes = isolate_lists(settings, len(pictures))
-    if classes is None and targets:
-        classes = [tuple(k for target in targets for k in target)] * len(pictures)
-    _checked([k for each in classes or [] for k in each], model.classes, "target_classes")
     tasks = sample_tasks(classifier, seen, list(pictures), classes)
     _isolate(tasks, seen.samples, classifier, options, seen, told)
     seen.samples[:] = [s.model_copy(update={"file": s.image}) for s in seen.samples]
@@ -212,20 +214,37 @@ def _checked(numbers: Sequence[int], classes: int, where: str) -> None:
         )
 
 
-def _new_folder(project: str) -> Path:
-    """Make the folder of this run: numbered, so that an earlier table keeps its pictures."""
+@contextmanager
+def _new_folder(project: str) -> Iterator[Path]:
+    """Make the folder of a run: numbered, so that an earlier table keeps its pictures.
+
+    A run that ends before it has made a picture leaves none.
+    """
     parent = FOLDER / _folder_name(project)
-    parent.mkdir(parents=True, exist_ok=True)
+    folder = _next_number(parent)
+    images = folder / "images"
+    images.mkdir()
+    try:
+        yield folder
+    finally:
+        if not any(images.iterdir()):
+            shutil.rmtree(folder)
+            for empty in (parent, FOLDER):
+                with suppress(OSError):
+                    empty.rmdir()
+
+
+def _next_number(parent: Path) -> Path:
+    """Make the first folder of 0001, 0002, ... that is not there yet."""
     number = 1
     while True:
         folder = parent / f"{number:04d}"
         try:
-            folder.mkdir()
+            folder.mkdir(parents=True)
         except FileExistsError:
             number += 1
-            continue
-        (folder / "images").mkdir()
-        return folder
+        else:
+            return folder
 
 
 def _folder_name(project: str) -> str:

@@ -1,7 +1,7 @@
 """`generate` as users of leap_ie call it: what may be given, what comes back, what is refused."""
 
 import json
-import warnings
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,22 +210,17 @@ def test_the_key_is_not_needed_and_said_once(run: Start, network: Path) -> None:
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_results_are_logged_to_mlflow(
-    run: Start, network: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
-    uri = f"sqlite:///{Path.cwd()}/mlflow.db"
+def test_results_are_logged_to_mlflow(run: Start, mlflow: Any, mlflow_store: Path) -> None:
+    uri = f"sqlite:///{shutil.copy(mlflow_store, Path.cwd() / 'mlflow.db')}"
     run({**FEW, "mlflow_tracking_uri": uri}, project="tracked")
-    client = mlflow.tracking.MlflowClient(uri)
+    client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("tracked")
     (logged,) = client.search_runs([experiment.experiment_id])
     assert logged.data.params["max_steps"] == "4"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.xdist_group("wandb")  # one process imports it
 def test_results_are_logged_to_weights_and_biases(
     run: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +261,7 @@ def test_refusals_say_what_is_wrong(
     config = {**FEW, **given.pop("config", {})}
     with pytest.raises(error, match=said):
         run(config, **given)
+    assert not Path("leap_files").exists()
 
 
 def test_a_hostile_project_name_stays_in_its_folder(run: Start) -> None:

@@ -95,7 +95,7 @@ NETWORKS: list[tuple[str, Callable[[], nn.Module], int, str]] = [
     ("resnet", of_timm("test_resnet"), 64, "program"),
     ("byobnet", of_timm("test_byobnet"), 64, "module"),
     ("convnext", of_timm("test_convnext", drop_path_rate=0.1), 64, "trace"),
-    ("vit", of_timm("test_vit", img_size=64), 64, "module"),
+    ("vit", of_timm("test_vit", img_size=64, depth=2), 64, "module"),
     ("nfnet", of_timm("test_nfnet"), 64, "trace"),
     ("efficientnet", of_timm("test_efficientnet"), 64, "module"),
 ]

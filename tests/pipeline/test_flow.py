@@ -46,7 +46,7 @@ def test_audit_json_holds_the_audit(finished: AuditResult, sample_models: Path) 
     assert record.classes == tuple(names)
     assert (record.coverage.classes_audited, record.coverage.classes_in_all) == (3, 10)
     assert set(record.methods) >= {"prototype", "entanglement", "isolation"}
-    assert "contrast" in record.methods["prototype"]["light"]
+    assert record.methods["prototype"]["light"] == "unchanged"  # small and grey
     assert AuditOptions.model_validate(record.config).prototype.scale is not None
 
 

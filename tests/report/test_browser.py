@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from leap_audit.artifacts import Audit
-from leap_audit.notebook import _pages
+from leap_audit.notebook import pages_of
 from leap_audit.report import render_html, results_table
 from tests.audits import make_audit, with_pictures
 from tests.conftest import ROOT
-from tests.report.test_html import HOSTILE
+from tests.report.pages import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -50,7 +50,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
     files = {name: _written(folder / f"{name}.html", audit) for name, audit in audits.items()}
     notebook = folder / "notebook.html"
-    parts = _pages(results_table(audits["usual"]), folder)
+    parts = pages_of(results_table(audits["usual"]), folder)
     notebook.write_text(
         '<!DOCTYPE html><html lang="en"><title>Notebook</title><meta name="viewport" '
         f'content="width=device-width"><main><h1>Notebook</h1>{"".join(parts)}</main></html>',
@@ -92,19 +92,18 @@ def test_axe_finds_nothing(show: Open, name: str) -> None:
     page = show(name)
     # The page allows no script; what Playwright evaluates is not the page's.
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    for across, down in WIDTHS.values():
+    for (across, down), scheme in zip(WIDTHS.values(), ("light", "dark"), strict=True):
         page.set_viewport_size({"width": across, "height": down})
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            found = page.evaluate("axe.run({resultTypes: ['violations']})")
-            assert _told(found["violations"]) == [], (across, scheme)
+        page.emulate_media(color_scheme=scheme)
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")
+        assert _told(found["violations"]) == [], (across, scheme)
     assert page.complaints == []
 
 
 def test_axe_notices(show: Open) -> None:
     if not AXE.is_file():
         pytest.skip(f"{AXE} is absent: `make setup` brings axe-core where npm can")
-    page = show("usual")
+    page = show("notebook")
     page.evaluate("document.querySelector('img').removeAttribute('alt')")
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run({resultTypes: ['violations']})")
