@@ -30,8 +30,8 @@ def write_report(audit: Audit, folder: Path) -> None:
 def print_report(audit: Audit, folder: Path, html: str) -> bytes:
     """Return the report as PDF, with the audit.json of `folder` inside.
 
-    html: the whole report. It is what is printed, unless so much is in it that most of the
-    prototypes or photographs go into an index (`leap_audit.report.selection`).
+    html: the whole report. It is what is printed, unless there is so much that only a selection
+    is printed in full (`leap_audit.report.selection`).
 
     Raises PictureRefused: a picture the audit names is missing or outside `folder`.
     """

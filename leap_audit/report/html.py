@@ -26,7 +26,7 @@ TOP_FINDINGS = 3
 
 @dataclass(frozen=True)
 class Plate:
-    """A prototype or a photograph on the page: with all there is of it, or in the index."""
+    """A prototype or a photograph on the page: with all there is of it, or only in the index."""
 
     of: Prototype | Sample
     anchor: str
@@ -40,8 +40,8 @@ class Plate:
 def render_html(audit: Audit, folder: Path, selection: Selection | None = None) -> str:
     """Return the report as HTML, with the pictures that lie in `folder` embedded.
 
-    selection: the prototypes and photographs shown with all there is of them; the others are an
-    index of pictures. None: all.
+    selection: the prototypes and photographs shown with all there is of them; the others are
+    only in the index of pictures. None: all.
 
     Raises PictureRefused: a picture the audit names is missing or outside `folder`.
     """

@@ -14,13 +14,13 @@ IN_FULL = 24
 
 @dataclass(frozen=True)
 class Selection:
-    """Places in the audit of what is shown in full; the rest goes into an index of pictures."""
+    """Places in the audit of what is shown in full; the rest is only in the index of pictures."""
 
     prototypes: frozenset[int]
     samples: frozenset[int]
 
     def whole(self, audit: Audit) -> bool:
-        """Return whether nothing is left for an index."""
+        """Return whether all of the audit is shown in full."""
         shown = len(self.prototypes), len(self.samples)
         return shown == (len(audit.prototypes), len(audit.samples))
 

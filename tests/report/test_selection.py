@@ -1,4 +1,4 @@
-"""A report of many prototypes and photographs on paper: some in full, the others an index."""
+"""A report of many prototypes and photographs on paper: some in full, all in an index."""
 
 import re
 from pathlib import Path
@@ -47,19 +47,28 @@ def test_photographs_of_findings_then_mistakes_come_first(build: Build) -> None:
     assert for_print(audit, 3).samples == {8, 6, 0}
 
 
-def test_the_others_are_an_index_with_their_anchors(build: Build, folder: Path) -> None:
-    audit = build(prototypes=3, samples=3)
+def test_many_have_an_index(build: Build, folder: Path) -> None:
+    classes = tuple(f"class {n}" for n in range(13))
+    audit = build(classes=classes, prototypes=13, samples=13, isolations=0)
     html = render_html(audit, folder, Selection(frozenset({1}), frozenset({2})))
     assert re.findall(r'<article class="plate"[^>]*"prototype-(\d)"', html) == ["2"]
     assert re.findall(r'<article class="sample"[^>]*"photograph-(\d)"', html) == ["3"]
-    for anchor in ("prototype-1", "prototype-3", "photograph-1", "photograph-2"):
+    for anchor in ("prototype-1", "prototype-13", "photograph-1", "photograph-2"):
         assert html.count(f'<div class="thumbnail" id="{anchor}">') == 1
+    for anchor in ("prototype-2", "photograph-3"):  # the first also from the cover
+        assert html.count(f'<a class="thumbnail" href="#{anchor}">') == 2 - (anchor[:2] == "ph")
     page = Page(html)
     assert_sound(page)
     text = page.text
-    assert "3 prototypes, 1 of them in full" in text
+    assert "13 prototypes, 1 of them in full" in text
+    whole = Page(render_html(audit, folder))
+    assert_sound(whole)
+    assert "All prototypes" in whole.text
+    assert "of them in full" not in whole.text
+    few = render_html(build(prototypes=3, samples=3), folder)
+    assert "All prototypes" not in few
+    assert "All photographs" not in few
     assert "1 of them in full: those that findings are about, those that the model" in text
-    assert "The other prototypes" not in Page(render_html(audit, folder)).text
 
 
 def test_paper_is_spared_and_the_page_is_not(
