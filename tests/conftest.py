@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fail where pytest-xdist passes over the groups, which costs a third of the time."""
+    """Fail where pytest-xdist passes over the groups: every process would make what is costly."""
     if getattr(session.config.option, "loadgroup", False):
         lost = [
             i for i in session.items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid
@@ -89,13 +89,3 @@ def mlflow() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip("mlflow", reason="MLflow is not installed")
-
-
-@pytest.fixture(scope="session")
-def mlflow_store(mlflow: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an empty database of MLflow to copy: setting its tables up takes long."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path

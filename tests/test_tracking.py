@@ -1,7 +1,6 @@
 """Runs of Weights & Biases and of MLflow: read back from what they really wrote."""
 
 import json
-import shutil
 import struct
 import sys
 import time
@@ -78,10 +77,9 @@ def test_a_package_that_is_not_there(
 
 
 @pytest.fixture
-def store(mlflow_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def store(mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "leap_files").mkdir()
-    return f"sqlite:///{shutil.copy(mlflow_store, tmp_path / 'leap_files' / 'mlflow.db')}"
+    return f"sqlite:///{tmp_path / 'leap_files' / 'mlflow.db'}"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -1,7 +1,6 @@
 """`generate` as users of leap_ie call it: what may be given, what comes back, what is refused."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,8 +209,8 @@ def test_the_key_is_not_needed_and_said_once(run: Start, network: Path) -> None:
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_results_are_logged_to_mlflow(run: Start, mlflow: Any, mlflow_store: Path) -> None:
-    uri = f"sqlite:///{shutil.copy(mlflow_store, Path.cwd() / 'mlflow.db')}"
+def test_results_are_logged_to_mlflow(run: Start, mlflow: Any) -> None:
+    uri = f"sqlite:///{Path.cwd()}/mlflow.db"
     run({**FEW, "mlflow_tracking_uri": uri}, project="tracked")
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("tracked")
