@@ -17,7 +17,8 @@ _WHAT, _PICTURE, _HOW, _OUTPUT = (
 )
 
 
-def _flag(name: str, panel: str, about: str, metavar: str | None = None, **more: Any) -> Any:
+def option(name: str, panel: str, about: str, metavar: str | None = None, **more: Any) -> Any:
+    """Return an option of typer, in a panel of --help. name: its names, '--out -o'."""
     names = name.split()
     return typer.Option(
         *names, help=about, rich_help_panel=panel, metavar=metavar, show_default=False, **more
@@ -38,11 +39,11 @@ OptionalModel = Annotated[
 
 Classes = Annotated[
     Path | None,
-    _flag("--classes", _WHAT, "Names of the classes, one per line, or a JSON list.", "FILE"),
+    option("--classes", _WHAT, "Names of the classes, one per line, or a JSON list.", "FILE"),
 ]
 Targets = Annotated[
     list[str] | None,
-    _flag(
+    option(
         "--targets",
         _WHAT,
         "Classes to audit: 1,8,20-25, or all, or one whole name; repeat for more. "
@@ -52,11 +53,13 @@ Targets = Annotated[
 ]
 Samples = Annotated[
     list[Path] | None,
-    _flag("--samples", _WHAT, "Photographs to explain: a file or folder; repeat for more.", "PATH"),
+    option(
+        "--samples", _WHAT, "Photographs to explain: a file or folder; repeat for more.", "PATH"
+    ),
 ]
 Labels = Annotated[
     Path | None,
-    _flag(
+    option(
         "--labels",
         _WHAT,
         "Table of what the photographs show, columns file and class (a folder called like a class "
@@ -66,16 +69,16 @@ Labels = Annotated[
 ]
 Photographs = Annotated[
     bool | None,
-    _flag("--photographs/--no-photographs", _OUTPUT, "Whether the report shows the photographs."),
+    option("--photographs/--no-photographs", _OUTPUT, "Whether the report shows the photographs."),
 ]
 TopClasses = Annotated[
     int | None,
-    _flag("--top-classes", _WHAT, "Predicted classes to explain in each (3).", "N", min=1),
+    option("--top-classes", _WHAT, "Predicted classes to explain in each (3).", "N", min=1),
 ]
 
 Task = Annotated[
     Literal["classification", "multi-label", "binary", "segmentation"] | None,
-    _flag(
+    option(
         "--task",
         _WHAT,
         "What kind of answer the model gives (read off its end).",
@@ -85,18 +88,18 @@ Task = Annotated[
 ]
 Region = Annotated[
     str | None,
-    _flag(
+    option(
         "--region", _WHAT, "Part of a segmentation's map to audit, as fractions.", "TOP,LEFT,B,R"
     ),
 ]
 
 Layout = Annotated[
     Literal["NCHW", "NHWC"] | None,
-    _flag("--layout", _PICTURE, "Channels first or last.", "NCHW|NHWC", case_sensitive=False),
+    option("--layout", _PICTURE, "Channels first or last.", "NCHW|NHWC", case_sensitive=False),
 ]
 ChannelOrder = Annotated[
     Literal["RGB", "BGR", "GRAY", "BANDS"] | None,
-    _flag(
+    option(
         "--channel-order",
         _PICTURE,
         "Order of the channels; BANDS are no colours, and stay as they are.",
@@ -106,16 +109,16 @@ ChannelOrder = Annotated[
 ]
 Range = Annotated[
     str | None,
-    _flag("--range", _PICTURE, "What black and white become: 0,1 or 0,255 or -1,1.", "LOW,HIGH"),
+    option("--range", _PICTURE, "What black and white become: 0,1 or 0,255 or -1,1.", "LOW,HIGH"),
 ]
 Mean = Annotated[
     str | None,
-    _flag("--mean", _PICTURE, "Then subtracted, in the model's channel order.", "A,B,C"),
+    option("--mean", _PICTURE, "Then subtracted, in the model's channel order.", "A,B,C"),
 ]
-Std = Annotated[str | None, _flag("--std", _PICTURE, "Then divided by.", "A,B,C")]
+Std = Annotated[str | None, option("--std", _PICTURE, "Then divided by.", "A,B,C")]
 Resize = Annotated[
     Literal["crop", "stretch"] | None,
-    _flag(
+    option(
         "--resize",
         _PICTURE,
         "How photographs are fitted (crop).",
@@ -125,11 +128,11 @@ Resize = Annotated[
 ]
 InputSize = Annotated[
     str | None,
-    _flag("--input-size", _PICTURE, "Pixels, for a model that leaves them free.", "H,W"),
+    option("--input-size", _PICTURE, "Pixels, for a model that leaves them free.", "H,W"),
 ]
 PreprocessingFile = Annotated[
     str | None,
-    _flag(
+    option(
         "--preprocessing",
         _PICTURE,
         "All of these: a JSON or TOML file, Hugging Face's preprocessor_config.json, timm's "
@@ -138,40 +141,40 @@ PreprocessingFile = Annotated[
     ),
 ]
 
-Seed = Annotated[int | None, _flag("--seed", _HOW, "Of every random draw (0).", "N", min=0)]
+Seed = Annotated[int | None, option("--seed", _HOW, "Of every random draw (0).", "N", min=0)]
 Seeds = Annotated[
     int | None,
-    _flag("--seeds", _HOW, "Prototypes of each class, to see what is chance (3).", "N", min=1),
+    option("--seeds", _HOW, "Prototypes of each class, to see what is chance (3).", "N", min=1),
 ]
-Steps = Annotated[int | None, _flag("--steps", _HOW, "Per prototype (192).", "N", min=1)]
-Threads = Annotated[int | None, _flag("--threads", _HOW, "CPU threads (all cores).", "N", min=0)]
+Steps = Annotated[int | None, option("--steps", _HOW, "Per prototype (192).", "N", min=1)]
+Threads = Annotated[int | None, option("--threads", _HOW, "CPU threads (all cores).", "N", min=0)]
 Batch = Annotated[
-    int | None, _flag("--batch", _HOW, "Items computed together (what fits).", "N", min=0)
+    int | None, option("--batch", _HOW, "Items computed together (what fits).", "N", min=0)
 ]
 Provider = Annotated[
-    str | None, _flag("--provider", _HOW, "Of ONNX Runtime: auto, cpu, cuda ... (auto).", "NAME")
+    str | None, option("--provider", _HOW, "Of ONNX Runtime: auto, cpu, cuda ... (auto).", "NAME")
 ]
 Config = Annotated[
     Path | None,
-    _flag("--config", _HOW, "Options in a TOML or JSON file; flags win over it.", "FILE"),
+    option("--config", _HOW, "Options in a TOML or JSON file; flags win over it.", "FILE"),
 ]
 
 Out = Annotated[
-    Path | None, _flag("--out -o", _OUTPUT, "Folder of the report (MODEL-audit).", "FOLDER")
+    Path | None, option("--out -o", _OUTPUT, "Folder of the report (MODEL-audit).", "FOLDER")
 ]
-Json = Annotated[bool, _flag("--json", _OUTPUT, "Print a summary that programs can read.")]
-Quiet = Annotated[bool, _flag("--quiet -q", _OUTPUT, "Only warnings, errors and the result.")]
-Debug = Annotated[bool, _flag("--debug", _OUTPUT, "Show the traceback of an error.")]
+Json = Annotated[bool, option("--json", _OUTPUT, "Print a summary that programs can read.")]
+Quiet = Annotated[bool, option("--quiet -q", _OUTPUT, "Only warnings, errors and the result.")]
+Debug = Annotated[bool, option("--debug", _OUTPUT, "Show the traceback of an error.")]
 
 GradientOut = Annotated[
-    Path | None, _flag("--out -o", "Options", "File to write (MODEL.grad.onnx).", "FILE")
+    Path | None, option("--out -o", "Options", "File to write (MODEL.grad.onnx).", "FILE")
 ]
 GradientBatch = Annotated[
-    int, _flag("--batch", "Options", "What a free batch dimension becomes (1).", "N", min=1)
+    int, option("--batch", "Options", "What a free batch dimension becomes (1).", "N", min=1)
 ]
 GradientWrt = Annotated[
     list[str] | None,
-    _flag(
+    option(
         "--wrt",
         "Options",
         "Input, or tensor inside the graph, to differentiate with respect to; repeatable "
@@ -181,7 +184,7 @@ GradientWrt = Annotated[
 ]
 GradientOf = Annotated[
     str | None,
-    _flag(
+    option(
         "--of",
         "Options",
         "Output, or tensor inside the graph, that is differentiated (the first floating-point "
@@ -191,7 +194,7 @@ GradientOf = Annotated[
 ]
 GradientShape = Annotated[
     list[str] | None,
-    _flag(
+    option(
         "--shape",
         "Options",
         "Shape of an input that leaves more than the batch free, without the batch; repeatable.",
@@ -200,11 +203,11 @@ GradientShape = Annotated[
 ]
 GradientCheck = Annotated[
     bool,
-    _flag("--check", "Options", "Compare the gradient with difference quotients before writing."),
+    option("--check", "Options", "Compare the gradient with difference quotients before writing."),
 ]
 GradientRules = Annotated[
     Literal["guided", "deconvnet"] | None,
-    _flag(
+    option(
         "--rules",
         "Options",
         "Another method's rules at Relu: guided backpropagation or deconvnet.",
@@ -212,16 +215,16 @@ GradientRules = Annotated[
         case_sensitive=False,
     ),
 ]
-GradientDebug = Annotated[bool, _flag("--debug", "Options", "Show the traceback of an error.")]
+GradientDebug = Annotated[bool, option("--debug", "Options", "Show the traceback of an error.")]
 
 ExportOut = Annotated[
-    Path | None, _flag("--out -o", "Options", "File to write (MODEL.onnx).", "FILE")
+    Path | None, option("--out -o", "Options", "File to write (MODEL.onnx).", "FILE")
 ]
 Canonical = Annotated[
-    bool, _flag("--canonical", "Options", "Write the graph that is differentiated.")
+    bool, option("--canonical", "Options", "Write the graph that is differentiated.")
 ]
 
-OperatorsMissing = Annotated[bool, _flag("--missing", "Options", "Only those that are missing.")]
+OperatorsMissing = Annotated[bool, option("--missing", "Options", "Only those that are missing.")]
 
 OldAudit = Annotated[
     Path, typer.Argument(metavar="OLD", help="The earlier audit: its folder, or its audit.json.")
@@ -229,7 +232,7 @@ OldAudit = Annotated[
 NewAudit = Annotated[Path, typer.Argument(metavar="NEW", help="The later audit.")]
 FailOn = Annotated[
     Literal["never", "worse", "high", "medium", "low", "info"],
-    _flag(
+    option(
         "--fail-on",
         "Options",
         "When the exit code is 1: a worse verdict or check (worse); that or a new finding of this "
@@ -239,7 +242,7 @@ FailOn = Annotated[
     ),
 ]
 CompareOut = Annotated[
-    Path | None, _flag("--out -o", _OUTPUT, "Folder to write (OLD-NEW-compare).", "FOLDER")
+    Path | None, option("--out -o", _OUTPUT, "Folder to write (OLD-NEW-compare).", "FOLDER")
 ]
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from leap_audit.cli.flags import _flag
+from leap_audit.cli.flags import option
 from leap_audit.errors import AuditIncomplete, reason_of
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ _PANEL = "Verdict"
 
 Policy = Annotated[
     str | None,
-    _flag("--policy", _PANEL, "Thresholds to judge by: a TOML file, or default.", "FILE|NAME"),
+    option("--policy", _PANEL, "Thresholds to judge by: a TOML file, or default.", "FILE|NAME"),
 ]
 Junit = Annotated[
-    Path | None, _flag("--junit", _PANEL, "Write the checks as JUnit XML, for CI.", "FILE.xml")
+    Path | None, option("--junit", _PANEL, "Write the checks as JUnit XML, for CI.", "FILE.xml")
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from leap_audit.attach.ways import WAYS
-from leap_audit.cli.flags import GradientDebug, _flag
+from leap_audit.cli.flags import GradientDebug, option
 
 __all__: list[str] = []  # used as record_flags.Card, ...
 
@@ -16,12 +16,12 @@ AuditDir = Annotated[
     Path, typer.Argument(metavar="AUDIT_DIR", help="The folder that an audit wrote.")
 ]
 Debug = GradientDebug
-Json = Annotated[bool, _flag("--json", _OPTIONS, "Print the result for programs.")]
+Json = Annotated[bool, option("--json", _OPTIONS, "Print the result for programs.")]
 
 Card = Annotated[Path | None, typer.Argument(metavar=WAYS["card"].metavar, help=WAYS["card"].about)]
 Report = Annotated[
     Literal["copy", "link"],
-    _flag(
+    option(
         "--report",
         _WHERE,
         "The PDF: a copy beside the card, or a link into the audit's folder (copy).",
@@ -29,55 +29,55 @@ Report = Annotated[
     ),
 ]
 Onnx = Annotated[
-    Path | None, _flag(WAYS["onnx"].flag, _WHERE, WAYS["onnx"].about, WAYS["onnx"].metavar)
+    Path | None, option(WAYS["onnx"].flag, _WHERE, WAYS["onnx"].about, WAYS["onnx"].metavar)
 ]
 OnnxOut = Annotated[
-    Path | None, _flag("--out -o", _WHERE, "That copy (MODEL.audited.onnx).", "FILE")
+    Path | None, option("--out -o", _WHERE, "That copy (MODEL.audited.onnx).", "FILE")
 ]
 CycloneDx = Annotated[
     Path | None,
-    _flag(WAYS["cyclonedx"].flag, _WHERE, WAYS["cyclonedx"].about, WAYS["cyclonedx"].metavar),
+    option(WAYS["cyclonedx"].flag, _WHERE, WAYS["cyclonedx"].about, WAYS["cyclonedx"].metavar),
 ]
 InToto = Annotated[
-    Path | None, _flag(WAYS["intoto"].flag, _WHERE, WAYS["intoto"].about, WAYS["intoto"].metavar)
+    Path | None, option(WAYS["intoto"].flag, _WHERE, WAYS["intoto"].about, WAYS["intoto"].metavar)
 ]
 Mlflow = Annotated[
-    str | None, _flag(WAYS["mlflow"].flag, _WHERE, WAYS["mlflow"].about, WAYS["mlflow"].metavar)
+    str | None, option(WAYS["mlflow"].flag, _WHERE, WAYS["mlflow"].about, WAYS["mlflow"].metavar)
 ]
 MlflowRun = Annotated[
-    str | None, _flag("--mlflow-run", _WHERE, "The run that is logged to (a new one).", "ID")
+    str | None, option("--mlflow-run", _WHERE, "The run that is logged to (a new one).", "ID")
 ]
 Wandb = Annotated[
-    str | None, _flag(WAYS["wandb"].flag, _WHERE, WAYS["wandb"].about, WAYS["wandb"].metavar)
+    str | None, option(WAYS["wandb"].flag, _WHERE, WAYS["wandb"].about, WAYS["wandb"].metavar)
 ]
 Push = Annotated[
-    str | None, _flag("--push", _HUB, "Upload the card and what it shows.", "OWNER/NAME")
+    str | None, option("--push", _HUB, "Upload the card and what it shows.", "OWNER/NAME")
 ]
-CreatePr = Annotated[bool, _flag("--create-pr", _HUB, "As a pull request.")]
-Yes = Annotated[bool, _flag("--yes", _HUB, "Upload without being asked.")]
+CreatePr = Annotated[bool, option("--create-pr", _HUB, "As a pull request.")]
+Yes = Annotated[bool, option("--yes", _HUB, "Upload without being asked.")]
 
 Model = Annotated[
-    Path | None, _flag("--model", _OPTIONS, "The model, to compare with the audited one.", "FILE")
+    Path | None, option("--model", _OPTIONS, "The model, to compare with the audited one.", "FILE")
 ]
 Classes = Annotated[
-    Path | None, _flag("--classes", _OPTIONS, "The list of class names, likewise.", "FILE")
+    Path | None, option("--classes", _OPTIONS, "The list of class names, likewise.", "FILE")
 ]
 Samples = Annotated[
     list[Path] | None,
-    _flag("--samples", _OPTIONS, "The photographs: a file or folder; repeat for more.", "PATH"),
+    option("--samples", _OPTIONS, "The photographs: a file or folder; repeat for more.", "PATH"),
 ]
 Rerun = Annotated[
-    bool, _flag("--rerun", _OPTIONS, "Repeat the audit as it is recorded, and compare.")
+    bool, option("--rerun", _OPTIONS, "Repeat the audit as it is recorded, and compare.")
 ]
 Signature = Annotated[
-    Path | None, _flag("--signature", _OPTIONS, "Check this signature of the folder.", "FILE")
+    Path | None, option("--signature", _OPTIONS, "Check this signature of the folder.", "FILE")
 ]
 PublicKey = Annotated[
-    Path | None, _flag("--key", _OPTIONS, "The public key that it must be made with.", "PEM")
+    Path | None, option("--key", _OPTIONS, "The public key that it must be made with.", "PEM")
 ]
 PrivateKey = Annotated[
-    Path, _flag("--key", _OPTIONS, "An elliptic private key (P-256, P-384, P-521).", "PEM")
+    Path, option("--key", _OPTIONS, "An elliptic private key (P-256, P-384, P-521).", "PEM")
 ]
 SignatureOut = Annotated[
-    Path | None, _flag("--out -o", _OPTIONS, "File to write (AUDIT_DIR.sig).", "FILE")
+    Path | None, option("--out -o", _OPTIONS, "File to write (AUDIT_DIR.sig).", "FILE")
 ]

@@ -8,7 +8,7 @@ import typer
 from leap_audit.cli import flags, judging
 from leap_audit.cli.answers import answering, columns, conclude
 from leap_audit.cli.app import Command, app
-from leap_audit.cli.flags import _flag
+from leap_audit.cli.flags import option
 
 __all__: list[str] = []
 
@@ -28,7 +28,7 @@ _Folder = Annotated[
 ]
 _Out = Annotated[
     Path | None,
-    _flag("--out -o", "Options", "Folder to write instead of in place.", "DIR"),
+    option("--out -o", "Options", "Folder to write instead of in place.", "DIR"),
 ]
 _Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Which of those that come with leap-audit.")

@@ -1,5 +1,6 @@
 """An audit to one HTML file that needs nothing else: no script, no network, no second file."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,10 @@ def render_html(audit: Audit, folder: Path, selection: Selection | None = None) 
 
 
 def _prototypes(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Plate]:
-    targets = [each.target for each in audit.prototypes]
+    times = Counter(each.target for each in audit.prototypes)
     for place, each in enumerate(audit.prototypes):
         name = labels.of(each.target)
-        several = targets.count(each.target) > 1
-        title = f"{name}, replicate {each.replicate + 1}" if several else name
+        title = f"{name}, replicate {each.replicate + 1}" if times[each.target] > 1 else name
         facts = f"{percent(each.prob)}, place {each.rank:,}"
         yield Plate(each, f"prototype-{place + 1}", title, title, facts, place in chosen.prototypes)
 

@@ -1,17 +1,15 @@
 """The chart of which classes share features: prototypes against the audited classes."""
 
-import base64
-import io
-
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from leap_audit.artifacts import Audit, EntanglementMatrix
 from leap_audit.findings.names import ClassLabels
 from leap_audit.findings.numbers import decimal
 from leap_audit.report.charts import Chart
+from leap_audit.report.pictures import data_uri
 from leap_audit.report.svg import FAINT, INK, PAPER, drawing, text
 
 __all__ = ["entanglement_matrix"]
@@ -22,9 +20,8 @@ NAMES_UP_TO = 48
 """Rows or columns up to which they are named."""
 LARGEST = 900
 """CSS pixels of a matrix without names."""
-_LIGHT, _DEEP = (243, 246, 247), (11, 72, 88)
+_LIGHT, _DEEP = np.array([243.0, 246.0, 247.0]), np.array([11.0, 72.0, 88.0])
 """From nearly white to a deep teal whose lightness falls evenly, so that grey print reads."""
-_INK = (27, 35, 40)
 _NAME = 18
 
 
@@ -74,22 +71,18 @@ def _picture(matrix: EntanglementMatrix, audit: Audit, side: int) -> Markup:
     measured = np.array(
         [[np.nan if c is None else max(0.0, c) for c in row] for row in matrix.cosines], np.float64
     )
-    strength = np.nan_to_num(measured / _reach(matrix))[..., None]
-    light, deep = np.array(_LIGHT, np.float64), np.array(_DEEP, np.float64)
-    tones = np.where(np.isnan(measured)[..., None], 255.0, light + (deep - light) * strength)
-    pixels = tones.round().astype(np.uint8).repeat(side, 0).repeat(side, 1)
+    tones = _tones(np.nan_to_num(measured / _reach(matrix)))
+    tones[np.isnan(measured)] = 255
+    pixels = tones.repeat(side, 0).repeat(side, 1)
     for i, prototype in enumerate(audit.prototypes):
         for j, k in enumerate(matrix.classes):
             if k in prototype.target:
                 _outline(pixels[i * side : (i + 1) * side, j * side : (j + 1) * side])
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return Markup(f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}")
+    return data_uri(Image.fromarray(pixels), "PNG")
 
 
 def _outline(square: NDArray[np.uint8]) -> None:
-    square[[0, -1], :] = _INK
-    square[:, [0, -1]] = _INK
+    square[[0, -1], :] = square[:, [0, -1]] = list(bytes.fromhex(INK.removeprefix("#")))
 
 
 def _reach(matrix: EntanglementMatrix) -> float:
@@ -102,7 +95,11 @@ def _cell(
 ) -> list[str]:
     """A square as dark as the cosine is large; one below zero is as light as zero."""
     strength = max(0.0, cosine or 0.0) / reach
-    look = f'fill="none" stroke="{FAINT}"' if cosine is None else f'fill="{_tone(strength)}"'
+    look = (
+        f'fill="none" stroke="{FAINT}"'
+        if cosine is None
+        else f'fill="#{_tones(strength).tobytes().hex()}"'
+    )
     parts = [f'<rect x="{x:.1f}" y="{y:.1f}" width="{cell - 1:g}" height="{cell - 1:g}" {look}/>']
     if cosine is not None and numbers:
         ink = PAPER if strength > 0.55 else INK if cosine > 0 else "#55626b"
@@ -112,9 +109,11 @@ def _cell(
     return parts
 
 
-def _tone(strength: float) -> str:
-    mixed = (round(a + (b - a) * strength) for a, b in zip(_LIGHT, _DEEP, strict=True))
-    return "#" + "".join(f"{each:02x}" for each in mixed)
+def _tones(strength: ArrayLike) -> NDArray[np.uint8]:
+    """Red, green and blue, (..., 3), of what is so strong, 0..1: as dark as it is strong."""
+    mixed = _LIGHT + (_DEEP - _LIGHT) * np.asarray(strength)[..., None]
+    tones: NDArray[np.uint8] = mixed.round().astype(np.uint8)
+    return tones
 
 
 def _frame(x: float, y: float, cell: float) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from leap_audit.errors import PictureRefused, reason_of
 from leap_audit.findings.names import visible
 
-__all__ = ["SMALL", "Pictures"]
+__all__ = ["SMALL", "Pictures", "data_uri"]
 
 SMALL = 128
 """Pictures with a shorter side below this are enlarged pixel by pixel and never as JPEG."""
@@ -44,9 +44,9 @@ class Pictures:
         """Return a picture as a data URI, its longer side at most `side` pixels."""
         picture = self._open(name).convert("RGB")
         if self.is_small(name):
-            return _uri(picture, "PNG")
+            return data_uri(picture, "PNG")
         picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-        return _uri(picture, "JPEG", quality=_QUALITY, optimize=True)
+        return data_uri(picture, "JPEG", quality=_QUALITY, optimize=True)
 
     def ranking(self, name: str, side: int) -> Markup:
         """Return a mask as a data URI in 16 tones, so that its steps read like contour lines."""
@@ -55,7 +55,7 @@ class Pictures:
             picture.thumbnail((side, side), Image.Resampling.BILINEAR)
         step = 256 // _TONES
         picture = picture.point([min(255, (tone // step) * 17) for tone in range(256)])
-        return _uri(picture, "PNG")
+        return data_uri(picture, "PNG")
 
     def _load(self, name: str) -> Image.Image:
         try:
@@ -78,7 +78,8 @@ class Pictures:
             ) from None
 
 
-def _uri(picture: Image.Image, kind: str, **options: int | bool) -> Markup:
+def data_uri(picture: Image.Image, kind: str, **options: int | bool) -> Markup:
+    """Return a picture as a data URI. kind: PNG or JPEG. options: as Pillow takes them."""
     out = io.BytesIO()
     picture.save(out, kind, **options)
     data = base64.b64encode(out.getvalue()).decode("ascii")

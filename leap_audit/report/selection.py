@@ -1,9 +1,9 @@
 """Which prototypes and photographs a printed report shows in full, where there are many."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from leap_audit.artifacts import Audit, Isolation
+from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.findings.answered import answered
 
 __all__ = ["IN_FULL", "Selection", "everything", "for_print"]
@@ -36,9 +36,11 @@ def for_print(audit: Audit, most: int = IN_FULL) -> Selection:
     First what the findings are about, the gravest first; then photographs that the model gets
     wrong; then the others in the order of the audit.
     """
+    samples = audit.samples
+    mistaken = [i for i, each in enumerate(samples) if any(not a.right for a in answered([each]))]
     return Selection(
-        _first([*_prototypes_of_findings(audit), *range(len(audit.prototypes))], most),
-        _first([*_samples_of_findings(audit), *_mistaken(audit), *range(len(audit.samples))], most),
+        _first([*_concerned(audit, audit.prototypes), *range(len(audit.prototypes))], most),
+        _first([*_concerned(audit, samples), *mistaken, *range(len(samples))], most),
     )
 
 
@@ -46,28 +48,15 @@ def _first(places: Iterable[int], most: int) -> frozenset[int]:
     return frozenset(list(dict.fromkeys(places))[:most])
 
 
-def _prototypes_of_findings(audit: Audit) -> Iterator[int]:
+def _concerned(audit: Audit, several: Sequence[Prototype | Sample]) -> Iterator[int]:
+    """Yield the places of what findings show a picture of, or a prototype of a class of theirs."""
+    pictures = [
+        {each.image, *(path for part in each.isolations for path in (part.image, part.mask))}
+        for each in several
+    ]
+    targets = [each.target if isinstance(each, Prototype) else () for each in several]
     for finding in audit.findings:
-        pictured = {each.image for each in finding.pictures}
-        for place, each in enumerate(audit.prototypes):
-            of_class = not pictured.isdisjoint(_pictures(each.image, each.isolations))
-            if of_class or not set(finding.classes).isdisjoint(each.target):
+        shown = {each.image for each in finding.pictures} - {""}
+        for place, (own, target) in enumerate(zip(pictures, targets, strict=True)):
+            if not (shown.isdisjoint(own) and set(finding.classes).isdisjoint(target)):
                 yield place
-
-
-def _samples_of_findings(audit: Audit) -> Iterator[int]:
-    for finding in audit.findings:
-        pictured = {each.image for each in finding.pictures}
-        for place, each in enumerate(audit.samples):
-            if not pictured.isdisjoint(_pictures(each.image, each.isolations)):
-                yield place
-
-
-def _mistaken(audit: Audit) -> Iterator[int]:
-    for place, each in enumerate(audit.samples):
-        if any(not told.right for told in answered([each])):
-            yield place
-
-
-def _pictures(image: str, isolations: Iterable[Isolation]) -> set[str]:
-    return {image, *(path for each in isolations for path in (each.image, each.mask))} - {""}

@@ -49,7 +49,7 @@ def number(value: Any, digits: int = 2) -> str:
 def signed(value: float | None) -> str:
     """Return a number with its sign, as for a cosine."""
     text = number(value)
-    return text if text[:1] == "−" or not text[:1].isdigit() else f"+{text}"
+    return f"+{text}" if text[0].isdigit() else text
 
 
 def size(count_of_bytes: int) -> str:
