@@ -92,7 +92,7 @@ def prototypes_of(
             left,
             options,
             seed=SEED,
-            batch=choose_batches(model).prototypes,
+            batch=choose_batches(model, options.views or 1).prototypes,
             threads=threads,
             spread=spread,
             advance=advance,

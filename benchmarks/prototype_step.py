@@ -3,9 +3,10 @@
     python benchmarks/prototype_step.py [NETWORK ...] [--batch 8] [--threads 2] [--pairs 10]
 
 The same network (an architecture with random weights, 224 × 224), the same picture basis, random
-views, objective and Adam on both sides. The two take turns, so that a machine that slows down
-slows both; the figure is the median ratio of their times. NETWORK: mobilenet_v2_folded, its
-normalisation in the convolutions as files have it, or a name of torchvision. Needs the extra bench.
+views in changing light, objective and Adam on both sides. The two take turns, so that a machine
+that slows down slows both; the figure is the median ratio of their times. NETWORK:
+mobilenet_v2_folded, its normalisation in the convolutions as files have it, or a name of
+torchvision. Needs the extra bench.
 """
 
 import argparse
@@ -25,8 +26,7 @@ from leap_audit.ingest import load
 from leap_audit.measure.prototype import settled
 from leap_audit.measure.prototype.image import COLOUR_ROOT, _dct, _spectrum
 from leap_audit.measure.prototype.objective import target_weights
-from leap_audit.measure.prototype.step import step_graph
-from leap_audit.measure.prototype.transforms import view
+from leap_audit.measure.prototype.step import draws, step_graph
 from leap_audit.run import Loop, Session, choose_provider
 
 SIZE = 224
@@ -83,13 +83,14 @@ def torch_step(network: nn.Module, batch: int, options: PrototypeOptions):
     for parameter in network.parameters():
         parameter.requires_grad_(False)
 
-    def step(draws: dict[str, np.ndarray]) -> None:
-        rows, columns, noise = (torch.from_numpy(draws[k]) for k in ("rows", "columns", "noise"))
+    def step(drawn: dict[str, np.ndarray]) -> None:
+        rows, columns, noise = (torch.from_numpy(drawn[k]) for k in ("rows", "columns", "noise"))
         adam.zero_grad()
         plain = dct.T @ (spectrum * z) @ dct
         picture = torch.sigmoid(torch.einsum("dc,nchw->ndhw", root, plain))
+        picture = picture.repeat_interleave(options.views, dim=0)
         seen = rows @ picture @ columns.transpose(2, 3) + noise
-        logits = network((seen - mean) / std)
+        logits = network((seen - mean) / std).unflatten(0, (batch, -1)).mean(1)
         (-logits[torch.arange(batch), torch.arange(batch)].sum()).backward()
         adam.step()
 
@@ -133,21 +134,16 @@ def compare(name: str, network: nn.Module, args: argparse.Namespace) -> None:
     first = np.zeros((args.batch, *model.picture_shape), np.float32)
     weights = target_weights([(i,) for i in range(args.batch)], model.classes)
     loop = Loop(session, adam_state("coefficients", first), {"weights": weights})
-    ours = lambda draws, k: loop.step({**draws, **adam_draws(k)})  # noqa: E731
+    ours = lambda drawn, k: loop.step({**drawn, **adam_draws(k)})  # noqa: E731
     theirs = torch_step(network, args.batch, options)
-    rng = np.random.default_rng(0)
+    keys = [(i, 0) for i in range(args.batch)]
     times: list[tuple[float, float]] = []
     for k in range(args.pairs + 2):
-        views = [view(rng, SIZE, SIZE, options) for _ in range(args.batch)]
-        draws = {
-            "rows": np.stack([v[0][None] for v in views]),
-            "columns": np.stack([np.ascontiguousarray(v[1])[None] for v in views]),
-            "noise": rng.standard_normal((args.batch, *model.picture_shape), np.float32) * 0.1,
-        }
+        drawn = draws(model, keys, options, 0, k)
         start = time.perf_counter()
-        ours(draws, k)
+        ours(drawn, k)
         middle = time.perf_counter()
-        theirs(draws)
+        theirs(drawn)
         times.append((middle - start, time.perf_counter() - middle))
     kept = times[2:]  # the first steps allocate
     mine, other = (statistics.median(t[i] for t in kept) for i in (0, 1))

@@ -108,7 +108,7 @@ def _prototypes(
 ) -> tuple[NDArray[Any], float]:
     given = {key: json.loads(value) for key, _, value in (o.partition("=") for o in args.option)}
     options = settled(PrototypeOptions.parse(given, "--option"), model.picture_shape)
-    batches = choose_batches(model)
+    batches = choose_batches(model, options.views or 1)
     spread = logit_spread(Classifier.of(model, 1, args.threads), args.seed)
     started = time.perf_counter()
     drawn = make_prototypes(

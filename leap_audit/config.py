@@ -116,6 +116,8 @@ class PrototypeOptions(Options):
     jitter: float | None = Field(default=None, ge=0, le=1)
     """How far brightness and each colour are shifted at a step, in units of 0..1, and twice that
     the contrast, as a factor's logarithm."""
+    views: int | None = Field(default=None, ge=1, le=64)
+    """Random views of a prototype that a step looks at; it follows their average gradient."""
     transform: Transform = "auto"
     """How far the random views of a step go: none, s, m, l or xl."""
     scale: tuple[float, float] | None = None
@@ -152,6 +154,11 @@ class PrototypeOptions(Options):
     """Look at the picture every so many steps; 0 looks only at the finished one."""
     keep_best: bool = True
     """Whether the best of the pictures looked at is kept, instead of the last."""
+
+    @property
+    def transparent(self) -> bool:
+        """Whether something is seen behind the picture."""
+        return self.alpha or self.alpha_only or self.alpha_mask
 
 
 class IsolationOptions(Options):

@@ -30,16 +30,20 @@ class Batches:
     """How many items each stage computes together."""
 
     prototypes: int
+    """In one view each or in several: the model then sees so many times as many pictures."""
     isolations: int
     predictions: int
 
 
-def choose_batches(model: Model, wanted: int = 0) -> Batches:
-    """Return the batches that fit the free memory; `wanted` overrides the choice."""
+def choose_batches(model: Model, views: int, wanted: int = 0) -> Batches:
+    """Return the batches that fit the free memory; `wanted` overrides the choice.
+
+    views: how many pictures of a prototype a step looks at.
+    """
     if not model.batchable:
         return Batches(1, 1, 1)
     if wanted:
-        return Batches(wanted, max(1, wanted // 2), wanted)
+        return Batches(max(1, wanted // views), max(1, wanted // 2), wanted)
     graph = forward_graph(model, 1).graph
     numbers = sum(math.prod(static_shape(y)) for node in graph for y in node.outputs)
     fits = int(free_memory(model.provider) * SHARE / (numbers * BYTES * COPIES))
@@ -49,13 +53,14 @@ def choose_batches(model: Model, wanted: int = 0) -> Batches:
     power = 2 ** int(math.log2(most))  # so that a little less free memory changes nothing
     # Pictures that are only looked at come in any number: where a batch is no faster, filling
     # one up would be wasted.
-    return Batches(power, max(1, power // 2), 1 if few else power)
+    return Batches(max(1, power // views), max(1, power // 2), 1 if few else power)
 
 
-def expected_seconds(classifier: Classifier, prototype_steps: int, isolation_steps: int) -> float:
+def expected_seconds(classifier: Classifier, prototype_views: int, isolation_steps: int) -> float:
     """Return the seconds that so many item-steps will take, from the time of a forward pass.
 
-    An isolation's step shows the model two pictures, the kept and the erased.
+    prototype_views: the pictures that all steps of all prototypes show the model. An isolation's
+    step shows it two, the kept and the erased.
     """
     pictures = np.zeros((classifier.batch, *classifier.model.picture_shape), np.float32)
     classifier.logits(pictures)
@@ -65,7 +70,7 @@ def expected_seconds(classifier: Classifier, prototype_steps: int, isolation_ste
         classifier.logits(pictures)
         passes.append(time.perf_counter() - started)
     each = float(np.median(passes)) / classifier.batch
-    return each * STEP_COST * (prototype_steps + 2 * isolation_steps)
+    return each * STEP_COST * (prototype_views + 2 * isolation_steps)
 
 
 def logit_spread(classifier: Classifier, seed: int) -> float:

@@ -45,9 +45,9 @@ def prepared(
     model: Model, options: AuditOptions, seen: Measurements
 ) -> tuple[AuditOptions, Classifier]:
     """Return the options with nothing left open, and the model as a function of pictures."""
-    prototype = settled(options.prototype, model.picture_shape)
+    prototype = settled(options.prototype, model.picture_shape, batchable=model.batchable)
     options = options.model_copy(update={"prototype": prototype})
-    batches = choose_batches(model, options.batch)
+    batches = choose_batches(model, prototype.views or 1, options.batch)
     seen.config = options.model_dump(mode="json")
     seen.batch = {"prototypes": batches.prototypes, "isolations": batches.isolations}
     seen.seeds = options.seeds
@@ -110,13 +110,15 @@ def prototype_tasks(
 def _plan(
     classifier: Classifier, options: AuditOptions, prototypes: int, subjects: int, told: Progress
 ) -> None:
-    first, second = prototypes * options.prototype.steps, subjects * options.isolation.steps
-    seconds = expected_seconds(classifier, first, second)
+    steps, views = options.prototype.steps, options.prototype.views or 1
+    seconds = expected_seconds(
+        classifier, prototypes * steps * views, subjects * options.isolation.steps
+    )
     seeds = f" from {options.seeds} seeds" if options.seeds > 1 else ""
     told.note(
         f"Plan: {prototypes // options.seeds} of {classifier.model.classes} classes{seeds}, "
-        f"{options.prototype.steps} steps each; {subjects} isolations, {options.isolation.steps} "
-        f"steps each: about {_duration(seconds)}."
+        f"{steps} steps {f'of {views} views ' if views > 1 else ''}each; {subjects} isolations, "
+        f"{options.isolation.steps} steps each: about {_duration(seconds)}."
     )
 
 

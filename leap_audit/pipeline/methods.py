@@ -20,13 +20,16 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "with decorrelated colours, under random zoom, shift, mirror and noise",
             "source": "Erhan et al. 2009; Olah et al. 2017",
             "optimiser": f"Adam (Kingma and Ba 2015), learning rate {p.lr:g}, {p.steps} steps",
+            "views": f"{p.views} a step, their gradients averaged"
+            if (p.views or 1) > 1
+            else "1 a step",
             "seed": options.seed,
             "prototypes per class": f"{options.seeds}, of which the first is shown"
             if options.seeds > 1
             else "1",
             "window": f"{p.scale[0]:g} to {p.scale[1]:g} of the side" if p.scale else "whole",
             "shift": f"up to {p.shift:g} of the short side",
-            "mirrored": "half of the steps" if p.flip else "never",
+            "mirrored": "half of the views" if p.flip else "never",
             "light": _light(p.jitter or 0.0),
             "noise": f"standard deviation {p.noise:g} of the range",
             "total variation": f"weight {p.total_variation:g} × {spread:.3g}, the spread of the "

@@ -26,6 +26,8 @@ class Chart:
     alt: str
     width: int
     """CSS pixels at which its text reads well."""
+    note: str = ""
+    """What else to say below it."""
 
 
 def calibration(samples: Sequence[Sample]) -> Chart | None:

@@ -20,6 +20,10 @@ NAMES_UP_TO = 48
 """Rows or columns up to which they are named."""
 LARGEST = 900
 """CSS pixels of a matrix without names."""
+UNNAMED = (
+    "Rows stand in the order of the prototypes, columns in the order of their classes; too many to "
+    "be named here."
+)
 _LIGHT, _DEEP = np.array([243.0, 246.0, 247.0]), np.array([11.0, 72.0, 88.0])
 """From nearly white to a deep teal whose lightness falls evenly, so that grey print reads."""
 _NAME = 18
@@ -37,7 +41,7 @@ def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
     many = max(len(matrix.cosines), len(matrix.classes))
     if many > NAMES_UP_TO:
         side = max(1, LARGEST // many)
-        return Chart(_picture(matrix, audit, side), alt, side * len(matrix.classes))
+        return Chart(_picture(matrix, audit, side), alt, side * len(matrix.classes), UNNAMED)
     return _drawn(matrix, audit, labels, alt, numbers=many <= NUMBERS_UP_TO)
 
 

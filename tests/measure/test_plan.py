@@ -23,7 +23,7 @@ def test_batches_are_powers_of_two_that_fit(
     digits: Model, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     monkeypatch.setattr(plan, "free_memory", lambda _provider: free)
-    batches = choose_batches(digits)
+    batches = choose_batches(digits, 1)
     for number in (batches.prototypes, batches.isolations, batches.predictions):
         assert number >= 1
         assert number & (number - 1) == 0
@@ -36,18 +36,27 @@ def test_more_memory_never_means_less(digits: Model, monkeypatch: pytest.MonkeyP
     found = []
     for free in (10**k for k in range(4, 12)):
         monkeypatch.setattr(plan, "free_memory", lambda _provider, free=free: free)
-        found.append(choose_batches(digits).prototypes)
+        found.append(choose_batches(digits, 1).prototypes)
     assert found == sorted(found)
     assert found[0] < found[-1]
 
 
 @pytest.mark.parametrize(("wanted", "isolations"), [(1, 1), (3, 1), (10, 5)])
 def test_what_is_wanted_overrides(digits: Model, wanted: int, isolations: int) -> None:
-    assert choose_batches(digits, wanted) == Batches(wanted, isolations, wanted)
+    assert choose_batches(digits, 1, wanted) == Batches(wanted, isolations, wanted)
+
+
+def test_several_views_of_a_prototype_are_several_pictures(
+    digits: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [choose_batches(digits, v, 10).prototypes for v in (1, 2, 3, 10, 64)] == [10, 5, 3, 1, 1]
+    monkeypatch.setattr(plan, "free_memory", lambda _provider: 10**13)
+    one, two = (choose_batches(digits, views) for views in (1, 2))
+    assert two == replace(one, prototypes=one.prototypes // 2)
 
 
 def test_a_model_that_takes_one_at_a_time(digits: Model) -> None:
-    assert choose_batches(replace(digits, batchable=False), 10) == Batches(1, 1, 1)
+    assert choose_batches(replace(digits, batchable=False), 2, 10) == Batches(1, 1, 1)
 
 
 def test_the_spread_is_in_the_units_of_the_logits(tmp_path: Path) -> None:

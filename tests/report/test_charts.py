@@ -66,12 +66,15 @@ def many_classes(build: Build, many: int) -> Chart:
 
 
 def test_a_large_matrix_drops_its_numbers(build: Build) -> None:
-    assert len(words(many_classes(build, 13))) == 2 * 13
+    chart = many_classes(build, 13)
+    assert len(words(chart)) == 2 * 13
+    assert not chart.note
 
 
 def test_a_huge_matrix_is_a_picture(build: Build) -> None:
     chart = many_classes(build, 60)
     assert "60 prototypes by 60 classes" in chart.alt
+    assert "order of the prototypes" in chart.note
     pixels = np.asarray(Image.open(BytesIO(base64.b64decode(chart.image.split(",")[1]))))
     side = chart.width // 60
     assert pixels.shape == (60 * side, 60 * side, 3)

@@ -113,12 +113,13 @@ def make_prototypes(
     session = session_of(model, step_graph(model, batch, options, spread), threads)
     painter = _Painter(model, options, threads)
     first = _even_start(model, options, seed, threads, spread) if options.start == "even" else None
-    lr = options.lr
+    lr = None if options.find_lr_steps else options.lr
     for group in groups:
         run = _Run(model, options, seed, group, batch)
-        if options.find_lr_steps and lr == options.lr:
+        if lr is None:
             factors = range_test(options.find_lr_steps)
-            lr *= best_rate(factors, [s.mean() for s in run.through(session, first, factors)])
+            rises = [s.mean() for s in run.through(session, first, factors)]
+            lr = options.lr * best_rate(factors, rises)
         scores: list[Array] = []
         stages: list[list[Stage]] = [[] for _ in group]
         factors = [lr / options.lr * r for r in settling(options.steps, SETTLED)]

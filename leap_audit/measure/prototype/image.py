@@ -33,7 +33,7 @@ class Painted:
     colour: ir.Value
     """(batch, channels, height, width), 0..1."""
     alpha: ir.Value | None
-    """(batch or 1, 1, height, width), 0 transparent to 1; None: opaque."""
+    """(batch, 1, height, width), 0 transparent to 1; None: opaque."""
 
 
 def coefficient_channels(channels: int, options: PrototypeOptions) -> int:
@@ -61,8 +61,8 @@ def paint(op: Emitter, coefficients: ir.Value, channels: int, options: Prototype
     if given > channels or options.alpha_only:
         alpha = op.Sigmoid(op.Slice(planes, [given - 1], [given], [1]))
     if options.alpha_mask:
-        shape = op.constant(_window(height, width))
-        alpha = shape if alpha is None else op.Mul(alpha, shape)
+        shape = np.repeat(_window(height, width), batch, axis=0)
+        alpha = op.constant(shape) if alpha is None else op.Mul(alpha, shape)
     if options.alpha_only:
         drawn = op.constant(np.full((batch, channels, height, width), ink(options), np.float32))
         return Painted(drawn, alpha)

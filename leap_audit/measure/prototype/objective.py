@@ -13,6 +13,7 @@ from leap_audit.run.session import Array
 
 __all__ = [
     "alike",
+    "averaged",
     "coverage",
     "evenness",
     "likeness",
@@ -51,6 +52,14 @@ def evenness(op: Emitter, logits: ir.Value, scale: float) -> ir.Value:
     return op.ReduceMean(op.LogSoftmax(op.Mul(logits, scale), axis=1), [1], keepdims=0)
 
 
+def averaged(op: Emitter, value: ir.Value, times: int) -> ir.Value:
+    """Append the mean of each `times` items in a row: (items * times, ...) -> (items, ...)."""
+    if times == 1:
+        return value
+    items, *rest = static_shape(value)
+    return op.ReduceMean(op.Reshape(value, (items // times, times, *rest)), [1], keepdims=0)
+
+
 def total_variation(op: Emitter, picture: ir.Value) -> ir.Value:
     """Append the mean absolute difference of neighbouring pixels of each item, (batch,)."""
     channels, height, width = static_shape(picture)[1:]
@@ -74,11 +83,12 @@ def likeness(op: Emitter, logits: ir.Value, same: ir.Value) -> ir.Value:
     """Append how much each item's features look like those of its siblings, (batch,).
 
     The mean cosine, weighed by `same`, (batch, batch), between the features before the last
-    linear layer, or the logits where the last step is not linear. Olah et al. 2017, section
-    Diversity, there with Gram matrices of a layer.
+    linear layer, or the logits where the last step is not linear, averaged over an item's views.
+    Olah et al. 2017, section Diversity, there with Gram matrices of a layer.
     """
     last = final_layer(op, logits, static_shape(logits)[1])
     features = logits if last is None else last.features
+    features = averaged(op, features, static_shape(features)[0] // static_shape(same)[0])
     squared = op.ReduceSum(op.Mul(features, features), [1], keepdims=1)
     unit = op.Div(features, op.Sqrt(op.Add(squared, 1e-12)))
     cosines = op.MatMul(unit, op.Transpose(unit, perm=[1, 0]))

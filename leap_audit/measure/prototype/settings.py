@@ -3,11 +3,14 @@
 from typing import Any
 
 from leap_audit.config import PrototypeOptions
+from leap_audit.errors import ConfigRefused
 
 __all__ = ["TRANSFORMS", "settled"]
 
 SMALL = 64
 """Short side in pixels below which a picture holds one centred object, not a scene."""
+VIEWS = 2
+"""Random views that a step has of a scene (docs/prototypes.md)."""
 TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
     "none": ((1.0, 1.0), 0.0, False),
     "s": ((0.92, 1.08), 0.04, False),
@@ -18,14 +21,25 @@ TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
 """Name -> scale, shift and flip of the random views (see PrototypeOptions)."""
 
 
-def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> PrototypeOptions:
+def settled(
+    options: PrototypeOptions, shape: tuple[int, int, int], *, batchable: bool = True
+) -> PrototypeOptions:
     """Return the options with nothing left open, for pictures of (channels, height, width).
 
     Photographs are seen mostly from close up and far off centre, which makes a class appear at
-    many sizes, and in changing light, so that no answer hangs on one shade. Small pictures hold
-    one centred object: little movement. Grey ones are strokes on a dark ground: they start there,
-    are never mirrored, as letters are not, and a light total variation keeps them clean.
+    many sizes, and in changing light, so that no answer hangs on one shade; two views a step keep
+    what the network wants of both. Small pictures hold one centred object: little movement. Grey
+    ones are strokes on a dark ground: they start there, are never mirrored, as letters are not,
+    and a light total variation keeps them clean. batchable: whether the model can answer several
+    views at once.
+
+    Raises ConfigRefused: more than one view of a model that takes one picture at a time.
     """
+    if not batchable and (options.views or 1) > 1:
+        raise ConfigRefused(
+            f"prototype.views: this model takes one picture at a time, so a step cannot look at "
+            f"{options.views} views; leave views out or give 1."
+        )
     channels, height, width = shape
     small = min(height, width) < SMALL
     name = options.transform
@@ -35,10 +49,11 @@ def settled(options: PrototypeOptions, shape: tuple[int, int, int]) -> Prototype
     chosen: dict[str, Any] = {"transform": name, "scale": scale, "shift": shift}
     chosen["flip"] = flip and channels != 1
     if channels == 1:
-        chosen |= {"background": 0.12, "total_variation": 12.0, "jitter": 0.0}
+        chosen |= {"background": 0.12, "total_variation": 12.0, "jitter": 0.0, "views": 1}
     elif small:
-        chosen |= {"background": 0.5, "total_variation": 0.1, "jitter": 0.0}
+        chosen |= {"background": 0.5, "total_variation": 0.1, "jitter": 0.0, "views": 1}
     else:
-        chosen |= {"background": 0.5, "total_variation": 0.0, "jitter": 0.25}
+        views = VIEWS if batchable else 1
+        chosen |= {"background": 0.5, "total_variation": 0.0, "jitter": 0.25, "views": views}
     given = {n for n in chosen if n != "transform" and getattr(options, n) is not None}
     return options.model_copy(update={n: v for n, v in chosen.items() if n not in given})

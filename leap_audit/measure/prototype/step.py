@@ -1,4 +1,8 @@
-"""One step of Adam on a batch of prototypes, as one ONNX graph."""
+"""One step of Adam on a batch of prototypes, as one ONNX graph.
+
+A step may see each prototype in several random views: the model answers all of them, and the
+prototype follows the average of their gradients.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,11 +13,13 @@ import onnx_ir as ir
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import append_adam
+from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import generator
 from leap_audit.measure.forward import new_graph, new_input, place_model
-from leap_audit.measure.prototype.image import coefficient_channels, over, paint
+from leap_audit.measure.prototype.image import Painted, coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import (
+    averaged,
     coverage,
     evenness,
     likeness,
@@ -40,33 +46,39 @@ def step_graph(
     """Return one step for `batch` prototypes.
 
     Inputs: `coefficients` and Adam's state, what `draws` gives (`rows`, `columns`, `noise`, and
-    with alpha `behind`), and for the objective target `weights` (of the logits, per item) and
-    with a diversity `same` (see `objective.alike`). Outputs: the next state and `score`, the
-    objective of each item. spread: the spread of the model's logits, which penalties are weighed
-    in. objective: a target's logit, or that all classes be equally probable.
+    with alpha `behind`, each of `options.views` a prototype), and for the objective target
+    `weights` (of the logits, per item) and with a diversity `same` (see `objective.alike`).
+    Outputs: the next state and `score`, the objective of each item, averaged over its views.
+    spread: the spread of the model's logits, which penalties are weighed in. objective: a
+    target's logit, or that all classes be equally probable.
     """
     op = Emitter(new_graph(), "prototype")
     graph = op.graph
     channels, height, width = model.picture_shape
     planes = coefficient_channels(channels, options)
     coefficients = new_input(graph, "coefficients", (batch, planes, height, width))
-    rows = new_input(graph, "rows", (batch, 1, height, height))
-    columns = new_input(graph, "columns", (batch, 1, width, width))
-    noise = new_input(graph, "noise", (batch, channels, height, width))
+    assert options.views is not None
+    views, seen_at_once = options.views, batch * options.views
+    rows = new_input(graph, "rows", (seen_at_once, 1, height, height))
+    columns = new_input(graph, "columns", (seen_at_once, 1, width, width))
+    noise = new_input(graph, "noise", (seen_at_once, channels, height, width))
     painted = paint(op, coefficients, channels, options)
-    picture = painted.colour
+    picture = _repeated(op, painted.colour, views)
     if painted.alpha is not None:
-        picture = over(op, painted, new_input(graph, "behind", (batch, channels, 1, 1)))
+        behind = new_input(graph, "behind", (seen_at_once, channels, 1, 1))
+        picture = over(op, Painted(picture, _repeated(op, painted.alpha, views)), behind)
     seen = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
     logits = place_model(op, model, op.Add(seen, noise))
     if objective == "target":
-        score = weighted_logit(op, logits, new_input(graph, "weights", (batch, model.classes)))
+        weights = new_input(graph, "weights", (batch, model.classes))
+        score = weighted_logit(op, averaged(op, logits, views), weights)
     else:
-        score = evenness(op, logits, options.logit_scale)
+        score = averaged(op, evenness(op, logits, options.logit_scale), views)
     graph.outputs.append(score)
     penalties: list[tuple[ir.Value, float]] = []
     if options.total_variation:
-        penalties.append((total_variation(op, picture), options.total_variation))
+        varied = averaged(op, total_variation(op, picture), views)
+        penalties.append((varied, options.total_variation))
     if options.alpha_weight and painted.alpha is not None and (options.alpha or options.alpha_only):
         penalties.append((coverage(op, painted.alpha), options.alpha_weight))
     if options.diversity and objective == "target":
@@ -84,29 +96,40 @@ def draws(
 ) -> dict[str, Array]:
     """Return what is random at a step: the views, the noise, what is behind a transparent item.
 
-    Each item's numbers belong to its key and the step, never to the batch.
+    The views of an item stand side by side. Each item's numbers belong to its key and the step,
+    never to the batch, and those of its first views do not depend on how many there are.
     """
+    assert options.views is not None
     channels, height, width = model.picture_shape
     blurs = [blur_at(n, options, step) for n in (height, width)]
-    transparent = options.alpha or options.alpha_only or options.alpha_mask
     rows, columns, noise, behind = [], [], [], []
     for key in keys:
         rng = generator(seed, "prototype step", *key, step)
-        seen = view(rng, height, width, options)
-        a, b = (m if blur is None else m @ blur for m, blur in zip(seen, blurs, strict=True))
-        rows.append(a[None])
-        columns.append(b[None])
-        noise.append(rng.standard_normal((channels, height, width), np.float32) * options.noise)
-        if options.jitter:
-            gain, shift = light(rng, channels, options.jitter)
-            rows[-1] = rows[-1] * gain
-            noise[-1] = noise[-1] + shift
-        if transparent:
-            lightest = min(1.0, 2 * (options.background or 0.0))
-            behind.append(rng.uniform(0, lightest, (channels, 1, 1)).astype(np.float32))
+        for _ in range(options.views):
+            seen = view(rng, height, width, options)
+            a, b = (m if blur is None else m @ blur for m, blur in zip(seen, blurs, strict=True))
+            rows.append(a[None])
+            columns.append(b[None])
+            noise.append(rng.standard_normal((channels, height, width), np.float32) * options.noise)
+            if options.jitter:
+                gain, shift = light(rng, channels, options.jitter)
+                rows[-1] = rows[-1] * gain
+                noise[-1] = noise[-1] + shift
+            if options.transparent:
+                lightest = min(1.0, 2 * (options.background or 0.0))
+                behind.append(rng.uniform(0, lightest, (channels, 1, 1)).astype(np.float32))
     drawn = {
         "rows": np.stack(rows).astype(np.float32),
         "columns": np.stack(columns).astype(np.float32),
         "noise": np.stack(noise).astype(np.float32),
     }
-    return drawn | ({"behind": np.stack(behind)} if transparent else {})
+    return drawn | ({"behind": np.stack(behind)} if options.transparent else {})
+
+
+def _repeated(op: Emitter, value: ir.Value, times: int) -> ir.Value:
+    """Append each item so many times in a row: (items, ...) -> (items * times, ...)."""
+    if times == 1:
+        return value
+    items, *rest = static_shape(value)
+    wide = op.Expand(op.Reshape(value, (items, 1, *rest)), (items, times, *rest))
+    return op.Reshape(wide, (items * times, *rest))
