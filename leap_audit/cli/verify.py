@@ -1,7 +1,10 @@
 """leap-audit verify, sign: whether everything is still what was audited, and who says so."""
 
 import json
+import os
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+PASSWORD = "LEAP_AUDIT_KEY_PASSWORD"
+"""The environment variable that holds the password of an encrypted key."""
 SHOWN = 10
 """Differences of a repetition that are printed."""
 
@@ -29,7 +34,8 @@ ABOUT_VERIFY = (
 ABOUT_SIGN = (
     "Sign everything in the folder of an audit, into a file beside it.\n\n"
     "Neither a network nor an account is needed, only a private key; [bold]leap-audit verify "
-    "--signature[/] checks it with the public one."
+    "--signature[/] checks it with the public one. The password of an encrypted key is asked for, "
+    f"or read from the environment variable {PASSWORD}."
 )
 
 
@@ -95,8 +101,24 @@ def sign(
         if record.audit.status != "complete":
             terminal.warn("The audit is incomplete; the signature does not make it whole.")
         place = out or default_signature(audit_dir)
-        sign_folder(audit_dir, key, place)
+        sign_folder(audit_dir, key, place, _password_of(key))
         print(place, flush=True)
+
+
+def _password_of(key: Path) -> str | None:
+    """Return the password of a private key, from the environment or the keyboard."""
+    from leap_audit.verify.signature import is_encrypted
+
+    if not is_encrypted(key):
+        return None
+    if PASSWORD in os.environ:
+        return os.environ[PASSWORD]
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{key}: is encrypted; put its password into the environment variable {PASSWORD}, or "
+            "run the command in a terminal, where it asks."
+        )
+    return str(typer.prompt(f"Password of {key}", hide_input=True, err=True))
 
 
 def _repeated(again: "Rerun | None") -> list[str]:

@@ -12,7 +12,11 @@ from leap_audit.errors import OutputRefused, RuntimeMissing, SignatureRefused, r
 from leap_audit.report.folder import write_file
 from leap_audit.verify.matches import Row
 
-__all__ = ["default_signature", "sign_folder", "verify_signature"]
+__all__ = ["default_signature", "is_encrypted", "sign_folder", "verify_signature"]
+
+
+SAID_WITHIN = 4096
+"""Bytes of a PEM file in whose headers it says whether it is encrypted."""
 
 
 def default_signature(folder: Path) -> Path:
@@ -21,10 +25,20 @@ def default_signature(folder: Path) -> Path:
     return place.with_name(f"{place.name}.sig")
 
 
-def sign_folder(folder: Path, private_key: Path, out: Path) -> None:
+def is_encrypted(private_key: Path) -> bool:
+    """Return whether a PEM file says that its key needs a password (RFC 1421, RFC 5958).
+
+    Raises SignatureRefused: there is no such file.
+    """
+    _require_file(private_key, "private key")
+    with private_key.open("rb") as file:
+        return b"ENCRYPTED" in file.read(SAID_WITHIN)
+
+
+def sign_folder(folder: Path, private_key: Path, out: Path, password: str | None = None) -> None:
     """Write the signature of all files in `folder` to `out`.
 
-    private_key: PEM, of the curves P-256, P-384 or P-521, without a password.
+    private_key: PEM, of the curves P-256, P-384 or P-521. password: of a key that is encrypted.
 
     Raises SignatureRefused: the key cannot be used, or the folder holds links. OutputRefused: `out`
     lies in the folder. RuntimeMissing: model-signing is not installed.
@@ -34,11 +48,15 @@ def sign_folder(folder: Path, private_key: Path, out: Path) -> None:
     signing, _, hashing = _library()
     _require_file(private_key, "private key")
     try:
-        signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
+        signer = signing.Config().use_elliptic_key_signer(
+            # As bytes, which is what it hands on to cryptography, whatever its annotation says.
+            private_key=private_key,
+            password=None if password is None else password.encode(),
+        )
     except Exception as error:  # of cryptography, whose kinds are many
         raise SignatureRefused(
             f"{private_key}: is no private key that can sign ({reason_of(error)}); give a PEM file "
-            "of the curve P-256, P-384 or P-521 without a password."
+            "of the curve P-256, P-384 or P-521 and, if it is encrypted, its password."
         ) from None
     with TemporaryDirectory() as scratch:
         made = Path(scratch) / "signature"

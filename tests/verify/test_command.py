@@ -2,12 +2,16 @@
 
 import json
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from leap_audit.cli import app
+from leap_audit.cli.verify import PASSWORD, _password_of
 from leap_audit.verify import rerun as repeating
 from leap_audit.verify import views
 from leap_audit.verify.rerun import Difference, Rerun
@@ -87,3 +91,23 @@ def test_sign_and_verify(audited: Audited, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert re.search("^differs +signature", result.stdout, re.MULTILINE)
     assert run("sign", tmp_path / "photos", "--key", private).exit_code == 3
+
+
+def test_the_password_of_a_key(
+    audited: Audited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = write_pair(tmp_path, "key", ec.SECP256R1(), "secret words")
+    monkeypatch.delenv(PASSWORD, raising=False)
+    result = run("sign", audited.folder, "--key", private)
+    assert (result.exit_code, PASSWORD in result.stderr) == (2, True)
+    monkeypatch.setenv(PASSWORD, "secret words")
+    result = run("sign", audited.folder, "--key", private)
+    assert (result.exit_code, "secret" in result.stdout + result.stderr) == (0, False)
+    signature = Path(result.stdout.strip())
+    assert run("verify", audited.folder, "--signature", signature, "--key", public).exit_code == 0
+    monkeypatch.delenv(PASSWORD)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    asked: list[str] = []
+    monkeypatch.setattr(typer, "prompt", lambda text, **_: asked.append(text) or "secret words")
+    assert _password_of(private) == "secret words"
+    assert asked == [f"Password of {private}"]

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from leap_audit.errors import OutputRefused, SignatureRefused
-from leap_audit.verify.signature import default_signature, sign_folder, verify_signature
+from leap_audit.verify.signature import (
+    default_signature,
+    is_encrypted,
+    sign_folder,
+    verify_signature,
+)
 
 ec = pytest.importorskip(
     "cryptography.hazmat.primitives.asymmetric.ec", reason="cryptography is not installed"
@@ -14,13 +19,16 @@ ec = pytest.importorskip(
 pytest.importorskip("model_signing", reason="model-signing is not installed")
 
 
-def write_pair(folder: Path, name: str, curve: Any) -> tuple[Path, Path]:
+def write_pair(
+    folder: Path, name: str, curve: Any, password: str | None = None, form: str = "PKCS8"
+) -> tuple[Path, Path]:
     """Write a private and a public key as PEM and return where they are."""
     from cryptography.hazmat.primitives import serialization as s
 
     key = ec.generate_private_key(curve)
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    private.write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))
+    cipher = s.BestAvailableEncryption(password.encode()) if password else s.NoEncryption()
+    private.write_bytes(key.private_bytes(s.Encoding.PEM, getattr(s.PrivateFormat, form), cipher))
     public.write_bytes(
         key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
     )
@@ -51,6 +59,20 @@ def test_what_was_signed_is_verified(folder: Path, tmp_path: Path, curve: str) -
     assert verify_signature(folder, place, public).state == "matches"
     moved = folder.rename(tmp_path / "moved")
     assert verify_signature(moved, place, public).state == "matches"
+
+
+@pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
+def test_an_encrypted_key_signs_with_its_password(folder: Path, tmp_path: Path, form: str) -> None:
+    private, public = write_pair(tmp_path, "key", ec.SECP256R1(), "pässword", form)
+    plain, _ = write_pair(tmp_path, "plain", ec.SECP256R1(), None, form)
+    assert (is_encrypted(private), is_encrypted(plain)) == (True, False)
+    place = default_signature(folder)
+    for wrong in (None, "password", ""):
+        with pytest.raises(SignatureRefused, match=r"key\.pem: is no private key.*its password"):
+            sign_folder(folder, private, place, wrong)
+        assert not place.exists()
+    sign_folder(folder, private, place, "pässword")
+    assert verify_signature(folder, place, public).state == "matches"
 
 
 def test_every_change_is_found(folder: Path, keys: tuple[Path, Path]) -> None:
