@@ -205,7 +205,8 @@ class AuditOptions(Options):
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)
-    """Prototypes made of each target, to see what does not depend on chance; one is shown."""
+    """Prototypes made of each target, to see what does not depend on chance; the strongest is
+    shown."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 takes one per core."""
     provider: str = "auto"

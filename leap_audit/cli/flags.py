@@ -144,7 +144,7 @@ PreprocessingFile = Annotated[
 Seed = Annotated[int | None, option("--seed", _HOW, "Of every random draw (0).", "N", min=0)]
 Seeds = Annotated[
     int | None,
-    option("--seeds", _HOW, "Prototypes of each class, to see what is chance (3).", "N", min=1),
+    option("--seeds", _HOW, "Prototypes of a class; the strongest is shown (3).", "N", min=1),
 ]
 Steps = Annotated[int | None, option("--steps", _HOW, "Per prototype (192).", "N", min=1)]
 Threads = Annotated[int | None, option("--threads", _HOW, "CPU threads (all cores).", "N", min=0)]

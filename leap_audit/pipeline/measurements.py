@@ -11,7 +11,7 @@ from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settle
 from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations, tasks_of
 from leap_audit.pipeline.methods import methods_of
 from leap_audit.pipeline.photographs import answered, record_photographs, sample_stem
-from leap_audit.pipeline.prototypes import levels, record_prototypes, shown, stem
+from leap_audit.pipeline.prototypes import levels, record_prototypes, stem
 from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
@@ -84,8 +84,8 @@ def draw_prototypes(
         try:
             drawn.extend(finished)
         finally:  # an interrupted run reports those it has
-            record_prototypes(drawn, classifier, seen, options.threads, samples)
-    return [drawn[group[0]] for group in shown(drawn, seen.seeds)]
+            chosen = record_prototypes(drawn, classifier, seen, options, samples)
+    return chosen
 
 
 def sample_tasks(

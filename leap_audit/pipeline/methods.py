@@ -14,6 +14,7 @@ __all__ = ["methods_of"]
 def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> dict[str, Any]:
     """Return stage -> what was done, for the report."""
     p, i = options.prototype, options.isolation
+    strongest = "highest" if p.objective_weight > 0 else "lowest"
     return {
         "prototype": {
             "method": "Activation maximisation of the target's logit in a 1/f-scaled cosine basis "
@@ -24,7 +25,7 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             if (p.views or 1) > 1
             else "1 a step",
             "seed": options.seed,
-            "prototypes per class": f"{options.seeds}, of which the first is shown"
+            "prototypes per class": f"{options.seeds}; the one with the {strongest} logit is shown"
             if options.seeds > 1
             else "1",
             "window": f"{p.scale[0]:g} to {p.scale[1]:g} of the side" if p.scale else "whole",

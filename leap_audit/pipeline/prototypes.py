@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from leap_audit.artifacts import Entanglement, EntanglementMatrix, Neighbour, Prototype, Stability
+from leap_audit.config import AuditOptions
 from leap_audit.ingest.bands import write_bands
 from leap_audit.ingest.classes import display_name
 from leap_audit.ingest.pictures import write_picture
@@ -16,7 +17,7 @@ from leap_audit.measure.stability import agreement, interval, nearest, similarit
 from leap_audit.pipeline.record import Measurements
 from leap_audit.run.session import Array
 
-__all__ = ["levels", "record_prototypes", "shown", "stem"]
+__all__ = ["levels", "record_prototypes", "stem"]
 
 LISTED = 10
 """Classes in a prototype's table of entanglement, the target included."""
@@ -28,16 +29,17 @@ def record_prototypes(
     drawn: Sequence[Drawn],
     classifier: Classifier,
     seen: Measurements,
-    threads: int,
+    options: AuditOptions,
     samples: Sequence[Array] = (),
-) -> None:
-    """Measure what has been drawn, each prototype beside the others, and record it.
+) -> list[Drawn]:
+    """Measure what has been drawn, each prototype beside the others; record and return the shown.
 
-    Of the prototypes of one target the first is shown, the others are its stability. samples:
-    the photographs of `seen.samples`, as the model saw them.
+    Of the prototypes of one target from several seeds the one is shown that reached most, as of
+    several starts of a search the best is its answer; the others are its stability. samples: the
+    photographs of `seen.samples`, as the model saw them.
     """
     if not drawn:
-        return
+        return []
     pictures = np.stack([levels(each.picture) for each in drawn])
     bands = []
     for each, picture in zip(drawn, pictures, strict=True):
@@ -48,10 +50,12 @@ def record_prototypes(
     independent = classifier.model.identity.independent
     probs = [answer_of(scores, independent).probs for scores in classifier.scores(pictures)]
     targets = [each.request.target for each in drawn]
-    shared, _ = measure_entanglement(classifier, pictures, targets, threads)
+    reached = [float(row[list(target)].mean()) for row, target in zip(logits, targets, strict=True)]
+    shared, _ = measure_entanglement(classifier, pictures, targets, options.threads)
     features = _features(classifier, pictures)
     beside = _features(classifier, np.stack(samples)) if len(samples) else features[:0]
-    groups = list(shown(drawn, seen.seeds))
+    weight = options.prototype.objective_weight
+    groups = list(_grouped(drawn, seen.seeds, [weight * logit for logit in reached]))
     firsts = [group[0] for group in groups]
     seen.matrix = _matrix([targets[i] for i in firsts], [shared[i] for i in firsts])
     for group in groups:
@@ -66,7 +70,7 @@ def record_prototypes(
                 replicate=each.request.replicate // seen.seeds,
                 image=_image(each),
                 bands=bands[i],
-                logit=float(own.mean()),
+                logit=reached[i],
                 prob=float(probs[i][list(target)].sum()),
                 rank=int((logits[i] > own.min()).sum()) + 1,
                 steps=each.step,
@@ -76,13 +80,19 @@ def record_prototypes(
                     _entanglement(k, seeds, logits[firsts], firsts.index(i), probs[i], seen.classes)
                     for k in [*target, *shared[i].others(target)][:LISTED]
                 ),
-                stability=_stability([drawn[j] for j in group], seeds, logits, features, group),
+                stability=_stability(
+                    [drawn[j] for j in group],
+                    seeds,
+                    [reached[j] for j in group],
+                    features[group],
+                ),
                 nearest=tuple(
                     Neighbour(file=seen.samples[n].file, image=seen.samples[n].image, similarity=s)
                     for n, s in nearest(features[i], beside, NEAREST)
                 ),
             )
         )
+    return [drawn[i] for i in firsts]
 
 
 def _matrix(targets: Sequence[tuple[int, ...]], shared: Sequence[Shared]) -> EntanglementMatrix:
@@ -95,12 +105,13 @@ def _matrix(targets: Sequence[tuple[int, ...]], shared: Sequence[Shared]) -> Ent
     )
 
 
-def shown(drawn: Sequence[Drawn], seeds: int) -> Iterator[list[int]]:
-    """Yield, for each prototype shown, its place and those of its companions from other seeds."""
+def _grouped(drawn: Sequence[Drawn], seeds: int, reached: Sequence[float]) -> Iterator[list[int]]:
+    """Yield the places of what is one prototype from several seeds, first of what reached most."""
     groups: dict[tuple[tuple[int, ...], int], list[int]] = {}
     for place, each in enumerate(drawn):
         groups.setdefault((each.request.target, each.request.replicate // seeds), []).append(place)
-    yield from groups.values()
+    for places in groups.values():
+        yield sorted(places, key=lambda place: -reached[place])
 
 
 def levels(picture: Array) -> Array:
@@ -147,18 +158,14 @@ def _entanglement(
 
 
 def _stability(
-    group: Sequence[Drawn],
-    shared: Sequence[Shared],
-    logits: Array,
-    features: Array,
-    places: Sequence[int],
+    group: Sequence[Drawn], shared: Sequence[Shared], logits: Sequence[float], features: Array
 ) -> Stability | None:
+    """How much a prototype, first in its group, is like those from other seeds."""
     if len(group) < 2:
         return None
-    target = list(group[0].request.target)
     return Stability(
         images=tuple(_image(each) for each in group[1:]),
-        logits=tuple(float(logits[place, target].mean()) for place in places),
-        similarity=similarity(features[list(places)]),
-        agreement=agreement(shared, target),
+        logits=tuple(logits),
+        similarity=similarity(features),
+        agreement=agreement(shared, group[0].request.target),
     )

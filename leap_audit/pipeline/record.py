@@ -24,4 +24,4 @@ class Measurements:
     methods: dict[str, Any] = field(default_factory=dict)
     batch: dict[str, int] = field(default_factory=dict)
     seeds: int = 1
-    """Prototypes of each target, of which the first is shown."""
+    """Prototypes of each target, of which one is shown."""

@@ -65,6 +65,28 @@ def test_prototypes(finished: AuditResult) -> None:
         assert {i.class_ for i in each.isolations} == {target, others[0].class_}
 
 
+@pytest.mark.parametrize("weight", [1.0, -1.0])
+def test_of_several_seeds_the_one_that_reached_most_is_shown(
+    sample_models: Path, tmp_path: Path, unprinted: None, weight: float
+) -> None:
+    strong = {**TINY, "prototype": {"steps": 2, "objective_weight": weight}, "seeds": 4}
+    names = sample_models / "digits.txt"
+    model = sample_models / "digits_clean.onnx"
+    made = audit(model, names, out=tmp_path / "audit", targets="0,3,7", **strong).audit
+    assert made.methods["prototype"]["prototypes per class"].startswith("4; the one with the ")
+    for each in made.prototypes:
+        own, *others = each.stability.logits if each.stability else ()
+        assert own == each.logit
+        assert len(others) == 3
+        assert weight * own >= max(weight * logit for logit in others)
+        (entangled,) = [e for e in each.entanglements if e.class_ in each.target]
+        assert entangled.logit == pytest.approx(own)
+        assert each.image not in each.stability.images
+        assert each.isolations
+        assert all(i.image.startswith(each.image.removesuffix(".png")) for i in each.isolations)
+    assert any(not each.image.endswith("-0.png") for each in made.prototypes)
+
+
 def test_photographs_are_isolated_for_their_first_classes(finished: AuditResult) -> None:
     record = finished.audit
     assert [s.file for s in record.samples] == ["picture 0.png", "picture 1.png"]
