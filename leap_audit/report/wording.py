@@ -62,11 +62,11 @@ def size(count_of_bytes: int) -> str:
 
 def stability_reading(stability: Stability) -> str:
     """Return how much prototypes from several seeds agree."""
-    logits = ", ".join(number(value, 1) for value in stability.logits)
+    own, *others = (number(value, 1) for value in stability.logits)
     return (
-        f"From {count(len(stability.images), 'other seed')}: logits {logits}; features alike "
-        f"{signed(stability.similarity)}; {percent(stability.agreement)} of the three most "
-        "entangled classes in common."
+        f"From {count(len(stability.images), 'other seed')}: logits {', '.join(others)}, where the "
+        f"one shown has {own}; features alike {signed(stability.similarity)}; "
+        f"{percent(stability.agreement)} of the three most entangled classes in common."
     )
 
 

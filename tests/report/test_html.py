@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from leap_audit.artifacts import Audit
+from leap_audit.artifacts import Audit, Stability
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
 from leap_audit.report.templates import template_folder
+from leap_audit.report.wording import stability_reading
 from tests.report.conftest import Build
 from tests.report.pages import HOSTILE, Page, assert_sound
 
@@ -130,3 +131,12 @@ def test_every_template_is_where_the_loader_looks() -> None:
 def _hostile_file(audit: Audit) -> Audit:
     model = audit.model.model_copy(update={"file": "evil\u202exnno.<b>"})
     return audit.model_copy(update={"model": model, "notes": ("<script>note</script>\x07",)})
+
+
+def test_the_logits_of_other_seeds_stand_apart_from_the_shown() -> None:
+    images = ("images/b.png", "images/c.png")
+    seeds = Stability(images=images, logits=(7.84, 7.6, -0.5), similarity=0.9, agreement=0.5)
+    assert stability_reading(seeds) == (
+        "From 2 other seeds: logits 7.6, −0.5, where the one shown has 7.8; features alike +0.90; "
+        "50\u00a0% of the three most entangled classes in common."
+    )
