@@ -81,7 +81,7 @@ def prototypes_of(
 ) -> list[Array]:
     """Return the prototypes of each class, (replicates, channels, height, width), as their PNGs."""
     keep.mkdir(parents=True, exist_ok=True)
-    options = settled(PrototypeOptions(), model.picture_shape)
+    options = settled(PrototypeOptions(), model.picture_shape, batchable=model.batchable)
     requests = [Request((int(k),), r) for r in range(replicates) for k in classes]
     paths = {r: keep / f"{r.target[0]:04d}-{r.replicate}.png" for r in requests}
     left = [request for request in requests if not paths[request].exists()]

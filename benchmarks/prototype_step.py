@@ -129,7 +129,7 @@ def compare(name: str, network: nn.Module, args: argparse.Namespace) -> None:
             network, example, path, dynamic_shapes=(dynamic["x"],), dynamo=True, external_data=False
         )
         model = load(path, DeclaredPreprocessing(), choose_provider("cpu"))
-    options = settled(PrototypeOptions(), model.picture_shape)
+    options = settled(PrototypeOptions(), model.picture_shape, batchable=model.batchable)
     session = Session(step_graph(model, args.batch, options, 1.0), model.provider, args.threads)
     first = np.zeros((args.batch, *model.picture_shape), np.float32)
     weights = target_weights([(i,) for i in range(args.batch)], model.classes)

@@ -107,7 +107,8 @@ def _prototypes(
     model: Model, targets: list[int], args: argparse.Namespace
 ) -> tuple[NDArray[Any], float]:
     given = {key: json.loads(value) for key, _, value in (o.partition("=") for o in args.option)}
-    options = settled(PrototypeOptions.parse(given, "--option"), model.picture_shape)
+    asked = PrototypeOptions.parse(given, "--option")
+    options = settled(asked, model.picture_shape, batchable=model.batchable)
     batches = choose_batches(model, options.views or 1)
     spread = logit_spread(Classifier.of(model, 1, args.threads), args.seed)
     started = time.perf_counter()

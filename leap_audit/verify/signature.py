@@ -49,8 +49,8 @@ def sign_folder(folder: Path, private_key: Path, out: Path, password: str | None
     _require_file(private_key, "private key")
     try:
         signer = signing.Config().use_elliptic_key_signer(
-            # As bytes, which is what it hands on to cryptography, whatever its annotation says.
             private_key=private_key,
+            # As bytes, which is what it hands on to cryptography, whatever its annotation says.
             password=None if password is None else password.encode(),
         )
     except Exception as error:  # of cryptography, whose kinds are many
