@@ -5,9 +5,9 @@
 Three engines take turns on the same weights, input and cotangent: the gradient graph of
 `build_gradient`, asked for the gradient alone; the exported model itself; and PyTorch eager,
 forward and backward to the input, its parameters without gradients. Both graphs run on stock ONNX
-Runtime on the CPU. The two gradients are compared first. Time is the median ratio of alternating
-pairs. Memory is the peak of a fresh process for each engine above what it held before the model
-was loaded (Linux). Needs the extra `bench`.
+Runtime on the CPU, the first with the options that leap-audit loads it with. The two gradients are
+compared first. Time is the median ratio of alternating pairs. Memory is the peak of a fresh process
+for each engine above what it held before the model was loaded (Linux). Needs the extra `bench`.
 """
 
 import argparse
@@ -16,16 +16,19 @@ import csv
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 
 from benchmarks.networks import NETWORKS, Case, constructor, export, module
 from benchmarks.side_by_side import Run, alternate, measured_child, print_peak, ratio
 from leap_audit.gradient import OnnxGradient, build_gradient
 from leap_audit.progress import Advance
+from leap_audit.run.session import session_options, weights_outweigh
 from leap_audit.terminal import Terminal
 
 DIFFERENT = 1e-2
@@ -44,10 +47,7 @@ COLUMNS = {
 """Column of the CSV -> its head in the printed table."""
 
 
-def on_runtime(path: Path, case: Case, output: str) -> Run:
-    """A graph on ONNX Runtime, with nothing set but the number of threads."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = case.threads
+def on_runtime(path: Path, case: Case, output: str, options: onnxruntime.SessionOptions) -> Run:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     given = {"input": case.x, "cotangent": case.dy}
     given = {value.name: given[value.name] for value in session.get_inputs()}
@@ -55,11 +55,16 @@ def on_runtime(path: Path, case: Case, output: str) -> Run:
 
 
 def gradient_graph(case: Case) -> Run:
-    return on_runtime(case.gradient, case, "input_grad")
+    """With the options that `OnnxGradient` loads it with."""
+    options = session_options(case.threads, lean=True, layout=case.layout)
+    return on_runtime(case.gradient, case, "input_grad", options)
 
 
 def forward_graph(case: Case) -> Run:
-    return on_runtime(case.model, case, "logits")
+    """With nothing set but the number of threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = case.threads
+    return on_runtime(case.model, case, "logits", options)
 
 
 def build_and_run(case: Case) -> Run:
@@ -179,8 +184,11 @@ def measure(cases: Sequence[Case], pairs: int, terminal: Terminal) -> Iterator[d
             first = weighed[case.network.name, case.batch] is case
             if first:
                 export(case)
-                onnx.save(build_gradient(case.model, batch=case.batch), case.gradient)
+                graph = build_gradient(case.model, batch=case.batch)
+                onnx.save(graph, case.gradient)
+                layout = not weights_outweigh(ir.from_proto(graph))
                 advance()
+            case = replace(case, layout=layout)
             row: dict[str, object] = {
                 "network": case.network.name,
                 "batch": case.batch,

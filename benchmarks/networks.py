@@ -40,12 +40,16 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A network at a batch size and a number of threads; its graphs lie in `folder`."""
+    """A network at a batch size and a number of threads; its graphs lie in `folder`.
+
+    layout: whether its gradient is loaded with weights in the layout that suits the processor.
+    """
 
     network: Network
     batch: int
     threads: int
     folder: str
+    layout: bool = True
 
     @property
     def model(self) -> Path:

@@ -75,7 +75,7 @@ class OnnxGradient:
             )
         self._types = {v.name: _dtype(v) for v in graph.graph.input}
         self._y = {prop.key: prop.value for prop in graph.metadata_props}[OF]
-        self._session = Session(graph, choose_provider(provider), threads)
+        self._session = Session(graph, choose_provider(provider), threads, lean=True)
         self.engine = f"onnxruntime {self._session.provider.name}"
         self.reason = "the gradient is an ONNX graph of standard operators."
 

@@ -27,6 +27,21 @@ def test_a_factor_that_is_not_one_for_each_channel_stays() -> None:
     assert check_gradient(gradient).error < 1e-3
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (1, 3, 4), (1, 2, 3, 4)])
+def test_the_weight_of_a_product_is_read_as_it_lies(shape: tuple[int, ...]) -> None:
+    sizes = ", ".join(map(str, shape[:-1]))
+    model = parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[{sizes}, 4] x) => (float[{sizes}, 5] y) {{ y = MatMul(x, w) }}
+    """)
+    weight = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    gradient = build_gradient(model)
+    assert not {"Transpose", "Einsum"} & {node.op_type for node in gradient.graph.node}
+    assert [list(w.dims) for w in gradient.graph.initializer if len(w.dims) > 1] == [[4, 5]]
+    assert check_gradient(gradient).error < 1e-3
+
+
 def _conv_and_norm(stride: int) -> onnx.ModelProto:
     size = 4 // stride
     model = parser.parse_model(f"""

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
 from leap_audit.errors import LeapAuditError
 from leap_audit.run import Session, choose_provider
-from leap_audit.run.session import Loop
+from leap_audit.run.session import Loop, session_options, weights_outweigh
 
 
 def _graph(
@@ -143,3 +144,29 @@ def test_large_weights_are_lent_and_stay_as_they_were(load) -> None:
         (y,) = Session(model, choose_provider("cpu"), often=often).run({"x": x})
         np.testing.assert_allclose(y, x @ weight, rtol=1e-5)
     assert model.SerializeToString() == before
+
+
+def _convolution(side: int) -> ir.Model:
+    model = _graph(
+        [("Conv", ["x", "w"], "y")], {"x": [1, 8, side, side]}, {"y": [1, 8, side, side]}
+    )
+    model.graph.node[0].attribute.append(helper.make_attribute("pads", [1, 1, 1, 1]))
+    weight = np.random.default_rng(0).standard_normal((8, 8, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    return ir.from_proto(model)
+
+
+def test_what_is_not_worth_its_memory_is_left_and_the_result_stays() -> None:
+    assert weights_outweigh(_convolution(8))  # 576 weights, 512 results
+    assert not weights_outweigh(_convolution(9))
+    for side in (8, 9):
+        x = np.random.default_rng(1).standard_normal((1, 8, side, side)).astype(np.float32)
+        results = [
+            Session(_convolution(side), choose_provider("cpu"), lean=lean).run({"x": x})[0]
+            for lean in (True, False)
+        ]
+        np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_no_plan_of_the_memory_lies_beside_what_the_first_run_took() -> None:
+    assert not session_options().enable_mem_pattern

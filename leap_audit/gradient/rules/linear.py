@@ -1,5 +1,7 @@
 """Matrix products and determinants."""
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -42,7 +44,7 @@ def matmul(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     dy = op.Reshape(dy, (*batch, static_shape(a)[-2], static_shape(b)[-1])) if row or column else dy
     da = db = None
     if node.needs[0]:
-        da = _summed_to(op, op.MatMul(dy, _transposed(op, b)), a_shape, (*static_shape(a),))
+        da = _summed_to(op, _by_transposed(op, dy, b), a_shape, (*static_shape(a),))
     if node.needs[1]:
         db = _summed_to(op, op.MatMul(_transposed(op, a), dy), b_shape, (*static_shape(b),))
     return da, db
@@ -106,6 +108,16 @@ def det(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     minors = op.Det(op.Gather(op.Reshape(node.inputs[0], (*shape[:-2], n * n)), places, axis=-1))
     signs = (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
     return op.Mul(op.Reshape(dy, (*shape[:-2], 1, 1)), op.Mul(minors, signs))
+
+
+def _by_transposed(op: Emitter, dy: ir.Value, b: ir.Value) -> ir.Value:
+    """dy Bᵀ. Gemm reads a matrix B as it lies; of a weight, Transpose makes a second copy."""
+    if len(static_shape(b)) > 2:
+        return op.MatMul(dy, _transposed(op, b))
+    *batch, columns = static_shape(dy)
+    rows = op.Reshape(dy, (math.prod(batch), columns)) if len(batch) != 1 else dy
+    product = op.Gemm(rows, b, transB=1)
+    return product if len(batch) == 1 else op.Reshape(product, (*batch, static_shape(b)[0]))
 
 
 def _transposed(op: Emitter, x: ir.Value) -> ir.Value:
