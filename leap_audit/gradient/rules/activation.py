@@ -199,8 +199,8 @@ def gelu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     approximate="tanh", with t = tanh(u): P = (1 + t) / 2, p = (1 - t^2) u' / 2
     """
     (x,) = node.inputs
-    square = op.Mul(x, x)
     if node.attribute("approximate") in ("tanh", b"tanh"):
+        square = op.Mul(x, x)
         width, cubic = np.sqrt(2 / np.pi), 0.044715
         inner = op.Mul(op.Add(op.Mul(square, cubic), 1.0), width)
         t = op.Tanh(op.Mul(x, inner))
@@ -208,8 +208,10 @@ def gelu(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         density = op.Mul(op.Sub(1.0, op.Mul(t, t)), slope)
         below = op.Add(op.Mul(t, 0.5), 0.5)
     else:
-        below = op.Add(op.Mul(op.Erf(op.Mul(x, np.sqrt(0.5))), 0.5), 0.5)
-        density = op.Mul(op.Exp(op.Mul(square, -0.5)), 1 / np.sqrt(2 * np.pi))
+        t = op.Mul(x, np.sqrt(0.5))
+        # (1 + erf) / 2 in one pass: from 0 to 1, so nothing is clipped.
+        below = op.HardSigmoid(op.Erf(t), alpha=0.5, beta=0.5)
+        density = op.Exp(op.Sub(-0.5 * np.log(2 * np.pi), op.Mul(t, t)))
     return op.Mul(dy, op.Add(below, op.Mul(x, density)))
 
 

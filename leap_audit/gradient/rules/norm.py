@@ -47,10 +47,10 @@ def layer_normalization(
     assert x is not None
     rank = len(node.shape(0))
     axes = list(range(node.attribute("axis") % rank, rank))
-    normal, deviation = _normalised(op, x, axes, node.attribute("epsilon"))
+    normal, inverse = _normalised_at_once(op, node, x, axes)
     dx = dscale = None
     if node.needs[0]:
-        dx = _through(op, op.Mul(dy, scale), normal, deviation, axes)
+        dx = op.Mul(_projected(op, op.Mul(dy, scale), normal, axes), inverse)
     if node.needs[1]:
         dscale = op.Mul(dy, normal)
     return (dx, dscale, dy)[: len(node.inputs)]
@@ -74,7 +74,7 @@ def instance_normalization(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     dx = dscale = dbias = None
     if node.needs[0]:
         column = op.Reshape(scale, (-1,) + (1,) * (rank - 2))
-        dx = _through(op, op.Mul(dy, column), normal, deviation, pixels)
+        dx = op.Div(_projected(op, op.Mul(dy, column), normal, pixels), deviation)
     if node.needs[1]:
         dscale = op.ReduceSum(op.Mul(dy, normal), [0, *pixels], keepdims=0)
     if node.needs[2]:
@@ -92,13 +92,28 @@ def _normalised(
     return op.Div(centred, deviation), deviation
 
 
-def _through(
-    op: Emitter, g: ir.Value, normal: ir.Value, deviation: ir.Value, axes: list[int]
-) -> ir.Value:
-    """(g - mean(g) - n mean(g n)) / deviation: the gradient before the normalisation"""
+def _normalised_at_once(
+    op: Emitter, node: Node, x: ir.Value, axes: list[int]
+) -> tuple[ir.Value, ir.Value]:
+    """Return (x - mean) / deviation and 1 / deviation.
+
+    One node reads x once; but of other types than float32 it gives rougher statistics.
+    """
+    epsilon = node.attribute("epsilon")
+    if x.dtype != ir.DataType.FLOAT:
+        normal, deviation = _normalised(op, x, axes, epsilon)
+        return normal, op.Reciprocal(deviation)
+    ones = np.ones([node.shape(0)[axis] for axis in axes])
+    attributes = {"axis": axes[0], "epsilon": epsilon}
+    normal, _, inverse = op.emit("LayerNormalization", [x, ones], attributes, 3)
+    return normal, inverse
+
+
+def _projected(op: Emitter, g: ir.Value, normal: ir.Value, axes: list[int]) -> ir.Value:
+    """g - mean(g) - n mean(g n): what of g changes neither the mean nor the deviation"""
     along = op.Mul(normal, op.ReduceMean(op.Mul(g, normal), axes, keepdims=1))
     rest = op.Sub(g, op.ReduceMean(g, axes, keepdims=1))
-    return op.Div(op.Sub(rest, along), deviation)
+    return op.Sub(rest, along)
 
 
 @gradient(
