@@ -120,8 +120,8 @@ audit: $(VENV)/.package-$(EXTRA) $(VENV)/.libraries  ## set up, audit the bundle
 	  --samples sample_models/pictures/plain --samples sample_models/pictures/marked \
 	  --top-classes 1 --out $(OUT)
 	echo
-	echo "The report:  $(CURDIR)/$(OUT)/report.html"
-	echo "For print:   $(CURDIR)/$(OUT)/report.pdf"
+	echo "The report:  $(abspath $(OUT))/report.html"
+	echo "For print:   $(abspath $(OUT))/report.pdf"
 
 .PHONY: setup
 setup: $(VENV)/.dev  ## set up everything that the tests need

@@ -92,6 +92,19 @@ def make_audit(
     return changed(audit, **changes)
 
 
+def seen_once(audit: Audit) -> tuple[Prototype, ...]:
+    """Return its prototypes as one seed and too few classes leave them: without ranges."""
+    unknown = dict.fromkeys(("standardised", "low", "high"))
+    return tuple(
+        each.model_copy(
+            update={
+                "entanglements": tuple(e.model_copy(update=unknown) for e in each.entanglements)
+            }
+        )
+        for each in audit.prototypes
+    )
+
+
 def changed(audit: Audit, **changes: Any) -> Audit:
     """Return the audit with these changes, without a matrix that would not fit its prototypes."""
     if "prototypes" in changes:
@@ -136,7 +149,14 @@ def _prototype(
         curve=(0.0, 5.0, 12.0),
         entanglements=(
             Entanglement(
-                class_=index, name=classes[index], entanglement=0.6, logit=12.25, prob=0.97
+                class_=index,
+                name=classes[index],
+                entanglement=0.6,
+                logit=12.25,
+                prob=0.97,
+                standardised=-12.34,
+                low=-0.22,
+                high=-0.19,
             ),
         ),
         isolations=parts,

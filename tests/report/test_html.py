@@ -8,6 +8,7 @@ from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
 from leap_audit.report.templates import template_folder
 from leap_audit.report.wording import stability_reading
+from tests.audits import changed, seen_once
 from tests.report.conftest import Build
 from tests.report.pages import HOSTILE, Page, assert_sound
 
@@ -43,7 +44,8 @@ def test_the_page_says_what_the_audit_holds(build: Build, folder: Path) -> None:
         "erasing it leaves 3 %.",
         "Assumed. the middle of the range",
         "12.25",
-        "Standardised logit: not measured",
+        "−0.22 to −0.19",
+        "−12.34",
         "prototype.steps",
         "A note.",
         "CPUExecutionProvider",
@@ -51,6 +53,13 @@ def test_the_page_says_what_the_audit_holds(build: Build, folder: Path) -> None:
     ):
         assert said in text, said
     assert "INCOMPLETE" not in text
+
+
+def test_what_one_seed_cannot_say_is_not_said(build: Build, folder: Path) -> None:
+    audit = build()
+    text = Page(render_html(changed(audit, prototypes=seen_once(audit)), folder)).text
+    assert "Standardised logit: not measured" in text
+    assert "Over the seeds" not in text
 
 
 def test_an_incomplete_audit_says_so_loudly(build: Build, folder: Path) -> None:

@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from weasyprint import HTML
+from weasyprint.formatting_structure import boxes
 from weasyprint.urls import FatalURLFetchingError
 
 from leap_audit.report import render_html, render_pdf
@@ -24,6 +26,27 @@ def text_of(pdf: bytes, folder: Path) -> str:
         ["pdftotext", "-layout", folder / "x.pdf", "-"], check=True, capture_output=True
     )
     return done.stdout.decode()
+
+
+def running_out(html: str) -> list[str]:
+    """Return the lines of text in cells that are wider than their cell."""
+    cells = [
+        cell
+        for page in HTML(string=html).render().pages
+        for cell in page._page_box.descendants()
+        if isinstance(cell, boxes.TableCellBox)
+    ]
+    return [
+        text.text
+        for cell in cells
+        for text in cell.descendants()
+        if isinstance(text, boxes.TextBox)
+        and not (
+            cell.position_x - 0.5
+            <= text.position_x
+            <= cell.position_x + cell.border_width() + 0.5 - text.width
+        )
+    ]
 
 
 def test_the_pdf_is_the_report(
@@ -53,6 +76,16 @@ def test_the_pdf_is_the_report(
     flat = re.sub(r"\s+", " ", text)
     assert "What this audit cannot show" in flat
     assert "SR 26-2" in flat
+
+
+def test_no_figure_runs_out_of_its_column(build: Build, folder: Path) -> None:
+    assert running_out(render_html(build(), folder)) == []
+
+
+def test_a_figure_that_runs_out_of_its_column_is_noticed() -> None:
+    table = "<table style='width: 2cm; table-layout: fixed'><td style='white-space: nowrap'>"
+    assert running_out(f"{table}one two three four five") == ["one two three four five"]
+    assert running_out(f"{table}one") == []
 
 
 def test_an_incomplete_audit_says_so_on_every_page(build: Build, folder: Path) -> None:
