@@ -1,5 +1,7 @@
 """The chart of which classes share features: prototypes against the audited classes."""
 
+import math
+
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +12,7 @@ from leap_audit.findings.names import ClassLabels
 from leap_audit.findings.numbers import decimal
 from leap_audit.report.charts import Chart
 from leap_audit.report.pictures import data_uri
-from leap_audit.report.svg import FAINT, INK, PAPER, drawing, text
+from leap_audit.report.svg import FAINT, INK, PAPER, drawing, text, width_of
 
 __all__ = ["entanglement_matrix"]
 
@@ -27,6 +29,8 @@ UNNAMED = (
 _LIGHT, _DEEP = np.array([243.0, 246.0, 247.0]), np.array([11.0, 72.0, 88.0])
 """From nearly white to a deep teal whose lightness falls evenly, so that grey print reads."""
 _NAME = 18
+_TURNED = 48
+"""Degrees, anticlockwise: the names of columns."""
 
 
 def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
@@ -51,8 +55,9 @@ def _drawn(
     names = [_short(labels.of(p.target)) for p in audit.prototypes]
     across = [_short(labels[k]) for k in matrix.classes]
     cell = 44 if numbers else 20
-    left = 8 + 6.2 * max(map(len, names))
-    top = 16 + 4.6 * max(map(len, across))
+    left = 8 + max(map(width_of, names))
+    lengths = [width_of(name) + 12 for name in across]
+    top = 8 + max(lengths) * math.sin(math.radians(_TURNED))
     reach = _reach(matrix)
     parts = []
     for i, row in enumerate(matrix.cosines):
@@ -64,8 +69,10 @@ def _drawn(
             if k in audit.prototypes[i].target:
                 parts.append(_frame(x, y, cell))
     for j, name in enumerate(across):
-        parts.append(text(left + j * cell + cell / 2 + 3, top - 6, name, turned=48))
-    width = left + cell * len(across) + max(8, 3.2 * len(across[-1]))
+        parts.append(text(left + j * cell + cell / 2 + 3, top - 6, name, turned=_TURNED))
+    slope = math.cos(math.radians(_TURNED))
+    names_end = max((j + 0.5) * cell + slope * length for j, length in enumerate(lengths))
+    width = left + max(cell * len(across) + 8, names_end)
     height = top + cell * len(names) + 8
     return Chart(drawing(width, height, *parts), alt, round(width))
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from leap_audit.artifacts import Audit
+from leap_audit.findings.names import ClassLabels
 from leap_audit.notebook import pages_of
 from leap_audit.report import render_html, results_table
+from leap_audit.report.matrix import entanglement_matrix
 from tests.audits import make_audit, with_pictures
 from tests.conftest import ROOT
 from tests.report.pages import HOSTILE
@@ -125,6 +127,37 @@ def test_the_page_is_never_wider_than_the_screen(show: Open, name: str, width: s
         .map(e => e.outerHTML.slice(0, 80))"""
     )
     assert outside == []
+
+
+def test_names_lie_between_the_squares_of_the_matrix_and_its_edge(
+    browser: Any, tmp_path: Path
+) -> None:
+    names = ("mobile home, manu", "WWWWMMMMWWWWMMMMWW", "кошка собака мышь", "犬" * 18, "owl", "x")
+    folder = with_pictures(tmp_path)
+    for order in (names, names[::-1]):
+        audit = make_audit(folder, classes=order, prototypes=6)
+        chart = entanglement_matrix(audit, ClassLabels(audit.classes))
+        page = browser.new_page()
+        page.goto(str(chart.image))
+        cut = page.evaluate(
+            """Array.from(document.querySelectorAll('text')).filter(words => {
+                const [box, all] = [words, document.documentElement].map(
+                    e => e.getBoundingClientRect());
+                const scale = all.width / document.documentElement.viewBox.baseVal.width;
+                const bottom = all.top + document.documentElement.viewBox.baseVal.height * scale;
+                return box.left < all.left || box.right > all.right || box.top < all.top
+                    || box.bottom > bottom;
+            }).map(words => words.textContent)"""
+        )
+        assert cut == []
+        covered = page.evaluate(
+            """Array.from(document.querySelectorAll('text[transform]')).filter(words => {
+                const first = document.querySelectorAll('rect')[1].getBoundingClientRect();
+                return words.getBoundingClientRect().bottom > first.top;
+            }).map(words => words.textContent)"""
+        )
+        assert covered == []
+        page.close()
 
 
 def test_every_picture_is_shown(show: Open) -> None:
