@@ -44,6 +44,15 @@ class Isolation(Frozen):
     enough: bool
     """Whether a region of at most 60 % of the picture kept enough of the probability."""
 
+    @property
+    def carried(self) -> bool:
+        """Whether any part of the picture may carry the class.
+
+        A region that keeps all of the probability and still is not enough says that none does: the
+        picture adds nothing, for the class is as probable when all of it is erased.
+        """
+        return self.enough or self.prob_keep < self.prob
+
 
 class Entanglement(Frozen):
     """How much a class shares with a prototype."""

@@ -48,17 +48,20 @@ class Measurements:
         return found
 
     def isolations(self) -> Iterator[Seen]:
-        """Yield the isolations of classes that the model stated (see STATED) on the picture."""
+        """Yield the isolations of classes that the model stated (see STATED) on the picture.
+
+        Not of those that the model states as surely on the picture erased, as it may a background.
+        """
         for prototype in self.prototypes:
             where = f"the prototype of ‘{self.labels.of(prototype.target)}’"
-            yield from (
-                Seen(where, each, False) for each in prototype.isolations if each.prob >= STATED
-            )
+            yield from (Seen(where, each, False) for each in prototype.isolations if _counts(each))
         for sample in self.samples:
             where = f"photograph {shortened(sample.file)}"
-            yield from (
-                Seen(where, each, True) for each in sample.isolations if each.prob >= STATED
-            )
+            yield from (Seen(where, each, True) for each in sample.isolations if _counts(each))
+
+
+def _counts(isolation: Isolation) -> bool:
+    return isolation.prob >= STATED and isolation.carried
 
 
 def ranking_of(folder: Path, isolation: Isolation) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from leap_audit.gradient.path import (
     require_rules,
 )
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
+from leap_audit.gradient.total import total
 from leap_audit.ingest.canonical import static_shape
 
 __all__ = ["backpropagate"]
@@ -52,7 +53,7 @@ def backpropagate(
     on_path -= set(stop)
     received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
     for node in reversed(nodes):
-        dys = [_total(op, received.get(y, [])) for y in node.outputs]
+        dys = [total(op, received.get(y, [])) for y in node.outputs]
         if all(dy is None for dy in dys):
             continue
         rule = table[node.op_type]
@@ -74,7 +75,7 @@ def backpropagate(
             if not is_floating(value) and dx.dtype != ir.DataType.FLOAT:
                 dx = op.Cast(dx, to=ir.DataType.FLOAT.value)
             received.setdefault(value, []).append(dx)
-    found = [_total(op, received.get(value, [])) for value in wrt]
+    found = [total(op, received.get(value, [])) for value in wrt]
     if all(dx is None for dx in found):
         flat = flat_nodes(op.graph, cotangents, wrt)
         why = f", except through {named(flat)}" if flat else ""
@@ -109,13 +110,6 @@ def _zeros(op: Emitter, value: ir.Value) -> ir.Value:
     """The gradient of what nothing depends on."""
     floats = value if is_floating(value) else op.Cast(value, to=ir.DataType.FLOAT.value)
     return op.Mul(floats, 0.0)
-
-
-def _total(op: Emitter, parts: Sequence[ir.Value]) -> ir.Value | None:
-    total: ir.Value | None = None
-    for part in parts:
-        total = part if total is None else op.Add(total, part)
-    return total
 
 
 def _unbroadcast(op: Emitter, dx: ir.Value, shape: tuple[int, ...]) -> ir.Value:

@@ -124,7 +124,7 @@ CHECKS: dict[str, CheckKind] = {
             "share",
             "higher",
             "isolations where a region of at most 60 % of the picture is enough, of all of classes "
-            "that the model gives at least 10 % on the picture",
+            "that the model gives at least 10 % on the picture, and less when all of it is erased",
             "there are fewer than three such isolations",
             isolations.enough,
         ),

@@ -74,6 +74,8 @@ def isolation_check(isolation: Isolation) -> str:
     """Return in two or three words how the isolation did in its own check."""
     if isolation.prob < UNSAID:
         return "traces only"
+    if not isolation.carried:
+        return "nothing to isolate"
     if not isolation.enough:
         return "check failed"
     if isolation.prob_delete >= 0.5 * isolation.prob:
@@ -90,6 +92,12 @@ def reading(isolation: Isolation, label: str) -> str:
             f"The model gives the whole picture only {whole} for ‘{label}’. The marked {area} is "
             f"where it sees most of it: {keep} when kept alone, {delete} when erased. This shows "
             "a trace, not an answer."
+        )
+    if not isolation.carried:
+        return (
+            f"The model gives ‘{label}’ {whole} on this picture and as much when all of it is "
+            f"erased, so no part of it carries the class. {keep} with only the marked {area} kept, "
+            f"{delete} with it erased."
         )
     if not isolation.enough:
         return (

@@ -190,6 +190,13 @@ def test_what_the_model_did_not_say_is_not_held_against_it(folder: Path) -> None
     assert find([prototype(found=trace)], [], CLASSES, folder) == ()
 
 
+def test_a_class_that_is_said_of_the_erased_picture_too_has_no_region_to_miss(
+    folder: Path,
+) -> None:
+    everywhere = isolation(enough=False).model_copy(update={"prob": 0.73, "prob_keep": 0.99})
+    assert find([prototype(found=everywhere)], [], CLASSES, folder) == ()
+
+
 def test_names_in_findings_are_made_visible(folder: Path) -> None:
     (found,) = find([prototype(rank=7)], [], ("a\u202eb\n",), folder)
     assert "a[U+202E]b[U+000A]" in found.title

@@ -58,6 +58,44 @@ def test_what_is_normalised_is_read_once(axis: int) -> None:
     assert check_gradient(gradient).error < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("cuts", "joined"),
+    [
+        ([(0, 2), (2, 5), (5, 6)], True),
+        ([(5, 6), (0, 2), (2, 5)], True),
+        ([(0, 2), (3, 6)], False),
+        ([(0, 4), (2, 6)], False),
+        ([(0, 3), (3, 5)], False),
+        ([(0, 3), (3, 6), (2, 4)], False),
+    ],
+)
+def test_pieces_of_a_tensor_come_back_joined(cuts: list[tuple[int, int]], joined: bool) -> None:
+    lines = [
+        f"s{n} = Constant <value_ints = [{start}]> () "
+        f"e{n} = Constant <value_ints = [{end}]> () "
+        f"piece{n} = Slice (x, s{n}, e{n}, one) "
+        f"bent{n} = {operator} (piece{n}) "
+        f"y{n} = ReduceSum <keepdims = 0> (bent{n}, one)"
+        for n, ((start, end), operator) in enumerate(
+            zip(cuts, ("Sin", "Tanh", "Sigmoid"), strict=False)
+        )
+    ]
+    model = parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 6, 2] x) => (float[1, 2] y) {{
+            one = Constant <value_ints = [1]> ()
+            {" ".join(lines)}
+            bent = Sum ({", ".join(f"y{n}" for n in range(len(cuts)))})
+            whole = ReduceSum <keepdims = 0> (x, one)
+            y = Mul (bent, whole)
+        }}
+    """)
+    gradient = build_gradient(model)
+    operators = {node.op_type for node in gradient.graph.node}
+    assert ("Concat" in operators, "Pad" in operators) == (joined, not joined)
+    assert check_gradient(gradient).error < 1e-3
+
+
 def _conv_and_norm(stride: int) -> onnx.ModelProto:
     size = 4 // stride
     model = parser.parse_model(f"""

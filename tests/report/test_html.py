@@ -7,7 +7,7 @@ from leap_audit.artifacts import Audit, Stability
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
 from leap_audit.report.templates import template_folder
-from leap_audit.report.wording import stability_reading
+from leap_audit.report.wording import isolation_check, reading, stability_reading
 from tests.audits import changed, seen_once
 from tests.report.conftest import Build
 from tests.report.pages import HOSTILE, Page, assert_sound
@@ -149,3 +149,14 @@ def test_the_logits_of_other_seeds_stand_apart_from_the_shown() -> None:
         "From 2 other seeds: logits 7.6, −0.5, where the one shown has 7.8; features alike +0.90; "
         "50\u00a0% of the three most entangled classes in common."
     )
+
+
+def test_a_class_that_no_part_carries_is_told_from_one_without_a_region(build: Build) -> None:
+    found = build().prototypes[0].isolations[0].model_copy(update={"enough": False})
+    failed = found.model_copy(update={"prob": 0.97, "prob_keep": 0.6, "prob_delete": 0.4})
+    assert isolation_check(failed) == "check failed"
+    assert "falls from 97\u00a0% to 60\u00a0%" in reading(failed, "sky")
+    everywhere = found.model_copy(update={"prob": 0.73, "prob_keep": 0.99, "prob_delete": 0.37})
+    assert isolation_check(everywhere) == "nothing to isolate"
+    assert "no part of it carries the class" in reading(everywhere, "sky")
+    assert "falls" not in reading(everywhere, "sky")

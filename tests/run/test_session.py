@@ -146,20 +146,38 @@ def test_large_weights_are_lent_and_stay_as_they_were(load) -> None:
     assert model.SerializeToString() == before
 
 
-def _convolution(side: int) -> ir.Model:
+@pytest.mark.parametrize("lean", [True, False])
+@pytest.mark.parametrize("often", [True, False])
+def test_large_weights_are_not_copied(often: bool, lean: bool) -> None:
+    graph = _graph([("Mul", ["x", "w"], "y")], {"x": [5000]}, {"y": [5000]})
+    weight = np.full(5000, 2, np.float32)
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    model = ir.from_proto(graph)
+    model.graph.initializers["w"].const_value = ir.tensor(weight, name="w")
+    session = Session(model, choose_provider("cpu"), often=often, lean=lean)
+    ones = {"x": np.ones(5000, np.float32)}
+    assert session.run(ones)[0].max() == 2
+    weight[:] = 3
+    assert session.run(ones)[0].max() == 3
+
+
+def _convolution(side: int, group: int = 1) -> ir.Model:
     model = _graph(
         [("Conv", ["x", "w"], "y")], {"x": [1, 8, side, side]}, {"y": [1, 8, side, side]}
     )
     model.graph.node[0].attribute.append(helper.make_attribute("pads", [1, 1, 1, 1]))
-    weight = np.random.default_rng(0).standard_normal((8, 8, 3, 3)).astype(np.float32)
+    model.graph.node[0].attribute.append(helper.make_attribute("group", group))
+    weight = np.random.default_rng(0).standard_normal((8, 8 // group, 3, 3)).astype(np.float32)
     model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
     return ir.from_proto(model)
 
 
 def test_what_is_not_worth_its_memory_is_left_and_the_result_stays() -> None:
-    assert weights_outweigh(_convolution(8))  # 576 weights, 512 results
-    assert not weights_outweigh(_convolution(9))
-    for side in (8, 9):
+    assert weights_outweigh(_convolution(11))  # 576 weights, 968 results
+    assert not weights_outweigh(_convolution(12))
+    assert weights_outweigh(_convolution(2, group=8))  # 72 weights, 32 results that count double
+    assert not weights_outweigh(_convolution(3, group=8))
+    for side in (11, 12):
         x = np.random.default_rng(1).standard_normal((1, 8, side, side)).astype(np.float32)
         results = [
             Session(_convolution(side), choose_provider("cpu"), lean=lean).run({"x": x})[0]

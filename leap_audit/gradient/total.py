@@ -1,0 +1,72 @@
+"""The sum of what the consumers of a tensor send back.
+
+Where a tensor was cut along an axis, as queries, keys and values are, every consumer sends its
+piece with zeros around it. Pieces that lie side by side are joined: one pass over memory in place
+of two for each piece and one for each sum.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from leap_audit.gradient.emit import Emitter
+from leap_audit.ingest.canonical import static_shape
+from leap_audit.ingest.values import constant_of
+
+__all__ = ["total"]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part that is zero but from `start` to `end` along `axis`, where it is `inside`."""
+
+    part: ir.Value
+    axis: int
+    start: int
+    end: int
+    inside: ir.Value
+
+
+def total(op: Emitter, parts: Sequence[ir.Value]) -> ir.Value | None:
+    """Return the sum of tensors of one shape; None of no tensor."""
+    parts = _joined(op, parts) if len(parts) > 1 else parts
+    found: ir.Value | None = None
+    for part in parts:
+        found = part if found is None else op.Add(found, part)
+    return found
+
+
+def _joined(op: Emitter, parts: Sequence[ir.Value]) -> list[ir.Value]:
+    """Return the parts, those that fill the tensor side by side as one."""
+    rest = list(parts)
+    along = defaultdict(list)
+    for piece in map(_piece, parts):
+        if piece is not None:
+            along[piece.axis].append(piece)
+    for axis, pieces in along.items():
+        pieces.sort(key=lambda piece: piece.start)
+        starts, ends = [piece.start for piece in pieces], [piece.end for piece in pieces]
+        if [*starts, static_shape(pieces[0].part)[axis]] == [0, *ends]:
+            whole = op.Concat(*(piece.inside for piece in pieces), axis=axis)
+            return [whole] + [part for part in rest if all(part is not p.part for p in pieces)]
+    return rest
+
+
+def _piece(part: ir.Value) -> _Piece | None:
+    """Read what a rule's Pad says; None of anything else, or of zeros along several axes."""
+    node = part.producer()
+    if node is None or node.op_type != "Pad" or len(node.inputs) > 2 or node.attributes:
+        return None
+    inside, widths = node.inputs
+    pads = None if widths is None else constant_of(widths)
+    if inside is None or pads is None or min(pads) < 0:
+        return None
+    shape = static_shape(part)
+    before, after = pads[: len(shape)], pads[len(shape) :]
+    padded = [axis for axis in range(len(shape)) if before[axis] or after[axis]]
+    if len(padded) != 1:
+        return None
+    (axis,) = padded
+    return _Piece(part, axis, int(before[axis]), shape[axis] - int(after[axis]), inside)
