@@ -28,7 +28,7 @@ from benchmarks.networks import NETWORKS, Case, constructor, export, module
 from benchmarks.side_by_side import Run, alternate, measured_child, print_peak, ratio
 from leap_audit.gradient import OnnxGradient, build_gradient
 from leap_audit.progress import Advance
-from leap_audit.run.session import session_options, weights_outweigh
+from leap_audit.run.session import second_copies, session_options
 from leap_audit.terminal import Terminal
 
 DIFFERENT = 1e-2
@@ -56,7 +56,7 @@ def on_runtime(path: Path, case: Case, output: str, options: onnxruntime.Session
 
 def gradient_graph(case: Case) -> Run:
     """With the options that `OnnxGradient` loads it with."""
-    options = session_options(case.threads, lean=True, layout=case.layout)
+    options = session_options(case.threads, **case.copies)
     return on_runtime(case.gradient, case, "input_grad", options)
 
 
@@ -186,9 +186,9 @@ def measure(cases: Sequence[Case], pairs: int, terminal: Terminal) -> Iterator[d
                 export(case)
                 graph = build_gradient(case.model, batch=case.batch)
                 onnx.save(graph, case.gradient)
-                layout = not weights_outweigh(ir.from_proto(graph))
+                copies = second_copies(ir.from_proto(graph))
                 advance()
-            case = replace(case, layout=layout)
+            case = replace(case, copies=copies)
             row: dict[str, object] = {
                 "network": case.network.name,
                 "batch": case.batch,

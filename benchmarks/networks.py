@@ -42,14 +42,14 @@ NETWORKS = {
 class Case:
     """A network at a batch size and a number of threads; its graphs lie in `folder`.
 
-    layout: whether its gradient is loaded with weights in the layout that suits the processor.
+    copies: of which of its weights a session of the gradient keeps second copies.
     """
 
     network: Network
     batch: int
     threads: int
     folder: str
-    layout: bool = True
+    copies: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def model(self) -> Path:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from leap_audit.errors import LeapAuditError, reason_of
 from leap_audit.run.providers import Provider, runtime
 
-__all__ = ["Array", "Loop", "Session", "session_options", "weights_outweigh"]
+__all__ = ["Array", "Loop", "Session", "second_copies", "session_options"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -21,13 +21,13 @@ LARGE = 4096
 
 
 def session_options(
-    threads: int = 0, *, often: bool = True, lean: bool = False, layout: bool = True
+    threads: int = 0, *, often: bool = True, packed: bool = True, layout: bool = True
 ) -> Any:
     """Return ONNX Runtime's options for a graph (see `Session`).
 
-    lean: matrices are read as they lie instead of packed into a second copy: a tenth slower where
-    products of matrices are most of the work. layout: the weights of convolutions are copied into
-    the layout that suits the processor: a sixth faster, and twice as fast where they are depthwise.
+    Two of its optimisations keep a second copy of weights. packed: of matrices, as products read
+    them fastest: a twentieth faster. layout: of the weights of convolutions, as they suit the
+    processor: a sixth faster, and twice as fast where they are depthwise.
     """
     ort = runtime()
     options = ort.SessionOptions()
@@ -35,38 +35,43 @@ def session_options(
     options.use_deterministic_compute = True
     # A plan of the memory is one block beside what the first run took, so it takes twice as much.
     options.enable_mem_pattern = False
+    # A buffer that is planned for a later tensor is held until then: half as much again. And the
+    # planning takes seconds where shapes are still computed.
+    options.enable_mem_reuse = False
     level = ort.GraphOptimizationLevel
     if not often:
         options.graph_optimization_level = level.ORT_DISABLE_ALL
         options.enable_cpu_mem_arena = False  # what a node no longer needs goes back at once
-        # Planning which buffer serves again takes seconds where shapes are still computed.
-        options.enable_mem_reuse = False
     elif not layout:
         options.graph_optimization_level = level.ORT_ENABLE_EXTENDED
-    if lean or not often:
+    if not packed or not often:
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options
 
 
-def weights_outweigh(model: ir.Model) -> bool:
-    """Whether the weights of the convolutions take more than half the memory of their results.
+def second_copies(model: ir.Model) -> dict[str, bool]:
+    """Return which second copies of weights are worth their memory, for `session_options`.
 
-    Then a second copy of them, in the layout that suits the processor, is much of what a run needs.
-    Results of depthwise convolutions count double, for without that layout they take twice the
-    time. What has no static shape does not count.
+    Of convolutions, where they take less memory than the results; of matrices, which gain less, in
+    half as much. What has no static shape does not count.
     """
+    matrices, products = _weights_and_results(model, ("MatMul", "Gemm"))
+    kernels, maps = _weights_and_results(model, ("Conv", "ConvTranspose"))
+    return {"packed": 2 * matrices <= products, "layout": kernels <= maps}
+
+
+def _weights_and_results(model: ir.Model, operators: Sequence[str]) -> tuple[int, int]:
+    """Return how many numbers the constant second inputs of these nodes have, and their results."""
     weights = results = 0
     for node in model.graph:
-        if node.op_type not in ("Conv", "ConvTranspose"):
+        if node.op_type not in operators:
             continue
         weight, result = node.inputs[1], node.outputs[0]
         if weight is not None and weight.const_value is not None:
             weights += weight.const_value.size
         if result.shape is not None and result.shape.is_static():
-            group = node.attributes.get_int("group", 1)
-            depthwise = group > 1 and group == result.shape[1]
-            results += (2 if depthwise else 1) * math.prod(result.shape.numpy())
-    return 2 * weights > results
+            results += math.prod(result.shape.numpy())
+    return weights, results
 
 
 class Session:
@@ -74,8 +79,8 @@ class Session:
 
     weights: the numbers of inputs that stand for large initializers, of a model given as protobuf.
     threads: CPU threads; 0 takes one per core. often: worth optimising; else the graph loads
-    fast, keeps no second copy of its weights, and computes each node as it is written. lean: of the
-    optimisations, leave those that take much memory for little time (see `session_options`).
+    fast, keeps no second copy of its weights, and computes each node as it is written. lean: keep
+    second copies of weights only where they are a small part of what a run needs.
     Raises LeapAuditError: ONNX Runtime cannot load the graph.
     """
 
@@ -92,8 +97,8 @@ class Session:
         ort = runtime()
         if isinstance(model, onnx.ModelProto) and weights is None:
             model = ir.from_proto(model)
-        layout = not (lean and isinstance(model, ir.Model) and weights_outweigh(model))
-        options = session_options(threads, often=often, lean=lean, layout=layout)
+        copies = second_copies(model) if lean and isinstance(model, ir.Model) else {}
+        options = session_options(threads, often=often, **copies)
         self.provider = provider
         if isinstance(model, ir.Model):
             graph, self._weights = _apart(model)

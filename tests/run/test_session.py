@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from leap_audit.errors import LeapAuditError
 from leap_audit.run import Session, choose_provider
-from leap_audit.run.session import Loop, session_options, weights_outweigh
+from leap_audit.run.session import Loop, second_copies, session_options
 
 
 def _graph(
@@ -161,30 +161,39 @@ def test_large_weights_are_not_copied(often: bool, lean: bool) -> None:
     assert session.run(ones)[0].max() == 3
 
 
-def _convolution(side: int, group: int = 1) -> ir.Model:
-    model = _graph(
-        [("Conv", ["x", "w"], "y")], {"x": [1, 8, side, side]}, {"y": [1, 8, side, side]}
-    )
-    model.graph.node[0].attribute.append(helper.make_attribute("pads", [1, 1, 1, 1]))
-    model.graph.node[0].attribute.append(helper.make_attribute("group", group))
-    weight = np.random.default_rng(0).standard_normal((8, 8 // group, 3, 3)).astype(np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
-    return ir.from_proto(model)
+def _weighty(operator: str, weight: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]):
+    graph = _graph([(operator, ["x", "w"], "y")], {"x": list(x)}, {"y": list(y)})
+    numbers = np.random.default_rng(0).standard_normal(weight).astype(np.float32)
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(numbers, "w"))
+    return ir.from_proto(graph)
 
 
-def test_what_is_not_worth_its_memory_is_left_and_the_result_stays() -> None:
-    assert weights_outweigh(_convolution(11))  # 576 weights, 968 results
-    assert not weights_outweigh(_convolution(12))
-    assert weights_outweigh(_convolution(2, group=8))  # 72 weights, 32 results that count double
-    assert not weights_outweigh(_convolution(3, group=8))
-    for side in (11, 12):
-        x = np.random.default_rng(1).standard_normal((1, 8, side, side)).astype(np.float32)
-        results = [
-            Session(_convolution(side), choose_provider("cpu"), lean=lean).run({"x": x})[0]
-            for lean in (True, False)
-        ]
-        np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize(
+    ("operator", "weight", "x", "y", "copies"),
+    [
+        ("Conv", (8, 8, 3, 3), (1, 8, 10, 10), (1, 8, 8, 8), {"packed": True, "layout": False}),
+        ("Conv", (8, 8, 3, 3), (1, 8, 11, 11), (1, 8, 9, 9), {"packed": True, "layout": True}),
+        ("MatMul", (6, 5), (11, 6), (11, 5), {"packed": False, "layout": True}),
+        ("MatMul", (6, 5), (12, 6), (12, 5), {"packed": True, "layout": True}),
+    ],
+)
+def test_second_copies_of_weights_are_left_where_they_are_much_and_the_result_stays(
+    operator: str,
+    weight: tuple[int, ...],
+    x: tuple[int, ...],
+    y: tuple[int, ...],
+    copies: dict[str, bool],
+) -> None:
+    model = _weighty(operator, weight, x, y)
+    assert second_copies(model) == copies
+    given = {"x": np.random.default_rng(1).standard_normal(x).astype(np.float32)}
+    results = [
+        Session(model, choose_provider("cpu"), lean=lean).run(given)[0] for lean in (True, False)
+    ]
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
 
 
-def test_no_plan_of_the_memory_lies_beside_what_the_first_run_took() -> None:
-    assert not session_options().enable_mem_pattern
+def test_no_memory_is_held_for_what_comes_later() -> None:
+    options = session_options()
+    assert not options.enable_mem_pattern
+    assert not options.enable_mem_reuse
