@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.monotone import relu_behind_max
 from leap_audit.gradient.outside import OUTSIDE
 from leap_audit.gradient.path import (
     carries,
@@ -47,6 +48,8 @@ def backpropagate(
     output depends on any value in `wrt`.
     """
     table = {**RULES, **OUTSIDE, **(rules or {})}
+    if not rules:  # another method may not be linear in what it is sent back
+        relu_behind_max(op.graph, {*cotangents, *wrt, *stop})
     nodes = path(op.graph, cotangents, wrt, stop)
     require_rules(nodes, table)
     on_path = set(wrt) | {y for node in nodes for y in node.outputs if carries(y)}

@@ -6,6 +6,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from leap_audit.gradient import build_gradient, check_gradient
+from leap_audit.run import Session, choose_provider
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -94,6 +95,59 @@ def test_pieces_of_a_tensor_come_back_joined(cuts: list[tuple[int, int]], joined
     operators = {node.op_type for node in gradient.graph.node}
     assert ("Concat" in operators, "Pad" in operators) == (joined, not joined)
     assert check_gradient(gradient).error < 1e-3
+
+
+def _relu_and_pool(
+    pool: str = "kernel_shape = [2, 2]", more: str = "", y: str = "m"
+) -> onnx.ModelProto:
+    return parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 2, 6, 6] x) => (float y) {{
+            bent = Sin (x)
+            r = Relu (bent)
+            m = MaxPool <{pool}> (r)
+            {more}
+            flat_m = Flatten (m)
+            flat_y = Flatten ({y})
+            of_both = Concat <axis = 1> (flat_m, flat_y)
+            y = ReduceSumSquare <keepdims = 0> (of_both)
+        }}
+    """)
+
+
+def _order(gradient: onnx.ModelProto) -> list[str]:
+    forward = [node.op_type for node in gradient.graph.node]
+    return [name for name in forward if name in ("Relu", "MaxPool")][:2]
+
+
+@pytest.mark.parametrize(
+    "pool",
+    ["kernel_shape = [2, 2]", "kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]"],
+)
+def test_a_relu_goes_behind_the_pool_that_alone_reads_it(pool: str) -> None:
+    model = _relu_and_pool(pool)
+    gradient = build_gradient(model)
+    assert _order(gradient) == ["MaxPool", "Relu"]
+    assert check_gradient(gradient).error < 1e-3
+    x = np.random.default_rng(0).uniform(-2, 2, (1, 2, 6, 6)).astype(np.float32)
+    (y,) = Session(model, choose_provider("cpu")).run({"x": x})
+    given = {"x": x, "cotangent": np.ones((), np.float32)}
+    np.testing.assert_array_equal(Session(gradient, choose_provider("cpu")).run(given)[0], y)
+
+
+@pytest.mark.parametrize(
+    ("model", "how"),
+    [
+        (_relu_and_pool("kernel_shape = [4, 4], strides = [3, 3], ceil_mode = 1"), {}),
+        (_relu_and_pool(more="squares = Mul (r, r)", y="squares"), {}),
+        (_relu_and_pool(), {"wrt": "r"}),
+        (_relu_and_pool(), {"wrt": "m"}),
+        (_relu_and_pool(), {"rules": "guided"}),
+    ],
+    ids=["incomplete windows", "read twice", "wrt the relu", "wrt the pool", "another method"],
+)
+def test_a_relu_that_is_read_otherwise_stays(model: onnx.ModelProto, how: dict) -> None:
+    assert _order(build_gradient(model, **how)) == ["Relu", "MaxPool"]
 
 
 def _conv_and_norm(stride: int) -> onnx.ModelProto:

@@ -1,0 +1,47 @@
+"""Max(relu(x)) = relu(max(x)): a Relu before a MaxPool moves behind it, to fewer numbers.
+
+The values are the same and so is the gradient, ties included: where nothing in a window is above
+zero, it is zero either way. What the gradient needs to remember of the Relu is a quarter as much.
+"""
+
+from collections.abc import Collection
+
+import onnx_ir as ir
+
+from leap_audit.ingest.canonical import static_shape
+
+__all__ = ["relu_behind_max"]
+
+
+def relu_behind_max(graph: ir.Graph, keep: Collection[ir.Value]) -> None:
+    """Move every Relu behind the MaxPool that alone reads it. keep: tensors that stay."""
+    keep = {*keep, *graph.outputs}
+    for relu in [node for node in graph if node.op_type == "Relu" and node.domain == ""]:
+        (y,) = relu.outputs
+        pool = y.consumers()[0] if len(y.consumers()) == 1 else None
+        if pool is None or not _pools_what_is_there(pool):
+            continue
+        most = pool.outputs[0]
+        if y in keep or most in keep:
+            continue
+        readers = list(most.uses())
+        pool.replace_input_with(0, relu.inputs[0])
+        relu.replace_input_with(0, most)
+        for node, index in readers:
+            node.replace_input_with(index, y)
+        y.shape = ir.Shape(static_shape(most))
+        graph.remove(relu)
+        graph.insert_after(pool, relu)
+
+
+def _pools_what_is_there(pool: ir.Node) -> bool:
+    """Whether it is a MaxPool that gives no indices, none of whose windows is all border."""
+    if pool.op_type != "MaxPool" or pool.domain != "":
+        return False
+    if len(pool.outputs) > 1 and pool.outputs[1].uses():
+        return False
+    window = pool.attributes.get_ints("kernel_shape", ())
+    pads = pool.attributes.get_ints("pads", ())
+    return not pool.attributes.get_int("ceil_mode", 0) and all(
+        pad < side for pad, side in zip(pads, [*window, *window], strict=False)
+    )
