@@ -8,15 +8,18 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.gradient.emit import Emitter
 
 __all__ = ["relu_behind_max"]
 
 
-def relu_behind_max(graph: ir.Graph, keep: Collection[ir.Value]) -> None:
-    """Move every Relu behind the MaxPool that alone reads it. keep: tensors that stay."""
-    keep = {*keep, *graph.outputs}
-    for relu in [node for node in graph if node.op_type == "Relu" and node.domain == ""]:
+def relu_behind_max(op: Emitter, keep: Collection[ir.Value]) -> None:
+    """Let what reads a MaxPool that alone reads a Relu read the two in the other order.
+
+    The old ones stay for whoever holds them. keep: tensors that are read as before.
+    """
+    keep = {*keep, *op.graph.outputs}
+    for relu in [node for node in op.graph if node.op_type == "Relu" and node.domain == ""]:
         (y,) = relu.outputs
         pool = y.consumers()[0] if len(y.consumers()) == 1 else None
         if pool is None or not _pools_what_is_there(pool):
@@ -25,13 +28,13 @@ def relu_behind_max(graph: ir.Graph, keep: Collection[ir.Value]) -> None:
         if y in keep or most in keep:
             continue
         readers = list(most.uses())
-        pool.replace_input_with(0, relu.inputs[0])
-        relu.replace_input_with(0, most)
+        below = op.MaxPool(relu.inputs[0], **{a.name: a.value for a in pool.attributes.values()})
+        above = op.Relu(below)
+        new = [node for node in (below.producer(), above.producer()) if node is not None]
+        op.graph.remove(new)  # from the end, where their readers would come before them
+        op.graph.insert_after(pool, new)
         for node, index in readers:
-            node.replace_input_with(index, y)
-        y.shape = ir.Shape(static_shape(most))
-        graph.remove(relu)
-        graph.insert_after(pool, relu)
+            node.replace_input_with(index, above)
 
 
 def _pools_what_is_there(pool: ir.Node) -> bool:

@@ -49,7 +49,7 @@ def backpropagate(
     """
     table = {**RULES, **OUTSIDE, **(rules or {})}
     if not rules:  # another method may not be linear in what it is sent back
-        relu_behind_max(op.graph, {*cotangents, *wrt, *stop})
+        relu_behind_max(op, {*cotangents, *wrt, *stop})
     nodes = path(op.graph, cotangents, wrt, stop)
     require_rules(nodes, table)
     on_path = set(wrt) | {y for node in nodes for y in node.outputs if carries(y)}

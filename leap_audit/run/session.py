@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes import common
 
 from leap_audit.errors import LeapAuditError, reason_of
 from leap_audit.run.providers import Provider, runtime
@@ -75,7 +76,7 @@ def _weights_and_results(model: ir.Model, operators: Sequence[str]) -> tuple[int
 
 
 class Session:
-    """A graph loaded on a provider.
+    """A graph loaded on a provider. Nodes of it that no output needs are taken out.
 
     weights: the numbers of inputs that stand for large initializers, of a model given as protobuf.
     threads: CPU threads; 0 takes one per core. often: worth optimising; else the graph loads
@@ -97,6 +98,8 @@ class Session:
         ort = runtime()
         if isinstance(model, onnx.ModelProto) and weights is None:
             model = ir.from_proto(model)
+        if isinstance(model, ir.Model):
+            common.RemoveUnusedNodesPass()(model)  # ONNX Runtime would run them
         copies = second_copies(model) if lean and isinstance(model, ir.Model) else {}
         options = session_options(threads, often=often, **copies)
         self.provider = provider

@@ -5,7 +5,9 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from leap_audit.gradient import build_gradient, check_gradient
+from leap_audit.gradient import Emitter, build_gradient, check_gradient
+from leap_audit.gradient.build import prepare
+from leap_audit.gradient.walk import backpropagate
 from leap_audit.run import Session, choose_provider
 
 
@@ -148,6 +150,20 @@ def test_a_relu_goes_behind_the_pool_that_alone_reads_it(pool: str) -> None:
 )
 def test_a_relu_that_is_read_otherwise_stays(model: onnx.ModelProto, how: dict) -> None:
     assert _order(build_gradient(model, **how)) == ["Relu", "MaxPool"]
+
+
+def test_a_pool_that_is_held_stays_what_it_is() -> None:
+    prepared = prepare(_relu_and_pool())
+    graph = prepared.model.graph
+    (pooled,) = [node.outputs[0] for node in graph if node.op_type == "MaxPool"]
+    (slope,) = backpropagate(
+        Emitter(graph, "slope"), {prepared.output: prepared.output}, prepared.values
+    )
+    graph.outputs.extend([pooled, slope])
+    x = np.random.default_rng(0).uniform(-2, 2, (1, 2, 6, 6)).astype(np.float32)
+    _, held, _ = Session(prepared.model, choose_provider("cpu")).run({"x": x})
+    windows = np.lib.stride_tricks.sliding_window_view(np.sin(x), (2, 2), axis=(2, 3))
+    np.testing.assert_allclose(held, windows.max((-2, -1)).clip(0), atol=1e-6)
 
 
 def _conv_and_norm(stride: int) -> onnx.ModelProto:

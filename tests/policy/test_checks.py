@@ -155,7 +155,7 @@ CASES: dict[str, tuple[tuple[Audit, float], tuple[Audit, float], Audit | None]] 
     ),
     "isolations-enough": (
         (audit(samples=THREE), 1.0),
-        (audit(samples=(*THREE, *seen(isolation(enough=False)))), 0.75),
+        (audit(samples=(*THREE, *seen(isolation(enough=False, prob_keep=0.2)))), 0.75),
         audit(samples=seen(*[isolation(prob=0.01)] * 5)),
     ),
     "isolations-kept": (

@@ -146,6 +146,14 @@ def test_large_weights_are_lent_and_stay_as_they_were(load) -> None:
     assert model.SerializeToString() == before
 
 
+def test_what_no_output_needs_is_not_run() -> None:
+    nodes = [("Neg", ["x"], "y"), ("Reshape", ["x", "into"], "unread")]
+    graph = _graph(nodes, {"x": [4]}, {"y": [4]})
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.array([3]), "into"))
+    (y,) = Session(ir.from_proto(graph), choose_provider("cpu")).run({"x": np.ones(4, np.float32)})
+    np.testing.assert_array_equal(y, -1)
+
+
 @pytest.mark.parametrize("lean", [True, False])
 @pytest.mark.parametrize("often", [True, False])
 def test_large_weights_are_not_copied(often: bool, lean: bool) -> None:
