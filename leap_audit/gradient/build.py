@@ -122,9 +122,13 @@ def prepare(
 ) -> Prepared:
     """Return what `build_gradient`, whose parameters these are, differentiates."""
     wanted = [wrt] if isinstance(wrt, str) else list(wrt or ())
-    proto = _showing(model_of(model), [*wanted, *([of] if of else [])])
     sizes = {name: tuple(shape) for name, shape in (shapes or {}).items()}
-    canonical = canonicalise(proto, batch=batch, sizes=sizes, provider=choose_provider("cpu"))
+    canonical = canonicalise(
+        _showing(model_of(model), [*wanted, *([of] if of else [])]),  # held by nothing else here
+        batch=batch,
+        sizes=sizes,
+        provider=choose_provider("cpu"),
+    )
     graph = canonical.graph
     output = _output(graph, of)
     return Prepared(canonical, output, tuple(_values(graph, wanted, output)))

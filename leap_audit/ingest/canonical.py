@@ -59,7 +59,10 @@ def canonicalise(
     original, weights = apart(proto)
     _modernise(original, shapes)
     try:
-        graph = _canonical(proto, original, weights, shapes, frozenset(fixed), batch)
+        plain = unblocked(proto)
+        light = (original, weights) if plain is proto else apart(plain)
+        del proto, plain  # the weights live on without them
+        graph = _canonical(*light, shapes, frozenset(fixed), batch)
     except LeapAuditError:
         raise
     except Exception:
@@ -74,7 +77,6 @@ def canonicalise(
 
 
 def _canonical(
-    proto: onnx.ModelProto,
     original: onnx.ModelProto,
     weights: dict[str, ir.TensorProtocol],
     shapes: Mapping[str, tuple[int, ...]],
@@ -82,8 +84,6 @@ def _canonical(
     batch: int,
 ) -> ir.Model:
     """Return the canonical graph of a model, which is given without its weights too."""
-    if (plain := unblocked(proto)) is not proto:
-        original, weights = apart(plain)
     worked = _worked(
         original.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch
     )
