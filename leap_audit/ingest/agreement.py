@@ -13,7 +13,7 @@ from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 from leap_audit.ingest.upgrade import OPSET
 from leap_audit.ingest.weights import put_back
 from leap_audit.run.providers import Provider
-from leap_audit.run.session import Array, Session
+from leap_audit.run.session import Array, Session, foreign
 
 __all__ = ["SCALES", "agree", "require_agreement", "require_runs"]
 
@@ -138,6 +138,8 @@ def _original(
 ) -> Run:
     """Return what runs the original: ONNX's reference, where ONNX Runtime is older than it."""
     try:
+        if not often and provider.device == "cpu" and (run := _fed(model, weights, provider)):
+            return run
         return Session(model, provider, often=often, weights=weights).run
     except LeapAuditError as error:
         _refuse_foreign(model)
@@ -148,6 +150,23 @@ def _original(
         put_back(whole, weights)
         evaluator = ReferenceEvaluator(ir.to_proto(whole))
         return lambda inputs: list(evaluator.run(None, dict(inputs)))
+
+
+def _fed(
+    model: onnx.ModelProto, weights: Mapping[str, ir.TensorProtocol], provider: Provider
+) -> Run | None:
+    """Return what runs a model with its weights as inputs, which are not copied.
+
+    None where ONNX Runtime must know a weight beforehand, or NumPy cannot hold it.
+    """
+    arrays = {name: tensor.numpy() for name, tensor in weights.items()}
+    if any(map(foreign, arrays.values())):
+        return None
+    try:
+        session = Session(model, provider, often=False, weights={})
+    except LeapAuditError:
+        return None
+    return lambda inputs: session.run({**inputs, **arrays})
 
 
 def _refuse_foreign(model: onnx.ModelProto) -> None:

@@ -13,7 +13,7 @@ from onnx_ir.passes import common
 from leap_audit.errors import LeapAuditError, reason_of
 from leap_audit.run.providers import Provider, runtime
 
-__all__ = ["Array", "Loop", "Session", "second_copies", "session_options"]
+__all__ = ["Array", "Loop", "Session", "foreign", "second_copies", "session_options"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -207,7 +207,7 @@ def _with_weights(
             name=name, data_type=tensor.dtype.value, dims=list(tensor.shape.numpy())
         )
         array = tensor.numpy()
-        if _foreign(array):
+        if foreign(array):
             stored.raw_data = tensor.tobytes()
             continue
         arrays[name] = np.ascontiguousarray(array)
@@ -217,7 +217,7 @@ def _with_weights(
     return copy.SerializeToString(), arrays
 
 
-def _foreign(array: Array) -> bool:
+def foreign(array: Array) -> bool:
     """Whether NumPy itself has no such numbers: bfloat16, 4 bits."""
     return array.dtype.isbuiltin == 2
 
@@ -233,7 +233,7 @@ def _apart(model: ir.Model) -> tuple[bytes, dict[str, Array]]:
     try:
         for name, tensor in large.items():
             array = tensor.numpy()
-            if _foreign(array):
+            if foreign(array):
                 continue
             arrays[name] = np.ascontiguousarray(array)
             model.graph.initializers[name].const_value = ir.ExternalTensor(
