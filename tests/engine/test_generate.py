@@ -1,6 +1,7 @@
 """`generate` as users of leap_ie call it: what may be given, what comes back, what is refused."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,10 @@ def test_results_are_logged_to_weights_and_biases(
     config = {**FEW, "wandb_api_key": "x" * 40, "wandb_entity": "somebody"}
     run(config, project="tracked")
     (written,) = Path("leap_files").rglob("*.wandb")
+    # wandb's own process may still be writing when the run is finished.
+    until = time.monotonic() + 60
+    while written.stat().st_size < 1000 and time.monotonic() < until:
+        time.sleep(0.1)
     assert written.stat().st_size > 1000
     assert b"x" * 40 not in written.read_bytes()
 
