@@ -40,7 +40,6 @@ def total(op: Emitter, parts: Sequence[ir.Value]) -> ir.Value | None:
 
 def _joined(op: Emitter, parts: Sequence[ir.Value]) -> list[ir.Value]:
     """Return the parts, those that fill the tensor side by side as one."""
-    rest = list(parts)
     along = defaultdict(list)
     for piece in map(_piece, parts):
         if piece is not None:
@@ -50,8 +49,8 @@ def _joined(op: Emitter, parts: Sequence[ir.Value]) -> list[ir.Value]:
         starts, ends = [piece.start for piece in pieces], [piece.end for piece in pieces]
         if [*starts, static_shape(pieces[0].part)[axis]] == [0, *ends]:
             whole = op.Concat(*(piece.inside for piece in pieces), axis=axis)
-            return [whole] + [part for part in rest if all(part is not p.part for p in pieces)]
-    return rest
+            return [whole, *(x for x in parts if all(x is not piece.part for piece in pieces))]
+    return list(parts)
 
 
 def _piece(part: ir.Value) -> _Piece | None:

@@ -98,15 +98,15 @@ class Session:
         ort = runtime()
         if isinstance(model, onnx.ModelProto) and weights is None:
             model = ir.from_proto(model)
+        copies: dict[str, bool] = {}
         if isinstance(model, ir.Model):
             common.RemoveUnusedNodesPass()(model)  # ONNX Runtime would run them
-        copies = second_copies(model) if lean and isinstance(model, ir.Model) else {}
-        options = session_options(threads, often=often, **copies)
-        self.provider = provider
-        if isinstance(model, ir.Model):
+            copies = second_copies(model) if lean else {}
             graph, self._weights = _apart(model)
         else:
             graph, self._weights = _with_weights(model, weights or {})
+        options = session_options(threads, often=often, **copies)
+        self.provider = provider
         lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
         options.add_external_initializers(list(self._weights), lent)
         if provider.device == "cpu":
