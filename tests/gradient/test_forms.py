@@ -99,6 +99,64 @@ def test_pieces_of_a_tensor_come_back_joined(cuts: list[tuple[int, int]], joined
     assert check_gradient(gradient).error < 1e-3
 
 
+GATE = "s = Sigmoid (x) y = Mul (x, s)"
+
+
+def _gate(body: str) -> onnx.ModelProto:
+    return parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 3, 4] x) => (float[1, 3, 4] y) {{ {body} }}
+    """)
+
+
+@pytest.mark.parametrize(
+    ("body", "backward"),
+    [
+        (GATE, ["HardSigmoid", "Mul", "Add", "Mul"]),
+        ("s = Sigmoid (x) y = Mul (s, x)", ["HardSigmoid", "Mul", "Add", "Mul"]),
+        ("s = Tanh (x) y = Mul (x, s)", ["Mul", "Sub", "Mul", "Add", "Mul"]),
+        (
+            "s = Sigmoid (x) g = Mul (x, s) b = Sin (x) y = Add (g, b)",
+            ["Cos", "Mul", "HardSigmoid", "Mul", "Add", "Mul", "Add"],
+        ),
+        (  # a gate of a gate
+            "s = Sigmoid (x) g = Mul (x, s) t = Tanh (g) y = Mul (g, t)",
+            ["Mul", "Sub", "Mul", "Add", "Mul", "HardSigmoid", "Mul", "Add", "Mul"],
+        ),
+    ],
+)
+def test_what_gates_itself_gets_one_slope(body: str, backward: list[str]) -> None:
+    gradient = build_gradient(_gate(body))
+    operators = [node.op_type for node in gradient.graph.node]
+    assert operators[body.count("=") :] == backward
+    assert check_gradient(gradient).error < 1e-3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "m = ReduceMean <axes = [2]> (x) s = Sigmoid (m) y = Mul (x, s)",  # wider than its gate
+        "s = Sigmoid (x) t = Mul (s, s) y = Mul (x, t)",
+        "a = Mul (x, x) b = Mul (a, x) y = Mul (b, a)",
+    ],
+)
+def test_other_products_keep_their_gradient(body: str) -> None:
+    assert check_gradient(build_gradient(_gate(body))).error < 1e-3
+
+
+@pytest.mark.parametrize("wrt", [["x", "s"], ["s"]])
+def test_a_gate_has_its_own_gradient(wrt: list[str]) -> None:
+    gradient = build_gradient(_gate(GATE), wrt=wrt)
+    x, dy = (np.random.default_rng(k).uniform(-2, 2, (1, 3, 4)).astype(np.float32) for k in (0, 1))
+    session = Session(gradient, choose_provider("cpu"))
+    (s,) = session.run({"x": x, "cotangent": dy}, ["s_grad"])
+    np.testing.assert_array_equal(s, dy * x)
+    if "x" in wrt:
+        (found,) = session.run({"x": x, "cotangent": dy}, ["x_grad"])
+        gate = 1 / (1 + np.exp(-x))
+        np.testing.assert_allclose(found, dy * gate * (1 + x * (1 - gate)), rtol=1e-5, atol=1e-6)
+
+
 def _relu_and_pool(
     pool: str = "kernel_shape = [2, 2]", more: str = "", y: str = "m"
 ) -> onnx.ModelProto:
