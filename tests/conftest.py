@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,6 +55,13 @@ def shared() -> Path:
     if not (folder / "models").is_dir():
         pytest.skip(f"{folder} is absent (LEAP_AUDIT_SHARED names another place)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _same_draws(request: pytest.FixtureRequest) -> None:
+    """Let a test draw the same numbers from its module's RNG, whichever tests ran before it."""
+    if (rng := getattr(request.module, "RNG", None)) is not None:
+        rng.bit_generator.state = np.random.default_rng(0).bit_generator.state
 
 
 @pytest.fixture(autouse=True)

@@ -52,7 +52,8 @@ def test_fit_does_what_is_done_to_files(
 ) -> None:
     """To half a level of 8 bits, to which a file is rounded, once per direction.
 
-    A kernel that overshoots is cut off after each direction there, and once here: smooth pictures.
+    A kernel with negative weights passes on a little more than the half of the first direction; and
+    where it overshoots it is cut off after each direction there, and once here: no extremes.
     """
     p = preprocessing(resize=resize, crop=crop, interpolation=kind)
     edges = (40, 216) if kind in ("bicubic", "lanczos") else (0, 256)
