@@ -54,11 +54,11 @@ def second_copies(model: ir.Model) -> dict[str, bool]:
     """Return which second copies of weights are worth their memory, for `session_options`.
 
     Of convolutions, where they take less memory than the results; of matrices, which gain less, in
-    half as much. What has no static shape does not count.
+    a third as much. What has no static shape does not count.
     """
     matrices, products = _weights_and_results(model, ("MatMul", "Gemm"))
     kernels, maps = _weights_and_results(model, ("Conv", "ConvTranspose"))
-    return {"packed": 2 * matrices <= products, "layout": kernels <= maps}
+    return {"packed": 3 * matrices <= products, "layout": kernels <= maps}
 
 
 def _weights_and_results(model: ir.Model, operators: Sequence[str]) -> tuple[int, int]:

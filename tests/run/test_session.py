@@ -181,8 +181,8 @@ def _weighty(operator: str, weight: tuple[int, ...], x: tuple[int, ...], y: tupl
     [
         ("Conv", (8, 8, 3, 3), (1, 8, 10, 10), (1, 8, 8, 8), {"packed": True, "layout": False}),
         ("Conv", (8, 8, 3, 3), (1, 8, 11, 11), (1, 8, 9, 9), {"packed": True, "layout": True}),
-        ("MatMul", (6, 5), (11, 6), (11, 5), {"packed": False, "layout": True}),
-        ("MatMul", (6, 5), (12, 6), (12, 5), {"packed": True, "layout": True}),
+        ("MatMul", (6, 5), (17, 6), (17, 5), {"packed": False, "layout": True}),
+        ("MatMul", (6, 5), (18, 6), (18, 5), {"packed": True, "layout": True}),
     ],
 )
 def test_second_copies_of_weights_are_left_where_they_are_much_and_the_result_stays(
