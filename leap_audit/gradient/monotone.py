@@ -22,7 +22,7 @@ def relu_behind_max(op: Emitter, keep: Collection[ir.Value]) -> None:
     for relu in [node for node in op.graph if node.op_type == "Relu" and node.domain == ""]:
         (y,) = relu.outputs
         pool = y.consumers()[0] if len(y.consumers()) == 1 else None
-        if pool is None or not _pools_what_is_there(pool):
+        if pool is None or pool.graph is not op.graph or not _pools_what_is_there(pool):
             continue
         most = pool.outputs[0]
         if y in keep or most in keep:

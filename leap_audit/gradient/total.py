@@ -99,9 +99,10 @@ def _factors(value: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
 
 
 def _times(op: Emitter, x: ir.Value, g: ir.Value) -> ir.Value:
-    """Return x * g; where g is a * b and the graph has x * a, that times b."""
+    """Return x * g; where g is a * b and the graph, not one inside it, has x * a, that times b."""
     for a, b in _factors(g):
         for node in a.consumers():
-            if node.op_type == "Mul" and {*node.inputs} == {x, a}:
+            here = node.graph is op.graph
+            if here and node.op_type == "Mul" and {*node.inputs} == {x, a}:
                 return op.Mul(node.outputs[0], b)
     return op.Mul(x, g)

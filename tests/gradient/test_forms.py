@@ -157,6 +157,29 @@ def test_a_gate_has_its_own_gradient(wrt: list[str]) -> None:
         np.testing.assert_allclose(found, dy * gate * (1 + x * (1 - gate)), rtol=1e-5, atol=1e-6)
 
 
+def test_a_product_inside_a_loop_is_not_read_outside() -> None:
+    model = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 3, 4] x, int64[1] n) => (float[1, 3, 4] y, float[steps, 1, 3, 4] z) {
+            s = Sigmoid (x)
+            yes = Constant <value = bool {1}> ()
+            times = Squeeze (n)
+            z = Loop <body = once (int64 i, bool on) => (bool still, float[1, 3, 4] w) {
+                still = Identity (on)
+                w = Mul (x, s)
+            }> (times, yes)
+            y = Mul (x, s)
+        }
+    """)
+    x, dy = (np.random.default_rng(k).uniform(-2, 2, (1, 3, 4)).astype(np.float32) for k in (0, 1))
+    session = Session(build_gradient(model, of="y", wrt="x"), choose_provider("cpu"))
+    given = {"x": x, "n": np.array([2]), "cotangent": dy}
+    y, z, found = session.run(given, ["y", "z", "x_grad"])
+    gate = 1 / (1 + np.exp(-x))
+    np.testing.assert_allclose(z, np.stack([y, y]), rtol=1e-6)
+    np.testing.assert_allclose(found, dy * gate * (1 + x * (1 - gate)), rtol=1e-5, atol=1e-6)
+
+
 def _relu_and_pool(
     pool: str = "kernel_shape = [2, 2]", more: str = "", y: str = "m"
 ) -> onnx.ModelProto:
@@ -244,3 +267,26 @@ def _conv_and_norm(stride: int) -> onnx.ModelProto:
     for name, array in arrays.items():
         model.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
     return model
+
+
+def test_a_pool_inside_a_loop_keeps_its_relu() -> None:
+    model = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 1, 4, 4] x, int64[1] n) => (float y, float[steps, 1, 1, 3, 3] z) {
+            r = Relu (x)
+            yes = Constant <value = bool {1}> ()
+            times = Squeeze (n)
+            z = Loop <body = once (int64 i, bool on) => (bool still, float[1, 1, 3, 3] m) {
+                still = Identity (on)
+                m = MaxPool <kernel_shape = [2, 2]> (r)
+            }> (times, yes)
+            y = ReduceSumSquare <keepdims = 0> (x)
+        }
+    """)
+    x = np.random.default_rng(0).uniform(-2, 2, (1, 1, 4, 4)).astype(np.float32)
+    session = Session(build_gradient(model, of="y", wrt="x"), choose_provider("cpu"))
+    given = {"x": x, "n": np.array([2]), "cotangent": np.ones((), np.float32)}
+    z, found = session.run(given, ["z", "x_grad"])
+    windows = np.lib.stride_tricks.sliding_window_view(np.maximum(x, 0), (2, 2), axis=(2, 3))
+    np.testing.assert_array_equal(z, np.stack([windows.max(axis=(4, 5))] * 2))
+    np.testing.assert_allclose(found, 2 * x, rtol=1e-6)
