@@ -45,6 +45,8 @@ def _pools_what_is_there(pool: ir.Node) -> bool:
         return False
     window = pool.attributes.get_ints("kernel_shape", ())
     pads = pool.attributes.get_ints("pads", ())
+    if any(step > 1 for step in pool.attributes.get_ints("dilations", ())):
+        return False  # every pixel of such a window may lie in the border
     return not pool.attributes.get_int("ceil_mode", 0) and all(
         pad < side for pad, side in zip(pads, [*window, *window], strict=False)
     )

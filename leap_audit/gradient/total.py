@@ -102,7 +102,6 @@ def _times(op: Emitter, x: ir.Value, g: ir.Value) -> ir.Value:
     """Return x * g; where g is a * b and the graph, not one inside it, has x * a, that times b."""
     for a, b in _factors(g):
         for node in a.consumers():
-            here = node.graph is op.graph
-            if here and node.op_type == "Mul" and {*node.inputs} == {x, a}:
+            if node.graph is op.graph and (a, x) in _factors(node.outputs[0]):
                 return op.Mul(node.outputs[0], b)
     return op.Mul(x, g)

@@ -222,12 +222,20 @@ def test_a_relu_goes_behind_the_pool_that_alone_reads_it(pool: str) -> None:
     ("model", "how"),
     [
         (_relu_and_pool("kernel_shape = [4, 4], strides = [3, 3], ceil_mode = 1"), {}),
+        (_relu_and_pool("kernel_shape = [2, 2], dilations = [2, 2], pads = [1, 1, 1, 1]"), {}),
         (_relu_and_pool(more="squares = Mul (r, r)", y="squares"), {}),
         (_relu_and_pool(), {"wrt": "r"}),
         (_relu_and_pool(), {"wrt": "m"}),
         (_relu_and_pool(), {"rules": "guided"}),
     ],
-    ids=["incomplete windows", "read twice", "wrt the relu", "wrt the pool", "another method"],
+    ids=[
+        "incomplete windows",
+        "pixels apart",
+        "read twice",
+        "wrt the relu",
+        "wrt the pool",
+        "another method",
+    ],
 )
 def test_a_relu_that_is_read_otherwise_stays(model: onnx.ModelProto, how: dict) -> None:
     assert _order(build_gradient(model, **how)) == ["Relu", "MaxPool"]
@@ -245,28 +253,6 @@ def test_a_pool_that_is_held_stays_what_it_is() -> None:
     _, held, _ = Session(prepared.model, choose_provider("cpu")).run({"x": x})
     windows = np.lib.stride_tricks.sliding_window_view(np.sin(x), (2, 2), axis=(2, 3))
     np.testing.assert_allclose(held, windows.max((-2, -1)).clip(0), atol=1e-6)
-
-
-def _conv_and_norm(stride: int) -> onnx.ModelProto:
-    size = 4 // stride
-    model = parser.parse_model(f"""
-        <ir_version: 8, opset_import: ["" : 17]>
-        net (float[1, 2, 4, 4] x) => (float[1, 3, {size}, {size}] y) {{
-            c = Conv<pads=[1, 1, 1, 1], strides=[{stride}, {stride}]>(x, w)
-            y = BatchNormalization(c, scale, bias, mean, variance)
-        }}
-    """)
-    rng = np.random.default_rng(0)
-    arrays = {
-        "w": rng.standard_normal((3, 2, 3, 3)),
-        "scale": rng.uniform(0.5, 2, 3),
-        "bias": rng.standard_normal(3),
-        "mean": rng.standard_normal(3),
-        "variance": rng.uniform(0.1, 3, 3),
-    }
-    for name, array in arrays.items():
-        model.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
-    return model
 
 
 def test_a_pool_inside_a_loop_keeps_its_relu() -> None:
@@ -290,3 +276,25 @@ def test_a_pool_inside_a_loop_keeps_its_relu() -> None:
     windows = np.lib.stride_tricks.sliding_window_view(np.maximum(x, 0), (2, 2), axis=(2, 3))
     np.testing.assert_array_equal(z, np.stack([windows.max(axis=(4, 5))] * 2))
     np.testing.assert_allclose(found, 2 * x, rtol=1e-6)
+
+
+def _conv_and_norm(stride: int) -> onnx.ModelProto:
+    size = 4 // stride
+    model = parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1, 2, 4, 4] x) => (float[1, 3, {size}, {size}] y) {{
+            c = Conv<pads=[1, 1, 1, 1], strides=[{stride}, {stride}]>(x, w)
+            y = BatchNormalization(c, scale, bias, mean, variance)
+        }}
+    """)
+    rng = np.random.default_rng(0)
+    arrays = {
+        "w": rng.standard_normal((3, 2, 3, 3)),
+        "scale": rng.uniform(0.5, 2, 3),
+        "bias": rng.standard_normal(3),
+        "mean": rng.standard_normal(3),
+        "variance": rng.uniform(0.1, 3, 3),
+    }
+    for name, array in arrays.items():
+        model.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    return model
