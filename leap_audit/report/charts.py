@@ -9,7 +9,7 @@ from markupsafe import Markup
 from leap_audit.artifacts import Sample
 from leap_audit.findings.answered import Answered, answered
 from leap_audit.findings.numbers import percent, wilson
-from leap_audit.report.svg import DEEP, INK, LINE, drawing, text
+from leap_audit.report.svg import DEEP, INK, LINE, drawing, text, width_of
 
 __all__ = ["CALIBRATION_NEEDS", "Chart", "calibration"]
 
@@ -39,7 +39,8 @@ def calibration(samples: Sequence[Sample]) -> Chart | None:
     known = answered(samples)
     if len(known) < CALIBRATION_NEEDS:
         return None
-    side, left, top = 240.0, 44.0, 12.0
+    side, top, label = 240.0, 12.0, 12.0
+    left = label + 6 + width_of("100%") + 6
 
     def x(share: float) -> float:
         return left + side * share
@@ -56,7 +57,7 @@ def calibration(samples: Sequence[Sample]) -> Chart | None:
         parts.append(text(x(tick), top + side + 16, f"{tick:.0%}", anchor="middle"))
         parts.append(text(left - 6, y(tick) + 4, f"{tick:.0%}", anchor="end"))
     parts.append(text(x(0.5), top + side + 34, "probability of the first answer", anchor="middle"))
-    parts.append(text(12, y(0.5), "right", anchor="middle", turned=90))
+    parts.append(text(label, y(0.5), "right", anchor="middle", turned=90))
     said = []
     for sure, right, of in _groups(known):
         low, high = wilson(right, of)
@@ -69,7 +70,8 @@ def calibration(samples: Sequence[Sample]) -> Chart | None:
         parts.append(f'<circle {centre} r="{radius:.1f}" fill="{DEEP}" stroke="{INK}"/>')
         said.append(f"{percent(sure)} sure, {right} of {of} right")
     alt = f"How often the first answer is right, by how sure the model is: {'; '.join(said)}."
-    return Chart(drawing(left + side + 24, top + side + 46, *parts), alt, 310)
+    width = left + side + 24
+    return Chart(drawing(width, top + side + 46, *parts), alt, round(width))
 
 
 def _groups(known: Sequence[Answered]) -> list[tuple[float, int, int]]:

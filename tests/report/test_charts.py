@@ -12,6 +12,7 @@ from leap_audit.artifacts import Prediction, Sample
 from leap_audit.findings.names import ClassLabels
 from leap_audit.report.charts import CALIBRATION_NEEDS, Chart, calibration
 from leap_audit.report.matrix import entanglement_matrix
+from leap_audit.report.svg import width_of
 from tests.report.conftest import Build
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -103,6 +104,20 @@ def test_calibration_counts_each_photograph_once() -> None:
     assert "6 of 8 right" in chart.alt
     assert "0 of 1 right" in chart.alt
     assert "1 of 1 right" in chart.alt
+
+
+def test_the_axis_of_the_calibration_stands_beside_its_numbers() -> None:
+    chart = calibration(photographs(*[(0.9, True)] * CALIBRATION_NEEDS))
+    assert chart is not None
+    texts = list(drawn(chart).iter(f"{SVG}text"))
+    (axis,) = [float(each.attrib["x"]) for each in texts if each.text == "right"]
+    numbers = [
+        float(each.attrib["x"]) - width_of(each.text or "")
+        for each in texts
+        if each.attrib["text-anchor"] == "end"
+    ]
+    assert len(numbers) == 3
+    assert axis + 3 < min(numbers)  # letters reach below the line they stand on
 
 
 def test_too_few_photographs_are_no_calibration(folder: Path) -> None:
