@@ -10,28 +10,32 @@ from functools import lru_cache
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxscript.optimizer
-from onnx import inliner
 from onnx_ir.passes import common
 
 from leap_audit.errors import LeapAuditError, ModelRefused
 from leap_audit.ingest.agreement import require_agreement, require_runs
 from leap_audit.ingest.blocked import unblocked
+from leap_audit.ingest.folding import fold, inlined
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
-from leap_audit.ingest.rewrite import forget_shapes
-from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll, why_open
+from leap_audit.ingest.rewrite import shape_of
+from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll
+from leap_audit.ingest.simplify import (
+    SIZES,
+    infer,
+    infer_anew,
+    inferred,
+    simplify,
+    to_proto,
+    whole,
+)
+from leap_audit.ingest.sizes import why_open
 from leap_audit.ingest.upgrade import OPSET, UNDEFINED, upgraded
-from leap_audit.ingest.values import new_constant
+from leap_audit.ingest.values import new_constant, new_node
 from leap_audit.ingest.weights import apart, put_back
 from leap_audit.run.providers import Provider
 
-__all__ = ["OPSET", "canonicalise", "inlined", "input_shape", "static_shape", "to_proto"]
+__all__ = ["OPSET", "canonicalise", "input_shape", "static_shape", "to_proto"]
 
-IR_VERSION = 10
-SIZES = frozenset({"Shape", "Size"})
-"""What is folded as soon as a shape is known."""
-FOLDINGS = 3
-"""How often constants are folded at most: what one round brings out, the next may fold."""
 WAITING = frozenset({*SIZES, *CONTROL, *UNDEFINED, *UNPACKED})
 """Operators that may go when all that can be inferred has been."""
 
@@ -60,9 +64,9 @@ def canonicalise(
     _modernise(original, shapes)
     try:
         plain = unblocked(proto)
-        light = (original, weights) if plain is proto else apart(plain)
+        light, kept = (original, weights) if plain is proto else apart(plain)
         del proto, plain  # the weights live on without them
-        graph = _canonical(*light, shapes, frozenset(fixed), batch)
+        graph = _canonical(light, dict(kept), shapes, frozenset(fixed), batch)
     except LeapAuditError:
         raise
     except Exception:
@@ -83,15 +87,22 @@ def _canonical(
     fixed: frozenset[str],
     batch: int,
 ) -> ir.Model:
-    """Return the canonical graph of a model, which is given without its weights too."""
-    worked = _worked(
-        original.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch
+    """Return the canonical graph of a model without its weights, and those, which it may change."""
+    light = runtime_operators_apart(inlined(original))
+    if light is original:
+        light = onnx.ModelProto()
+        light.CopyFrom(original)
+    fold(light, weights, only_weights=True)
+    worked = onnx.ModelProto.FromString(
+        _worked(light.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch)
     )
-    graph = ir.from_proto(onnx.ModelProto.FromString(worked))
+    if fold(worked, weights):
+        worked = inferred(worked)
+    graph = ir.from_proto(worked)
     put_back(graph, weights)
     common.RemoveUnusedNodesPass()(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
-        _infer(graph)
+        infer(graph)
     return graph
 
 
@@ -104,19 +115,21 @@ def _worked(
     graph = ir.from_proto(upgraded(inlined(runtime_operators_apart(spelt_once))))
     _fix_inputs(graph, dict(shapes))
     _rewrite(graph)
-    _optimise(graph)
-    before, waiting = None, _waiting(graph)
-    while waiting and waiting != before:
-        _forget_shapes(graph)  # a whole inference knows sizes that folding by nodes did not
-        _infer(graph)
-        changed = [unpack(graph.graph), unroll(graph.graph)]
-        _rewrite(graph)
-        _optimise(graph)
-        before, waiting = None if any(changed) else waiting, _waiting(graph)
+    simplify(graph)
+    while True:
+        waiting = _waiting(graph)
+        graph, folded = whole(graph)
+        changed = [folded, unpack(graph.graph), unroll(graph.graph)]
+        if waiting or any(changed):
+            infer_anew(graph)
+            _rewrite(graph)
+            simplify(graph)
+        if not any(changed) and _waiting(graph) == waiting:
+            break
     if fixed:
         _free_batch(graph, set(fixed), batch)
-    _forget_shapes(graph)
-    return _inferred(to_proto(graph)).SerializeToString()
+    infer_anew(graph)
+    return to_proto(graph).SerializeToString()
 
 
 def _waiting(model: ir.Model) -> int:
@@ -126,7 +139,7 @@ def _waiting(model: ir.Model) -> int:
 def _rewrite(model: ir.Model) -> None:
     while rewrite(model.graph, shapes=False):  # one may wait for the rank that another gives
         common.RemoveUnusedOpsetsPass()(model)
-        _infer(model)
+        infer(model)
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:
@@ -136,16 +149,10 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     """
     if value.shape is None or not all(isinstance(d, int) for d in value.shape):
         raise ModelRefused(
-            f"tensor {value.name!r}: its shape depends on the data ({value.shape}); "
-            f"export the model with fixed sizes.{why_open(value)}"
+            f"tensor {value.name!r} has no fixed size ({value.shape}).{why_open(value)} Export the "
+            "model without this step, or with fixed sizes."
         )
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
-
-
-def to_proto(model: ir.Model) -> onnx.ModelProto:
-    """Return the graph as ONNX protobuf."""
-    model.ir_version = IR_VERSION
-    return ir.to_proto(model)
 
 
 def input_shape(
@@ -192,15 +199,6 @@ def _modernise(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
                 dims.add(dim_value=size)
 
 
-def _shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
-    return ir.Shape(tensor.shape.numpy())
-
-
-def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with its own functions written out where they are called."""
-    return inliner.inline_local_functions(model) if model.functions else model
-
-
 def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
     for value in model.graph.inputs:
         if (shape := shapes.get(str(value.name))) is not None:
@@ -209,68 +207,32 @@ def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
         value.shape = None
 
 
-def _optimise(model: ir.Model) -> None:
-    """Fold constants and shape arithmetic, and take out what is double or without effect.
-
-    onnxscript's rewriting rules are left out: they look through the whole graph at every node,
-    minutes in a transformer, for patterns that ONNX Runtime fuses by itself when it loads.
-    """
-    for _ in range(FOLDINGS):
-        folded = onnxscript.optimizer.fold_constants(model, onnx_shape_inference=True)
-        common.RemoveUnusedNodesPass()(model)
-        if not folded.modified or not any(node.op_type in SIZES for node in model.graph):
-            break
-    for change in (
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.LiftSubgraphInitializersToMainGraphPass(),
-        common.DeduplicateInitializersPass(),
-        common.CommonSubexpressionEliminationPass(),
-        common.IdentityEliminationPass(),
-        common.RemoveUnusedNodesPass(),
-        common.RemoveUnusedOpsetsPass(),
-        common.TopologicalSortPass(),
-        common.OutputFixPass(),
-        common.NameFixPass(),
-    ):
-        change(model)
-
-
-def _forget_shapes(model: ir.Model) -> None:
-    """Leave shapes to be inferred once more: those with symbols in them came before folding."""
-    forget_shapes(value for node in model.graph for value in node.outputs)
-    for value in model.graph.initializers.values():
-        if value.const_value is not None:
-            value.shape = _shape_of(value.const_value)
-
-
 def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
     """Rewrite a graph of batch 1 for `batch` items: what the input reaches has a longer axis 0."""
-    reached = {value for value in model.graph.inputs if value.name in inputs}
+    graph = model.graph
+    reached = {value for value in graph.inputs if value.name in inputs}
     for value in reached:
         value.shape = ir.Shape((batch, *static_shape(value)[1:]))
-    for node in model.graph:
+    for node in graph:
         if not any(value in reached for value in node.inputs):
             continue
         reached.update(node.outputs)
         if node.op_type in ("Reshape", "Expand") and node.outputs[0].shape is not None:
             old = static_shape(node.outputs[0])
-            target = np.array([old[0] * batch, *old[1:]], np.int64)
-            name = f"{node.outputs[0].name}_batched"
-            node.replace_input_with(1, new_constant(model.graph, name, target))
+            node.replace_input_with(1, _batched(graph, node.outputs[0], old, batch))
+        elif node.op_type == "Concat":  # such as a class token beside the patches of each picture
+            for i, part in enumerate(node.inputs):
+                if part is not None and part not in reached and shape_of(part):
+                    to = _batched(graph, part, static_shape(part), batch)
+                    copies = new_node("Expand", [part, to], {}, [f"{node.name}_{i}_batched"])
+                    graph.insert_before(node, copies)
+                    node.replace_input_with(i, copies.outputs[0])
 
 
-def _infer(model: ir.Model) -> None:
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    common.RemoveUnusedNodesPass()(model)
-    model.ir_version = IR_VERSION
-
-
-def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the shapes that can be inferred; one that stays open is refused by name."""
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except onnx.shape_inference.InferenceError:
-        return model
+def _batched(graph: ir.Graph, value: ir.Value, shape: tuple[int, ...], batch: int) -> ir.Value:
+    """Return a constant: this shape with an axis 0 that is `batch` times as long."""
+    target = np.array([shape[0] * batch, *shape[1:]], np.int64)
+    return new_constant(graph, f"{value.name}_batched_shape", target)
 
 
 def _on_a_path(graph: ir.Graph) -> set[ir.Node]:

@@ -3,8 +3,9 @@
 import onnx
 import onnx_ir as ir
 
-from leap_audit.ingest.canonical import IR_VERSION, inlined
+from leap_audit.ingest.folding import inlined
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
+from leap_audit.ingest.simplify import IR_VERSION
 from leap_audit.ingest.upgrade import upgraded
 from leap_audit.ingest.weights import apart, poured, put_back
 

@@ -10,6 +10,7 @@ from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.ingest.canonical import canonicalise, static_shape
+from leap_audit.ingest.folding import with_weights_folded
 from leap_audit.ingest.head import find_head
 from leap_audit.ingest.onnx import (
     is_float,
@@ -36,7 +37,7 @@ class Model:
     """A network that gives scores to classes, ready to be audited."""
 
     proto: onnx.ModelProto
-    """As it came."""
+    """As it came, with arithmetic on its weights folded."""
     identity: ModelIdentity
     preprocessing: Preprocessing
     classes: int
@@ -132,7 +133,7 @@ def known(
         logits=head.text,
     )
     model = Model(
-        proto,
+        with_weights_folded(proto),
         identity,
         preprocessing,
         head.classes,

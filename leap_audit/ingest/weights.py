@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["apart", "poured", "put_back", "taken_out"]
+__all__ = ["LARGE", "apart", "fill", "poured", "put_back", "taken_out"]
 
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -70,13 +70,24 @@ def poured(model: ir.Model) -> onnx.ModelProto:
     """Return a graph as protobuf; its large weights leave it one by one, never all held twice."""
     large = taken_out(model)
     proto = ir.to_proto(model)
-    while large:
-        name, tensor = large.popitem()
-        stored = proto.graph.initializer.add(
+    fill(proto, large)
+    return proto
+
+
+def fill(model: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
+    """Make a model's weights, some of which may be inputs of it, its initializers.
+
+    They leave `weights` one by one, so that they are never all held twice.
+    """
+    inputs = model.graph.input
+    for i in reversed([i for i, value in enumerate(inputs) if value.name in weights]):
+        del inputs[i]
+    while weights:
+        name, tensor = weights.popitem()
+        stored = model.graph.initializer.add(
             name=name, data_type=tensor.dtype.value, dims=list(tensor.shape.numpy())
         )
         stored.raw_data = _bytes_of(tensor)
-    return proto
 
 
 def _bytes_of(tensor: ir.TensorProtocol) -> bytes:

@@ -65,17 +65,21 @@ def test_a_batch_fixed_at_one_is_freed(tmp_path: Path) -> None:
 
 
 def one_at_a_time(path: Path) -> Path:
-    """Write a model that joins a constant of one item to its features."""
+    """Write a model that takes the first item out of its batch."""
     nodes: list[Node] = [
-        ("Flatten", ["x"], "f"),
-        ("Concat", ["f", "token"], "j", {"axis": 1}),
-        ("Gemm", ["j", "w"], "y"),
+        ("Gather", ["x", "first"], "g", {"axis": 0}),
+        ("Reshape", ["g", "row"], "f"),
+        ("Gemm", ["f", "w"], "y"),
     ]
-    weights = {"token": np.ones((1, 2)), "w": RNG.standard_normal((66, 3))}
+    weights = {
+        "first": np.array(0, np.int64),
+        "row": np.array([1, 64], np.int64),
+        "w": RNG.standard_normal((64, 3)),
+    }
     return write_model(path, nodes, weights, shape=(1, 1, 8, 8), outputs=[("y", (1, 3))])
 
 
-def test_constants_of_one_item_forbid_a_batch(tmp_path: Path) -> None:
+def test_an_item_taken_out_of_its_batch_forbids_a_batch(tmp_path: Path) -> None:
     model = read_model(one_at_a_time(tmp_path / "m.onnx"))
     assert not model.batchable
     classifier = Classifier.of(model, 16, 1)

@@ -11,7 +11,7 @@ from leap_audit.ingest.rewrites import (
     spatial,
     unshaped,
 )
-from leap_audit.ingest.rewrites.control import CONTROL, unroll, why_left, why_open
+from leap_audit.ingest.rewrites.control import CONTROL, unroll, why_left
 from leap_audit.ingest.rewrites.sequences import UNPACKED, unpack
 
 __all__ = [
@@ -29,5 +29,4 @@ __all__ = [
     "unroll",
     "unshaped",
     "why_left",
-    "why_open",
 ]

@@ -13,7 +13,7 @@ from leap_audit.ingest.rewrite import Writer, forget_shapes, names_in, replace, 
 from leap_audit.ingest.rewrites.counting import counted
 from leap_audit.ingest.values import constant_of
 
-__all__ = ["CONTROL", "LONGEST", "unroll", "why_left", "why_open"]
+__all__ = ["CONTROL", "LONGEST", "unroll", "why_left"]
 
 LONGEST = 20_000
 """Nodes up to which a loop is written out."""
@@ -47,21 +47,6 @@ def why_left(node: ir.Node) -> str:
     if node.op_type in LOOPS:
         reason = _obstacle(node) or "it gives a tensor of no length"
     return f"{node.op_type} (node {node.name!r}): {reason}."
-
-
-def why_open(value: ir.Value) -> str:
-    """Return that sentence, after a space, of control flow that leaves a tensor without a shape."""
-    waiting, seen = [value], {value}
-    while waiting:
-        node = waiting.pop().producer()
-        if node is None:
-            continue
-        if node.op_type in CONTROL:
-            return f" {why_left(node)}"
-        new = [x for x in node.inputs if x is not None and x not in seen]
-        seen.update(new)
-        waiting.extend(new)
-    return ""
 
 
 def _obstacle(node: ir.Node) -> str | None:
