@@ -10,7 +10,7 @@ from leap_audit.ingest.folding import fold
 from leap_audit.ingest.rewrite import forget_shapes
 from leap_audit.ingest.sizes import measure_sizes
 from leap_audit.ingest.values import constant_of
-from leap_audit.ingest.weights import LARGE
+from leap_audit.ingest.weights import LARGE, fill
 
 __all__ = [
     "IR_VERSION",
@@ -67,7 +67,11 @@ def simplify(model: ir.Model) -> None:
 def whole(model: ir.Model) -> tuple[ir.Model, bool]:
     """Return the model with its constants folded (see `fold`), and whether there were any."""
     proto = to_proto(model)
-    return (ir.from_proto(proto), True) if fold(proto, {}) else (model, False)
+    large: dict[str, ir.TensorProtocol] = {}
+    if not fold(proto, large):
+        return model, False
+    fill(proto, large)
+    return ir.from_proto(proto), True
 
 
 def _is_small_filling(node: ir.Node) -> bool | None:
