@@ -15,7 +15,7 @@ from onnx_ir.passes import common
 from leap_audit.errors import LeapAuditError, ModelRefused
 from leap_audit.ingest.agreement import require_agreement, require_runs
 from leap_audit.ingest.blocked import unblocked
-from leap_audit.ingest.folding import fold, inlined
+from leap_audit.ingest.folding import fold, inlined, may_fold
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrite import shape_of
 from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll
@@ -96,9 +96,9 @@ def _canonical(
     worked = onnx.ModelProto.FromString(
         _worked(light.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch)
     )
-    if fold(worked, weights):
-        worked = inferred(worked)
     graph = ir.from_proto(worked)
+    if may_fold(graph.graph, weights) and fold(worked, weights):
+        graph = ir.from_proto(inferred(worked))
     put_back(graph, weights)
     common.RemoveUnusedNodesPass()(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
@@ -119,12 +119,14 @@ def _worked(
     while True:
         waiting = _waiting(graph)
         graph, folded = whole(graph)
-        changed = [folded, unpack(graph.graph), unroll(graph.graph)]
-        if waiting or any(changed):
-            infer_anew(graph)
-            _rewrite(graph)
-            simplify(graph)
-        if not any(changed) and _waiting(graph) == waiting:
+        written_out = [unpack(graph.graph), unroll(graph.graph)]
+        if not waiting and not any(written_out):
+            _rewrite(graph)  # some wait for constants
+            break
+        infer_anew(graph)
+        _rewrite(graph)
+        simplify(graph)
+        if not folded and not any(written_out) and _waiting(graph) == waiting:
             break
     if fixed:
         _free_batch(graph, set(fixed), batch)
