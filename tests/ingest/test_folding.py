@@ -133,6 +133,34 @@ def test_a_token_beside_the_patches_of_one_picture_is_repeated_for_a_batch() -> 
     assert static_shape(graph.outputs[0]) == (3, 25, 8)
 
 
+FIXED = {
+    "a size of Resize": (
+        """s = Constant <value_ints = [1, 3, 12, 12]> () y = Resize <mode = "cubic"> (x, , , s)""",
+        (12, 12),
+    ),
+    "sides of Resize": (
+        """s = Constant <value_ints = [5, 6]> ()
+        y = Resize <mode = "linear", axes = [2, 3]> (x, , , s)""",
+        (5, 6),
+    ),
+    "a size of MaxUnpool": (
+        """p, at = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)
+        s = Constant <value_ints = [1, 3, 8, 8]> ()
+        y = MaxUnpool <kernel_shape = [2, 2], strides = [2, 2]> (p, at, s)""",
+        (8, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_size_of_one_picture_is_one_of_a_batch(name: str) -> None:
+    body, sides = FIXED[name]
+    model = model_of(body, opset=19)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    graph = canonicalise(model, batch=3, provider=None if "MaxUnpool" in name else CPU).graph
+    assert static_shape(graph.outputs[0]) == (3, 3, *sides)
+
+
 MATRIX = RNG.standard_normal((192, WIDE)).astype(np.float32)
 HALVES = {"w": RNG.standard_normal((WIDE, 192)).astype(np.float32)}
 ROWS = "rows = Constant <value_ints = [0, 192]> () flat = Reshape (x, rows)"
