@@ -20,6 +20,7 @@
     └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
 
     EngineFallback               a warning: PyTorch differentiates, not ONNX Runtime, and why
+    LessOptimised                a warning: the optimiser breaks a graph that runs at a lower level
     GradientWarning              what is to be known of a gradient that was built
     ├── FlatGradient             operators whose gradient is zero stand in the way
     └── StraightThrough          operators that round count as the identity
@@ -41,6 +42,7 @@ __all__ = [
     "GradientWarning",
     "InputRefused",
     "LeapAuditError",
+    "LessOptimised",
     "ModelRefused",
     "OutputRefused",
     "PictureRefused",
@@ -129,6 +131,10 @@ class AuditIncomplete(LeapAuditError):
 
 
 class EngineFallback(UserWarning):
+    pass
+
+
+class LessOptimised(UserWarning):
     pass
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from leap_audit.cli.judging import checks_of, lines_of_checks
-from leap_audit.errors import AuditIncomplete, LeapAuditError
+from leap_audit.errors import AuditIncomplete, LeapAuditError, LessOptimised
 
 if TYPE_CHECKING:
     from leap_audit.artifacts import Audit
@@ -44,7 +45,8 @@ def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Ite
         raise typer.Exit(code) from None
 
     try:
-        yield terminal
+        with _warned(terminal):
+            yield terminal
     except AuditIncomplete as error:
         end(str(error), error.exit_code, "incomplete")
     except LeapAuditError as error:
@@ -67,6 +69,26 @@ def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Ite
             f"leap-audit itself failed ({type(error).__name__}: {error}). This is a defect: "
             "please report it with what --debug prints."
         )
+
+
+@contextmanager
+def _warned(terminal: "Terminal") -> Iterator[None]:
+    """Say on the terminal, once, that ONNX Runtime optimises less than it would."""
+    said = False
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        nonlocal said
+        if not issubclass(category, LessOptimised):
+            show(message, category, *place, **more)
+        elif not said:
+            said = True
+            terminal.warn(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LessOptimised)
+        warnings.showwarning = shown
+        yield
 
 
 def conclude(result: "AuditResult", terminal: "Terminal", *, as_json: bool) -> None:

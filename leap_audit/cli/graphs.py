@@ -9,7 +9,7 @@ import typer
 from leap_audit.cli import flags
 from leap_audit.cli.answers import answering, columns
 from leap_audit.cli.app import Command, app
-from leap_audit.errors import GradientUnavailable, GradientWarning, OutputRefused
+from leap_audit.errors import GradientUnavailable, GradientWarning, LessOptimised, OutputRefused
 
 __all__: list[str] = []
 
@@ -63,6 +63,8 @@ def gradient(
         for each in caught:
             if issubclass(each.category, GradientWarning):
                 terminal.warn(str(each.message))
+            elif issubclass(each.category, LessOptimised):
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
         if made.agreement:
             terminal.note(made.agreement)
         if not made.agrees:

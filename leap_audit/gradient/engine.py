@@ -17,8 +17,9 @@ from leap_audit.errors import (
     RuntimeMissing,
 )
 from leap_audit.gradient.build import OF, build_gradient
-from leap_audit.ingest.agreement import SCALES, agree
+from leap_audit.ingest.agreement import SCALES
 from leap_audit.ingest.canonical import input_shape
+from leap_audit.ingest.layers import agree
 from leap_audit.ingest.onnx import is_float, model_of, real_inputs
 from leap_audit.run.fallback import TorchGradient, from_onnx
 from leap_audit.run.providers import choose_provider

@@ -21,6 +21,7 @@ from leap_audit.gradient.path import (
     reads_as_number,
     require_rules,
 )
+from leap_audit.gradient.poles import at_poles_zero, has_pole
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.gradient.total import total
 from leap_audit.ingest.canonical import static_shape
@@ -62,6 +63,8 @@ def backpropagate(
         rule = table[node.op_type]
         view = _view(node, on_path)
         gradients = _per_input(rule.function(op, view, *dys), view)
+        if has_pole(node):
+            gradients = at_poles_zero(op, node, gradients)
         for value, needed, dx in zip(view.inputs, view.needs, gradients, strict=True):
             if not needed or value is None:
                 continue

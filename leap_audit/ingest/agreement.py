@@ -1,6 +1,7 @@
 """Whether the canonical graph gives the numbers of the model that it came from."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,24 @@ import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused, reason_of
+from leap_audit.ingest.layers import ROUNDING, TOLERANCE, Layers, agree
 from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
 from leap_audit.ingest.upgrade import OPSET
 from leap_audit.ingest.weights import put_back
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session, foreign
 
-__all__ = ["SCALES", "agree", "require_agreement", "require_runs"]
+__all__ = ["SCALES", "require_agreement", "require_runs"]
 
 RUNTIME_DOMAINS = ("ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 """What ONNX Runtime brings along beside ONNX's own operators."""
 Run = Callable[[Mapping[str, Array]], list[Array]]
 SCALES = (1.0, 255.0)
 """Random inputs are uniform in 0..scale: small ones, and ones of a picture's range."""
-TOLERANCE = 1e-3
-"""Largest difference from the original's output, relative to the output's largest number."""
-ROUNDING = ("DynamicQuantizeLinear", "QuantizeLinear")
 STEPS = 3
-"""Largest difference in steps of 8 bits for a graph that rounds: a last digit tips a number over to
-its neighbour, and of operators on whole numbers the rewritten ones sum in floating point."""
+"""Largest difference, in steps of 8 bits, of a graph that rounds and shares no tensor with its
+original: a last digit tips a number over to its neighbour. Where they share some, each layer is
+compared (see `layers.py`)."""
 
 
 def require_agreement(
@@ -53,19 +53,36 @@ def require_agreement(
     found = _run_canonical(canonical, trials, names, provider)
     quantised = {y.name for n in canonical.graph if n.op_type in ROUNDING for y in n.outputs}
     kinds = _kinds(original)
-    tolerance = STEPS / 127 if quantised else TOLERANCE
-    for wants, haves in zip(expected, found, strict=True):
-        for value, want, have in zip(original.graph.output, wants, haves, strict=True):
-            kind = kinds[value.name]
-            if kind == ir.DataType.UNDEFINED or kind.is_floating_point():
-                same = agree(want, have, tolerance)
-            else:  # other whole numbers, such as an ArgMax, may change by much at a tie
-                same = value.name not in quantised or _agree_in_steps(want, have)
-            if not same:
-                raise CanonicalMismatch(
-                    f"output {value.name!r}: the canonical graph gives other numbers "
-                    "than the model itself, so nothing built on it could be trusted."
-                )
+
+    def differing(steps: int) -> str | None:
+        """The first output that differs by more than the tolerance or so many steps of 8 bits."""
+        for wants, haves in zip(expected, found, strict=True):
+            for value, want, have in zip(original.graph.output, wants, haves, strict=True):
+                kind = kinds[value.name]
+                if kind == ir.DataType.UNDEFINED or kind.is_floating_point():
+                    same = agree(want, have, max(steps / 127, TOLERANCE))
+                else:  # other whole numbers, such as an ArgMax, may change by much at a tie
+                    same = value.name not in quantised or _agree_in_steps(want, have, steps)
+                if not same:
+                    return value.name
+        return None
+
+    off = differing(0)
+    if off is not None and quantised:
+        layers = Layers.shared(original, canonical)
+        if layers is None:
+            off = differing(STEPS)
+        else:
+            run = partial(_run_original, layers.original, weights)
+            off = layers.differing(
+                trials, lambda inputs: run([inputs], one_by_one, provider)[0], provider
+            )
+    if off is None:
+        return
+    raise CanonicalMismatch(
+        f"output {off!r}: the canonical graph gives other numbers "
+        "than the model itself, so nothing built on it could be trusted."
+    )
 
 
 def require_runs(
@@ -219,17 +236,7 @@ def _of_type(numbers: Array, dtype: np.dtype[Any]) -> Array:
     return numbers.astype(dtype)
 
 
-def _agree_in_steps(want: Array, have: Array) -> bool:
+def _agree_in_steps(want: Array, have: Array, steps: int) -> bool:
     if want.shape != have.shape:
         return False
-    return int(np.abs(want.astype(np.int32) - have.astype(np.int32)).max(initial=0)) <= STEPS
-
-
-def agree(want: Array, have: Array, tolerance: float = TOLERANCE) -> bool:
-    """Return whether two outputs are the same to a tolerance, infinities and all."""
-    if want.shape != have.shape:
-        return False
-    if not np.isfinite(want).all():
-        return bool(np.array_equal(np.isfinite(want), np.isfinite(have)))
-    largest = float(np.abs(want).max(initial=0.0))
-    return float(np.abs(want - have).max(initial=0.0)) <= tolerance * largest + 1e-6
+    return int(np.abs(want.astype(np.int32) - have.astype(np.int32)).max(initial=0)) <= steps

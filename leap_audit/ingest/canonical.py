@@ -29,6 +29,7 @@ from leap_audit.ingest.simplify import (
     whole,
 )
 from leap_audit.ingest.sizes import why_open
+from leap_audit.ingest.unsigned import as_unsigned
 from leap_audit.ingest.upgrade import OPSET, UNDEFINED, upgraded
 from leap_audit.ingest.values import new_constant, new_node
 from leap_audit.ingest.weights import apart, put_back
@@ -105,6 +106,8 @@ def _canonical(
     common.RemoveUnusedNodesPass()(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
         infer(graph)
+    if as_unsigned(graph.graph):
+        common.RemoveUnusedNodesPass()(graph)
     return graph
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from leap_audit.errors import ExportFailed
-from leap_audit.ingest.agreement import agree
+from leap_audit.ingest.layers import agree
 from leap_audit.ingest.onnx import real_inputs
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session

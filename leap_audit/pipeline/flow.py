@@ -14,6 +14,7 @@ from leap_audit.config import AuditOptions, layered
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import find
+from leap_audit.gradient.path import ROUNDING
 from leap_audit.ingest import load
 from leap_audit.ingest.class_lists import names_inside, read_classes
 from leap_audit.ingest.classes import match_classes
@@ -90,6 +91,7 @@ def audit(
             )
             advance()
         names, notes = _matched(given_names, loaded)
+        notes = (*notes, *_of_rounding(loaded))
         if declared is not None:
             declared.fit(names)
         _say(told, loaded, notes)
@@ -163,6 +165,18 @@ def _engine(model: Model) -> str:
     if model.outside is None:
         return "leap-audit's ONNX gradient graph on ONNX Runtime"
     return f"{model.outside.engine}, because {model.outside.reason}"
+
+
+def _of_rounding(model: Model) -> tuple[str, ...]:
+    """What is to be known of the gradient of a quantised model."""
+    rounding = {name: n for name, n in model.operators.items() if name in ROUNDING}
+    if not rounding:
+        return ()
+    return (
+        "The model is quantised: its gradient passes straight through rounding "
+        f"({', '.join(f'{n} {name}' for name, n in rounding.items())}), is that of the "
+        "dequantised model, and zero beyond what can be represented.",
+    )
 
 
 def _named(source: object) -> Path:

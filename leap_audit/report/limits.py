@@ -44,6 +44,16 @@ def _of_this_audit(audit: Audit) -> Iterator[Limit]:
             f"{coverage.classes_in_all:,} got a prototype. Nothing is known here about the "
             f"other {missing:,}.",
         )
+    rounding = sum(coverage.operators.get(name, 0) for name in _ROUNDING)
+    if rounding:
+        yield Limit(
+            "The model is quantised, and rounding has no slope",
+            f"{count(rounding, 'operator')} of the model {'rounds' if rounding == 1 else 'round'}. "
+            "Prototypes and isolations follow the "
+            "straight-through gradient: rounding counts as the identity, and nothing passes where "
+            "a number was cut off at the end of its range. Every score and probability is the "
+            "quantised model's own.",
+        )
     if audit.model.preprocessing.channel_order == "BANDS":
         yield Limit(
             "Bands are not what the eye sees",
@@ -57,6 +67,8 @@ def _of_this_audit(audit: Audit) -> Iterator[Limit]:
             "tell.",
         )
 
+
+_ROUNDING = ("DynamicQuantizeLinear", "QuantizeLinear")
 
 _ALWAYS = (
     Limit(

@@ -1,8 +1,8 @@
 """A graph made ready to run, once or as a loop whose state stays on the device."""
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import onnx
@@ -11,68 +11,23 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from leap_audit.errors import LeapAuditError, reason_of
+from leap_audit.run.options import (
+    LEVELS,
+    first_level,
+    may_be_the_optimiser,
+    second_copies,
+    session_options,
+    warn_of,
+)
 from leap_audit.run.providers import Provider, runtime
 
-__all__ = ["Array", "Loop", "Session", "foreign", "second_copies", "session_options"]
+__all__ = ["Array", "Loop", "Session", "foreign"]
 
 Array: TypeAlias = NDArray[Any]
+T = TypeVar("T")
 
 LARGE = 4096
 """Numbers in an initializer above which ONNX Runtime reads it where it is."""
-
-
-def session_options(
-    threads: int = 0, *, often: bool = True, packed: bool = True, layout: bool = True
-) -> Any:
-    """Return ONNX Runtime's options for a graph (see `Session`).
-
-    Two of its optimisations keep a second copy of weights. packed: of matrices, as products read
-    them fastest: a twentieth faster. layout: of the weights of convolutions, as they suit the
-    processor: a sixth faster, and twice as fast where they are depthwise.
-    """
-    ort = runtime()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.use_deterministic_compute = True
-    # A plan of the memory is one block beside what the first run took, so it takes twice as much.
-    options.enable_mem_pattern = False
-    # A buffer that is planned for a later tensor is held until then: half as much again. And the
-    # planning takes seconds where shapes are still computed.
-    options.enable_mem_reuse = False
-    level = ort.GraphOptimizationLevel
-    if not often:
-        options.graph_optimization_level = level.ORT_DISABLE_ALL
-        options.enable_cpu_mem_arena = False  # what a node no longer needs goes back at once
-    elif not layout:
-        options.graph_optimization_level = level.ORT_ENABLE_EXTENDED
-    if not packed or not often:
-        options.add_session_config_entry("session.disable_prepacking", "1")
-    return options
-
-
-def second_copies(model: ir.Model) -> dict[str, bool]:
-    """Return which second copies of weights are worth their memory, for `session_options`.
-
-    Of convolutions, where they take less memory than the results; of matrices, which gain less, in
-    a third as much. What has no static shape does not count.
-    """
-    matrices, products = _weights_and_results(model, ("MatMul", "Gemm"))
-    kernels, maps = _weights_and_results(model, ("Conv", "ConvTranspose"))
-    return {"packed": 3 * matrices <= products, "layout": kernels <= maps}
-
-
-def _weights_and_results(model: ir.Model, operators: Sequence[str]) -> tuple[int, int]:
-    """Return how many numbers the constant second inputs of these nodes have, and their results."""
-    weights = results = 0
-    for node in model.graph:
-        if node.op_type not in operators:
-            continue
-        weight, result = node.inputs[1], node.outputs[0]
-        if weight is not None and weight.const_value is not None:
-            weights += weight.const_value.size
-        if result.shape is not None and result.shape.is_static():
-            results += math.prod(result.shape.numpy())
-    return weights, results
 
 
 class Session:
@@ -82,7 +37,11 @@ class Session:
     threads: CPU threads; 0 takes one per core. often: worth optimising; else the graph loads
     fast, keeps no second copy of its weights, and computes each node as it is written. lean: keep
     second copies of weights only where they are a small part of what a run needs.
-    Raises LeapAuditError: ONNX Runtime cannot load the graph.
+
+    Where ONNX Runtime's optimiser makes a graph that does not load or does not run, the next lower
+    level of optimisation is tried, down to none; `level` says which is in use.
+    Warns LessOptimised: a lower level is used, and why.
+    Raises LeapAuditError: ONNX Runtime cannot load the graph at any level.
     """
 
     def __init__(
@@ -105,26 +64,71 @@ class Session:
             graph, self._weights = _apart(model)
         else:
             graph, self._weights = _with_weights(model, weights or {})
-        options = session_options(threads, often=often, **copies)
         self.provider = provider
-        lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
-        options.add_external_initializers(list(self._weights), lent)
-        if provider.device == "cpu":
-            for name, value in zip(self._weights, lent, strict=True):
-                options.add_initializer(name, value)  # used in place, not copied
-        try:
-            self._session = ort.InferenceSession(graph, options, providers=provider.chain)
-        except Exception as error:
-            raise LeapAuditError(
-                f"ONNX Runtime cannot load the graph: {reason_of(error)}."
-            ) from error
+        self._lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
+        self._session: Any
+        self.level: str
+        self._make = partial(self._loaded, graph, threads, often, copies)
+        self._load(LEVELS.index(first_level(often=often, layout=copies.get("layout", True))))
         self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> list[Array]:
         """Return the outputs (all of them, in the graph's order, unless some are named)."""
         wanted = list(outputs if outputs is not None else self.outputs)
-        return list(self._session.run(wanted, dict(inputs)))
+        return self.attempted(lambda: list(self._session.run(wanted, dict(inputs))))
+
+    def attempted(self, run: Callable[[], T]) -> T:
+        """Return what `run` returns, which uses this session; at a lower level where it fails.
+
+        Raises what `run` raises at the level in use, where it fails at every lower one too.
+        """
+        try:
+            return run()
+        except Exception as error:
+            if not may_be_the_optimiser(error):
+                raise
+            before = self._session, self.level
+            for index in range(LEVELS.index(self.level) + 1, len(LEVELS)):
+                try:
+                    self._session, self.level = self._make(LEVELS[index]), LEVELS[index]
+                    found = run()
+                except Exception:
+                    continue
+                warn_of(self.level, error)
+                return found
+            self._session, self.level = before
+            raise
+
+    def _load(self, first: int) -> None:
+        """Load the graph at the highest level, from the one of this index on, at which it loads."""
+        failure: Exception | None = None
+        for level in LEVELS[first:]:
+            try:
+                self._session, self.level = self._make(level), level
+            except Exception as error:
+                failure = failure or error
+                if not may_be_the_optimiser(error):
+                    break
+                continue
+            if failure is not None:
+                warn_of(level, failure)
+            return
+        assert failure is not None
+        raise LeapAuditError(
+            f"ONNX Runtime cannot load the graph: {reason_of(failure)}."
+        ) from failure
+
+    def _loaded(
+        self, graph: bytes, threads: int, often: bool, copies: dict[str, bool], level: str
+    ) -> Any:
+        """ONNX Runtime's session of the graph at a level."""
+        options = session_options(threads, often=often, **copies, level=level)
+        options.add_external_initializers(list(self._weights), self._lent)
+        if self.provider.device == "cpu":
+            for name, value in zip(self._weights, self._lent, strict=True):
+                options.add_initializer(name, value)  # used in place, not copied
+        return runtime().InferenceSession(graph, options, providers=self.provider.chain)
 
     def loop(
         self, state: Mapping[str, tuple[str, Array]], constants: Mapping[str, Array]
@@ -148,33 +152,43 @@ class Loop:
         constants: Mapping[str, Array],
     ) -> None:
         self._session = session
-        self._binding = session._session.io_binding()
         self._state = {name: output for name, (output, _) in state.items()}
         self._now = {name: self._on_device(first) for name, (_, first) in state.items()}
         self._next = {name: self._on_device(first) for name, (_, first) in state.items()}
         self._constants = {name: self._on_device(value) for name, value in constants.items()}
-        for name, value in self._constants.items():
-            self._binding.bind_ortvalue_input(name, value)
+        self._bind()
         kept = set(self._state.values())
         self._read = [name for name in session.outputs if name not in kept]
         self._draws = set(session.inputs) - set(self._state) - set(self._constants)
-        self._held: list[Any] = []
+        self._held: dict[str, Any] = {}
 
     def step(self, draws: Mapping[str, Array]) -> None:
         """Run the graph once on `draws` and let the state advance."""
         if set(draws) != self._draws:
             raise ValueError(f"a step draws {sorted(self._draws)}, not {sorted(draws)}")
+        self._held = {name: self._on_device(value) for name, value in draws.items()}
+        self._session.attempted(self._step)
+        self._now, self._next = self._next, self._now
+
+    def _bind(self) -> None:
+        """Bind the constants to the session that is in use."""
+        self._bound = self._session._session
+        self._binding = self._bound.io_binding()
+        for name, value in self._constants.items():
+            self._binding.bind_ortvalue_input(name, value)
+
+    def _step(self) -> None:
+        if self._bound is not self._session._session:  # it has been loaded at a lower level
+            self._bind()
         binding = self._binding
-        self._held = [self._on_device(value) for value in draws.values()]
-        for name, value in zip(draws, self._held, strict=True):
+        for name, value in self._held.items():
             binding.bind_ortvalue_input(name, value)
         for name, output in self._state.items():
             binding.bind_ortvalue_input(name, self._now[name])
             binding.bind_ortvalue_output(output, self._next[name])
         for name in self._read:
             binding.bind_output(name, self._session.provider.device)
-        self._session._session.run_with_iobinding(binding)
-        self._now, self._next = self._next, self._now
+        self._bound.run_with_iobinding(binding)
 
     def state(self, name: str) -> Array:
         """Return a copy of the state that the input `name` will see next."""

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 
 from leap_audit.errors import LeapAuditError
 from leap_audit.run import Session, choose_provider
-from leap_audit.run.session import Loop, second_copies, session_options
+from leap_audit.run.options import second_copies, session_options
+from leap_audit.run.session import Loop
 
 
 def _graph(

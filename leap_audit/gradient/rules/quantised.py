@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.emit import Emitter
+from leap_audit.gradient.poles import behind_pole
 from leap_audit.gradient.rules.activation import between
 from leap_audit.gradient.table import Gradients, Node, gradient
 from leap_audit.ingest.canonical import static_shape
@@ -38,7 +39,12 @@ def quantize_linear(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
         steps = op.Add(steps, _laid_out(op, node, op.Cast(zero_point, to=x.dtype.value)))
     bits = y.dtype.bitwidth
     low = -(2.0 ** (bits - 1)) if y.dtype.is_signed() else 0.0
-    mask = between(op, steps, low=low - 0.5, high=low + 2.0**bits - 0.5)
+    low, high = low - 0.5, low + 2.0**bits - 0.5
+    if behind_pole(x):  # 0 / 0 is no number, and a comparison with it is false
+        inside = op.And(op.Greater(steps, low), op.Less(steps, high))
+        mask: ir.Value | None = op.Cast(inside, to=x.dtype.value)
+    else:
+        mask = between(op, steps, low=low, high=high)
     dx = dy if dy.dtype == x.dtype else op.Cast(dy, to=x.dtype.value)
     return op.Div(op.Mul(dx, mask), scale), None, None
 
