@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leap_audit.errors import PictureRefused
 from leap_audit.ingest.class_lists import text_of
+from leap_audit.ingest.class_table import delimiter_of
 from leap_audit.ingest.classes import quoted
 
 __all__ = ["known_classes", "plain"]
@@ -57,8 +58,9 @@ def plain(name: str) -> str:
 
 def _table(path: Path, index: dict[str, int], classes: int) -> dict[str, int]:
     """File -> class, of a table with or without a head."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = [row for row in csv.reader(text_of(path).splitlines(), delimiter=delimiter) if row]
+    text = text_of(path)
+    delimiter = delimiter_of(text, path.suffix.lower())
+    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
     if not rows or min(map(len, rows)) < 2:
         raise PictureRefused(f"{path}: needs two columns, file and class, in every row.")
     head = [cell.strip().casefold() for cell in rows[0]]

@@ -15,7 +15,7 @@ from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import find
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import names_inside, read_classes
+from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
 from leap_audit.ingest.classes import match_classes
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
@@ -85,7 +85,7 @@ def audit(
                 chosen.preprocessing,
                 provider,
                 task=chosen.task,
-                names=len(given_names) if given_names else None,
+                names=len(given_names.names) if given_names else None,
                 region=chosen.region,
             )
             advance()
@@ -170,15 +170,22 @@ def _named(source: object) -> Path:
     return source if isinstance(source, Path) else Path(type(source).__name__)
 
 
-def _names(classes: str | Path | Sequence[str] | None) -> Sequence[str] | None:
-    return read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
+def _names(classes: str | Path | Sequence[str] | None) -> ClassList | None:
+    if isinstance(classes, str | Path):
+        return read_class_list(Path(classes))
+    return None if classes is None else ClassList(tuple(classes))
 
 
-def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
-    inside = None if given is not None else names_inside(model.proto, model.classes)
+    if given is not None:
+        names, notes = match_classes(
+            given.names, model.classes, single=model.single, from_one=given.from_one
+        )
+        return names, (*given.notes, *notes)
+    inside = names_inside(model.proto, model.classes)
     if inside is None:
-        return match_classes(given, model.classes, single=model.single)
+        return match_classes(None, model.classes, single=model.single)
     names, notes = match_classes(inside[0], model.classes, single=model.single)
     return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
 
