@@ -13,6 +13,7 @@ from leap_audit.artifacts import Audit, Coverage, Environment
 from leap_audit.config import AuditOptions, layered
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
+from leap_audit.filenames import legible
 from leap_audit.findings import find
 from leap_audit.ingest import load
 from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
@@ -22,7 +23,7 @@ from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.record import Measurements
-from leap_audit.pipeline.withhold import withhold
+from leap_audit.pipeline.withhold import WITHHELD, withhold, without_paths
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
@@ -102,6 +103,10 @@ def audit(
             told.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
         if not chosen.photographs:
             withhold(seen)
+        config = seen.config or chosen.model_dump(mode="json")
+        # An audit that was interrupted before it looked at the photographs tells no path either.
+        private = bool(chosen.samples) and seen.private is not False
+        words = legible(command or shlex.join(sys.argv[:1]))
         classes_file = Path(classes) if isinstance(classes, str | Path) else None
         record = Audit(
             status="complete" if complete else "incomplete",
@@ -112,11 +117,11 @@ def audit(
                 provider=provider.name,
                 seed=chosen.seed,
                 threads=chosen.threads,
-                command=command or shlex.join(sys.argv[:1]),
+                command=WITHHELD if private else words,
                 started=started.isoformat(timespec="seconds"),
                 seconds=round(time.perf_counter() - clock, 1),
             ),
-            config=seen.config or chosen.model_dump(mode="json"),
+            config=without_paths(config) if private else config,
             coverage=Coverage(
                 classes_audited=len({p.target for p in seen.prototypes}),
                 classes_in_all=len(names),
@@ -193,7 +198,7 @@ def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tu
 def _classes_identity(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    return {"classes_file": path.name, "classes_sha256": sha256_of(path)}
+    return {"classes_file": legible(path.name), "classes_sha256": sha256_of(path)}
 
 
 def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
