@@ -11,10 +11,19 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from leap_audit.artifacts import ChannelOrder, Interpolation, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
+from leap_audit.filenames import legible
 
 __all__ = [
     "AuditOptions",
@@ -46,6 +55,8 @@ def _words(value: object) -> object:
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+ShownPath = Annotated[Path, PlainSerializer(legible, return_type=str, when_used="json")]
+"""A path that is recorded as text, also where its bytes are no text."""
 Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
@@ -58,6 +69,13 @@ def _ordered(region: tuple[float, float, float, float]) -> tuple[float, float, f
     return region
 
 
+def _rising(low_high: tuple[float, float]) -> tuple[float, float]:
+    if not low_high[0] < low_high[1]:
+        raise ValueError("give the number that is black, then the larger one that is white")
+    return low_high
+
+
+_PhotoRange = Annotated[tuple[float, float], AfterValidator(_rising)]
 _Region = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
@@ -187,9 +205,12 @@ class AuditOptions(Options):
 
     targets: Words = ()
     """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
-    samples: Annotated[tuple[Path, ...], BeforeValidator(_words)] = ()
+    samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
     """Photographs: files, folders, folders of a folder per class."""
-    labels: Path | None = None
+    photo_range: _PhotoRange | None = None
+    """Values in the files of photographs that are black and white, of those with more than 8 bits,
+    arrays and DICOM; None: what they declare, else what is measured over all of them."""
+    labels: ShownPath | None = None
     """Table of the classes that the samples are known to show; None: their folders' names."""
     photographs: bool = True
     """Whether the samples themselves are shown in the report."""

@@ -141,6 +141,17 @@ PreprocessingFile = Annotated[
     ),
 ]
 
+PhotoRange = Annotated[
+    str | None,
+    option(
+        "--photo-range",
+        _PICTURE,
+        "Numbers in photographs of more than 8 bits, arrays and DICOM that are black and white "
+        "(what the files declare, else measured).",
+        "LOW,HIGH",
+    ),
+]
+
 Seed = Annotated[int | None, option("--seed", _HOW, "Of every random draw (0).", "N", min=0)]
 Seeds = Annotated[
     int | None,

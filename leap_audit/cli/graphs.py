@@ -10,6 +10,7 @@ from leap_audit.cli import flags
 from leap_audit.cli.answers import answering, columns
 from leap_audit.cli.app import Command, app
 from leap_audit.errors import GradientUnavailable, GradientWarning, LessOptimised, OutputRefused
+from leap_audit.filenames import plain_name
 
 __all__: list[str] = []
 
@@ -53,7 +54,7 @@ def gradient(
         from leap_audit.ingest.contained import contained
         from leap_audit.report.folder import write_file
 
-        place = out or Path(f"{model.stem}.grad.onnx")
+        place = out or Path(f"{plain_name(model.stem)}.grad.onnx")
         if place.exists() and model.exists() and place.samefile(model):
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         with warnings.catch_warnings(record=True) as caught:
@@ -121,7 +122,7 @@ def export(
         from leap_audit.ingest.contained import contained
         from leap_audit.report.folder import write_file
 
-        place = out or Path(f"{model.stem}.onnx")
+        place = out or Path(f"{plain_name(model.stem)}.onnx")
         if place.exists() and model.exists() and place.samefile(model):
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         declared = DeclaredPreprocessing(input_size=size, channel_order=channel_order)

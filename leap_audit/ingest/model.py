@@ -9,6 +9,7 @@ import onnx_ir as ir
 from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
+from leap_audit.filenames import legible
 from leap_audit.ingest.canonical import canonicalise, static_shape
 from leap_audit.ingest.folding import with_weights_folded
 from leap_audit.ingest.head import find_head
@@ -115,7 +116,7 @@ def known(
     for node in graph:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
     identity = ModelIdentity(
-        file=source.file,
+        file=legible(source.file),
         sha256=source.sha256,
         converted=source.converted,
         opset=opset_of(proto),

@@ -7,6 +7,7 @@ from pathlib import Path
 from leap_audit.artifacts import ChannelOrder, Layout, Preprocessing
 from leap_audit.config import DeclaredPreprocessing, read_table
 from leap_audit.errors import PreprocessingRefused
+from leap_audit.filenames import legible
 from leap_audit.ingest.bands import IN_COLOUR
 from leap_audit.ingest.presets import IMAGENET_MEAN, IMAGENET_STD, PRESETS, foreign, preset
 
@@ -33,7 +34,7 @@ def read_preprocessing(what: str | Path) -> DeclaredPreprocessing:
         if found is None:
             return DeclaredPreprocessing.parse(table, str(path))
         table, whose = found
-        whose = f"{whose}, {path.name}"
+        whose = f"{whose}, {legible(path.name)}"
     else:
         table, whose = preset(str(what))
     return DeclaredPreprocessing.parse({**table, "declared_by": whose}, str(what))

@@ -13,17 +13,18 @@ from leap_audit.artifacts import Audit, Coverage, Environment
 from leap_audit.config import AuditOptions, layered
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
+from leap_audit.filenames import legible
 from leap_audit.findings import find
 from leap_audit.gradient.path import ROUNDING
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import names_inside, read_classes
+from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
 from leap_audit.ingest.classes import match_classes
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.record import Measurements
-from leap_audit.pipeline.withhold import withhold
+from leap_audit.pipeline.withhold import WITHHELD, withhold, without_paths
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
@@ -86,7 +87,7 @@ def audit(
                 chosen.preprocessing,
                 provider,
                 task=chosen.task,
-                names=len(given_names) if given_names else None,
+                names=len(given_names.names) if given_names else None,
                 region=chosen.region,
             )
             advance()
@@ -104,6 +105,10 @@ def audit(
             told.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
         if not chosen.photographs:
             withhold(seen)
+        config = seen.config or chosen.model_dump(mode="json")
+        # An audit that was interrupted before it looked at the photographs tells no path either.
+        private = bool(chosen.samples) and seen.private is not False
+        words = legible(command or shlex.join(sys.argv[:1]))
         classes_file = Path(classes) if isinstance(classes, str | Path) else None
         record = Audit(
             status="complete" if complete else "incomplete",
@@ -114,11 +119,11 @@ def audit(
                 provider=provider.name,
                 seed=chosen.seed,
                 threads=chosen.threads,
-                command=command or shlex.join(sys.argv[:1]),
+                command=WITHHELD if private else words,
                 started=started.isoformat(timespec="seconds"),
                 seconds=round(time.perf_counter() - clock, 1),
             ),
-            config=seen.config or chosen.model_dump(mode="json"),
+            config=without_paths(config) if private else config,
             coverage=Coverage(
                 classes_audited=len({p.target for p in seen.prototypes}),
                 classes_in_all=len(names),
@@ -184,15 +189,22 @@ def _named(source: object) -> Path:
     return source if isinstance(source, Path) else Path(type(source).__name__)
 
 
-def _names(classes: str | Path | Sequence[str] | None) -> Sequence[str] | None:
-    return read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
+def _names(classes: str | Path | Sequence[str] | None) -> ClassList | None:
+    if isinstance(classes, str | Path):
+        return read_class_list(Path(classes))
+    return None if classes is None else ClassList(tuple(classes))
 
 
-def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
-    inside = None if given is not None else names_inside(model.proto, model.classes)
+    if given is not None:
+        names, notes = match_classes(
+            given.names, model.classes, single=model.single, from_one=given.from_one
+        )
+        return names, (*given.notes, *notes)
+    inside = names_inside(model.proto, model.classes)
     if inside is None:
-        return match_classes(given, model.classes, single=model.single)
+        return match_classes(None, model.classes, single=model.single)
     names, notes = match_classes(inside[0], model.classes, single=model.single)
     return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
 
@@ -200,7 +212,7 @@ def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...]
 def _classes_identity(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    return {"classes_file": path.name, "classes_sha256": sha256_of(path)}
+    return {"classes_file": legible(path.name), "classes_sha256": sha256_of(path)}
 
 
 def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
