@@ -87,6 +87,7 @@ def audit(
                 task=chosen.task,
                 names=len(given_names) if given_names else None,
                 region=chosen.region,
+                output=chosen.output,
             )
             advance()
         names, notes = _matched(given_names, loaded)
@@ -131,7 +132,14 @@ def audit(
             samples=tuple(seen.samples),
             readings=seen.readings,
             files=_pictures(folder.staging),
-            findings=find(seen.prototypes, seen.samples, names, folder.staging, seen.readings),
+            findings=find(
+                seen.prototypes,
+                seen.samples,
+                names,
+                folder.staging,
+                seen.readings,
+                loaded.identity,
+            ),
         )
         if declared is not None:
             record = judge(record, declared)
@@ -176,6 +184,9 @@ def _names(classes: str | Path | Sequence[str] | None) -> Sequence[str] | None:
 
 def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
+    if given is None and model.labels:
+        names, notes = match_classes(model.labels, model.classes, single=model.single)
+        return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
     inside = None if given is not None else names_inside(model.proto, model.classes)
     if inside is None:
         return match_classes(given, model.classes, single=model.single)
@@ -198,6 +209,8 @@ def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
         f"{model.classes} classes, read from {identity.logits}."
     )
     told.note(f"Taken for {identity.task}: {identity.task_reason}.")
+    if identity.meaning:
+        told.note(identity.meaning)
     for line in statement(model.preprocessing):
         told.note(f"  {line}")
     told.note(f"Running on {model.provider.name}.")
