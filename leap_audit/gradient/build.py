@@ -69,9 +69,10 @@ def build_gradient(
 
     Inputs of the graph: the model's own and `cotangent`, of the shape and type of `of`.
     Outputs: the model's own, whose meaning never changes (of one that is a map, a sequence or a
-    text: the tensor behind it); the tensors inside the graph that were named; and `<name>_grad` for each of `wrt`: the gradient of sum(cotangent * of). Standard ONNX
-    operators only, opset 21. At kinks the convention of docs/adding-an-operator.md holds (0 at
-    relu(0), the first of tied maxima).
+    text, the tensor behind it); the tensors inside the graph that were named; and `<name>_grad`
+    for each of `wrt`: the gradient of sum(cotangent * of). Standard ONNX operators only, opset
+    21. At kinks the convention of docs/adding-an-operator.md holds (0 at relu(0), the first of
+    tied maxima).
 
     Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
     such tensors are float32, per step of the number. Rounding to them counts as the identity, and

@@ -50,11 +50,15 @@ class Behind:
         return not set(self.operators) <= EACH_ALONE
 
     @property
+    def literal(self) -> bool:
+        """Whether its numbers go through an operator that is a softmax or a sigmoid."""
+        return not {"Softmax", "LogSoftmax", "Sigmoid"}.isdisjoint(self.operators)
+
+    @property
     def exponential(self) -> bool:
-        """Whether its numbers go through an operator that a softmax or a sigmoid is made of."""
-        return not {"Softmax", "LogSoftmax", "Sigmoid", "Exp", "Tanh", "Softplus"}.isdisjoint(
-            self.operators
-        )
+        """Whether its numbers go through an operator that one can be made of."""
+        parts = {"Exp", "Pow", "Tanh", "Softplus", "ReduceLogSumExp"}
+        return self.literal or not parts.isdisjoint(self.operators)
 
     @property
     def rounding(self) -> str:

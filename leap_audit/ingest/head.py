@@ -27,7 +27,7 @@ from leap_audit.ingest.choosing import (
 from leap_audit.ingest.meaning import Meaning, meaning_of, share_total
 from leap_audit.ingest.reading import Reading, Step, stepped
 from leap_audit.ingest.task import Asked, infer_task, refuse_detector
-from leap_audit.ingest.trial import Trial
+from leap_audit.ingest.trial import NOISE, Trial
 from leap_audit.run.session import Array
 
 __all__ = ["FLOATS", "SHAPE_ONLY", "Head", "find_head"]
@@ -111,7 +111,7 @@ def find_head(model: ir.Model, asked: Asked, trial: Trial) -> Head:
     end, meaning = _measured(model, replace(end, axis=axis), listed, guessed, trial, asked)
     sides = sides if listed else _map_sides(shape, end.axis)
     if not listed and meaning.change == "none":
-        end = _enlargements_off(end)
+        end = _upright(_enlargements_off(end), asked)
         sides = _map_sides(static_shape(end.value), end.axis)
     task, why = infer_task(output, end.value, sides, meaning, end.taken, asked)
     meaning = _as_asked(meaning, asked)
@@ -196,9 +196,11 @@ def _measured(
     halves = (ir.DataType.BFLOAT16, ir.DataType.FLOAT16)
     coarsest = next((kind for kind in halves if kind in kinds), ir.DataType.FLOAT)
     values = trial.run(model, [end.value, *(each.value for each in behind)], rows=ROWS)
-    answer, *others = (np.asarray(x, np.float64) for x in values)
-    if np.isnan(answer).any():
+    telling = ~np.isnan(values[0]).any(tuple(range(1, values[0].ndim)))
+    if not telling[NOISE]:
         raise ModelRefused(_not_finite(end.value))
+    # Black divided by its own length is no number, and no fault of the model.
+    answer, *others = (np.asarray(x[telling], np.float64) for x in values)
     if not listed and guessed:
         axis = _adding_up(answer, coarsest) or axis
         end = replace(end, axis=axis)

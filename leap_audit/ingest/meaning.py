@@ -27,8 +27,8 @@ EXACT_FLOAT = 2e-6
 SUMS = {ir.DataType.FLOAT16: 5e-3, ir.DataType.BFLOAT16: 4e-2}
 SUMS_FLOAT = 1e-4
 """How far the sum of probabilities may be from 1."""
-INSIDE = 2e-5
-"""A probability that is no nearer to 0 and 1 than this tells one function from another."""
+SPREAD = 1e-3
+"""Numbers that differ by less may be those of many functions, straight lines among them."""
 UNDECIDED = 1e-3
 """What the first class must leave to the others for a sum to tell that they share."""
 SHIFTS = ("LogSoftmax", "Log", "Softmax", "Sub")
@@ -125,21 +125,18 @@ class _Measured:
         return EXACT.get(self.dtype, EXACT_FLOAT)
 
     def same(self, found: Array, wanted: Array, each: Behind) -> bool:
-        """Whether a function of a tensor gives the answer, on numbers that tell."""
+        """Whether a function of a tensor gives the answer, and operators that may compute it."""
         if found.shape != wanted.shape:
             return False
         if np.abs(found - wanted).max() > self.exact + sum(each.steps):
             return False
-        return each.exponential or (not each.steps and _tells(wanted))
+        if each.literal:
+            return True
+        return each.exponential and not each.steps and bool(np.ptp(wanted) > SPREAD)
 
     @property
     def together(self) -> bool:
         return any(each.together for each, _ in self.behind)
-
-
-def _tells(p: Array) -> bool:
-    """Whether probabilities are not all 0 or 1, which many functions give."""
-    return bool(((p > INSIDE) & (p < 1 - INSIDE)).any((1, 2)).sum() >= TELLING)
 
 
 def _softmax(x: Array) -> Array:
@@ -317,9 +314,10 @@ def _of_one(m: _Measured) -> Meaning:
 
 
 def _within(bounds: Interval, whole: float) -> bool:
-    """Whether numbers between the bounds reach far in 0..whole, and nowhere else."""
+    """Whether the bounds are 0..whole; those of probabilities may be narrower."""
     low, high = bounds
-    return -SAME * whole <= low and whole / PERCENT < high <= whole * (1 + SAME)
+    least = whole / PERCENT if whole == 1 else whole * (1 - SAME)
+    return -SAME * whole <= low and least <= high <= whole * (1 + SAME)
 
 
 def _shared(total: float) -> str:

@@ -11,10 +11,12 @@ from leap_audit.ingest.canonical import static_shape
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["PICTURES", "Trial", "trial_pictures"]
+__all__ = ["NOISE", "PICTURES", "Trial", "trial_pictures"]
 
 PICTURES = 10
 """Pictures that a model is shown."""
+NOISE = 3
+"""The one of them that is noise over the whole range, as no network fails at."""
 BLOCKS = (2, 4, 16)
 """Cells along a side, of noise that is coarser than a pixel."""
 
