@@ -92,8 +92,8 @@ def share_total(values: Array, dtype: ir.DataType, *, together: bool) -> float |
     """Return what the numbers of the classes add up to on every picture, None if to no one number.
 
     values: (pictures, classes, places), none below zero. together: whether they are computed from
-    one another, or may be; else they must tell more than that one class has it all, which classes
-    on their own may seem to say too.
+    one another, or may be; else they must move, and tell more than that one class has it all, for
+    classes on their own may seem to add up too. A total that is neither 1 nor 100 must move.
     """
     sums = values.sum(1)
     total = float(np.median(sums))
@@ -102,10 +102,11 @@ def share_total(values: Array, dtype: ir.DataType, *, together: bool) -> float |
         return None
     if np.abs(sums - total).max() > tolerance * total:
         return None
+    whole = next((t for t in (1.0, PERCENT) if abs(total - t) <= tolerance * t), total)
+    moves = np.ptp(values, axis=0).max() > SPREAD * total
     left = 1 - values.max(1) / total
-    if not together and ((left > UNDECIDED).any(-1).sum() < TELLING):
-        return None
-    return next((t for t in (1.0, PERCENT) if abs(total - t) <= tolerance * t), total)
+    tells = moves and (left > UNDECIDED).any(-1).sum() >= TELLING
+    return whole if tells or (together and (moves or whole in (1.0, PERCENT))) else None
 
 
 @dataclass(frozen=True)

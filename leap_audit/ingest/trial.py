@@ -85,7 +85,9 @@ def trial_pictures(channels: int, size: tuple[int, int]) -> Array:
 def _prepared(pictures: Array, how: Preprocessing) -> Array:
     """The pictures as the model takes them."""
     low, high = how.range
-    mean, std = (np.reshape(np.float32(values), (1, -1, 1, 1)) for values in (how.mean, how.std))
+    mean, std = (
+        np.reshape(np.array(values, np.float32), (1, -1, 1, 1)) for values in (how.mean, how.std)
+    )
     x = (pictures * np.float32(high - low) + np.float32(low) - mean) / std
     return np.asarray(x if how.layout == "NCHW" else x.transpose(0, 2, 3, 1))
 

@@ -34,6 +34,7 @@ CONSTANTS = {
     "crude": np.array(0.98),
     "three": np.array(3.0),
     "six": np.array(6.0),
+    "third_each": np.array(1 / 3),
     "axes": np.array([1]),
     "flat": np.array([-1, 3]),
     "ten": np.array([-1, 10]),
@@ -156,6 +157,9 @@ ENDS: dict[str, End] = {
     "logits": End(f"{Z}\ny = Add (z, bias)", read="y", says="logits", of="logit"),
     "logits cut off at 6": End(f"{Z}\ny = Clip (z, nought, six)", says="logits", of="logit"),
     "small logits": End(f"{Z}\nq = Mul (z, least)\ny = Add (q, half)", says="logits", of="logit"),
+    "small logits around a third": End(
+        f"{Z}\nq = Mul (z, least)\ny = Add (q, third_each)", says="logits", of="logit"
+    ),
     "sigmoids": End(f"{Z}\ny = Sigmoid (z)", task="multi-label", read="z"),
     "sigmoids as exp": End(
         f"{Z}\na = Neg (z)\ne = Exp (a)\nb = Add (e, unit)\ny = Reciprocal (b)",
