@@ -17,6 +17,7 @@ __all__ = [
     "SHAPE_ONLY",
     "Chosen",
     "choose_output",
+    "chosen_from",
     "leading_to",
     "only_arranged",
 ]
@@ -116,7 +117,7 @@ def _candidate(output: ir.Value, batch: int) -> Chosen | None:
     value = output
     back: tuple[Step, ...] = ()
     choosing: list[str] = []
-    while (found := _chosen_from(value)) is not None:
+    while (found := chosen_from(value)) is not None:
         value, steps, op_type = found
         back += steps
         choosing.append(op_type)
@@ -128,8 +129,11 @@ def _candidate(output: ir.Value, batch: int) -> Chosen | None:
     return Chosen(output, value, back, tuple(choosing))
 
 
-def _chosen_from(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...], str] | None:
-    """What the numbers of a tensor were chosen from: the scores, the steps, and the operator."""
+def chosen_from(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...], str] | None:
+    """Return what the numbers of a tensor were chosen from, the steps to it, and the operator.
+
+    None where they are not chosen from others.
+    """
     under, back = only_arranged(value)
     node = under.producer()
     if node is None:
@@ -140,7 +144,7 @@ def _chosen_from(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...], str] | No
             index = 1  # a label's number, out of a table
         ranks = node.inputs[1]
         assert ranks is not None
-        if _chosen_from(ranks) is None:
+        if chosen_from(ranks) is None:
             return None
     elif node.op_type == "ReduceMax":
         if not _is_best(node):
@@ -279,12 +283,13 @@ def _deepest(left: Sequence[Chosen]) -> list[Chosen]:
 
 def _goes_on(choice: Chosen, other: Chosen) -> bool:
     own, others = leading_to(choice.scores), leading_to(other.scores)
-    return _layers(own - others) > 2 * _layers(others - own)
+    return _layers(own - others, choice) > 2 * _layers(others - own, other)
 
 
-def _layers(values: set[ir.Value]) -> int:
+def _layers(values: set[ir.Value], choice: Chosen) -> int:
     nodes = {node for value in values if (node := value.producer()) is not None}
-    return sum(1 for node in nodes if node.op_type in WEIGHTED and _has_places(node.outputs[0]))
+    layers = sum(1 for node in nodes if node.op_type in WEIGHTED and _has_places(node.outputs[0]))
+    return layers if _is_list(choice) else max(0, layers - 1)  # the scores of a map are a layer
 
 
 def _has_places(value: ir.Value) -> bool:

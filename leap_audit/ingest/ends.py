@@ -20,6 +20,8 @@ __all__ = ["Ends", "output_info", "tensor_outputs", "with_outputs"]
 ML = "ai.onnx.ml"
 LABELS = frozenset({"LabelEncoder", "CategoryMapper", "ArrayFeatureExtractor", "CastMap"})
 """Operators of ai.onnx.ml that give labels for numbers."""
+CLASSIFIERS = frozenset({"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"})
+"""Operators of ai.onnx.ml whose first output is a label, and whose second the scores."""
 ARRANGING = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Cast"})
 HOLDING = frozenset({"SequenceConstruct", "SequenceInsert", "Optional"})
 """Operators that put tensors, or sequences, into a sequence."""
@@ -130,7 +132,7 @@ class _Work:
                 yield from self.numbers(node.input[0], None)
             elif node.op_type in LABELS:
                 yield from self._chosen(node)
-            else:
+            elif node.op_type not in CLASSIFIERS or name != node.output[0]:
                 yield name
         elif node is not None and node.domain in ONNX_DOMAIN and node.op_type in HOLDING:
             for given in node.input[:2]:
@@ -177,6 +179,8 @@ class _Work:
                     found = tuple(_text(name) for _, name in sorted(pairs))
             elif node.op_type == "LabelEncoder" and given.get("classes_strings"):
                 found = tuple(_text(each) for each in given["classes_strings"])
+            elif node.op_type in CLASSIFIERS and given.get("classlabels_strings"):
+                found = tuple(_text(each) for each in given["classlabels_strings"])
             elif node.op_type == "ArrayFeatureExtractor":
                 found = self._strings(node.input[0])
             if found and all(name.strip() for name in found):

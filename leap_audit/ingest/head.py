@@ -21,6 +21,7 @@ from leap_audit.ingest.choosing import (
     SHAPE_ONLY,
     Chosen,
     choose_output,
+    chosen_from,
     leading_to,
     only_arranged,
 )
@@ -108,7 +109,9 @@ def find_head(model: ir.Model, asked: Asked, trial: Trial) -> Head:
     refuse_detector(output, end.value, beside, sides, asked)
 
     axis = 1 if listed else _settled_axis(end.axis, len(shape))
-    end, meaning = _measured(model, replace(end, axis=axis), listed, guessed, trial, asked)
+    end, meaning = _measured(
+        model, str(output.name), replace(end, axis=axis), listed, guessed, trial, asked
+    )
     sides = sides if listed else _map_sides(shape, end.axis)
     if not listed and meaning.change == "none":
         end = _upright(_enlargements_off(end), asked)
@@ -180,17 +183,30 @@ def _arranged_off(end: _End) -> _End:
 
 
 def _measured(
-    model: ir.Model, end: _End, listed: bool, guessed: bool, trial: Trial, asked: Asked
+    model: ir.Model,
+    name: str,
+    end: _End,
+    listed: bool,
+    guessed: bool,
+    trial: Trial,
+    asked: Asked,
 ) -> tuple[_End, Meaning]:
     """What the numbers of the answer are, and the tensor that the scores are read from.
 
-    guessed: the axis of the classes is only likely, so that the numbers may show another.
+    name: of the output. guessed: the axis of the classes is only likely, so that the numbers may show another.
     """
     axis = end.axis or 1
     shape = static_shape(end.value)
     count = math.prod(shape[1:])
     counts = {count, 1} if listed and count == 2 else {count}
     behind = tensors_behind(end.value, counts, shape=not listed)
+    for each in behind:
+        if math.prod(static_shape(each.value)[1:]) == count and (choice := chosen_from(each.value)):
+            raise ModelRefused(
+                f"output {name!r} is computed from what "
+                f"{choice[2]} chose from tensor {choice[0].name!r}, and so does not say of which "
+                f"class; name that tensor with --output, or export the model without {choice[2]}."
+            )
     bounds = bounds_of(end.value)
     kinds = [end.value.dtype, *(each.value.dtype for each in behind)]
     halves = (ir.DataType.BFLOAT16, ir.DataType.FLOAT16)

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from leap_audit.config import DeclaredPreprocessing
-from leap_audit.errors import ModelRefused
+from leap_audit.errors import GradientUnavailable, ModelRefused
 from leap_audit.gradient import build_gradient
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
@@ -270,7 +270,7 @@ def test_the_scores_behind_a_choice(tmp_path: Path, name: str) -> None:
 def test_a_softmax_over_the_largest_scores_is_refused(tmp_path: Path) -> None:
     nodes = f"{MAPS}\nv, i = TopK <axis=1> (z, two)\np = Softmax (v)"
     path = written(tmp_path / "m.onnx", nodes, [("p", ("n", 2))])
-    with pytest.raises(ModelRefused, match=r"output 'p' .* TopK"):
+    with pytest.raises(ModelRefused, match=r"output 'p' .* what TopK chose from tensor 'z'"):
         loaded(path)
 
 
@@ -349,6 +349,25 @@ DRESSED: dict[str, tuple[list[Any], Outputs, list[Any], dict[str, int], list[str
         {},
         [],
     ),
+    "a linear classifier of scikit-learn": (
+        [
+            ml(
+                "LinearClassifier",
+                ["e"],
+                ["t", "q"],
+                coefficients=[float(n) / 7 - 1 for n in range(15)],
+                intercepts=[0.1, 0.2, -0.3],
+                classlabels_strings=NAMES,
+                post_transform="SOFTMAX",
+            ),
+            ml("Normalizer", ["q"], ["r"], norm="L1"),
+            ml("ZipMap", ["r"], ["s"], classlabels_strings=NAMES),
+        ],
+        [("t", ("n",))],
+        [DICTS],
+        {"t": STRING},
+        NAMES,
+    ),
     "divided by the sum": (
         [
             ml("Normalizer", ["p"], ["q"], norm="L1"),
@@ -377,8 +396,20 @@ def test_the_tensor_behind_what_is_no_tensor(tmp_path: Path, name: str) -> None:
     assert (model.identity.task, model.classes) == ("classification", 3)
     assert list(model.labels) == names
     assert model.batchable
-    shown = written(tmp_path / "p.onnx", nodes, [("p", ("n", 3))])
-    assert_own(model, own_answer(shown, pictures(), "p"), probable=True)
+    shown = tmp_path / "p.onnx"
+    if "linear" in name:
+        made = onnx.load(path)
+        del made.graph.output[:]
+        made.graph.output.append(helper.make_tensor_value_info("q", TensorProto.FLOAT, ["n", 3]))
+        onnx.save(made, shown)
+    else:
+        written(shown, nodes, [("p", ("n", 3))])
+    answer = own_answer(shown, pictures(), "q" if "linear" in name else "p")
+    assert_own(model, answer, probable=True)
+    if name == "label alone":
+        with pytest.raises(GradientUnavailable, match=r"\(of, --of\), such as 'p'"):
+            build_gradient(path)
+        return
     graph = build_gradient(path)
     assert "x_grad" in {value.name for value in graph.graph.output}
 
