@@ -10,6 +10,7 @@ from leap_audit.findings.names import shortened
 from leap_audit.findings.numbers import count, decimal, listed, percent, wilson
 from leap_audit.findings.readings import doubt
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
+from leap_audit.ingest.trial import PICTURES
 
 __all__ = [
     "answers_saturated",
@@ -57,6 +58,7 @@ def constant_answer(measured: Measurements) -> Iterator[Suspicion]:
             "wrong.",
             limits="Prototypes, entanglements and isolations of a model that does not answer show "
             "nothing. A dead model and one that is shown pictures in the wrong range look alike.",
+            figures={"pictures": PICTURES},
         )
 
 

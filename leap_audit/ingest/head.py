@@ -31,7 +31,7 @@ from leap_audit.ingest.task import Asked, infer_task, refuse_detector
 from leap_audit.ingest.trial import NOISE, Trial
 from leap_audit.run.session import Array
 
-__all__ = ["FLOATS", "SHAPE_ONLY", "Head", "find_head"]
+__all__ = ["FLOATS", "SHAPE_ONLY", "Head", "as_asked", "find_head"]
 
 LITERAL = {"Softmax": -1, "LogSoftmax": -1, "Sigmoid": None}
 """Operators that make probabilities -> the axis of the classes unless an attribute says it."""
@@ -117,7 +117,7 @@ def find_head(model: ir.Model, asked: Asked, trial: Trial) -> Head:
         end = _upright(_enlargements_off(end), asked)
         sides = _map_sides(static_shape(end.value), end.axis)
     task, why = infer_task(output, end.value, sides, meaning, end.taken, asked)
-    meaning = _as_asked(meaning, asked)
+    meaning = as_asked(meaning, asked)
     single, places = meaning.single, sides[1:] or (1, 1)
     text = f"output {output.name!r}"
     if others > 1:
@@ -193,7 +193,8 @@ def _measured(
 ) -> tuple[_End, Meaning]:
     """What the numbers of the answer are, and the tensor that the scores are read from.
 
-    name: of the output. guessed: the axis of the classes is only likely, so that the numbers may show another.
+    name: of the output. guessed: the axis of the classes is only likely, so that the numbers may
+    show another.
     """
     axis = end.axis or 1
     shape = static_shape(end.value)
@@ -245,8 +246,8 @@ def _as_it_is(meaning: Meaning, asked: Asked) -> bool:
     )
 
 
-def _as_asked(meaning: Meaning, asked: Asked) -> Meaning:
-    """What was measured, with classes that share 100 % or do not, as `asked` says.
+def as_asked(meaning: Meaning, asked: Asked) -> Meaning:
+    """Return what was measured, with classes that share 100 % or do not, as `asked` says.
 
     Probabilities stay the model's own.
     """

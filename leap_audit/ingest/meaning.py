@@ -243,14 +243,13 @@ def _logarithms(m: _Measured) -> Meaning | None:
     """e to the power of the numbers adds up to 1."""
     if m.answer.max() > SUMS_FLOAT or share_total(np.exp(m.answer), m.dtype, together=True) != 1:
         return None
-    return Meaning(
-        (),
-        "none",
-        1.0,
-        "given",
-        f"{m.where}, and e to their power adds up to 1: logarithms of probabilities",
-        probable=True,
-    )
+    said = f"{m.where}, and e to their power adds up to 1: logarithms of probabilities"
+    for each, x in m.behind:  # whose own logarithm may be infinite
+        if x.shape == m.answer.shape and np.abs(x - np.exp(m.answer)).max() <= m.exact:
+            name = str(each.value.name)
+            said = f"{said}, those in tensor {name!r}"
+            return Meaning(each.back, "log", 1.0, "given", said, each.taken, probable=True)
+    return Meaning((), "none", 1.0, "given", said, probable=True)
 
 
 def _shares_before(m: _Measured) -> Meaning | None:

@@ -48,8 +48,8 @@ class Model:
     batchable: bool
     """Whether several pictures can go through at once."""
     provider: Provider
-    reading: Reading | None = None
-    """Where `forward_graph` finds the scores; None for a network that is no ONNX graph."""
+    reading: Reading
+    """Where `forward_graph` finds the scores."""
     single: bool = False
     """Whether one score stands for both classes."""
     axis: int = 1
@@ -58,8 +58,6 @@ class Model:
     """What runs it where it is no ONNX graph; then `proto` is empty."""
     scores: tuple[int, ...] = ()
     """Of such a network: the shape of one picture's scores."""
-    probabilities: bool = False
-    """Of such a network: whether its scores are a softmax's."""
     labels: tuple[str, ...] = ()
     """Names of the classes that stood in an operator at the end of the graph."""
     labels_in: str = ""
@@ -170,14 +168,15 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
     """
     if model.outside is not None:
         shape = (batch, *model.picture_shape)
-        return outside_graph(shape, (batch, *model.scores), model.probabilities)
+        canonical = outside_graph(shape, (batch, *model.scores))
+        canonical.graph.outputs[:] = [written(canonical.graph, model.reading)]
+        return canonical
     info = tensor_info(_only_input(model.proto))
     sizes = _sizes(info, model.preprocessing)
     # known() has checked the graph of one and of two pictures; more are the same rewriting.
     canonical = canonicalise(
         model.proto, batch=batch, sizes=sizes, provider=model.provider if batch == 2 else None
     )
-    assert model.reading is not None
     scores = written(canonical.graph, model.reading)
     if static_shape(scores)[0] != batch:
         raise ModelRefused(f"tensor {scores.name!r}: holds no scores for each of {batch} pictures.")
