@@ -111,12 +111,14 @@ def exported_of(model: Path, declared: DeclaredPreprocessing, *, canonical: bool
 
     from leap_audit.ingest.canonical import canonicalise
     from leap_audit.ingest.door import read_file
+    from leap_audit.ingest.ends import tensor_outputs
     from leap_audit.ingest.onnx import opset_of, real_inputs, tensor_info
     from leap_audit.run.providers import choose_provider
 
     source = read_file(model, declared)
     proto: onnx.ModelProto = source.proto
     if canonical:
+        proto = tensor_outputs(proto).proto
         sizes = _sizes(proto, declared)
         proto = ir.to_proto(
             canonicalise(proto, batch=1, sizes=sizes, provider=choose_provider("cpu"))

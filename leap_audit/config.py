@@ -218,6 +218,9 @@ class AuditOptions(Options):
     """For how many predicted classes a photograph is isolated."""
     task: Task | None = None
     """What kind of answer the model gives; None is inferred and then reported with its reason."""
+    output: str | None = None
+    """The output, or tensor inside the graph, that holds the class scores; None is chosen by the
+    class list, by rank and by what leads to what, and then reported with its reason."""
     region: _Region | None = None
     """(top, left, bottom, right) as fractions: the part of a segmentation's map to audit."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()

@@ -14,6 +14,7 @@ __all__ = [
     "Layout",
     "ModelIdentity",
     "Preprocessing",
+    "Probabilities",
     "Resize",
     "Task",
     "TensorInfo",
@@ -23,6 +24,9 @@ Layout = Literal["NCHW", "NHWC"]
 ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
 """BANDS: channels that are no colours, as they come."""
 Task = Literal["classification", "multi-label", "binary", "segmentation"]
+Probabilities = Literal["softmax", "sigmoid", "given"]
+"""How a probability follows from the scores: as the softmax of all; as the sigmoid of each; or the
+model gives it, and the score is its logarithm."""
 Resize = Literal["crop", "stretch"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -78,8 +82,16 @@ class ModelIdentity(Frozen):
     """What was read as the logits, e.g. 'output "probs", with the trailing Softmax taken off'."""
     task_reason: str = ""
     """What the task was inferred from, or that it was declared."""
+    output: str = ""
+    """The name of the output that was read, or of the tensor inside the graph."""
+    meaning: str = ""
+    """What the numbers of that output are, as measured on a few pictures."""
+    constant: bool = False
+    """Whether the model gave the same answer to all of these pictures."""
+    probabilities: Probabilities = "softmax"
+    """How a probability follows from the scores."""
     independent: bool = False
-    """Whether each class has its own probability, a sigmoid; else they share 100 %, a softmax."""
+    """Whether each class has its own probability; else they share 100 %."""
     places: tuple[int, int] = (1, 1)
     """(height, width) of the map of answers; (1, 1) where a picture gets one answer."""
     region: tuple[float, float, float, float] | None = None

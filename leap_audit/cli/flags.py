@@ -93,6 +93,17 @@ Region = Annotated[
     ),
 ]
 
+ScoresOutput = Annotated[
+    str | None,
+    option(
+        "--output",
+        _WHAT,
+        "Output, or tensor inside the graph, that holds the class scores (chosen, with the "
+        "reason).",
+        "NAME",
+    ),
+]
+
 Layout = Annotated[
     Literal["NCHW", "NHWC"] | None,
     option("--layout", _PICTURE, "Channels first or last.", "NCHW|NHWC", case_sensitive=False),

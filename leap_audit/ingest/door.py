@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from leap_audit.artifacts import Task
 from leap_audit.config import DeclaredPreprocessing
-from leap_audit.errors import EngineFallback, ExportFailed
+from leap_audit.errors import EngineFallback, ExportFailed, ModelRefused
 from leap_audit.ingest.contained import contained
 from leap_audit.run.providers import Provider, choose_provider
 
@@ -28,6 +28,7 @@ def load(
     task: Task | None = None,
     names: int | None = None,
     region: Region | None = None,
+    output: str | None = None,
 ) -> "Model":
     """Return a network, ready to be audited.
 
@@ -37,7 +38,8 @@ def load(
     source leaves open what pictures it takes, `input_size`. provider: what will run it; None: the
     best. task: what it answers, None: inferred. names: how many classes were named, which can
     settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
-    answers to audit, as fractions.
+    answers to audit, as fractions. output: the name of the output, or tensor inside the graph,
+    that holds the scores; None: chosen, and the reason said.
 
     A file is opened in a child process, within limits (see contained.py). A torch.nn.Module that
     cannot be exported is run and differentiated by PyTorch; EngineFallback is warned.
@@ -48,7 +50,7 @@ def load(
     declared = declared or DeclaredPreprocessing()
     chosen = provider or choose_provider()
     if isinstance(source, str | Path):
-        model = contained(load_file, Path(source), declared, task, names, region)
+        model = contained(load_file, Path(source), declared, task, names, region, output)
         return replace(model, provider=chosen)
     from leap_audit.ingest.model import known
     from leap_audit.ingest.source import open_object
@@ -56,8 +58,8 @@ def load(
     try:
         opened = open_object(source, picture_of(declared))
     except ExportFailed as error:
-        return autograd_model(source, str(error), declared, task=task, region=region)
-    return known(opened, declared, chosen, task=task, names=names, region=region)
+        return autograd_model(source, str(error), declared, task=task, region=region, output=output)
+    return known(opened, declared, chosen, task=task, names=names, region=region, output=output)
 
 
 def autograd_model(
@@ -67,14 +69,20 @@ def autograd_model(
     *,
     task: Task | None = None,
     region: Region | None = None,
+    output: str | None = None,
 ) -> "Model":
     """Return a torch.nn.Module as a network that PyTorch runs and differentiates.
 
     why: what stood in the way of its graph; that is warned of, and stands in the report.
-    Warns EngineFallback. Raises ModelRefused as `load` does.
+    Warns EngineFallback. Raises ModelRefused as `load` does, and where an output is named.
     """
     from leap_audit.ingest.autograd import known_module
 
+    if output is not None:
+        raise ModelRefused(
+            f"--output {output} names an output of a graph, and the module has none ({why}); give "
+            "a module that returns its scores alone."
+        )
     declared = declared or DeclaredPreprocessing()
     model = known_module(module, why, declared, picture_of(declared), task=task, region=region)
     warnings.warn(f"PyTorch autograd: {why}", EngineFallback, stacklevel=3)
@@ -97,12 +105,21 @@ def load_file(
     task: Task | None,
     names: int | None,
     region: Region | None,
+    output: str | None,
 ) -> "Model":
     """What the child does for `load`, on the processor: a driver would not live in its limits."""
     from leap_audit.ingest.model import known
 
     opened = read_file(path, declared)
-    return known(opened, declared, choose_provider("cpu"), task=task, names=names, region=region)
+    return known(
+        opened,
+        declared,
+        choose_provider("cpu"),
+        task=task,
+        names=names,
+        region=region,
+        output=output,
+    )
 
 
 def read_file(path: Path, declared: DeclaredPreprocessing) -> "Source":

@@ -1,6 +1,6 @@
 """From a network as ONNX to a Model: everything a later stage may know of it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -11,6 +11,7 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.filenames import legible
 from leap_audit.ingest.canonical import canonicalise, static_shape
+from leap_audit.ingest.ends import output_info, tensor_outputs, with_outputs
 from leap_audit.ingest.folding import with_weights_folded
 from leap_audit.ingest.head import find_head
 from leap_audit.ingest.onnx import (
@@ -22,11 +23,12 @@ from leap_audit.ingest.onnx import (
 )
 from leap_audit.ingest.outside import outside_graph
 from leap_audit.ingest.preprocess import resolve
+from leap_audit.ingest.reading import Reading, written
 from leap_audit.ingest.source import Source
 from leap_audit.ingest.task import Asked, refuse_boxes
+from leap_audit.ingest.trial import Trial
 from leap_audit.run.outside import Outside
 from leap_audit.run.providers import Provider
-from leap_audit.run.session import Session
 
 __all__ = ["Model", "forward_graph", "known"]
 
@@ -38,7 +40,7 @@ class Model:
     """A network that gives scores to classes, ready to be audited."""
 
     proto: onnx.ModelProto
-    """As it came, with arithmetic on its weights folded."""
+    """As it came, with the output that is read for its only one and its weights folded."""
     identity: ModelIdentity
     preprocessing: Preprocessing
     classes: int
@@ -48,8 +50,8 @@ class Model:
     batchable: bool
     """Whether several pictures can go through at once."""
     provider: Provider
-    asked: Asked = field(default_factory=Asked)
-    """What `forward_graph` is told of the answer: the task, as it was inferred or said."""
+    reading: Reading
+    """Where `forward_graph` finds the scores."""
     single: bool = False
     """Whether one score stands for both classes."""
     axis: int = 1
@@ -58,8 +60,10 @@ class Model:
     """What runs it where it is no ONNX graph; then `proto` is empty."""
     scores: tuple[int, ...] = ()
     """Of such a network: the shape of one picture's scores."""
-    probabilities: bool = False
-    """Of such a network: whether its scores are a softmax's."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes that stood in an operator at the end of the graph."""
+    labels_in: str = ""
+    """That operator."""
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -87,51 +91,60 @@ def known(
     task: Task | None = None,
     names: int | None = None,
     region: tuple[float, float, float, float] | None = None,
+    output: str | None = None,
 ) -> Model:
     """Return a network with everything that a later stage may know of it.
 
     task: what it answers, None: inferred. names: how many classes were named, which can settle
-    what the graph leaves open. region: (top, left, bottom, right), the part of a map of answers
+    what the graph leaves open. output: the name of the output, or tensor inside the graph, that
+    holds the scores; None: chosen. region: (top, left, bottom, right), the part of a map of answers
     to audit, as fractions.
 
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
-    proto = source.proto
+    ends = tensor_outputs(source.proto, output)
+    proto = ends.proto
     value = _only_input(proto)
     refuse_boxes(proto)
     info = tensor_info(value)
     free: list[int | str | None] = [d if isinstance(d, int) else None for d in info.shape]
     first = resolve(declared, free, scales_inside=False)
-    graph = canonicalise(proto, batch=1, sizes=_sizes(info, first), provider=provider).graph
-    asked = Asked(task, names, first.layout)
-    head = find_head(graph, 1, asked)
+    canonical = canonicalise(proto, batch=1, sizes=_sizes(info, first), provider=provider)
+    preprocessing = resolve(declared, free, scales_inside=_scales_inside(canonical.graph.inputs[0]))
+    operators: dict[str, int] = {}
+    for node in canonical.graph:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    named = names if names is not None else len(ends.names) or None
+    asked = Asked(task, named, first.layout, output if _is_output(proto, output) else None)
+    head = find_head(canonical, asked, Trial(preprocessing, provider))
     if region is not None and head.places == (1, 1):
         raise ModelRefused(
             f"--region picks a part of a segmentation's map, and this model gives a picture one "
             f"answer ({head.task}); leave --region out."
         )
-    preprocessing = resolve(declared, free, scales_inside=_scales_inside(graph.inputs[0]))
-    operators: dict[str, int] = {}
-    for node in graph:
-        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    proto = with_outputs(proto, [head.reading.output])
     identity = ModelIdentity(
         file=legible(source.file),
         sha256=source.sha256,
         converted=source.converted,
         opset=opset_of(proto),
         parameters=parameters(proto),
-        inputs=tuple(tensor_info(v) for v in real_inputs(proto)),
-        outputs=tuple(tensor_info(v) for v in proto.graph.output),
+        inputs=tuple(tensor_info(v) for v in real_inputs(source.proto)),
+        outputs=tuple(output_info(v) for v in source.proto.graph.output),
         layout=preprocessing.layout,
         preprocessing=preprocessing,
         task=head.task,
         task_reason=head.why,
+        output=head.reading.output,
+        meaning=head.meaning,
+        constant=head.constant,
+        probabilities=head.probabilities,
         independent=head.independent,
         places=head.places,
         region=region,
         size_bytes=source.size_bytes,
-        logits=head.text,
+        logits="; ".join([head.text, *ends.taken]),
     )
     model = Model(
         with_weights_folded(proto),
@@ -141,11 +154,12 @@ def known(
         dict(sorted(operators.items())),
         False,
         provider,
-        replace(asked, task=head.task),
+        head.reading,
         head.single,
         head.axis,
+        labels=ends.names if len(ends.names) == head.classes else (),
+        labels_in=ends.names_in,
     )
-    _require_finite(model)
     return replace(model, batchable=_batchable(model))
 
 
@@ -156,16 +170,24 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
     """
     if model.outside is not None:
         shape = (batch, *model.picture_shape)
-        return outside_graph(shape, (batch, *model.scores), model.probabilities)
+        canonical = outside_graph(shape, (batch, *model.scores))
+        canonical.graph.outputs[:] = [written(canonical.graph, model.reading)]
+        return canonical
     info = tensor_info(_only_input(model.proto))
     sizes = _sizes(info, model.preprocessing)
     # known() has checked the graph of one and of two pictures; more are the same rewriting.
     canonical = canonicalise(
         model.proto, batch=batch, sizes=sizes, provider=model.provider if batch == 2 else None
     )
-    head = find_head(canonical.graph, batch, model.asked)
-    canonical.graph.outputs[:] = [head.logits]
+    scores = written(canonical.graph, model.reading)
+    if static_shape(scores)[0] != batch:
+        raise ModelRefused(f"tensor {scores.name!r}: holds no scores for each of {batch} pictures.")
+    canonical.graph.outputs[:] = [scores]
     return canonical
+
+
+def _is_output(proto: onnx.ModelProto, name: str | None) -> bool:
+    return any(value.name == name for value in proto.graph.output)
 
 
 def _cells(start: float, end: float, count: int) -> slice:
@@ -215,21 +237,6 @@ def _scales_inside(value: ir.Value) -> bool:
     if node.op_type == "Mul":
         return any(c <= 0.02 for c in constants)
     return node.op_type in ("Sub", "Add", "Div") and any(c >= 50 for c in constants)
-
-
-def _require_finite(model: Model) -> None:
-    graph = forward_graph(model, 1)
-    low, high = model.preprocessing.range
-    entry = graph.graph.inputs[0]
-    picture = np.random.default_rng(0).uniform(low, high, static_shape(entry))
-    assert entry.dtype is not None
-    session = Session(graph, model.provider)
-    (logits,) = session.run({str(entry.name): picture.astype(entry.dtype.numpy())})
-    if not np.isfinite(logits).all():
-        raise ModelRefused(
-            f"{model.identity.file}: gives NaN or infinite scores for a random picture; its "
-            "weights are damaged or its preprocessing is far off."
-        )
 
 
 def _batchable(model: Model) -> bool:

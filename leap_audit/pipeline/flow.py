@@ -89,6 +89,7 @@ def audit(
                 task=chosen.task,
                 names=len(given_names.names) if given_names else None,
                 region=chosen.region,
+                output=chosen.output,
             )
             advance()
         names, notes = _matched(given_names, loaded)
@@ -138,7 +139,14 @@ def audit(
             samples=tuple(seen.samples),
             readings=seen.readings,
             files=_pictures(folder.staging),
-            findings=find(seen.prototypes, seen.samples, names, folder.staging, seen.readings),
+            findings=find(
+                seen.prototypes,
+                seen.samples,
+                names,
+                folder.staging,
+                seen.readings,
+                loaded.identity,
+            ),
         )
         if declared is not None:
             record = judge(record, declared)
@@ -202,6 +210,9 @@ def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tu
             given.names, model.classes, single=model.single, from_one=given.from_one
         )
         return names, (*given.notes, *notes)
+    if model.labels:
+        names, notes = match_classes(model.labels, model.classes, single=model.single)
+        return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
     inside = names_inside(model.proto, model.classes)
     if inside is None:
         return match_classes(None, model.classes, single=model.single)
@@ -224,6 +235,8 @@ def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
         f"{model.classes} classes, read from {identity.logits}."
     )
     told.note(f"Taken for {identity.task}: {identity.task_reason}.")
+    if identity.meaning:
+        told.note(identity.meaning)
     for line in statement(model.preprocessing):
         told.note(f"  {line}")
     told.note(f"Running on {model.provider.name}.")

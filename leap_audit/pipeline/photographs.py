@@ -73,7 +73,7 @@ def record_samples(
     for i, scores in enumerate(classifier.scores(pictures)):
         image = f"images/{sample_stem(i)}.png"
         write_picture(seen.folder / image, pictures[i])
-        answer = answer_of(scores, identity.independent)
+        answer = answer_of(scores, identity.probabilities)
         seen.samples.append(
             Sample(
                 file=labels[i],
