@@ -145,12 +145,11 @@ def _network(model: Path) -> Any:
 
 def _sizes(proto: Any, declared: DeclaredPreprocessing) -> dict[str, tuple[int, ...]]:
     """The shape of one picture, for an input that leaves its height and width free."""
-    from leap_audit.ingest.onnx import real_inputs, tensor_info
+    from leap_audit.ingest.onnx import real_inputs
     from leap_audit.ingest.preprocess import resolve
+    from leap_audit.ingest.sides import sides_of
 
     (value, *_) = real_inputs(proto)
-    info = tensor_info(value)
-    free = [side if isinstance(side, int) else None for side in info.shape]
-    found = resolve(declared, free, scales_inside=False)
+    found = resolve(declared, sides_of(proto, value), name=value.name)
     channels, size = len(found.mean), found.input_size
-    return {info.name: (channels, *size) if found.layout == "NCHW" else (*size, channels)}
+    return {value.name: (channels, *size) if found.layout == "NCHW" else (*size, channels)}

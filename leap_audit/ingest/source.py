@@ -7,14 +7,16 @@ import pickletools
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from leap_audit.artifacts import FixedInput
 from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.onnx import checked, read_onnx
 
@@ -45,6 +47,12 @@ class Source:
     size_bytes: int
     converted: str = ""
     """What it was and who wrote it as ONNX; empty for an ONNX file."""
+    picture: str = ""
+    """What the input that takes the picture is called there; empty: as in `proto`."""
+    fixed_inputs: tuple[FixedInput, ...] = ()
+    """Other inputs, whose values were written into `proto` already."""
+    signature: str = ""
+    """Of a SavedModel: the function that `proto` is."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Picture:
     size: tuple[int, int] | None = None
     """(height, width) in pixels."""
     channels: int = 3
+    inputs: Inputs = field(default_factory=Inputs)
+    """What the user says of the inputs beside it."""
 
     @property
     def first(self) -> tuple[int, int, int] | None:
