@@ -12,12 +12,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from leap_audit.artifacts import FixedInput, TensorInfo
+from leap_audit.artifacts import FixedInput, ModelIdentity, TensorInfo
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.input_values import NUMERIC, Value, array_for, described, read_values
 from leap_audit.ingest.onnx import opset_of, real_inputs, tensor_info
 
-__all__ = ["Inputs", "choose_picture", "fix_inputs", "read_inputs"]
+__all__ = ["Inputs", "choose_picture", "fix_inputs", "inputs_in_words", "read_inputs"]
 
 SHOWN = 16
 """Numbers of a value that audit.json holds in full."""
@@ -50,6 +50,18 @@ def read_inputs(picture: str | None, values: Mapping[str, Any], signature: str |
     file. Raises UsageError as `read_values` does.
     """
     return Inputs(picture, read_values(values), signature)
+
+
+def inputs_in_words(identity: ModelIdentity) -> tuple[str, ...]:
+    """Return in plain lines which function and input were audited, and what the others hold."""
+    lines = [f"Signature {identity.signature!r}."] if identity.signature else []
+    if identity.fixed_inputs:
+        held = ", ".join(
+            f"{each.name!r} is {each.value or ' × '.join(map(str, each.shape)) + ' numbers'}"
+            for each in identity.fixed_inputs
+        )
+        lines.append(f"The picture goes in at {identity.picture!r}; throughout, {held}.")
+    return tuple(lines)
 
 
 def choose_picture(

@@ -102,7 +102,8 @@ def known(
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
-    fixed, name, values = fix_inputs(source.proto, inputs or Inputs())
+    chosen = inputs if inputs is not None and not source.picture else Inputs()
+    fixed, name, values = fix_inputs(source.proto, chosen)
     refuse_boxes(fixed)
     require_prediction(inlined(fixed))
     proto, pixels, unrounded = floating_input(fixed, name)
