@@ -131,7 +131,7 @@ def exported_of(
     source = read_file(model, declared, inputs)
     proto: onnx.ModelProto = source.proto
     if inputs is not None and inputs.given and not source.picture:
-        proto, *_ = fix_inputs(proto, inputs)
+        proto, *_ = fix_inputs(proto, inputs, partly=inputs.picture is None)
     if canonical:
         sizes = _sizes(proto, declared)
         proto = ir.to_proto(
@@ -139,7 +139,7 @@ def exported_of(
         )
     if proto.ByteSize() >= 2**31:
         raise ModelRefused(f"{model}: is above 2 GB as ONNX, too large for one file.")
-    inputs, outputs = (
+    takes, gives = (
         ", ".join(f"{t.name} {list(t.shape)}" for t in map(tensor_info, values))
         for values in (real_inputs(proto), proto.graph.output)
     )
@@ -147,7 +147,7 @@ def exported_of(
         proto.SerializeToString(),
         len(proto.graph.node),
         opset_of(proto),
-        f"{inputs} → {outputs}".replace("'", ""),
+        f"{takes} → {gives}".replace("'", ""),
         source.converted,
     )
 
@@ -160,7 +160,7 @@ def _network(model: Path, inputs: "Inputs | None") -> Any:
     source = read_file(model, DeclaredPreprocessing(), inputs)
     if inputs is None or not inputs.given or source.picture:
         return source.proto
-    return fix_inputs(source.proto, inputs)[0]
+    return fix_inputs(source.proto, inputs, partly=inputs.picture is None)[0]
 
 
 def _sizes(proto: Any, declared: DeclaredPreprocessing) -> dict[str, tuple[int, ...]]:

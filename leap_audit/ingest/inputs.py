@@ -17,7 +17,7 @@ from leap_audit.errors import ModelRefused
 from leap_audit.ingest.input_values import NUMERIC, Value, array_for, described, read_values
 from leap_audit.ingest.onnx import opset_of, real_inputs, tensor_info
 
-__all__ = ["Inputs", "choose_picture", "fix_inputs", "inputs_in_words", "read_inputs"]
+__all__ = ["Inputs", "choose_picture", "fix_inputs", "inputs_in_words", "read_inputs", "recorded"]
 
 SHOWN = 16
 """Numbers of a value that audit.json holds in full."""
@@ -65,12 +65,17 @@ def inputs_in_words(identity: ModelIdentity) -> tuple[str, ...]:
 
 
 def choose_picture(
-    inputs: Sequence[TensorInfo], chosen: Inputs, label: str, unread: Sequence[str] = ()
+    inputs: Sequence[TensorInfo],
+    chosen: Inputs,
+    label: str,
+    unread: Sequence[str] = (),
+    *,
+    partly: bool = False,
 ) -> TensorInfo:
     """Return the input that takes the picture, when every other input has a value.
 
     inputs: all inputs of the model. label: what to call it in a message. unread: inputs that
-    nothing reads, which need no value.
+    nothing reads, which need no value. partly: others need none either; the first one is returned.
 
     Raises ModelRefused: the picture is not clear, an input has no value, or a name is unknown.
     """
@@ -91,6 +96,8 @@ def choose_picture(
         raise ModelRefused(
             f"{label}: every input has a value from --set, so none is left to take the picture."
         )
+    if partly:
+        return open_[0]
     picture = _picture_among(open_, chosen, label, unread)
     missing = [e for e in open_ if e.name != picture.name and e.name not in unread]
     if missing:
@@ -104,12 +111,13 @@ def choose_picture(
 
 
 def fix_inputs(
-    proto: onnx.ModelProto, chosen: Inputs, label: str = "the model"
+    proto: onnx.ModelProto, chosen: Inputs, label: str = "the model", *, partly: bool = False
 ) -> tuple[onnx.ModelProto, str, tuple[FixedInput, ...]]:
     """Return the model with the picture as its only input, the picture's name, and the values.
 
     The other inputs become constants; one whose batch is free, like the picture's, is repeated
-    for every picture. The model itself is returned where it has one input.
+    for every picture. The model itself is returned where it has one input. partly: inputs without
+    a value stay beside the picture, which is the first of them.
 
     Raises ModelRefused as `choose_picture` does, and where a value does not fit its input.
     """
@@ -118,7 +126,7 @@ def fix_inputs(
     inputs += [v for v in proto.graph.input if v not in inputs and v.name in chosen.values]
     unread = _unread(proto)
     infos = [tensor_info(value) for value in inputs]
-    picture = choose_picture(infos, chosen, label, unread)
+    picture = choose_picture(infos, chosen, label, unread, partly=partly)
     if len(inputs) == 1:
         return proto, picture.name, ()
     fixed = onnx.ModelProto()
@@ -128,7 +136,7 @@ def fix_inputs(
         for info in infos
         if info.name in chosen.values
     }
-    gone = {info.name for info in infos if info.name != picture.name}
+    gone = {i.name for i in infos if i.name in arrays or not (partly or i.name == picture.name)}
     for i in reversed([i for i, v in enumerate(fixed.graph.input) if v.name in gone]):
         del fixed.graph.input[i]
     for i in reversed([i for i, t in enumerate(fixed.graph.initializer) if t.name in gone]):
@@ -140,7 +148,7 @@ def fix_inputs(
     later = list(fixed.graph.node)
     del fixed.graph.node[:]
     fixed.graph.node.extend([*nodes, *later])
-    return fixed, picture.name, tuple(_recorded(n, array) for n, array in arrays.items())
+    return fixed, picture.name, tuple(recorded(n, array) for n, array in arrays.items())
 
 
 def _picture_among(
@@ -220,8 +228,8 @@ def _write_constant(
     ]
 
 
-def _recorded(name: str, array: NDArray[Any]) -> FixedInput:
-    """What audit.json says of a value."""
+def recorded(name: str, array: NDArray[Any]) -> FixedInput:
+    """Return what audit.json says of the value of an input."""
     numbers = array.reshape(-1)
     alike = numbers.size > 0 and bool((numbers == numbers[0]).all())
     shown = numbers[:1] if alike else numbers if numbers.size <= SHOWN else numbers[:0]

@@ -27,31 +27,26 @@ def require_known(
     free, flags = [], []
     layout = declared.layout or _inferred_layout(sides, named)
     spatial = sides[1:3] if layout == "NHWC" else sides[2:] if layout == "NCHW" else sides[1:]
-    if layout is None:
-        free.append("where its channels are")
-        flags.append("--layout NCHW or --layout NHWC")
     channels = None if layout is None else sides[1 if layout == "NCHW" else 3]
+    if layout is None:
+        flags.append("--layout NCHW or --layout NHWC")
+        if None not in sides[1:]:
+            flags.append("--channel-order BANDS")
     bands = declared.channel_order == "BANDS" and layout is not None and channels is None
     if bands and max(len(declared.mean or ()), len(declared.std or ())) < 2:
-        free.append("the number of its bands")
+        free.append("number of bands")
         flags.append("--mean with a number for each band")
     if declared.input_size is None and None in spatial:
-        words = ("height", "width") if layout is not None else ("height and width",)
-        unknown = [w for w, side in zip(words, spatial, strict=False) if side is None]
-        free.append(f"its {' and '.join(unknown or ['height and width'])}")
+        sizes = zip(("height", "width"), spatial, strict=layout is not None)
+        free += [word for word, side in sizes if side is None or layout is None]
         flags.append("--input-size HEIGHT,WIDTH, such as --input-size 224,224")
-    if not free:
+    if not flags:
         return
-    if layout is None and None not in sides[1:]:
-        raise PreprocessingRefused(
-            f"{label} is {_shown(sides)}: neither its second nor its last dimension is 1 or 3, "
-            "the channels of a picture, or clearly a number of bands; pass --layout NCHW or "
-            "--layout NHWC, and --channel-order BANDS."
-        )
-    raise PreprocessingRefused(
-        f"{label} is {_shown(sides)}, which leaves {', '.join(free[:-1])}"
-        f"{' and ' if free[:-1] else ''}{free[-1]} free; pass {', and '.join(flags)}."
-    )
+    left = f"leaves its {' and '.join(free)} free" if free else ""
+    if layout is None:
+        left = f"{left}, and is" if left else "is"
+        left += f" {_shown(sides)}, which does not say where the channels of a picture are"
+    raise PreprocessingRefused(f"{label} {left}; pass {', and '.join(flags)}.")
 
 
 def _shown(sides: Sequence[int | None]) -> str:

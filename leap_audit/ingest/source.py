@@ -7,7 +7,7 @@ import pickletools
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +117,8 @@ def open_object(model: Any, picture: Picture) -> Source:
     if kind in ("keras", "tensorflow"):
         from leap_audit.ingest.tensorflow import export_keras
 
-        made = export_keras(model, picture.last)
-        return _of_proto(made, name, _by(f"a {kind} {name}", "tf2onnx"))
+        made = export_keras(model, picture.last, inputs=picture.inputs)
+        return _noted(_of_proto(made, name, _by(f"a {kind} {name}", "tf2onnx")))
     raise ModelRefused(
         f"the model is a {type(model).__module__}.{name}; give the path of an ONNX file or "
         "of another model, an onnx.ModelProto, a torch.nn.Module or a Keras model."
@@ -178,10 +178,18 @@ def _open_archive(path: Path, picture: Picture) -> Source:
 def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
     from leap_audit.ingest.tensorflow import export_tensorflow_file
 
-    made = export_tensorflow_file(path, picture.last)
+    made = export_tensorflow_file(path, picture.last, picture.inputs)
     files = files_of(path)
     size = sum(file.stat().st_size for file in files)
-    return Source(made, path.name, digest_of(files), size, _by(kind, "tf2onnx"))
+    return _noted(Source(made, path.name, digest_of(files), size, _by(kind, "tf2onnx")))
+
+
+def _noted(source: Source) -> Source:
+    """A source that was converted, with what was chosen of its inputs."""
+    from leap_audit.ingest.tf_inputs import noted
+
+    picture, fixed, signature = noted(source.proto)
+    return replace(source, picture=picture, fixed_inputs=fixed, signature=signature)
 
 
 def _of_proto(proto: onnx.ModelProto, name: str, converted: str) -> Source:

@@ -23,7 +23,7 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ConfigRefused, PreprocessingRefused: a file that is not what it should be.
     """
-    grouped = {
+    grouped: dict[str, Any] = {
         name: value.model_dump(exclude_unset=True) if isinstance(value, Options) else value
         for name, value in settings.items()
     }
