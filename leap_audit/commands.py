@@ -130,7 +130,7 @@ def exported_of(
 
     source = read_file(model, declared, inputs)
     proto: onnx.ModelProto = source.proto
-    if inputs is not None and inputs.given and not source.picture:
+    if inputs is not None and inputs.given and not source.converted:
         proto, *_ = fix_inputs(proto, inputs, partly=inputs.picture is None)
     if canonical:
         sizes = _sizes(proto, declared)
@@ -158,7 +158,7 @@ def _network(model: Path, inputs: "Inputs | None") -> Any:
     from leap_audit.ingest.inputs import fix_inputs
 
     source = read_file(model, DeclaredPreprocessing(), inputs)
-    if inputs is None or not inputs.given or source.picture:
+    if inputs is None or not inputs.given or source.converted:
         return source.proto
     return fix_inputs(source.proto, inputs, partly=inputs.picture is None)[0]
 

@@ -102,7 +102,8 @@ def known(
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
-    chosen = inputs if inputs is not None and not source.picture else Inputs()
+    # What was converted has its other inputs fixed already.
+    chosen = Inputs() if source.converted or inputs is None else inputs
     fixed, name, values = fix_inputs(source.proto, chosen)
     refuse_boxes(fixed)
     require_prediction(inlined(fixed))

@@ -6,7 +6,6 @@ import io
 import pickletools
 import re
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +112,7 @@ def open_object(model: Any, picture: Picture) -> Source:
     if isinstance(model, onnx.ModelProto):
         return _of_proto(checked(model, "the model"), model.graph.name or "model", "")
     if kind == "torch":
-        return _of_proto(_from_torch(model, picture.first), name, _by(f"a torch {name}", "torch"))
+        return _noted(_of_proto(_from_torch(model, picture), name, _by(f"a torch {name}", "torch")))
     if kind in ("keras", "tensorflow"):
         from leap_audit.ingest.tensorflow import export_keras
 
@@ -131,22 +130,23 @@ def framework_of(model: object) -> str:
     return next((name for name in ("torch", "keras", "tensorflow") if name in roots), "")
 
 
-def _from_torch(model: Any, shape: Sequence[int] | None) -> onnx.ModelProto:
+def _from_torch(model: Any, picture: Picture) -> onnx.ModelProto:
     from leap_audit.ingest.torch import export_module
-    from leap_audit.ingest.torch_files import export_program, export_script
+    from leap_audit.ingest.torch_programs import export_program, export_script
     from leap_audit.run.fallback import pytorch
 
     torch = pytorch()
+    shape, inputs = picture.first, picture.inputs
     if isinstance(model, torch.export.ExportedProgram):
-        return export_program(model, shape)
+        return export_program(model, shape, inputs)
     if shape is None:
         raise ModelRefused(
             f"the model is a torch {type(model).__name__}, which does not say what pictures it "
             "takes; give input_size, such as input_size=(224, 224)."
         )
     if isinstance(model, torch.jit.ScriptModule):
-        return export_script(model, shape)
-    return export_module(model, shape)
+        return export_script(model, shape, inputs)
+    return export_module(model, shape, inputs=inputs)
 
 
 def _open_archive(path: Path, picture: Picture) -> Source:
@@ -171,8 +171,9 @@ def _open_archive(path: Path, picture: Picture) -> Source:
         raise ModelRefused(f"{path}: its archive is damaged ({error}); copy it again.") from None
     if kind == "a Keras file":
         return _from_tensorflow(path, kind, picture)
-    made = export_torch_file(path, picture.first)
-    return Source(made, path.name, digest_of([path]), path.stat().st_size, _by(kind, "torch"))
+    made = export_torch_file(path, picture.first, picture.inputs)
+    size = path.stat().st_size
+    return _noted(Source(made, path.name, digest_of([path]), size, _by(kind, "torch")))
 
 
 def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
@@ -186,7 +187,7 @@ def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
 
 def _noted(source: Source) -> Source:
     """A source that was converted, with what was chosen of its inputs."""
-    from leap_audit.ingest.tf_inputs import noted
+    from leap_audit.ingest.chosen import noted
 
     picture, fixed, signature = noted(source.proto)
     return replace(source, picture=picture, fixed_inputs=fixed, signature=signature)

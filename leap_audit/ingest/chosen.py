@@ -1,4 +1,4 @@
-"""Several inputs of a TensorFlow function: which takes the picture, and what the others hold."""
+"""Several inputs of a model that is converted: which takes the picture, what the others hold."""
 
 import json
 from collections.abc import Mapping, Sequence
