@@ -57,7 +57,7 @@ def choose(infos: Sequence[TensorInfo], inputs: Inputs, label: str) -> Chosen:
     """Return the picture's input and the values of the others. Raises ModelRefused."""
     picture = choose_picture(infos, inputs, label)
     others = [each for each in infos if each.name != picture.name]
-    values = {each.name: array_for(each, inputs.values[each.name]) for each in others}
+    values = {each.name: array_for(each, inputs.values[each.name], picture) for each in others}
     free = {e.name for e in others if e.shape and e.shape[0] == "?"}
     repeated = frozenset(name for name in free if values[name].shape[:1] == (1,))
     return Chosen(picture, values, repeated)

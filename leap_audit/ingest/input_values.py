@@ -43,10 +43,11 @@ def read_values(values: Mapping[str, Any]) -> dict[str, Value]:
     return found
 
 
-def array_for(info: TensorInfo, value: Value) -> NDArray[Any]:
+def array_for(info: TensorInfo, value: Value, picture: TensorInfo) -> NDArray[Any]:
     """Return the value of an input in the input's own type and shape.
 
-    A single number fills the whole shape. A free batch is 1, and may be left out of an array.
+    A single number fills the whole shape. A free batch is 1, and may be left out of an array: the
+    value is the same for every picture. picture: the input that takes the picture.
 
     Raises ModelRefused: the value has another shape, or numbers that the type cannot hold.
     """
@@ -62,6 +63,8 @@ def array_for(info: TensorInfo, value: Value) -> NDArray[Any]:
         return np.full([side for side in batched if side is not None], array.reshape(()))
     if array.ndim == len(shape) - 1 and known[0] in (None, 1):
         array = array[None]
+    if shape and picture.shape and shape[0] == picture.shape[0] != "?":
+        known[0] = known[0] or 1  # the picture's own batch
     fits = array.ndim == len(shape) and all(
         side in (None, have) for side, have in zip(known, array.shape, strict=True)
     )

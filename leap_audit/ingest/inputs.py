@@ -132,7 +132,7 @@ def fix_inputs(
     fixed = onnx.ModelProto()
     fixed.CopyFrom(proto)
     arrays = {
-        info.name: array_for(info, chosen.values[info.name])
+        info.name: array_for(info, chosen.values[info.name], picture)
         for info in infos
         if info.name in chosen.values
     }
@@ -254,5 +254,6 @@ def _suggestion(info: TensorInfo) -> str:
     elif single and DROPPING.search(info.name):
         example = "0"
     else:
-        example = "VALUE" if single or (not known and count <= 4) else "FILE.npy"
+        example = ",".join("ABCD"[:count]) if not known and 1 < count <= 4 else "FILE.npy"
+        example = "VALUE" if single else example
     return f"--set {info.name}={example}"

@@ -84,7 +84,7 @@ def written_program(
     common.ClearMetadataAndDocStringPass()(model)
     proto = poured(model)
     values = {
-        each: array_for(info, inputs.values[each])
+        each: array_for(info, inputs.values[each], picture)
         for each, info in infos.items()
         if each in inputs.values
     }
@@ -119,9 +119,9 @@ def written_script(
     written = io.BytesIO()
     example = torch.from_numpy(random_pictures(EXAMPLE, shape))
     call = called_with(torch, module, inputs)
-    network = module if call is module else _wrapped(torch, module, call)
     try:
         first_tensor(call(example))
+        network = module if call is module else _wrapped(torch, module, call, example)
         torch.onnx.export(
             network,
             (example,),
@@ -153,8 +153,8 @@ def written_script(
     return note_values(proto, inputs)
 
 
-def _wrapped(torch: Any, module: Any, call: Callable[[Any], Any]) -> Any:
-    """A function of pictures, which calls a module, as a module for the exporter."""
+def _wrapped(torch: Any, module: Any, call: Callable[[Any], Any], example: Any) -> Any:
+    """A function of pictures, which calls a script, as a script for the exporter."""
 
     class Picture(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -162,9 +162,9 @@ def _wrapped(torch: Any, module: Any, call: Callable[[Any], Any]) -> Any:
             self.network = module
 
         def forward(self, picture: Any) -> Any:
-            return call(picture)
+            return first_tensor(call(picture))
 
-    return Picture()
+    return torch.jit.trace(Picture(), (example,), check_trace=False)
 
 
 def _user_inputs(program: Any, name: str) -> dict[str, TensorInfo]:

@@ -106,7 +106,7 @@ def test_nothing_declared_is_called_assumed() -> None:
     ("shape", "declared", "says"),
     [
         ((1, 784), {}, "2 dimensions"),
-        ((1, 64, 64, 64), {}, "neither its second nor its last"),
+        ((1, 64, 64, 64), {}, "does not say where the channels"),
         ((1, 7, 64, 64), {"layout": "NHWC"}, "finds 64 channels"),
         ((1, 7, 64, 64), {"channel_order": "RGB"}, "does not fit .* 7 channels"),
         ((1, None, 64, 64), {"layout": "NCHW", "channel_order": "BANDS"}, "pass --mean"),
