@@ -24,6 +24,7 @@ from pydantic import (
 from leap_audit.artifacts import ChannelOrder, Interpolation, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
 from leap_audit.filenames import legible
+from leap_audit.values import InputValue
 
 __all__ = [
     "AuditOptions",
@@ -216,6 +217,12 @@ class AuditOptions(Options):
     """Whether the samples themselves are shown in the report."""
     top_classes: int = Field(default=3, ge=1)
     """For how many predicted classes a photograph is isolated."""
+    input: str | None = None
+    """Name of the input that takes the picture; None: the only one that can."""
+    set: dict[str, InputValue] = {}
+    """Name of another input -> its value: a number, a truth value, an array or a .npy file."""
+    signature: str | None = None
+    """Which function of a SavedModel is audited; None: the one that takes pictures."""
     task: Task | None = None
     """What kind of answer the model gives; None is inferred and then reported with its reason."""
     output: str | None = None
@@ -282,10 +289,24 @@ def _sentence(cls: type[BaseModel], error: ValidationError, where: str) -> str:
     if first["type"] != "extra_forbidden":
         got = reprlib.repr(first["input"])
         return f"{where}: {key or 'options'}: {first['msg']} (got {got})."
+    if len(path) == 1 and (inner := _deeper(cls, key)):
+        return f"{where}: unknown option {key!r}; did you mean {inner}?"
     known = list(_fields_at(cls, path[:-1]))
     near = difflib.get_close_matches(str(path[-1]), known, 1, 0.0)
     nearest = ".".join([*(str(part) for part in path[:-1]), *near])
     return f"{where}: unknown option {key!r}; did you mean {nearest!r}?"
+
+
+def _deeper(cls: type[BaseModel], key: str) -> str:
+    """Where an option stands that was given one level too high: 'prototype.noise', ..."""
+    found = [
+        f"'{name}.{key}'"
+        for name, field in cls.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+        and key in field.annotation.model_fields
+    ]
+    return " or ".join(found)
 
 
 def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -10,6 +10,7 @@ __all__ = [
     "ChannelOrder",
     "Coverage",
     "Environment",
+    "FixedInput",
     "Interpolation",
     "Layout",
     "ModelIdentity",
@@ -62,6 +63,20 @@ class TensorInfo(Frozen):
     """A free dimension is its name, or '?'."""
 
 
+class FixedInput(Frozen):
+    """An input beside the picture, and the value that it had throughout the audit."""
+
+    name: str
+    dtype: str
+    """NumPy's name of its type."""
+    shape: tuple[int, ...]
+    """Of the value for one picture."""
+    value: str
+    """The one number that fills it, or its up to 16 numbers; empty where it has more."""
+    sha256: str
+    """Of the value's bytes, in that type and in C order."""
+
+
 class ModelIdentity(Frozen):
     file: str
     """Base name only."""
@@ -96,6 +111,12 @@ class ModelIdentity(Frozen):
     """(height, width) of the map of answers; (1, 1) where a picture gets one answer."""
     region: tuple[float, float, float, float] | None = None
     """(top, left, bottom, right) of the part of the map that was audited, as fractions of it."""
+    picture: str = ""
+    """Name of the input that takes the picture."""
+    fixed_inputs: tuple[FixedInput, ...] = ()
+    """The other inputs, which had the same value for every picture."""
+    signature: str = ""
+    """Of a SavedModel: the function that was audited."""
     classes_file: str | None = None
     classes_sha256: str | None = None
 

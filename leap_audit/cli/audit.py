@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from leap_audit.cli import flags, judging
+from leap_audit.cli import flags, input_flags, judging
 from leap_audit.cli.answers import answering, conclude
 from leap_audit.cli.app import WORDS, Command, app
 
@@ -31,6 +31,9 @@ def audit(
     samples: flags.Samples = None,
     labels: flags.Labels = None,
     top_classes: flags.TopClasses = None,
+    input_: input_flags.Input = None,
+    set_: input_flags.Set = None,
+    signature: input_flags.Signature = None,
     task: flags.Task = None,
     region: flags.Region = None,
     output: flags.ScoresOutput = None,
@@ -75,6 +78,9 @@ def audit(
         "photo_range": flags.numbers(ctx, "--photo-range", photo_range, 2),
         "photographs": photographs,
         "top_classes": top_classes,
+        "input": input_,
+        "set": input_flags.values(ctx, set_),
+        "signature": signature,
         "task": task,
         "region": flags.numbers(ctx, "--region", region, 4),
         "output": output,

@@ -279,7 +279,7 @@ def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> 
     if not values or not all(map(math.isfinite, values)) or (count and len(values) != count):
         wanted = f"{count} numbers" if count else "numbers"
         example = {2: "0,255", 4: "0,0,0.5,1"}.get(count, "0.5,0.5,0.5")
-        raise _bad(ctx, flag, f"{text!r} is not {wanted} separated by commas, such as {example}.")
+        raise bad(ctx, flag, f"{text!r} is not {wanted} separated by commas, such as {example}.")
     return values
 
 
@@ -289,7 +289,7 @@ def shapes(ctx: typer.Context, texts: list[str] | None) -> dict[str, tuple[int, 
     for text in texts or []:
         name, _, sizes = text.rpartition("=")
         if not name or not re.fullmatch(r"[1-9]\d*([,x][1-9]\d*)*", sizes):
-            raise _bad(ctx, "--shape", f"{text!r} is not a name and sizes, such as x=3,224,224.")
+            raise bad(ctx, "--shape", f"{text!r} is not a name and sizes, such as x=3,224,224.")
         found[name] = tuple(int(part) for part in re.split("[,x]", sizes))
     return found
 
@@ -300,9 +300,10 @@ def size(ctx: typer.Context, text: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:[,x×]\s*([0-9]{1,9})\s*)?", text)
     if match is None:
-        raise _bad(ctx, "--input-size", f"{text!r} is not HEIGHT,WIDTH, such as 224,224.")
+        raise bad(ctx, "--input-size", f"{text!r} is not HEIGHT,WIDTH, such as 224,224.")
     return int(match[1]), int(match[2] or match[1])
 
 
-def _bad(ctx: typer.Context, flag: str, message: str) -> typer.BadParameter:
+def bad(ctx: typer.Context, flag: str, message: str) -> typer.BadParameter:
+    """Return the error for a flag whose value does not fit."""
     return typer.BadParameter(message, ctx=ctx, param_hint=f"'{flag}'")

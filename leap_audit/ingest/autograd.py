@@ -54,7 +54,7 @@ def known_module(
             f"the model is a {type(module).__name__}, which does not say what pictures it takes; "
             "give input_size, such as input_size=(224, 224)."
         )
-    preprocessing = resolve(declared, (None, *picture.first), scales_inside=False)
+    preprocessing = resolve(declared, (None, *picture.first))
     network = TorchGradient(module, engine="PyTorch autograd", reason=why)
     pictures = random_pictures(CHECKED, picture.first)
     scores = _scores(network, pictures)

@@ -10,29 +10,35 @@ from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.filenames import legible
-from leap_audit.ingest.canonical import canonicalise, static_shape
+from leap_audit.ingest.canonical import canonicalise, input_shape, static_shape
 from leap_audit.ingest.ends import output_info, tensor_outputs, with_outputs
-from leap_audit.ingest.folding import with_weights_folded
+from leap_audit.ingest.folding import inlined, with_weights_folded
 from leap_audit.ingest.head import find_head
+from leap_audit.ingest.inputs import Inputs, fix_inputs
+from leap_audit.ingest.integers import floating_input
 from leap_audit.ingest.onnx import (
-    is_float,
     opset_of,
     parameters,
     real_inputs,
     tensor_info,
 )
 from leap_audit.ingest.outside import outside_graph
+from leap_audit.ingest.pixels import require_same_numbers
 from leap_audit.ingest.preprocess import resolve
 from leap_audit.ingest.reading import Reading, written
+from leap_audit.ingest.scaling import read_scaling
+from leap_audit.ingest.sides import sides_of
 from leap_audit.ingest.source import Source
 from leap_audit.ingest.task import Asked, refuse_boxes
+from leap_audit.ingest.training import require_prediction
 from leap_audit.ingest.trial import Trial
 from leap_audit.run.outside import Outside
 from leap_audit.run.providers import Provider
 
 __all__ = ["Model", "forward_graph", "known"]
 
-PASSING_THROUGH = frozenset({"Transpose", "Cast", "Identity", "Reshape", "Pad"})
+BYTES = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
+"""Types of whole numbers that a picture's pixels fill from end to end."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Model:
     """A network that gives scores to classes, ready to be audited."""
 
     proto: onnx.ModelProto
-    """As it came, with the output that is read for its only one and its weights folded."""
+    """As it came, but with one input, the picture in floating point, and one output, the one that
+    is read; and with its weights folded."""
     identity: ModelIdentity
     preprocessing: Preprocessing
     classes: int
@@ -92,26 +99,38 @@ def known(
     names: int | None = None,
     region: tuple[float, float, float, float] | None = None,
     output: str | None = None,
+    inputs: Inputs | None = None,
 ) -> Model:
     """Return a network with everything that a later stage may know of it.
 
     task: what it answers, None: inferred. names: how many classes were named, which can settle
-    what the graph leaves open. output: the name of the output, or tensor inside the graph, that
-    holds the scores; None: chosen. region: (top, left, bottom, right), the part of a map of answers
-    to audit, as fractions.
+    what the graph leaves open. region: (top, left, bottom, right), the part of a map of answers
+    to audit, as fractions. output: the name of the output, or tensor inside the graph, that holds
+    the scores; None: chosen. inputs: which input takes the picture, and the values of the others.
 
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
     ends = tensor_outputs(source.proto, output)
-    proto = ends.proto
+    # What was converted has its other inputs fixed already.
+    chosen = Inputs() if source.converted or inputs is None else inputs
+    fixed, name, values = fix_inputs(ends.proto, chosen)
+    refuse_boxes(fixed)
+    require_prediction(inlined(fixed))
+    proto, pixels, unrounded = floating_input(fixed, name)
     value = _only_input(proto)
-    refuse_boxes(proto)
-    info = tensor_info(value)
-    free: list[int | str | None] = [d if isinstance(d, int) else None for d in info.shape]
-    first = resolve(declared, free, scales_inside=False)
-    canonical = canonicalise(proto, batch=1, sizes=_sizes(info, first), provider=provider)
-    preprocessing = resolve(declared, free, scales_inside=_scales_inside(canonical.graph.inputs[0]))
+    info, sides = tensor_info(value), sides_of(proto, value)
+    first = resolve(declared, sides, name=name)
+    sizes = _sizes(info, first)
+    if pixels is not None:
+        shape = input_shape(value, 1, sizes[name])
+        require_same_numbers(fixed, proto, name, shape, unrounded, provider)
+    canonical = canonicalise(proto, batch=1, sizes=sizes, provider=provider)
+    kind = next(v for v in fixed.graph.input if v.name == name).type.tensor_type.elem_type
+    scaling = read_scaling(canonical, first.layout, provider, pixels if kind in BYTES else None)
+    if pixels is not None:
+        pixels = scaling.range or pixels
+    preprocessing = resolve(declared, sides, name=name, scaling=scaling, pixels=pixels)
     operators: dict[str, int] = {}
     for node in canonical.graph:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
@@ -129,7 +148,7 @@ def known(
         sha256=source.sha256,
         converted=source.converted,
         opset=opset_of(proto),
-        parameters=parameters(proto),
+        parameters=parameters(source.proto),
         inputs=tuple(tensor_info(v) for v in real_inputs(source.proto)),
         outputs=tuple(output_info(v) for v in source.proto.graph.output),
         layout=preprocessing.layout,
@@ -145,6 +164,9 @@ def known(
         region=region,
         size_bytes=source.size_bytes,
         logits="; ".join([head.text, *ends.taken]),
+        picture=source.picture or name,
+        fixed_inputs=(*source.fixed_inputs, *values),
+        signature=source.signature,
     )
     model = Model(
         with_weights_folded(proto),
@@ -197,19 +219,8 @@ def _cells(start: float, end: float, count: int) -> slice:
 
 
 def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
-    inputs = real_inputs(proto)
-    if len(inputs) != 1:
-        names = ", ".join(repr(v.name) for v in inputs) or "none"
-        raise ModelRefused(
-            f"the model has {len(inputs)} inputs ({names}); an audit needs one, the picture."
-        )
-    if not is_float(inputs[0]):
-        kind = tensor_info(inputs[0]).dtype
-        raise ModelRefused(
-            f"input {inputs[0].name!r} takes {kind} numbers; give the floating-point model that "
-            "was quantised."
-        )
-    return inputs[0]
+    (value,) = real_inputs(proto)  # known() leaves one
+    return value
 
 
 def _sizes(info: TensorInfo, preprocessing: Preprocessing) -> dict[str, tuple[int, ...]]:
@@ -217,26 +228,6 @@ def _sizes(info: TensorInfo, preprocessing: Preprocessing) -> dict[str, tuple[in
     height, width = preprocessing.input_size
     nchw = preprocessing.layout == "NCHW"
     return {info.name: (channels, height, width) if nchw else (height, width, channels)}
-
-
-def _scales_inside(value: ir.Value) -> bool:
-    """Whether the first arithmetic on the input takes it for 0..255."""
-    while True:
-        uses = list(value.uses())
-        if len(uses) != 1:
-            return False
-        node = uses[0].node
-        if node.op_type not in PASSING_THROUGH:
-            break
-        value = node.outputs[0]
-    constants = [
-        float(np.abs(v.const_value.numpy()).max())
-        for v in node.inputs
-        if v is not None and v.const_value is not None and v.const_value.size
-    ]
-    if node.op_type == "Mul":
-        return any(c <= 0.02 for c in constants)
-    return node.op_type in ("Sub", "Add", "Div") and any(c >= 50 for c in constants)
 
 
 def _batchable(model: Model) -> bool:

@@ -19,11 +19,13 @@ from leap_audit.gradient.path import ROUNDING
 from leap_audit.ingest import load
 from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
 from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.inputs import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.withhold import WITHHELD, withhold, without_paths
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
@@ -61,7 +63,8 @@ def audit(
     object: a torch.nn.Module, a Keras model. classes: path of a list of names, or the names; None
     numbers them. out: folder to write, by default MODEL-audit in the working folder; an earlier
     audit there is replaced once the new one is whole. options: everything else, or single
-    `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"steps": 64}`).
+    `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"noise": 0.2}`) or of the
+    command line's flags (`steps=64`, `input_size=224`).
     policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
     None gives no verdict. junit: file to write the checks to as JUnit XML.
     progress: who is told what happens; nobody by default.
@@ -70,7 +73,7 @@ def audit(
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    given = layered(options.model_dump() if options else {}, settings)
+    given = layered(options.model_dump() if options else {}, nested(settings))
     chosen = AuditOptions.parse(given, "audit()")
     told = progress or Silent()
     source = Path(model) if isinstance(model, str | Path) else model
@@ -90,6 +93,7 @@ def audit(
                 names=len(given_names.names) if given_names else None,
                 region=chosen.region,
                 output=chosen.output,
+                inputs=read_inputs(chosen.input, chosen.set, chosen.signature),
             )
             advance()
         names, notes = _matched(given_names, loaded)
@@ -234,6 +238,8 @@ def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
         f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
         f"{model.classes} classes, read from {identity.logits}."
     )
+    for line in inputs_in_words(identity):
+        told.note(line)
     told.note(f"Taken for {identity.task}: {identity.task_reason}.")
     if identity.meaning:
         told.note(identity.meaning)
