@@ -3,22 +3,23 @@
     import leap_audit
     leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
 
-does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does.
+does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, and `leap_audit.inspect`
+does what it does with `--dry-run`.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leap_audit.pipeline import AuditResult, audit
+    from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
 
 __version__ = "0.1.0"
 
-__all__ = ["AuditResult", "__version__", "audit"]
+__all__ = ["AuditResult", "Inspection", "__version__", "audit", "inspect"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the pipeline when it is first asked for, so that `--version` need not wait for it."""
-    if name in ("AuditResult", "audit"):
+    if name in ("AuditResult", "Inspection", "audit", "inspect"):
         from leap_audit import pipeline
 
         return getattr(pipeline, name)

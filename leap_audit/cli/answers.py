@@ -19,10 +19,10 @@ from leap_audit.filenames import legible
 
 if TYPE_CHECKING:
     from leap_audit.artifacts import Audit
-    from leap_audit.pipeline import AuditResult
+    from leap_audit.pipeline import AuditResult, Inspection
     from leap_audit.terminal import Terminal
 
-__all__ = ["answering", "columns", "conclude", "few", "lines_of", "summary_of"]
+__all__ = ["answering", "columns", "conclude", "conclude_dry_run", "few", "lines_of", "summary_of"]
 
 REFUSED = 3
 
@@ -100,6 +100,15 @@ def conclude(result: "AuditResult", terminal: "Terminal", *, as_json: bool) -> N
         print(json.dumps(summary_of(result.audit, result.folder), indent=2), flush=True)
     else:
         print(result.folder / "report.html", flush=True)
+
+
+def conclude_dry_run(inspection: "Inspection", terminal: "Terminal", *, as_json: bool) -> None:
+    """Say that nothing was measured, and print the first names or what programs need to know."""
+    names = few([repr(name) for name in inspection.classes], 6)
+    terminal.note(f"{len(inspection.classes)} classes: {names}.")
+    terminal.note("Dry run: nothing was measured and nothing was written.")
+    if as_json:
+        print(json.dumps(inspection.summary(), indent=2), flush=True)
 
 
 def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from leap_audit.cli import flags, input_flags, judging
-from leap_audit.cli.answers import answering, conclude
+from leap_audit.cli.answers import answering, conclude, conclude_dry_run
 from leap_audit.cli.app import WORDS, Command, app
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def audit(
     junit: judging.Junit = None,
     out: flags.Out = None,
     photographs: flags.Photographs = None,
+    dry_run: flags.DryRun = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
@@ -96,6 +97,16 @@ def audit(
         from leap_audit import pipeline
         from leap_audit.report.folder import default_folder
 
+        if dry_run:
+            inspection = pipeline.inspect(
+                model,
+                classes,
+                options=_options(config, preprocessing, _given(said)),
+                policy=policy,
+                progress=terminal,
+            )
+            conclude_dry_run(inspection, terminal, as_json=as_json)
+            return
         place = out or default_folder(model)
         with judging.refusals_in(junit, place):
             result = pipeline.audit(

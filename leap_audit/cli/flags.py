@@ -185,6 +185,14 @@ Out = Annotated[
     Path | None, option("--out -o", _OUTPUT, "Folder of the report (MODEL-audit).", "FOLDER")
 ]
 Json = Annotated[bool, option("--json", _OUTPUT, "Print a summary that programs can read.")]
+DryRun = Annotated[
+    bool,
+    option(
+        "--dry-run",
+        _OUTPUT,
+        "Stop after reading: print what was understood, and the plan with its time; write nothing.",
+    ),
+]
 Quiet = Annotated[bool, option("--quiet -q", _OUTPUT, "Only warnings, errors and the result.")]
 Debug = Annotated[bool, option("--debug", _OUTPUT, "Show the traceback of an error.")]
 

@@ -6,12 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leap_audit.config import AuditOptions
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.model import Model, forward_graph
 from leap_audit.measure.forward import Classifier
 from leap_audit.run.providers import free_memory
 
-__all__ = ["Batches", "choose_batches", "expected_seconds", "logit_spread"]
+__all__ = [
+    "Batches",
+    "Plan",
+    "choose_batches",
+    "expected_seconds",
+    "logit_spread",
+    "plan_of",
+]
 
 SHARE = 0.5
 """Share of the free memory that a step may take."""
@@ -71,6 +79,58 @@ def expected_seconds(classifier: Classifier, prototype_views: int, isolation_ste
         passes.append(time.perf_counter() - started)
     each = float(np.median(passes)) / classifier.batch
     return each * STEP_COST * (prototype_views + 2 * isolation_steps)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much work an audit is, and how long it will take."""
+
+    classes: int
+    """How many classes are audited."""
+    classes_in_all: int
+    seeds: int
+    """Prototypes of each class."""
+    steps: int
+    """Of each prototype."""
+    views: int
+    """Pictures of a prototype that a step looks at."""
+    isolations: int
+    isolation_steps: int
+    seconds: float
+    """Expected on this machine."""
+
+    @property
+    def sentence(self) -> str:
+        """Return the plan in words."""
+        seeds = f" from {self.seeds} seeds" if self.seeds > 1 else ""
+        views = f"of {self.views} views " if self.views > 1 else ""
+        return (
+            f"Plan: {self.classes} of {self.classes_in_all} classes{seeds}, {self.steps} steps "
+            f"{views}each; {self.isolations} isolations, {self.isolation_steps} steps each: about "
+            f"{_duration(self.seconds)}."
+        )
+
+
+def plan_of(classifier: Classifier, options: AuditOptions, classes: int, isolations: int) -> Plan:
+    """Return the plan of an audit whose options leave nothing open."""
+    steps, views = options.prototype.steps, options.prototype.views or 1
+    prototypes = classes * options.seeds
+    return Plan(
+        classes=classes,
+        classes_in_all=classifier.model.classes,
+        seeds=options.seeds,
+        steps=steps,
+        views=views,
+        isolations=isolations,
+        isolation_steps=options.isolation.steps,
+        seconds=expected_seconds(
+            classifier, prototypes * steps * views, isolations * options.isolation.steps
+        ),
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
 def logit_spread(classifier: Classifier, seed: int) -> float:

@@ -1,5 +1,6 @@
 """The whole way, from a file to a report: each stage called once, in order."""
 
 from leap_audit.pipeline.flow import AuditResult, audit
+from leap_audit.pipeline.inspection import Inspection, inspect
 
-__all__ = ["AuditResult", "audit"]
+__all__ = ["AuditResult", "Inspection", "audit", "inspect"]

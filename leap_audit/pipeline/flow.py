@@ -15,15 +15,10 @@ from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
 from leap_audit.filenames import legible
 from leap_audit.findings import find
-from leap_audit.gradient.path import ROUNDING
-from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
-from leap_audit.ingest.classes import match_classes
-from leap_audit.ingest.inputs import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
+from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.record import Measurements
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.withhold import WITHHELD, withhold, without_paths
@@ -32,7 +27,6 @@ from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
 from leap_audit.report.folder import AuditFolder, default_folder, write_file
 from leap_audit.report.junit import hold_place, junit_of_audit
-from leap_audit.run.providers import choose_provider
 
 __all__ = ["AuditResult", "audit"]
 
@@ -82,25 +76,10 @@ def audit(
     if junit is not None:
         hold_place(Path(junit), place)
     with AuditFolder.open(place) as folder:
-        provider = choose_provider(chosen.provider)
-        with told.stage("Reading the model", 1) as advance:
-            given_names = _names(classes)
-            loaded = load(
-                source,
-                chosen.preprocessing,
-                provider,
-                task=chosen.task,
-                names=len(given_names.names) if given_names else None,
-                region=chosen.region,
-                output=chosen.output,
-                inputs=read_inputs(chosen.input, chosen.set, chosen.signature),
-            )
-            advance()
-        names, notes = _matched(given_names, loaded)
-        notes = (*notes, *_of_rounding(loaded))
+        loaded, names, notes = read(source, classes, chosen, told)
+        provider = loaded.provider
         if declared is not None:
             declared.fit(names)
-        _say(told, loaded, notes)
         seen = Measurements(folder.staging, names)
         try:
             measure(loaded, chosen, seen, told)
@@ -184,67 +163,12 @@ def _engine(model: Model) -> str:
     return f"{model.outside.engine}, because {model.outside.reason}"
 
 
-def _of_rounding(model: Model) -> tuple[str, ...]:
-    """What is to be known of the gradient of a quantised model."""
-    rounding = {name: n for name, n in model.operators.items() if name in ROUNDING}
-    if not rounding:
-        return ()
-    return (
-        "The model is quantised: its gradient passes straight through rounding "
-        f"({', '.join(f'{n} {name}' for name, n in rounding.items())}), is that of the "
-        "dequantised model, and zero beyond what can be represented.",
-    )
-
-
 def _named(source: object) -> Path:
     """What the folder of the audit is called after."""
     return source if isinstance(source, Path) else Path(type(source).__name__)
-
-
-def _names(classes: str | Path | Sequence[str] | None) -> ClassList | None:
-    if isinstance(classes, str | Path):
-        return read_class_list(Path(classes))
-    return None if classes is None else ClassList(tuple(classes))
-
-
-def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names given, or those that an exporter wrote into the file, and notes on them."""
-    if given is not None:
-        names, notes = match_classes(
-            given.names, model.classes, single=model.single, from_one=given.from_one
-        )
-        return names, (*given.notes, *notes)
-    if model.labels:
-        names, notes = match_classes(model.labels, model.classes, single=model.single)
-        return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
-    inside = names_inside(model.proto, model.classes)
-    if inside is None:
-        return match_classes(None, model.classes, single=model.single)
-    names, notes = match_classes(inside[0], model.classes, single=model.single)
-    return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
 
 
 def _classes_identity(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     return {"classes_file": legible(path.name), "classes_sha256": sha256_of(path)}
-
-
-def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
-    identity = model.identity
-    if identity.converted:
-        told.note(f"{identity.file}: {identity.converted}.")
-    told.note(
-        f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
-        f"{model.classes} classes, read from {identity.logits}."
-    )
-    for line in inputs_in_words(identity):
-        told.note(line)
-    told.note(f"Taken for {identity.task}: {identity.task_reason}.")
-    if identity.meaning:
-        told.note(identity.meaning)
-    for line in statement(model.preprocessing):
-        told.note(f"  {line}")
-    told.note(f"Running on {model.provider.name}.")
-    for note in notes:
-        told.warn(note)

@@ -1,12 +1,13 @@
 """The middle of an audit: everything that is measured, in the order it is done."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from leap_audit.config import AuditOptions
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.targets import select_targets
 from leap_audit.measure.forward import Classifier
-from leap_audit.measure.plan import choose_batches, expected_seconds, logit_spread
+from leap_audit.measure.plan import Plan, choose_batches, logit_spread, plan_of
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations, tasks_of
 from leap_audit.pipeline.methods import methods_of
@@ -16,24 +17,58 @@ from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
-__all__ = ["draw_prototypes", "measure", "prepared", "prototype_tasks", "sample_tasks"]
+__all__ = [
+    "Planned",
+    "draw_prototypes",
+    "measure",
+    "planned",
+    "prepared",
+    "prototype_tasks",
+    "sample_tasks",
+]
 
 
-def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progress) -> None:
-    """Fill `seen`: photographs and their predictions, prototypes, entanglement, isolations."""
+@dataclass(frozen=True)
+class Planned:
+    """What an audit will measure, before the long work begins."""
+
+    options: AuditOptions
+    """With nothing left open."""
+    classifier: Classifier
+    pictures: Sequence[Array]
+    """The photographs, as the model sees them."""
+    requests: tuple[Request, ...]
+    subjects: int
+    """How many isolations there will be."""
+    plan: Plan
+
+
+def planned(model: Model, options: AuditOptions, seen: Measurements, told: Progress) -> Planned:
+    """Look at the photographs, put them into `seen`, and return and tell the plan of the rest."""
     select_targets(options.targets, seen.classes)  # a wrong one is refused before any work
     options, classifier = prepared(model, options, seen)
     pictures = record_photographs(classifier, options, seen, told)
     targets = select_targets(options.targets, seen.classes, answered(seen.samples))
-    requests = [Request((target,), seed) for target in targets for seed in range(options.seeds)]
+    requests = tuple(
+        Request((target,), seed) for target in targets for seed in range(options.seeds)
+    )
     isolated = min(options.isolation.per_prototype, model.classes)
     subjects = len(targets) * isolated + sum(len(s.predicted) for s in seen.samples)
-    _plan(classifier, options, len(requests), subjects if model.batchable else 0, told)
-    drawn = draw_prototypes(requests, classifier, options, seen, told, pictures)
+    plan = plan_of(classifier, options, len(targets), subjects if model.batchable else 0)
+    told.note(plan.sentence)
+    return Planned(options, classifier, pictures, requests, subjects, plan)
+
+
+def measure(model: Model, options: AuditOptions, seen: Measurements, told: Progress) -> None:
+    """Fill `seen`: photographs and their predictions, prototypes, entanglement, isolations."""
+    work = planned(model, options, seen, told)
+    options, classifier, pictures = work.options, work.classifier, work.pictures
+    drawn = draw_prototypes(work.requests, classifier, options, seen, told, pictures)
     if not model.batchable:
         seen.notes.append(ONE_AT_A_TIME)
         return
-    with told.stage("Isolations", subjects * options.isolation.steps) as advance:
+    with told.stage("Isolations", work.subjects * options.isolation.steps) as advance:
+        isolated = min(options.isolation.per_prototype, model.classes)
         on_photographs = sample_tasks(classifier, seen, pictures)
         entangled = [[e.class_ for e in p.entanglements[:isolated]] for p in seen.prototypes]
         on_prototypes = prototype_tasks(classifier, drawn, entangled)
@@ -105,22 +140,3 @@ def prototype_tasks(
     """Return the isolations to make on the prototypes shown, of `classes` each."""
     pictures = [levels(each.picture) for each in drawn]
     return tasks_of(pictures, [stem(each) for each in drawn], classes, classifier)
-
-
-def _plan(
-    classifier: Classifier, options: AuditOptions, prototypes: int, subjects: int, told: Progress
-) -> None:
-    steps, views = options.prototype.steps, options.prototype.views or 1
-    seconds = expected_seconds(
-        classifier, prototypes * steps * views, subjects * options.isolation.steps
-    )
-    seeds = f" from {options.seeds} seeds" if options.seeds > 1 else ""
-    told.note(
-        f"Plan: {prototypes // options.seeds} of {classifier.model.classes} classes{seeds}, "
-        f"{steps} steps {f'of {views} views ' if views > 1 else ''}each; {subjects} isolations, "
-        f"{options.isolation.steps} steps each: about {_duration(seconds)}."
-    )
-
-
-def _duration(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"

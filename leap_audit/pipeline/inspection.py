@@ -1,0 +1,70 @@
+"""A dry run: read the model as an audit does, say what was understood, plan, and stop."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from leap_audit.artifacts import ModelIdentity
+from leap_audit.config import AuditOptions, layered
+from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.measurements import planned
+from leap_audit.pipeline.reading import read
+from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.settings import nested
+from leap_audit.policy import read_policy
+from leap_audit.progress import Progress, Silent
+
+__all__ = ["Inspection", "inspect"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an audit would begin with."""
+
+    model: ModelIdentity
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    plan: Plan
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a program needs to know, ready for JSON."""
+        return {
+            "status": "dry run",
+            "model": self.model.model_dump(mode="json"),
+            "classes": list(self.classes),
+            "notes": list(self.notes),
+            "plan": asdict(self.plan),
+        }
+
+
+def inspect(
+    model: object,
+    classes: str | Path | Sequence[str] | None = None,
+    *,
+    options: AuditOptions | None = None,
+    policy: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Inspection:
+    """Return what an audit would understand of a model, and its plan; write nothing.
+
+    Parameters as of `leap_audit.audit`. The photographs are read and shown to the model once,
+    because the plan counts what the model says of them.
+
+    Raises LeapAuditError: what an audit would refuse before its long work.
+    """
+    given = layered(options.model_dump() if options else {}, nested(settings))
+    chosen = AuditOptions.parse(given, "inspect()")
+    told = progress or Silent()
+    source = Path(model) if isinstance(model, str | Path) else model
+    declared = read_policy(policy) if policy is not None else None
+    loaded, names, notes = read(source, classes, chosen, told)
+    if declared is not None:
+        declared.fit(names)
+    with tempfile.TemporaryDirectory(prefix="leap-audit-") as folder:
+        (Path(folder) / "images").mkdir()
+        seen = Measurements(Path(folder), names)
+        plan = planned(loaded, chosen, seen, told).plan
+    return Inspection(loaded.identity, names, (*notes, *seen.notes), plan)

@@ -1,0 +1,112 @@
+"""The start of an audit: read the model and its classes, and say what was understood of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from leap_audit.config import AuditOptions
+from leap_audit.gradient.path import ROUNDING
+from leap_audit.ingest import load
+from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
+from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.inputs import inputs_in_words, read_inputs
+from leap_audit.ingest.model import Model
+from leap_audit.ingest.preprocess import statement
+from leap_audit.progress import Progress
+from leap_audit.run.providers import choose_provider
+
+__all__ = ["Understood", "read"]
+
+
+class Understood(NamedTuple):
+    """A model with the names of its classes."""
+
+    model: Model
+    names: tuple[str, ...]
+    """One name for each class, in the order of the model's scores."""
+    notes: tuple[str, ...]
+    """What the reader of a report should know of how they were read."""
+
+
+def read(
+    source: object,
+    classes: str | Path | Sequence[str] | None,
+    options: AuditOptions,
+    told: Progress,
+) -> Understood:
+    """Return the model and its classes, and tell what was understood, assumed and measured.
+
+    Parameters as of `leap_audit.audit`. Raises LeapAuditError: each refusal with its reason.
+    """
+    with told.stage("Reading the model", 1) as advance:
+        given = _names(classes)
+        model = load(
+            source,
+            options.preprocessing,
+            choose_provider(options.provider),
+            task=options.task,
+            names=len(given.names) if given else None,
+            region=options.region,
+            output=options.output,
+            inputs=read_inputs(options.input, options.set, options.signature),
+        )
+        advance()
+    names, notes = _matched(given, model)
+    notes = (*notes, *_of_rounding(model))
+    _say(told, model, notes)
+    return Understood(model, names, notes)
+
+
+def _of_rounding(model: Model) -> tuple[str, ...]:
+    """What is to be known of the gradient of a quantised model."""
+    rounding = {name: n for name, n in model.operators.items() if name in ROUNDING}
+    if not rounding:
+        return ()
+    return (
+        "The model is quantised: its gradient passes straight through rounding "
+        f"({', '.join(f'{n} {name}' for name, n in rounding.items())}), is that of the "
+        "dequantised model, and zero beyond what can be represented.",
+    )
+
+
+def _names(classes: str | Path | Sequence[str] | None) -> ClassList | None:
+    if isinstance(classes, str | Path):
+        return read_class_list(Path(classes))
+    return None if classes is None else ClassList(tuple(classes))
+
+
+def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names given, or those that an exporter wrote into the file, and notes on them."""
+    if given is not None:
+        names, notes = match_classes(
+            given.names, model.classes, single=model.single, from_one=given.from_one
+        )
+        return names, (*given.notes, *notes)
+    if model.labels:
+        names, notes = match_classes(model.labels, model.classes, single=model.single)
+        return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
+    inside = names_inside(model.proto, model.classes)
+    if inside is None:
+        return match_classes(None, model.classes, single=model.single)
+    names, notes = match_classes(inside[0], model.classes, single=model.single)
+    return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
+
+
+def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
+    identity = model.identity
+    if identity.converted:
+        told.note(f"{identity.file}: {identity.converted}.")
+    told.note(
+        f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
+        f"{model.classes} classes, read from {identity.logits}."
+    )
+    for line in inputs_in_words(identity):
+        told.note(line)
+    told.note(f"Taken for {identity.task}: {identity.task_reason}.")
+    if identity.meaning:
+        told.note(identity.meaning)
+    for line in statement(model.preprocessing):
+        told.note(f"  {line}")
+    told.note(f"Running on {model.provider.name}.")
+    for note in notes:
+        told.warn(note)
