@@ -45,6 +45,8 @@ _CODE_SAYS = {
     "#include": "C source",
 }
 _QUOTED = re.compile(r"""(['"]).*\1\s*[,;]?|(['"]).*\2\s*:\s*.*,?""")
+_CELLS = re.compile(r"""(['"])\s*[,;|\t]\s*\1""")
+_LATEX = re.compile(r"\\(begin|end|item|documentclass|section)\b")
 _BULLET = re.compile(r"[*+•]\s+\S.*")
 
 
@@ -75,6 +77,11 @@ def _sections(lines: list[str]) -> bool:
     )
 
 
+def _quoted(lines: list[str]) -> bool:
+    """Whether each line is a whole name in quotes, and not cells of a table."""
+    return _all(_QUOTED)(lines) and not any(_CELLS.search(line) for line in lines)
+
+
 def _objects(lines: list[str]) -> bool:
     """Whether every line is a JSON object of its own."""
     if len(lines) < 2 or not all(line.startswith("{") for line in lines):
@@ -87,7 +94,8 @@ def _objects(lines: list[str]) -> bool:
 
 def _keys(lines: list[str]) -> bool:
     """Whether these are the `key: value` lines of YAML, and not names with their numbers."""
-    if len(lines) < 2 or not all(_KEY.fullmatch(line) for line in lines if line[0] != "#"):
+    said = [line for line in lines if line[0] != "#"]
+    if len(said) < 2 or not all(_KEY.fullmatch(line) for line in said):
         return lines[0] == "---"
     return not all(line.rpartition(":")[2].strip().isdecimal() for line in lines)
 
@@ -98,7 +106,8 @@ _KINDS: tuple[tuple[Callable[[list[str]], bool], str], ...] = (
     (_sections, "TOML or INI settings"),
     (_any(re.compile(rf"^(?:{_RULE.pattern})$")), "a Markdown table"),
     (_all(_BULLET), "a Markdown list"),
-    (_all(_QUOTED), "a part of a Python or JSON list, each line in quotes"),
+    (_any(_LATEX), "LaTeX"),
+    (_quoted, "a part of a Python or JSON list, each line in quotes"),
     (_keys, "YAML without a list under names"),
     (lambda lines: lines[0].startswith("-----BEGIN "), "a key or certificate"),
     (lambda lines: lines[0].startswith(("diff --git ", "--- a/")), "a patch"),
