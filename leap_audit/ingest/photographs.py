@@ -59,7 +59,8 @@ def names_of(paths: Sequence[Path]) -> Names:
         for number, is_one in enumerate(medical, 1)
     )
     labels = tuple(
-        f"{name} (number {i} of the photographs, in the order of their paths; SHA-256 {digest[:12]}…)"
+        f"{name} (number {i} of the photographs, in the order of their paths; SHA-256 "
+        f"{digest[:12]}…)"
         for i, (name, digest) in enumerate(zip(names, digests, strict=True), 1)
     )
     return Names(names, True, labels, digests)
@@ -169,8 +170,8 @@ def _of_dicom(shown: Sequence[Shown]) -> list[str]:
     rescaled = sum(each.rescaled for each in shown)
     inverted = sum(each.values.inverted for each in shown)
     notes = [
-        f"DICOM files among the photographs: {len(shown)}. What is black and white in each was taken from: "
-        f"{used}; in {rescaled} after rescaling by slope and intercept or a lookup table; "
+        f"DICOM files among the photographs: {len(shown)}. What is black and white in each was "
+        f"taken from: {used}; in {rescaled} after rescaling by slope and intercept or a lookup table; "
         f"{inverted} were inverted (MONOCHROME1). Another window may show the "
         "model something else.",
         "Because names and folders of DICOM files may name patients, the photographs are called by "
