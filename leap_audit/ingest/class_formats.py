@@ -25,9 +25,8 @@ SUFFIXES = {
 }
 """Names of files whose format is known by them; the content decides in all other cases."""
 
-_MARKUP = re.compile(
-    r"<(\?xml|!doctype|!--)|</[A-Za-z][\w:.-]*\s*>|<[A-Za-z][\w:.-]*[^<>]*/>", re.I
-)
+_DOCUMENT = re.compile(r"<(\?xml|!doctype|!--)", re.I)
+_OPENING = re.compile(r"<([A-Za-z][\w:.-]*)[^<>]*>")
 _SECTION = re.compile(r"\[{1,2}[\w.\-\" ]+\]{1,2}")
 _SETTING = re.compile(r"[A-Za-z_][\w.\-]*\s*=\s*\S.*|[A-Za-z_][\w.\-]*\s*=")
 _KEY = re.compile(r"-?\s*[A-Za-z_][\w.\- ]*:(\s.*)?")
@@ -77,6 +76,17 @@ def _sections(lines: list[str]) -> bool:
     )
 
 
+def _markup(lines: list[str]) -> bool:
+    """Whether these are the elements of a document, and not names such as <unk> or <b>cat</b>."""
+    if _DOCUMENT.match(lines[0]):
+        return True
+    first = _OPENING.match(lines[0])
+    if first is None or "</" not in " ".join(lines):
+        return False
+    tags = all(line[0] == "<" and line[-1] == ">" for line in lines)
+    return tags or lines[-1].endswith(f"</{first[1]}>")
+
+
 def _quoted(lines: list[str]) -> bool:
     """Whether each line is a whole name in quotes, and not cells of a table."""
     return _all(_QUOTED)(lines) and not any(_CELLS.search(line) for line in lines)
@@ -101,7 +111,7 @@ def _keys(lines: list[str]) -> bool:
 
 
 _KINDS: tuple[tuple[Callable[[list[str]], bool], str], ...] = (
-    (_any(_MARKUP), "XML or HTML"),
+    (_markup, "XML or HTML"),
     (_objects, "JSON Lines"),
     (_sections, "TOML or INI settings"),
     (_any(re.compile(rf"^(?:{_RULE.pattern})$")), "a Markdown table"),

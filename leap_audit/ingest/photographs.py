@@ -171,8 +171,8 @@ def _of_dicom(shown: Sequence[Shown]) -> list[str]:
     inverted = sum(each.values.inverted for each in shown)
     notes = [
         f"DICOM files among the photographs: {len(shown)}. What is black and white in each was "
-        f"taken from: {used}; in {rescaled} after rescaling by slope and intercept or a lookup table; "
-        f"{inverted} were inverted (MONOCHROME1). Another window may show the "
+        f"taken from: {used}; in {rescaled} after rescaling by slope and intercept or a "
+        f"lookup table; {inverted} were inverted (MONOCHROME1). Another window may show the "
         "model something else.",
         "Because names and folders of DICOM files may name patients, the photographs are called by "
         "their number in the order of their paths, and no path of theirs is recorded.",

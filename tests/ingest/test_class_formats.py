@@ -90,6 +90,7 @@ KEPT = {
     "aircraft.txt": ("Boeing 707\nBoeing 747\n", ("Boeing 707", "Boeing 747")),
     "cars.txt": ("2 door\n4 door\n", ("2 door", "4 door")),
     "years.txt": ("1967 Ford\n2012 Audi\n", ("1967 Ford", "2012 Audi")),
+    "tags.txt": ("<b>cat</b>\n'><img src=x>\n", ("<b>cat</b>", "'><img src=x>")),
     "tokens.txt": ("<background>\ncat\n", ("<background>", "cat")),
     "brackets.txt": ("[unused]\n[mask]\n", ("[unused]", "[mask]")),
     "hyphens.txt": ("t-shirt/top\n-none-\n", ("t-shirt/top", "-none-")),
@@ -118,6 +119,7 @@ def _npy() -> bytes:
 REFUSED: dict[str, tuple[str | bytes, str]] = {
     "a.xml": ("<classes><class>cat</class></classes>", "is XML"),
     "xml.txt": ("<classes>\n<class>cat</class>\n</classes>", "is XML or HTML"),
+    "cut_xml.txt": ("<item>\n<name>cat</name>\n", "is XML or HTML"),
     "page.txt": ("<!DOCTYPE html>\n<html>\ncat\n</html>", "is a web page"),
     "a.html": ("cat\ndog\n", "is a web page"),
     "train.yaml": ("lr: 0.1\nepochs: many\n", "is not a YAML list"),
