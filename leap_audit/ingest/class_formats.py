@@ -25,9 +25,8 @@ SUFFIXES = {
 }
 """Names of files whose format is known by them; the content decides in all other cases."""
 
-_MARKUP = re.compile(
-    r"<(\?xml|!doctype|!--)|</[A-Za-z][\w:.-]*\s*>|<[A-Za-z][\w:.-]*[^<>]*/>", re.I
-)
+_DOCUMENT = re.compile(r"<(\?xml|!doctype|!--)", re.I)
+_OPENING = re.compile(r"<([A-Za-z][\w:.-]*)[^<>]*>")
 _SECTION = re.compile(r"\[{1,2}[\w.\-\" ]+\]{1,2}")
 _SETTING = re.compile(r"[A-Za-z_][\w.\-]*\s*=\s*\S.*|[A-Za-z_][\w.\-]*\s*=")
 _KEY = re.compile(r"-?\s*[A-Za-z_][\w.\- ]*:(\s.*)?")
@@ -45,6 +44,8 @@ _CODE_SAYS = {
     "#include": "C source",
 }
 _QUOTED = re.compile(r"""(['"]).*\1\s*[,;]?|(['"]).*\2\s*:\s*.*,?""")
+_CELLS = re.compile(r"""(['"])\s*[,;|\t]\s*\1""")
+_LATEX = re.compile(r"\\(begin|end|item|documentclass|section)\b")
 _BULLET = re.compile(r"[*+•]\s+\S.*")
 
 
@@ -75,6 +76,22 @@ def _sections(lines: list[str]) -> bool:
     )
 
 
+def _markup(lines: list[str]) -> bool:
+    """Whether these are the elements of a document, and not names such as <unk> or <b>cat</b>."""
+    if _DOCUMENT.match(lines[0]):
+        return True
+    first = _OPENING.match(lines[0])
+    if first is None or "</" not in " ".join(lines):
+        return False
+    tags = all(line[0] == "<" and line[-1] == ">" for line in lines)
+    return tags or lines[-1].endswith(f"</{first[1]}>")
+
+
+def _quoted(lines: list[str]) -> bool:
+    """Whether each line is a whole name in quotes, and not cells of a table."""
+    return _all(_QUOTED)(lines) and not any(_CELLS.search(line) for line in lines)
+
+
 def _objects(lines: list[str]) -> bool:
     """Whether every line is a JSON object of its own."""
     if len(lines) < 2 or not all(line.startswith("{") for line in lines):
@@ -87,18 +104,20 @@ def _objects(lines: list[str]) -> bool:
 
 def _keys(lines: list[str]) -> bool:
     """Whether these are the `key: value` lines of YAML, and not names with their numbers."""
-    if len(lines) < 2 or not all(_KEY.fullmatch(line) for line in lines if line[0] != "#"):
+    said = [line for line in lines if line[0] != "#"]
+    if len(said) < 2 or not all(_KEY.fullmatch(line) for line in said):
         return lines[0] == "---"
     return not all(line.rpartition(":")[2].strip().isdecimal() for line in lines)
 
 
 _KINDS: tuple[tuple[Callable[[list[str]], bool], str], ...] = (
-    (_any(_MARKUP), "XML or HTML"),
+    (_markup, "XML or HTML"),
     (_objects, "JSON Lines"),
     (_sections, "TOML or INI settings"),
     (_any(re.compile(rf"^(?:{_RULE.pattern})$")), "a Markdown table"),
     (_all(_BULLET), "a Markdown list"),
-    (_all(_QUOTED), "a part of a Python or JSON list, each line in quotes"),
+    (_any(_LATEX), "LaTeX"),
+    (_quoted, "a part of a Python or JSON list, each line in quotes"),
     (_keys, "YAML without a list under names"),
     (lambda lines: lines[0].startswith("-----BEGIN "), "a key or certificate"),
     (lambda lines: lines[0].startswith(("diff --git ", "--- a/")), "a patch"),

@@ -16,6 +16,8 @@ __all__ = ["ClassList", "read_label_map", "read_lines"]
 _NUMBER_FIRST = re.compile(r"(\d{1,9})(?:\s*[:=,;|\t]\s*|[.)]\s*|\s+-\s+|\s+)(\S.*)")
 _NUMBER_LAST = re.compile(r"(\S.*?)(?:\s*[:=,;|\t]\s*|\s+)(\d{1,9})")
 _SYNSET = re.compile(r"(n\d{8})[\s,:;]+(\S.*)")
+_BELOW = re.compile(r"-\d+[\s:=,]+\S")
+_SIGNED = re.compile(r"-?\d+[\s:=,]+\S")
 _REST = re.compile(r"""(['"]).*\1\s*,?""")
 _COMMENT = re.compile(r"(#|//)\s")
 PLAIN = "If the numbers are part of the names, give them as a JSON list."
@@ -57,6 +59,7 @@ def read_lines(text: str, where: str) -> ClassList:
         notes.append("The WordNet identifiers before the names were taken off.")
     numbered = _numbered(lines)
     if numbered is None:
+        _refuse_half_numbered(lines, where)
         return ClassList(tuple(lines), tuple(notes))
     try:
         names, from_one = in_order(numbered, where)
@@ -83,6 +86,19 @@ def _refuse_comments(lines: Sequence[str], where: str) -> None:
             f"{where}: line {comments[0]} begins like a comment; take it out, or, if it is a name, "
             "give the names as a JSON list."
         )
+
+
+def _refuse_half_numbered(lines: Sequence[str], where: str) -> None:
+    """Refuse a line above numbered ones, which is a head, and numbers below 0."""
+    found = _numbered(lines[1:]) if len(lines) > 2 else None
+    if found is not None and not lines[0].isdecimal():
+        raise ClassesRefused(
+            f"{where}: line 1 has no number, and all others have one: if it is the head of a "
+            f"table, call the file .csv and its columns name and index; else take it out. {PLAIN}"
+        )
+    below = next((i for i, line in enumerate(lines, 1) if _BELOW.match(line)), None)
+    if below is not None and all(_SIGNED.match(line) for line in lines):
+        raise ClassesRefused(f"{where}: line {below} has a number below 0. {PLAIN}")
 
 
 def _numbered(lines: Sequence[str]) -> list[tuple[int, str, str]] | None:

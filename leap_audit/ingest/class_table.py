@@ -12,15 +12,15 @@ from leap_audit.ingest.class_values import in_order
 __all__ = ["delimiter_of", "looks_like_table", "read_table"]
 
 NAME_COLUMNS = (
-    *("display_name", "name", "class_name", "label_name", "category_name", "class", "label"),
+    *("displayname", "name", "classname", "labelname", "categoryname", "class", "label"),
     *("category", "species", "description", "title"),
 )
 NUMBER_COLUMNS = (
-    *("index", "idx", "id", "class_id", "class_index", "class_idx", "label_id", "label_index"),
-    *("number", "no", "code", "target", "category_id", ""),
+    *("index", "idx", "id", "classid", "classindex", "classidx", "labelid", "labelindex"),
+    *("number", "no", "code", "target", "categoryid", ""),
 )
 EITHER = ("class", "label", "category", "target", "code")
-"""Columns that hold names in some tables and numbers in others."""
+"""Columns that hold names in some tables and numbers in others. All as `_column` writes them."""
 _IDENTIFIER = re.compile(r"n\d{8}|/[mgt]/\w+")
 """Of WordNet or Freebase."""
 
@@ -34,11 +34,15 @@ def delimiter_of(text: str, suffix: str) -> str:
 
 
 def looks_like_table(text: str, suffix: str) -> bool:
-    """Whether a text is a table by its name, or by a first line that names such columns."""
+    """Whether a text is a table: by its name, its cells, or a first line that names columns."""
     if suffix in (".csv", ".tsv"):
         return True
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    head = [cell.strip(" \"'").casefold() for cell in re.split(r"[,;|\t]", first)]
+    lines = [line for line in text.splitlines() if line.strip()]
+    for mark in "\t;|":
+        counts = {line.count(mark) for line in lines}
+        if len(lines) > 1 and len(counts) == 1 and counts != {0}:
+            return True
+    head = [_column(cell.strip(" \"'")) for cell in re.split(r"[,;|\t]", lines[0])] if lines else []
     numbers = {*NUMBER_COLUMNS, *EITHER} - {""}
     named = [cell for cell in head if cell in NAME_COLUMNS]
     return len(head) > 1 and any(n in numbers and n != name for name in named for n in head)
@@ -90,7 +94,7 @@ def read_table(text: str, suffix: str, where: str) -> ClassList:
 
 def _columns(rows: Sequence[Sequence[str]], where: str) -> tuple[int, int | None, bool]:
     """The column of names, that of numbers, and whether the first row names the columns."""
-    head = [cell.casefold() for cell in rows[0]]
+    head = [_column(cell) for cell in rows[0]]
     body = rows[1:]
     whole = [bool(body) and all(_whole(row[i]) for row in body) for i in range(len(head))]
     numbers = [i for i, cell in enumerate(head) if cell in NUMBER_COLUMNS]
@@ -114,10 +118,17 @@ def _columns(rows: Sequence[Sequence[str]], where: str) -> tuple[int, int | None
     if kinds.count("text") == 1 and kinds.count("number") <= 1:
         number = kinds.index("number") if "number" in kinds else None
         return kinds.index("text"), number, False
+    if len(head) == 2 and sum(whole) == 1 and not _whole(rows[0][whole.index(True)]):
+        return whole.index(False), whole.index(True), True  # a head above numbers, in other words
     raise ClassesRefused(
         f"{where}: which of its {len(head)} columns has the names? Call that one 'name' in the "
         "first row, and one with the numbers, if there is any, 'index'."
     )
+
+
+def _column(cell: str) -> str:
+    """The name of a column as it is looked up: `Class ID`, `classId` and `class-id` are one."""
+    return re.sub(r"[\s_\-]+", "", cell).casefold()
 
 
 def _whole(cell: str) -> bool:

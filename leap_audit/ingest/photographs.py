@@ -14,6 +14,7 @@ from leap_audit.errors import PictureRefused
 from leap_audit.filenames import legible
 from leap_audit.ingest.depth import Measured, Values, measured_range
 from leap_audit.ingest.dicom import Shown, is_dicom
+from leap_audit.ingest.picture_files import DICOM_SUFFIXES
 from leap_audit.ingest.pictures import decoded, fitted
 
 __all__ = ["Names", "Photographs", "labels_of", "names_of", "read_photographs"]
@@ -58,7 +59,8 @@ def names_of(paths: Sequence[Path]) -> Names:
         for number, is_one in enumerate(medical, 1)
     )
     labels = tuple(
-        f"{name} (number {i} of the photographs, sorted by path; SHA-256 {digest[:12]}…)"
+        f"{name} (number {i} of the photographs, in the order of their paths; SHA-256 "
+        f"{digest[:12]}…)"
         for i, (name, digest) in enumerate(zip(names, digests, strict=True), 1)
     )
     return Names(names, True, labels, digests)
@@ -68,7 +70,9 @@ def _digest(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as error:
-        raise PictureRefused(f"{path}: cannot be read ({error.strerror}).") from None
+        hidden = path.suffix.lower() in DICOM_SUFFIXES  # its name may be that of a patient
+        where = "a DICOM file of --samples" if hidden else str(path)
+        raise PictureRefused(f"{where}: cannot be read ({error.strerror}).") from None
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:
@@ -166,9 +170,9 @@ def _of_dicom(shown: Sequence[Shown]) -> list[str]:
     rescaled = sum(each.rescaled for each in shown)
     inverted = sum(each.values.inverted for each in shown)
     notes = [
-        f"{_count(len(shown))} are DICOM files. What is black and white in each was taken from: "
-        f"{used}; in {rescaled} after rescaling by slope and intercept or a lookup table; "
-        f"{inverted} were inverted (MONOCHROME1). Another window may show the "
+        f"DICOM files among the photographs: {len(shown)}. What is black and white in each was "
+        f"taken from: {used}; in {rescaled} after rescaling by slope and intercept or a "
+        f"lookup table; {inverted} were inverted (MONOCHROME1). Another window may show the "
         "model something else.",
         "Because names and folders of DICOM files may name patients, the photographs are called by "
         "their number in the order of their paths, and no path of theirs is recorded.",

@@ -108,7 +108,6 @@ def decoded(
         if preprocessing.channel_order == "BANDS":
             frames = frames_of(image, len(preprocessing.mean), label)
             return band_values(frames, preprocessing.range, label, asked)
-        image.load()
         with path.open("rb") as file:
             values = _deep(image, file, label)
         if values is None:

@@ -298,7 +298,7 @@ def test_text_in_the_pixels_is_warned_of(tmp_path: Path) -> None:
         write_dicom(tmp_path / "c.dcm", BurnedInAnnotation="NO", WindowCenter=9, WindowWidth=9),
     ]
     notes = read_photographs(paths, names_of(paths), GREY).notes
-    assert "3 photographs are DICOM files" in notes[0]
+    assert "DICOM files among the photographs: 3." in notes[0]
     assert "its window (3)" in notes[0]
     assert "1 files say that they have such text, and 1 are captures" in notes[2]
 
