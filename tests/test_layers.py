@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "leap_audit"
-LONGEST = 300
+LONGEST = 400
 
 ORDER = (
     ("errors", "artifacts", "config", "digests", "filenames", "installed", "progress", "values"),
