@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.ingest.choosing import FLOATS, SHAPE_ONLY
+from leap_audit.ingest.chosen import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.reading import Step
 from leap_audit.ingest.values import constant_of
 
