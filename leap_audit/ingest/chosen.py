@@ -58,6 +58,12 @@ def candidate(output: ir.Value, batch: int) -> Chosen | None:
         value, steps, op_type = found
         back += steps
         choosing.append(op_type)
+    under, steps = only_arranged(value)
+    node = under.producer()
+    if value.dtype not in FLOATS and node is not None and node.op_type == "QuantizeLinear":
+        back += (*steps, (node.op_type, 0))
+        value = stepped(under, back[-1:])
+        choosing.append(node.op_type)
     if value.dtype not in FLOATS or value.shape is None or not value.shape.is_static():
         return None
     shape = static_shape(value)

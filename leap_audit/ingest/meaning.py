@@ -25,6 +25,8 @@ __all__ = ["Meaning", "meaning_of"]
 EXACT = {ir.DataType.FLOAT16: 2e-3, ir.DataType.BFLOAT16: 1.6e-2}
 EXACT_FLOAT = 2e-6
 """How far two ways to compute a probability may lie apart."""
+ROUNDED = 0.01
+"""The same where probabilities are rounded: to whole percents, or to 8 bits."""
 SHIFTS = ("LogSoftmax", "Log", "Softmax", "Sub")
 """Across these the logits may lie farther back: a softmax forgets what is taken from all."""
 SAME = 1e-6
@@ -99,11 +101,11 @@ class _Measured:
         """Whether a function of a tensor gives the answer, and operators that may compute it."""
         if found.shape != wanted.shape:
             return False
-        if np.abs(found - wanted).max() > self.exact + sum(each.steps):
+        if np.abs(found - wanted).max() > (ROUNDED if each.rounded else self.exact):
             return False
         if each.literal:
             return True
-        return each.exponential and not each.steps and bool(np.ptp(wanted) > SPREAD)
+        return each.exponential and not each.rounded and bool(np.ptp(wanted) > SPREAD)
 
     @property
     def together(self) -> bool:
