@@ -41,14 +41,14 @@ def subjects_of(classifier: Classifier, photographs: Sequence[Photograph]) -> li
     """Return each picture with its most probable class, as an audit isolates it."""
     scores = classifier.scores([p.picture for p in photographs])
     return [
-        Subject(p.picture, int(each.mean(1).argmax()), sharpness(each, independent=False))
+        Subject(p.picture, int(each.mean(1).argmax()), sharpness(each, "softmax"))
         for p, each in zip(photographs, scores, strict=True)
     ]
 
 
 def probability_of(classifier: Classifier, class_: int) -> Probability:
     """Return the function: pictures -> the probability of the class on each."""
-    return lambda pictures: probabilities(classifier.logits(pictures)[..., None], False)[
+    return lambda pictures: probabilities(classifier.logits(pictures)[..., None], "softmax")[
         :, class_, 0
     ]
 

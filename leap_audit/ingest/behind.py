@@ -3,12 +3,10 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
-from leap_audit.ingest.choosing import FLOATS, SHAPE_ONLY
+from leap_audit.ingest.chosen import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.reading import Step
-from leap_audit.ingest.values import constant_of
 
 __all__ = ["Behind", "reachable", "tensors_behind"]
 
@@ -18,11 +16,25 @@ EACH_ALONE = frozenset(
     {
         *("Abs", "Add", "Clip", "Concat", "DequantizeLinear", "Div", "Elu", "Exp", "Expand"),
         *("HardSigmoid", "Log", "Max", "Min", "Mul", "Neg", "Pow", "QuantizeLinear", "Reciprocal"),
-        *("Relu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Sum", "Tanh", "Where", "Mean"),
+        *(
+            "Round",
+            "Floor",
+            "Ceil",
+            "Relu",
+            "Sigmoid",
+            "Softplus",
+            "Sqrt",
+            "Sub",
+            "Sum",
+            "Tanh",
+            "Where",
+            "Mean",
+        ),
         *SHAPE_ONLY,
     }
 )
 """Operators that compute each number from the numbers at its own place."""
+ROUNDING = frozenset({"QuantizeLinear", "Round", "Floor", "Ceil"})
 TOGETHER = frozenset(
     {
         *("Softmax", "LogSoftmax", "ReduceMax", "ReduceSum", "ReduceLogSumExp", "ReduceMean"),
@@ -41,8 +53,8 @@ class Behind:
     """From the answer to it."""
     operators: tuple[str, ...]
     """Of the nodes that lead from it to the answer, in any order."""
-    steps: tuple[float, ...] = ()
-    """Of the roundings on the way: the distance between two numbers."""
+    rounded: bool = False
+    """Whether numbers are rounded on the way."""
 
     @property
     def together(self) -> bool:
@@ -63,7 +75,7 @@ class Behind:
     @property
     def rounding(self) -> str:
         """How the way rounds, in words; empty where it does not."""
-        return f", rounded to steps of {max(self.steps):.3g}" if self.steps else ""
+        return ", which the output gives rounded" if self.rounded else ""
 
     @property
     def taken(self) -> tuple[str, ...]:
@@ -89,14 +101,16 @@ def tensors_behind(answer: ir.Value, counts: Collection[int], shape: bool) -> li
         if node is None or node.op_type not in crossed:
             continue
         for index, x in enumerate(node.inputs):
-            if x is None or x in seen or x.producer() is None or x.dtype not in FLOATS:
+            if x is None or x in seen or x.producer() is None:
                 continue
             seen.add(x)
             steps = (*back, (node.op_type, index))
             waiting.append((x, steps))
-            if _fits(x, answer, counts, shape):
+            if x.dtype in FLOATS and _fits(x, answer, counts, shape):
                 nodes = _between(answer, x)
-                found.append(Behind(x, steps, tuple(n.op_type for n in nodes), _rounded(nodes)))
+                operators = tuple(node.op_type for node in nodes)
+                rounded = not ROUNDING.isdisjoint(operators)
+                found.append(Behind(x, steps, operators, rounded))
     return found
 
 
@@ -127,12 +141,6 @@ def _fits(value: ir.Value, answer: ir.Value, counts: Collection[int], shape: boo
     for side in sides:
         size *= side
     return size in counts
-
-
-def _rounded(nodes: Iterable[ir.Node]) -> tuple[float, ...]:
-    """The steps of what is quantised on the way."""
-    scales = [constant_of(n.inputs[1]) for n in nodes if n.op_type == "DequantizeLinear"]
-    return tuple(float(np.abs(scale).max()) for scale in scales if scale is not None)
 
 
 def _between(answer: ir.Value, start: ir.Value) -> list[ir.Node]:

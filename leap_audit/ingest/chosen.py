@@ -1,117 +1,123 @@
-"""Several inputs of a model that is converted: which takes the picture, what the others hold."""
+"""An output of a graph, and the scores that it holds or that its answer was chosen from."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from dataclasses import dataclass
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
+import onnx_ir as ir
 
-from leap_audit.artifacts import FixedInput, TensorInfo
-from leap_audit.errors import ModelRefused
-from leap_audit.ingest.input_values import array_for
-from leap_audit.ingest.inputs import Inputs, choose_picture, recorded
-from leap_audit.ingest.onnx import dtype_name
+from leap_audit.ingest.canonical import static_shape
+from leap_audit.ingest.reading import Step, stepped
+from leap_audit.ingest.values import constant_of
 
-__all__ = ["Chosen", "choose", "choose_signature", "info_of", "note", "noted", "pictures_in"]
+__all__ = [
+    "FLOATS",
+    "SHAPE_ONLY",
+    "Chosen",
+    "candidate",
+    "chosen_from",
+    "leading_to",
+    "only_arranged",
+]
 
-SERVED = "serving_default"
-NOTE = "leap_audit.inputs"
-"""The key under which the metadata of a conversion names the input and the values fixed in it."""
+SHAPE_ONLY = frozenset(
+    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast", "Transpose"}
+)
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The input that takes the picture, and the values of the others."""
+    """An output, and the scores that it holds or that its answer was chosen from."""
 
-    picture: TensorInfo
-    values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    repeated: frozenset[str] = frozenset()
-    """Those of `values` that are given once for each picture."""
-
-    def around(self, tf: Any, x: Any) -> dict[str, Any]:
-        """Return the tensor of every input, by name, for a batch of pictures."""
-        found = {self.picture.name: x}
-        for name, array in self.values.items():
-            value = tf.constant(array)
-            found[name] = tf.repeat(value, tf.shape(x)[0], 0) if name in self.repeated else value
-        return found
+    output: ir.Value
+    scores: ir.Value
+    """The output itself, or what the operators `choosing` choose from."""
+    back: tuple[Step, ...]
+    """From the output to the scores."""
+    choosing: tuple[str, ...]
+    """ArgMax, TopK and the like that stand between the two, the last first."""
+    why: str = ""
+    """Why this output was taken, where the graph has several."""
 
 
-def info_of(name: str, dtype: str, shape: Sequence[int | None] | None) -> TensorInfo:
-    """Return an input of TensorFlow as it would be described in ONNX.
+def only_arranged(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...]]:
+    """Return the tensor that a tensor only arranges anew, and the steps to it."""
+    back: list[Step] = []
+    while (node := value.producer()) is not None and node.op_type in SHAPE_ONLY:
+        back.append((node.op_type, 0))
+        value = stepped(value, back[-1:])
+    return value, tuple(back)
 
-    dtype: TensorFlow's name. shape: with the batch; None: of any rank.
+
+def candidate(output: ir.Value, batch: int) -> Chosen | None:
+    """An output with the scores it stands for; None where there are none for each picture."""
+    value = output
+    back: tuple[Step, ...] = ()
+    choosing: list[str] = []
+    while (found := chosen_from(value)) is not None:
+        value, steps, op_type = found
+        back += steps
+        choosing.append(op_type)
+    under, steps = only_arranged(value)
+    node = under.producer()
+    if value.dtype not in FLOATS and node is not None and node.op_type == "QuantizeLinear":
+        back += (*steps, (node.op_type, 0))
+        value = stepped(under, back[-1:])
+        choosing.append(node.op_type)
+    if value.dtype not in FLOATS or value.shape is None or not value.shape.is_static():
+        return None
+    shape = static_shape(value)
+    if not shape or shape[0] != batch:
+        return None
+    return Chosen(output, value, back, tuple(choosing))
+
+
+def chosen_from(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...], str] | None:
+    """Return what the numbers of a tensor were chosen from, the steps to it, and the operator.
+
+    None where they are not chosen from others.
     """
-    try:
-        kind = dtype_name(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
-    except (TypeError, KeyError, ValueError):
-        kind = dtype
-    sides = tuple("?" if side is None or side < 0 else int(side) for side in shape or ())
-    return TensorInfo(name=name, dtype=kind, shape=sides)
+    under, back = only_arranged(value)
+    node = under.producer()
+    if node is None:
+        return None
+    index = 0
+    if node.op_type in ("Gather", "GatherElements", "GatherND"):
+        if node.op_type == "Gather" and constant_of(node.inputs[0]) is not None:
+            index = 1  # a label's number, out of a table
+        ranks = node.inputs[1]
+        assert ranks is not None
+        if chosen_from(ranks) is None:
+            return None
+    elif node.op_type == "ReduceMax":
+        if not _is_best(node):
+            return None
+    elif node.op_type not in ("ArgMax", "TopK", "Hardmax"):
+        return None
+    steps = (*back, (node.op_type, index))
+    return stepped(value, steps), steps, node.op_type
 
 
-def choose(infos: Sequence[TensorInfo], inputs: Inputs, label: str) -> Chosen:
-    """Return the picture's input and the values of the others. Raises ModelRefused."""
-    picture = choose_picture(infos, inputs, label)
-    others = [each for each in infos if each.name != picture.name]
-    values = {each.name: array_for(each, inputs.values[each.name], picture) for each in others}
-    free = {e.name for e in others if e.shape and e.shape[0] == "?"}
-    repeated = frozenset(name for name in free if values[name].shape[:1] == (1,))
-    return Chosen(picture, values, repeated)
+def _is_best(node: ir.Node) -> bool:
+    """Whether a ReduceMax gives the best of a picture's scores, and not the most of a map."""
+    x, y = node.inputs[0], node.outputs[0]
+    if x is None or x.shape is None or y.shape is None:
+        return False
+    if not (x.shape.is_static() and y.shape.is_static()):
+        return False
+    if any(use.node.op_type in ("ArgMax", "TopK") for use in x.uses()):
+        return True
+    sides = static_shape(x)[1:]
+    return math.prod(static_shape(y)[1:]) == 1 and max(sides, default=1) == math.prod(sides) > 1
 
 
-def choose_signature(label: str, takes: Mapping[str, bool], wanted: str | None) -> str:
-    """Return the name of the signature to audit.
-
-    takes: name -> whether it takes pictures: a tensor of numbers of 4 dimensions. wanted: the one
-    asked for; None: what is served by default, unless only another one takes pictures.
-
-    Raises ModelRefused: there is none of that name, or it is not clear which one is meant.
-    """
-    listed = ", ".join(f"{name!r}" for name in sorted(takes))
-    if wanted is not None:
-        if wanted not in takes:
-            raise ModelRefused(f"--signature {wanted}: {label} has the signatures {listed}.")
-        return wanted
-    if len(takes) == 1 or takes.get(SERVED, False):
-        return SERVED if SERVED in takes else next(iter(takes))
-    pictures = [name for name, each in takes.items() if each]
-    if len(pictures) == 1:
-        return pictures[0]
-    said = ", ".join(f"{name!r}" for name in sorted(pictures))
-    what = f"{said} take pictures" if pictures else "none of them takes pictures as numbers"
-    raise ModelRefused(
-        f"{label} has the signatures {listed}, of which {what}: say which with --signature NAME."
-    )
-
-
-def pictures_in(infos: Sequence[TensorInfo]) -> bool:
-    """Return whether one of a signature's inputs can be a batch of pictures."""
-    return any(each.dtype != "string" and len(each.shape) in (0, 4) for each in infos)
-
-
-def note(proto: onnx.ModelProto, chosen: Chosen | None, signature: str) -> onnx.ModelProto:
-    """Return a conversion with a note of what was chosen; itself where nothing was."""
-    values = {} if chosen is None else chosen.values
-    if not values and not signature:
-        return proto
-    said = {
-        "picture": chosen.picture.name if chosen is not None and values else "",
-        "fixed": [recorded(name, array).model_dump(mode="json") for name, array in values.items()],
-        "signature": signature,
-    }
-    proto.metadata_props.add(key=NOTE, value=json.dumps(said, sort_keys=True))
-    return proto
-
-
-def noted(proto: onnx.ModelProto) -> tuple[str, tuple[FixedInput, ...], str]:
-    """Return the picture's input, the fixed inputs and the signature that `note` wrote."""
-    for each in proto.metadata_props:
-        if each.key == NOTE:
-            said = json.loads(each.value)
-            fixed = tuple(FixedInput.model_validate(one) for one in said["fixed"])
-            return said["picture"], fixed, said["signature"]
-    return "", (), ""
+def leading_to(value: ir.Value) -> set[ir.Value]:
+    """Return all tensors that a tensor is computed from, itself included."""
+    found, waiting = {value}, [value]
+    while waiting:
+        node = waiting.pop().producer()
+        for x in () if node is None else node.inputs:
+            if x is not None and x not in found:
+                found.add(x)
+                waiting.append(x)
+    return found

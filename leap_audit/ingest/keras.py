@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.chosen import choose, info_of
 from leap_audit.ingest.exported import reason
+from leap_audit.ingest.input_choice import choose, info_of
 from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.nested import tables_in
 from leap_audit.ingest.tf_runtime import keras, quiet, tensorflow

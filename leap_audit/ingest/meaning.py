@@ -17,25 +17,18 @@ from leap_audit.artifacts import Probabilities
 from leap_audit.ingest.behind import Behind, reachable
 from leap_audit.ingest.bounds import Interval
 from leap_audit.ingest.reading import Change, Step
+from leap_audit.ingest.shares import PERCENT, SPREAD, SUMS_FLOAT, share_total
 from leap_audit.run.session import Array
 
-__all__ = ["Meaning", "meaning_of", "share_total"]
+__all__ = ["Meaning", "meaning_of"]
 
 EXACT = {ir.DataType.FLOAT16: 2e-3, ir.DataType.BFLOAT16: 1.6e-2}
 EXACT_FLOAT = 2e-6
 """How far two ways to compute a probability may lie apart."""
-SUMS = {ir.DataType.FLOAT16: 5e-3, ir.DataType.BFLOAT16: 4e-2}
-SUMS_FLOAT = 1e-4
-"""How far the sum of probabilities may be from 1."""
-SPREAD = 1e-3
-"""Numbers that differ by less may be those of many functions, straight lines among them."""
-UNDECIDED = 1e-3
-"""What the first class must leave to the others for a sum to tell that they share."""
+ROUNDED = 0.01
+"""The same where probabilities are rounded: to whole percents, or to 8 bits."""
 SHIFTS = ("LogSoftmax", "Log", "Softmax", "Sub")
 """Across these the logits may lie farther back: a softmax forgets what is taken from all."""
-PERCENT = 100.0
-TELLING = 2
-"""Pictures that must tell."""
 SAME = 1e-6
 """Numbers that differ by less of their size from picture to picture do not move."""
 
@@ -88,27 +81,6 @@ def meaning_of(
     return replace(meaning, constant=True, sentence=same)
 
 
-def share_total(values: Array, dtype: ir.DataType, *, together: bool) -> float | None:
-    """Return what the numbers of the classes add up to on every picture, None if to no one number.
-
-    values: (pictures, classes, places), none below zero. together: whether they are computed from
-    one another, or may be; else they must move, and tell more than that one class has it all, for
-    classes on their own may seem to add up too. A total that is neither 1 nor 100 must move.
-    """
-    sums = values.sum(1)
-    total = float(np.median(sums))
-    tolerance = SUMS.get(dtype, SUMS_FLOAT)
-    if total <= 0 or values.min() < -tolerance * total:
-        return None
-    if np.abs(sums - total).max() > tolerance * total:
-        return None
-    whole = next((t for t in (1.0, PERCENT) if abs(total - t) <= tolerance * t), total)
-    moves = np.ptp(values, axis=0).max() > SPREAD * total
-    left = 1 - values.max(1) / total
-    tells = moves and (left > UNDECIDED).any(-1).sum() >= TELLING
-    return whole if tells or (together and (moves or whole in (1.0, PERCENT))) else None
-
-
 @dataclass(frozen=True)
 class _Measured:
     answer: Array
@@ -129,11 +101,11 @@ class _Measured:
         """Whether a function of a tensor gives the answer, and operators that may compute it."""
         if found.shape != wanted.shape:
             return False
-        if np.abs(found - wanted).max() > self.exact + sum(each.steps):
+        if np.abs(found - wanted).max() > (ROUNDED if each.rounded else self.exact):
             return False
         if each.literal:
             return True
-        return each.exponential and not each.steps and bool(np.ptp(wanted) > SPREAD)
+        return each.exponential and not each.rounded and bool(np.ptp(wanted) > SPREAD)
 
     @property
     def together(self) -> bool:

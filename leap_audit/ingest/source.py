@@ -187,7 +187,7 @@ def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
 
 def _noted(source: Source) -> Source:
     """A source that was converted, with what was chosen of its inputs."""
-    from leap_audit.ingest.chosen import noted
+    from leap_audit.ingest.input_choice import noted
 
     picture, fixed, signature = noted(source.proto)
     return replace(source, picture=picture, fixed_inputs=fixed, signature=signature)

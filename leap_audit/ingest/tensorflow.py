@@ -12,14 +12,14 @@ from google.protobuf.message import DecodeError
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.chosen import (
+from leap_audit.ingest.exported import reason
+from leap_audit.ingest.input_choice import (
     Chosen,
     choose,
     choose_signature,
     info_of,
     pictures_in,
 )
-from leap_audit.ingest.exported import reason
 from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.keras import in_float32, keras_source, load_keras, picture_shape
 from leap_audit.ingest.tf_runtime import quiet, saved_model, tensorflow

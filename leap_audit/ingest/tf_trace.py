@@ -12,8 +12,8 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import SCALES, STEPS
-from leap_audit.ingest.chosen import Chosen, note
 from leap_audit.ingest.exported import CHECKED, ran, random_pictures, reason, sides
+from leap_audit.ingest.input_choice import Chosen, note
 from leap_audit.ingest.layers import ROUNDING, TOLERANCE, agree
 from leap_audit.ingest.tf_names import steady
 from leap_audit.ingest.tf_operators import handlers

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.chosen import choose, info_of, note
 from leap_audit.ingest.exported import reason
+from leap_audit.ingest.input_choice import choose, info_of, note
 from leap_audit.ingest.inputs import Inputs, fix_inputs
 from leap_audit.ingest.tf_runtime import converter, quiet, tensorflow
 from leap_audit.ingest.tf_trace import OPSET, Source, cleaned, converting, require_same, settled

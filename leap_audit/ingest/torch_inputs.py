@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.chosen import Chosen, note
+from leap_audit.ingest.input_choice import Chosen, note
 from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.onnx import dtype_name
 

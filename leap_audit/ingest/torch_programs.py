@@ -12,7 +12,6 @@ from onnx_ir.passes import common
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.chosen import Chosen, note
 from leap_audit.ingest.exported import (
     CHECKED,
     EXAMPLE,
@@ -20,6 +19,7 @@ from leap_audit.ingest.exported import (
     reason,
     require_agreement,
 )
+from leap_audit.ingest.input_choice import Chosen, note
 from leap_audit.ingest.input_values import array_for
 from leap_audit.ingest.inputs import Inputs, choose_picture, fix_inputs
 from leap_audit.ingest.torch import numbers, tracing

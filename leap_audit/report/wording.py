@@ -143,6 +143,8 @@ def probability_meaning(model: ModelIdentity) -> str:
 
 def probability_source(model: ModelIdentity, classes: int) -> str:
     """Return what a probability of this model was computed from."""
+    if model.probabilities == "given":
+        return f"The model's own number{averaged(model)}; the logit is its logarithm."
     if model.independent:
         return f"The sigmoid of the class's own logit{averaged(model)}."
     if model.task == "binary":

@@ -1,9 +1,8 @@
 """Ends of networks: each way to write what comes after the logits, and what it is to be read as."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -67,7 +66,8 @@ class End:
     """What a probability of 1 is written as."""
     of: str = "p"
     """What the output holds: p, log (of p), second (p of the second of two classes)."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    exact: float = 1e-5
+    """How near the probabilities must come to the output's."""
 
 
 Z = "z = MatMul (f, w)"
@@ -129,12 +129,27 @@ ENDS: dict[str, End] = {
         f"{Z}\nr = Reshape (z, pair)\ns = Softmax <axis=2> (r)\ny = Squeeze (s, axes)",
         says="the softmax of",
     ),
+    "rounded to whole percents": End(
+        f"{Z}\ns = Softmax (z)\nh = Mul (s, hundred)\ny = Round (h)",
+        read="z",
+        says="which the output gives rounded",
+        total=100,
+        exact=0.0051,
+    ),
+    "rounded to 8 bits": End(
+        f"{Z}\ns = Softmax (z)\nq = QuantizeLinear (s, prob_step, prob_zero)\n"
+        "y = DequantizeLinear (q, prob_step, prob_zero)",
+        says="which the output gives rounded",
+        read="z",
+        exact=0.004,
+    ),
     "temperature": End(
         f"{Z}\nt = Div (z, three)\ny = Softmax (t)", read="t", says="the softmax of tensor 't'"
     ),
     "cast": End(f"{Z}\ns = Softmax (z)\nd = Cast <to=11> (s)\ny = Cast <to=1> (d)", read="z"),
     "half precision": End(
         f"{Z}\nh = Cast <to=10> (z)\ns = Softmax (h)\ny = Cast <to=1> (s)",
+        exact=1e-3,
     ),
     "exp of logsoftmax": End(f"{Z}\ns = LogSoftmax (z)\ny = Exp (s)", read="z"),
     "logsoftmax": End(f"{Z}\ny = LogSoftmax (z)", read="z", says="logarithms", of="log"),

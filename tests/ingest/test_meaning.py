@@ -44,10 +44,8 @@ def test_probabilities_are_the_models_own(tmp_path: Path, name: str, scale: floa
         pytest.skip("such a network itself gives no numbers then")
     end = ENDS[name]
     path = write_end(tmp_path / "m.onnx", end, scale=scale)
-    exact = 1e-3 if name == "half precision" else 1e-5
-    np.testing.assert_allclose(
-        reported(path), wanted(end, own_answer(path, pictures())), atol=exact
-    )
+    answer = wanted(end, own_answer(path, pictures()))
+    np.testing.assert_allclose(reported(path), answer, atol=end.exact)
 
 
 @pytest.mark.parametrize("name", ENDS)

@@ -248,6 +248,11 @@ CHOICES: dict[str, tuple[str, Outputs, dict[str, int]]] = {
         [("v", ("n", 1)), ("i", ("n", 1))],
         {"i": INT},
     ),
+    "probabilities in 8 bits": (
+        "v = QuantizeLinear (p, prob_step, prob_zero)",
+        [("v", ("n", 3))],
+        {"v": TensorProto.UINT8},
+    ),
     "one-hot": ("v = Hardmax <axis=1> (p)", [("v", ("n", 3))], {}),
     "label, probabilities": (
         "i = ArgMax <axis=1, keepdims=0> (p)",

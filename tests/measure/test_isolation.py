@@ -119,11 +119,11 @@ def test_a_model_that_takes_one_picture_at_a_time_is_refused(model: Model) -> No
 
 
 def test_sharpness_tames_scores_in_the_thousands_and_leaves_others_alone() -> None:
-    assert sharpness(np.array([[0], [1], [5.0]]), False) == 1
-    assert sharpness(np.zeros((4, 2)), False) == sharpness(np.zeros((4, 2)), True) == 1
+    assert sharpness(np.array([[0], [1], [5.0]]), "softmax") == 1
+    assert sharpness(np.zeros((4, 2)), "softmax") == sharpness(np.zeros((4, 2)), "sigmoid") == 1
     wild = np.array([0, 100, 50_000.0, -3e6, 20])
-    factor = sharpness(wild[:, None], False)
-    assert sharpness(wild[:, None], True) * 3e6 == pytest.approx(WIDEST)
+    factor = sharpness(wild[:, None], "softmax")
+    assert sharpness(wild[:, None], "sigmoid") * 3e6 == pytest.approx(WIDEST)
     assert 0 < factor < 1
     assert (wild.max() - np.median(wild)) * factor == pytest.approx(WIDEST)
 

@@ -25,7 +25,7 @@ class Planted:
         self._wanted = wanted
         self._needed = needed
 
-    model = SimpleNamespace(identity=SimpleNamespace(independent=False))
+    model = SimpleNamespace(identity=SimpleNamespace(probabilities="softmax"))
 
     def scores(self, pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
         white = ((pictures[:, 0] > 0.9) & self._wanted).sum((1, 2))
