@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 import leap_audit
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
-from leap_audit.gradient import build_gradient
+from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.ingest import load
 from leap_audit.measure.forward import Classifier
 from leap_audit.run import Session, choose_provider
@@ -275,3 +275,8 @@ def test_a_whole_audit(name: str, tmp_path: Path) -> None:
     assert len(record.prototypes) == 1
     assert record.prototypes[0].isolations
     assert record.model.inputs[0].dtype in ("uint8", "int8")
+
+
+@pytest.mark.parametrize("name", ["channels last", "int32", "nearest", "uint16 of 0..4095"])
+def test_the_check_of_such_a_gradient_moves_floating_point_pixels(name: str) -> None:
+    assert check_gradient(build_gradient(model_of(name))).agrees
