@@ -77,8 +77,8 @@ def build_gradient(
     Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
     such tensors are float32, per step of the number. So the gradient with respect to a picture of
     uint8 is the one behind its conversion to floating point, in units of 0..255; inputs of 32 and
-    64 bits have one where no other input has and they are computed with as numbers. Rounding to them counts as the identity, and
-    its gradient is zero beyond what can be represented. Indices have no gradient.
+    64 bits have one where no other input has and they are computed with as numbers. Rounding to
+    quantised numbers counts as the identity, and its gradient is zero beyond what can be represented. Indices have no gradient.
 
     The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`.
 
