@@ -45,8 +45,6 @@ OF = "leap_audit.of"
 """The key under which a gradient graph's metadata names the output that it differentiates."""
 QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
 """Whole numbers that stand for others in a quantised model, or for a picture's pixels."""
-PIXELS = (ir.DataType.INT32, ir.DataType.INT64, ir.DataType.UINT32)
-"""Wider whole numbers that pictures come in, and indices too."""
 
 
 def build_gradient(
@@ -76,9 +74,9 @@ def build_gradient(
 
     Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
     such tensors are float32, per step of the number. So the gradient with respect to a picture of
-    uint8 is the one behind its conversion to floating point, in units of 0..255; inputs of 32 and
-    64 bits have one where no other input has and they are computed with as numbers. Rounding to
-    quantised numbers counts as the identity, and its gradient is zero beyond what can be represented. Indices have no gradient.
+    uint8 is the one behind its conversion to floating point, in units of 0..255; one of 32 bits is
+    differentiated where `wrt` names it. Rounding to quantised numbers counts as the identity, and
+    its gradient is zero beyond what can be represented. Indices have no gradient.
 
     The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`.
 
@@ -211,7 +209,6 @@ def _values(graph: ir.Graph, names: Sequence[str], output: ir.Value) -> list[ir.
         whole = [value for value in graph.inputs if value.dtype in QUANTISED]
         kept = carrying(graph, [output], whole)
         found = [value for value in graph.inputs if value.dtype in FLOATS or value in kept]
-        found = found or carrying(graph, [output], [v for v in graph.inputs if v.dtype in PIXELS])
         if not found:
             raise GradientUnavailable(
                 "none of the model's inputs is floating point, quantised or a picture of 8 or 16 "
