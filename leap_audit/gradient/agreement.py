@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from leap_audit.errors import GradientUnavailable, UsageError
+from leap_audit.errors import GradientUnavailable, ModelRefused, UsageError
 from leap_audit.gradient.build import OF
 from leap_audit.gradient.overlays import METADATA
 from leap_audit.gradient.path import ROUNDING
+from leap_audit.ingest.integers import floating_input
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
 
@@ -68,6 +69,7 @@ def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0
             "the graph rounds, so that it has steps and no slopes, and difference quotients cannot "
             "check its gradient; leave out the check."
         )
+    gradient = _with_floating_pixels(gradient)
     rng = np.random.default_rng(seed)
     output = said[OF]
     session = Session(gradient, choose_provider("cpu"), threads)
@@ -85,6 +87,19 @@ def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0
             direction = {name: np.where(kept[name] == side, g, 0) for name, g in full.items()}
             errors.append(_error(session, inputs, output, full, direction))
     return Agreement(max(errors), len(errors))
+
+
+def _with_floating_pixels(gradient: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with floating-point inputs for pictures of whole numbers, which have no slope."""
+    differentiated = {value.name.removesuffix("_grad") for value in gradient.graph.output}
+    for name in [v.name for v in gradient.graph.input if v.name in differentiated]:
+        try:
+            gradient, *_ = floating_input(gradient, name)
+        except ModelRefused as error:
+            raise UsageError(
+                f"{error} So difference quotients cannot check its gradient."
+            ) from None
+    return gradient
 
 
 def _error(

@@ -75,7 +75,9 @@ def build_gradient(
     tied maxima).
 
     Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
-    such tensors are float32, per step of the number. Rounding to them counts as the identity, and
+    such tensors are float32, per step of the number. So the gradient with respect to a picture of
+    uint8 is the one behind its conversion to floating point, in units of 0..255; one of 32 bits is
+    differentiated where `wrt` names it. Rounding to quantised numbers counts as the identity, and
     its gradient is zero beyond what can be represented. Indices have no gradient.
 
     The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`.

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.errors import LeapAuditError, ModelRefused, reason_of
 from leap_audit.ingest.agreement import STEPS
 from leap_audit.ingest.layers import ROUNDING, TOLERANCE, agree
 from leap_audit.run.providers import Provider
@@ -94,4 +94,4 @@ def _run(model: onnx.ModelProto, feed: Mapping[str, Array], provider: Provider) 
     except LeapAuditError:
         raise
     except Exception as error:  # ONNX Runtime has no one class for what can go wrong
-        raise ModelRefused(f"the model does not run on a picture: {error}") from error
+        raise ModelRefused(f"the model does not run: {reason_of(error)}.") from error

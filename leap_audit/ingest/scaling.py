@@ -95,7 +95,7 @@ def read_scaling(
     low, high = float(b.min()), float((a + b).max())
     if np.allclose(a, 1, rtol=SAME) and np.allclose(b, 0, atol=SAME):
         return Scaling(None)
-    found = _exact(a, b) or _known_mean(single) or _likely(a, b)
+    found = _known_mean(single) or _exact(a, b) or _likely(a, b)
     if found is None:
         return Scaling(
             None,
@@ -224,6 +224,8 @@ def _exact(a: Array, b: Array) -> tuple[float, float] | None:
     for taken in RANGES:
         low, high = (a * at + b for at in taken)
         for black, white in LANDINGS:
+            if (black, white) == taken:
+                continue
             near = SAME * (white - black)
             if np.abs(low - black).max() <= near and np.abs(high - white).max() <= near:
                 return taken

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 import leap_audit
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
-from leap_audit.gradient import build_gradient
+from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.ingest import load
 from leap_audit.measure.forward import Classifier
 from leap_audit.run import Session, choose_provider
@@ -86,7 +86,7 @@ EXACT: dict[str, tuple[int, Sequence[Any], Sequence[Any], Mapping[str, Any]]] = 
         U8,
         FIRST,
         [
-            ("Split", ["x"], ["r", "g_", "b"], {"axis": 1}),
+            ("Split", ["x"], ["r", "g_", "b"], {"axis": 1, "num_outputs": 3}),
             ("Concat", ["b", "g_", "r"], ["i"], {"axis": 1}),
             FLOAT,
             BY255,
@@ -103,7 +103,7 @@ EXACT: dict[str, tuple[int, Sequence[Any], Sequence[Any], Mapping[str, Any]]] = 
         U8,
         FIRST,
         [("Cast", ["x"], ["w"], {"to": I32}), ("Sub", ["w", "mean"], ["i"]), FLOAT, BY255],
-        {"mean": np.array([104, 117, 123], np.int32).reshape(1, 3, 1, 1)},
+        {"mean": np.array([90, 120, 130], np.int32).reshape(1, 3, 1, 1)},
     ),
     "doubled in int32": (
         U8,
@@ -172,9 +172,8 @@ def test_the_numbers_are_the_models_own(name: str) -> None:
     np.testing.assert_allclose(have, want, rtol=1e-3, atol=1e-3 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("mode", ["linear", "cubic"])
-def test_the_rounding_of_an_enlarged_picture_is_left_out(mode: str) -> None:
-    nodes = [("Resize", ["x", "", "half"], ["i"], {"mode": mode}), FLOAT, BY255]
+def test_the_rounding_of_a_resized_picture_is_left_out() -> None:
+    nodes = [("Resize", ["x", "", "half"], ["i"], {"mode": "linear"}), FLOAT, BY255]
     model = load(behind(nodes, HALF, kind=U8), DeclaredPreprocessing(), CPU)
     assert model.preprocessing.range == (0, 255)
     assert Classifier.of(model, 1, 1).logits(np.ones((1, 3, 16, 16))).shape == (1, 3)
@@ -185,29 +184,29 @@ def test_the_rounding_of_an_enlarged_picture_is_left_out(mode: str) -> None:
     [
         (
             U8,
-            [("Sub", ["x", "c"], ["i"]), FLOAT, BY255],
-            {"c": np.uint8(127)},
+            [("Sub", ["x", "k"], ["i"]), FLOAT, BY255],
+            {"k": np.uint8(127)},
             r"Sub \(i\) may give numbers that uint8 cannot hold",
         ),
-        (U8, [("Add", ["x", "c"], ["i"]), FLOAT, BY255], {"c": np.uint8(1)}, r"Add \(i\) may give"),
+        (U8, [("Add", ["x", "k"], ["i"]), FLOAT, BY255], {"k": np.uint8(1)}, r"Add \(i\) may give"),
         (U8, [("Mul", ["x", "x"], ["i"]), FLOAT, BY255], {}, r"Mul \(i\) may give"),
         (
             I32,
-            [("Div", ["x", "c"], ["i"]), FLOAT, BY255],
-            {"c": np.int32(2)},
+            [("Div", ["x", "k"], ["i"]), FLOAT, BY255],
+            {"k": np.int32(2)},
             r"Div \(i\) computes with them as whole numbers",
         ),
         (
             U8,
-            [("BitShift", ["x", "c"], ["i"], {"direction": "RIGHT"}), FLOAT, BY255],
-            {"c": np.uint8(1)},
+            [("BitShift", ["x", "k"], ["i"], {"direction": "RIGHT"}), FLOAT, BY255],
+            {"k": np.uint8(1)},
             r"BitShift \(i\) computes",
         ),
-        (I32, [("Mod", ["x", "c"], ["i"]), FLOAT, BY255], {"c": np.int32(7)}, r"Mod \(i\)"),
+        (I32, [("Mod", ["x", "k"], ["i"]), FLOAT, BY255], {"k": np.int32(7)}, r"Mod \(i\)"),
         (
             I32,
-            [("Cast", ["x"], ["b"], {"to": U8}), ("Sub", ["b", "c"], ["i"]), FLOAT, BY255],
-            {"c": np.uint8(9)},
+            [("Cast", ["x"], ["b"], {"to": U8}), ("Sub", ["b", "k"], ["i"]), FLOAT, BY255],
+            {"k": np.uint8(9)},
             r"Sub \(i\) may give",
         ),
         (
@@ -276,3 +275,8 @@ def test_a_whole_audit(name: str, tmp_path: Path) -> None:
     assert len(record.prototypes) == 1
     assert record.prototypes[0].isolations
     assert record.model.inputs[0].dtype in ("uint8", "int8")
+
+
+@pytest.mark.parametrize("name", ["channels last", "int32", "nearest", "uint16 of 0..4095"])
+def test_the_check_of_such_a_gradient_moves_floating_point_pixels(name: str) -> None:
+    assert check_gradient(build_gradient(model_of(name), wrt="x")).agrees
