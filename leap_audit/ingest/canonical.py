@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.errors import Defect, LeapAuditError, ModelRefused
 from leap_audit.ingest.agreement import require_agreement, require_runs
 from leap_audit.ingest.blocked import unblocked
 from leap_audit.ingest.folding import fold, inlined
@@ -68,14 +68,17 @@ def canonicalise(
         light, kept = (original, weights) if plain is proto else apart(plain)
         del proto, plain  # the weights live on without them
         graph = _canonical(light, dict(kept), shapes, frozenset(fixed), batch)
-    except LeapAuditError:
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, LeapAuditError | MemoryError) and not isinstance(error, Defect):
+            raise
         # What works on a graph raises anything where the graph is wrong. Where it is not, this is
-        # a defect here, and goes on.
-        if provider is not None:
-            require_runs(original, weights, full, one_by_one=bool(fixed), provider=provider)
-        raise
+        # a defect here, and is called one.
+        if provider is None:
+            raise
+        require_runs(original, weights, full, one_by_one=bool(fixed), provider=provider)
+        if isinstance(error, Defect):
+            raise
+        raise Defect.at("Bringing the model to its canonical form", error) from error
     if provider is not None:
         require_agreement(original, weights, graph, full, one_by_one=bool(fixed), provider=provider)
     return graph
