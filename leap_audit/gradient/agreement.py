@@ -41,9 +41,9 @@ CONVERGED = 0.04
 """Largest relative difference between quotients that count as the same."""
 IN_A_ROW = 3
 """Steps, one after the other, at which they must be."""
-BETWEEN = 8
+BETWEEN = 12
 """Places between two ends at which the gradient is taken for its mean."""
-ERRORS = 3.0
+ERRORS = 6.0
 """Standard errors by which a mean may be off."""
 STILL = 0.2
 """Slope along what has gradient 0 that shows it to be wrong, relative to what a random direction
