@@ -159,6 +159,10 @@ samples: $(VENV)/.dev  ## train the sample models again (minutes)
 operators: $(VENV)/.dev  ## write docs/operators.md again (a minute)
 	@$(BIN)/python -m tests.gradient.operators_page
 
+.PHONY: producers
+producers: $(VENV)/.dev  ## write the table of producers in docs/bring-any-model.md again
+	@$(BIN)/python -m tests.producers_page
+
 .PHONY: schema
 schema: $(VENV)/.dev  ## write docs/audit.schema.json again
 	@$(BIN)/python -m tests.audit_schema

@@ -5,10 +5,13 @@ Everything is imported inside the functions, so that only the child waits for it
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
+
+if TYPE_CHECKING:
+    from leap_audit.ingest.inputs import Inputs
 
 __all__ = [
     "OperatorTable",
@@ -56,14 +59,16 @@ class OperatorTable:
     """Why there is no gradient."""
 
 
-def gradient_of(model: Path, *, check: bool, **asked: Any) -> WrittenGradient:
+def gradient_of(
+    model: Path, *, check: bool, inputs: "Inputs | None" = None, **asked: Any
+) -> WrittenGradient:
     """Return the gradient of the model in a file; `asked` is what `build_gradient` takes.
 
     Raises what `build_gradient` does. ModelRefused: the result is too large for a file.
     """
     from leap_audit.gradient import build_gradient, check_gradient
 
-    graph = build_gradient(_network(model), **asked)
+    graph = build_gradient(_network(model, inputs), **asked)
     if graph.ByteSize() >= 2**31:
         raise ModelRefused(f"{model}: with its gradient it is above 2 GB, too large to write.")
     outputs = tuple(value.name for value in graph.graph.output)
@@ -75,7 +80,9 @@ def gradient_of(model: Path, *, check: bool, **asked: Any) -> WrittenGradient:
     return WrittenGradient(data, nodes, outputs, found.sentence, found.agrees)
 
 
-def operators_of(model: Path | None, **asked: Any) -> OperatorTable:
+def operators_of(
+    model: Path | None, *, inputs: "Inputs | None" = None, **asked: Any
+) -> OperatorTable:
     """Return the operators of the model in a file, or all; `asked` is as for `model_operators`.
 
     Raises what `model_operators` does.
@@ -88,7 +95,7 @@ def operators_of(model: Path | None, **asked: Any) -> OperatorTable:
         rows = [(each.state, (each.name, each.state, each.note)) for each in operator_states()]
         refusal = None
     else:
-        found = model_operators(_network(model), **asked)
+        found = model_operators(_network(model, inputs), **asked)
         refusal = found.refusal
         rows = [
             (each.state, (each.name, each.state, str(len(each.nodes)), few(each.nodes)))
@@ -100,7 +107,13 @@ def operators_of(model: Path | None, **asked: Any) -> OperatorTable:
     return OperatorTable(plain, counts, refusal)
 
 
-def exported_of(model: Path, declared: DeclaredPreprocessing, *, canonical: bool) -> WrittenModel:
+def exported_of(
+    model: Path,
+    declared: DeclaredPreprocessing,
+    *,
+    inputs: "Inputs | None" = None,
+    canonical: bool,
+) -> WrittenModel:
     """Return the model in a file as ONNX; canonical: as the graph that is differentiated, of one
     picture.
 
@@ -111,19 +124,24 @@ def exported_of(model: Path, declared: DeclaredPreprocessing, *, canonical: bool
 
     from leap_audit.ingest.canonical import canonicalise
     from leap_audit.ingest.door import read_file
+    from leap_audit.ingest.ends import tensor_outputs
+    from leap_audit.ingest.inputs import fix_inputs
     from leap_audit.ingest.onnx import opset_of, real_inputs, tensor_info
     from leap_audit.run.providers import choose_provider
 
-    source = read_file(model, declared)
+    source = read_file(model, declared, inputs)
     proto: onnx.ModelProto = source.proto
+    if inputs is not None and inputs.given and not source.converted:
+        proto, *_ = fix_inputs(proto, inputs, partly=inputs.picture is None)
     if canonical:
+        proto = tensor_outputs(proto).proto
         sizes = _sizes(proto, declared)
         proto = ir.to_proto(
             canonicalise(proto, batch=1, sizes=sizes, provider=choose_provider("cpu"))
         )
     if proto.ByteSize() >= 2**31:
         raise ModelRefused(f"{model}: is above 2 GB as ONNX, too large for one file.")
-    inputs, outputs = (
+    takes, gives = (
         ", ".join(f"{t.name} {list(t.shape)}" for t in map(tensor_info, values))
         for values in (real_inputs(proto), proto.graph.output)
     )
@@ -131,26 +149,29 @@ def exported_of(model: Path, declared: DeclaredPreprocessing, *, canonical: bool
         proto.SerializeToString(),
         len(proto.graph.node),
         opset_of(proto),
-        f"{inputs} → {outputs}".replace("'", ""),
+        f"{takes} → {gives}".replace("'", ""),
         source.converted,
     )
 
 
-def _network(model: Path) -> Any:
-    """The ONNX graph of the model in a file of any kind."""
+def _network(model: Path, inputs: "Inputs | None") -> Any:
+    """The ONNX graph of the model in a file of any kind, with the inputs that were set fixed."""
     from leap_audit.ingest.door import read_file
+    from leap_audit.ingest.inputs import fix_inputs
 
-    return read_file(model, DeclaredPreprocessing()).proto
+    source = read_file(model, DeclaredPreprocessing(), inputs)
+    if inputs is None or not inputs.given or source.converted:
+        return source.proto
+    return fix_inputs(source.proto, inputs, partly=inputs.picture is None)[0]
 
 
 def _sizes(proto: Any, declared: DeclaredPreprocessing) -> dict[str, tuple[int, ...]]:
     """The shape of one picture, for an input that leaves its height and width free."""
-    from leap_audit.ingest.onnx import real_inputs, tensor_info
+    from leap_audit.ingest.onnx import real_inputs
     from leap_audit.ingest.preprocess import resolve
+    from leap_audit.ingest.sides import sides_of
 
     (value, *_) = real_inputs(proto)
-    info = tensor_info(value)
-    free = [side if isinstance(side, int) else None for side in info.shape]
-    found = resolve(declared, free, scales_inside=False)
+    found = resolve(declared, sides_of(proto, value), name=value.name)
     channels, size = len(found.mean), found.input_size
-    return {info.name: (channels, *size) if found.layout == "NCHW" else (*size, channels)}
+    return {value.name: (channels, *size) if found.layout == "NCHW" else (*size, channels)}

@@ -11,10 +11,20 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from leap_audit.artifacts import ChannelOrder, Interpolation, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
+from leap_audit.filenames import legible
+from leap_audit.values import InputValue
 
 __all__ = [
     "AuditOptions",
@@ -46,6 +56,8 @@ def _words(value: object) -> object:
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+ShownPath = Annotated[Path, PlainSerializer(legible, return_type=str, when_used="json")]
+"""A path that is recorded as text, also where its bytes are no text."""
 Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
@@ -58,6 +70,13 @@ def _ordered(region: tuple[float, float, float, float]) -> tuple[float, float, f
     return region
 
 
+def _rising(low_high: tuple[float, float]) -> tuple[float, float]:
+    if not low_high[0] < low_high[1]:
+        raise ValueError("give the number that is black, then the larger one that is white")
+    return low_high
+
+
+_PhotoRange = Annotated[tuple[float, float], AfterValidator(_rising)]
 _Region = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
@@ -187,16 +206,28 @@ class AuditOptions(Options):
 
     targets: Words = ()
     """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
-    samples: Annotated[tuple[Path, ...], BeforeValidator(_words)] = ()
+    samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
     """Photographs: files, folders, folders of a folder per class."""
-    labels: Path | None = None
+    photo_range: _PhotoRange | None = None
+    """Values in the files of photographs that are black and white, of those with more than 8 bits,
+    arrays and DICOM; None: what they declare, else what is measured over all of them."""
+    labels: ShownPath | None = None
     """Table of the classes that the samples are known to show; None: their folders' names."""
     photographs: bool = True
     """Whether the samples themselves are shown in the report."""
     top_classes: int = Field(default=3, ge=1)
     """For how many predicted classes a photograph is isolated."""
+    input: str | None = None
+    """Name of the input that takes the picture; None: the only one that can."""
+    set: dict[str, InputValue] = {}
+    """Name of another input -> its value: a number, a truth value, an array or a .npy file."""
+    signature: str | None = None
+    """Which function of a SavedModel is audited; None: the one that takes pictures."""
     task: Task | None = None
     """What kind of answer the model gives; None is inferred and then reported with its reason."""
+    output: str | None = None
+    """The output, or tensor inside the graph, that holds the class scores; None is chosen by the
+    class list, by rank and by what leads to what, and then reported with its reason."""
     region: _Region | None = None
     """(top, left, bottom, right) as fractions: the part of a segmentation's map to audit."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
@@ -258,10 +289,24 @@ def _sentence(cls: type[BaseModel], error: ValidationError, where: str) -> str:
     if first["type"] != "extra_forbidden":
         got = reprlib.repr(first["input"])
         return f"{where}: {key or 'options'}: {first['msg']} (got {got})."
+    if len(path) == 1 and (inner := _deeper(cls, key)):
+        return f"{where}: unknown option {key!r}; did you mean {inner}?"
     known = list(_fields_at(cls, path[:-1]))
     near = difflib.get_close_matches(str(path[-1]), known, 1, 0.0)
     nearest = ".".join([*(str(part) for part in path[:-1]), *near])
     return f"{where}: unknown option {key!r}; did you mean {nearest!r}?"
+
+
+def _deeper(cls: type[BaseModel], key: str) -> str:
+    """Where an option stands that was given one level too high: 'prototype.noise', ..."""
+    found = [
+        f"'{name}.{key}'"
+        for name, field in cls.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+        and key in field.annotation.model_fields
+    ]
+    return " or ".join(found)
 
 
 def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -17,6 +17,7 @@ __all__ = ["Checkup", "ProviderState", "checkup", "said_of"]
 PACKAGES = (
     *("leap-audit", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "weasyprint"),
     *("torch", "torchvision", "timm", "tensorflow", "tensorflow-cpu", "keras", "tf2onnx"),
+    *("pydicom", "pylibjpeg", "python-gdcm"),
 )
 NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
     "ONNX": (("onnxruntime|onnxruntime-gpu",), "'leap-audit[cpu]', or 'leap-audit[gpu]'"),
@@ -27,6 +28,7 @@ NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
         ("tensorflow|tensorflow-cpu", "keras", "tf2onnx"),
         "'leap-audit[tensorflow]'",
     ),
+    "DICOM photographs": (("pydicom",), "'leap-audit[medical]'"),
 }
 """Kind of model -> the packages that it needs, each with those that serve as well; what brings
 them by pip."""

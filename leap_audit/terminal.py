@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from leap_audit.filenames import legible
 from leap_audit.progress import Advance
 
 __all__ = ["Terminal", "clean", "duration"]
@@ -27,8 +28,7 @@ def clean(text: str) -> str:
     A space that no line breaks at is a space: not every terminal knows it.
     """
     return "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1]
-        for letter in text.replace("\u00a0", " ")
+        letter if letter == "\n" else legible(letter) for letter in text.replace("\u00a0", " ")
     )
 
 

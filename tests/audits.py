@@ -63,7 +63,7 @@ def make_audit(
     )
     audit = Audit(
         status="complete",
-        model=_model(),
+        model=a_model(),
         classes=classes,
         environment=Environment(
             versions={"onnx": "1.23.2"},
@@ -163,7 +163,7 @@ def _prototype(
     )
 
 
-def _model() -> ModelIdentity:
+def a_model() -> ModelIdentity:
     return ModelIdentity(
         file="model.onnx",
         sha256="ab" * 32,

@@ -10,10 +10,12 @@ __all__ = [
     "ChannelOrder",
     "Coverage",
     "Environment",
+    "FixedInput",
     "Interpolation",
     "Layout",
     "ModelIdentity",
     "Preprocessing",
+    "Probabilities",
     "Resize",
     "Task",
     "TensorInfo",
@@ -23,6 +25,9 @@ Layout = Literal["NCHW", "NHWC"]
 ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
 """BANDS: channels that are no colours, as they come."""
 Task = Literal["classification", "multi-label", "binary", "segmentation"]
+Probabilities = Literal["softmax", "sigmoid", "given"]
+"""How a probability follows from the scores: as the softmax of all; as the sigmoid of each; or the
+model gives it, and the score is its logarithm."""
 Resize = Literal["crop", "stretch"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -58,6 +63,20 @@ class TensorInfo(Frozen):
     """A free dimension is its name, or '?'."""
 
 
+class FixedInput(Frozen):
+    """An input beside the picture, and the value that it had throughout the audit."""
+
+    name: str
+    dtype: str
+    """NumPy's name of its type."""
+    shape: tuple[int, ...]
+    """Of the value for one picture."""
+    value: str
+    """The one number that fills it, or its up to 16 numbers; empty where it has more."""
+    sha256: str
+    """Of the value's bytes, in that type and in C order."""
+
+
 class ModelIdentity(Frozen):
     file: str
     """Base name only."""
@@ -78,12 +97,26 @@ class ModelIdentity(Frozen):
     """What was read as the logits, e.g. 'output "probs", with the trailing Softmax taken off'."""
     task_reason: str = ""
     """What the task was inferred from, or that it was declared."""
+    output: str = ""
+    """The name of the output that was read, or of the tensor inside the graph."""
+    meaning: str = ""
+    """What the numbers of that output are, as measured on a few pictures."""
+    constant: bool = False
+    """Whether the model gave the same answer to all of these pictures."""
+    probabilities: Probabilities = "softmax"
+    """How a probability follows from the scores."""
     independent: bool = False
-    """Whether each class has its own probability, a sigmoid; else they share 100 %, a softmax."""
+    """Whether each class has its own probability; else they share 100 %."""
     places: tuple[int, int] = (1, 1)
     """(height, width) of the map of answers; (1, 1) where a picture gets one answer."""
     region: tuple[float, float, float, float] | None = None
     """(top, left, bottom, right) of the part of the map that was audited, as fractions of it."""
+    picture: str = ""
+    """Name of the input that takes the picture."""
+    fixed_inputs: tuple[FixedInput, ...] = ()
+    """The other inputs, which had the same value for every picture."""
+    signature: str = ""
+    """Of a SavedModel: the function that was audited."""
     classes_file: str | None = None
     classes_sha256: str | None = None
 

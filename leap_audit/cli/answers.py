@@ -15,6 +15,7 @@ import typer
 
 from leap_audit.cli.judging import checks_of, lines_of_checks
 from leap_audit.errors import AuditIncomplete, LeapAuditError, LessOptimised
+from leap_audit.filenames import legible
 
 if TYPE_CHECKING:
     from leap_audit.artifacts import Audit
@@ -41,7 +42,7 @@ def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Ite
             traceback.print_exc()
         terminal.error(sentence)
         if as_json:
-            print(json.dumps({"status": status, "error": sentence}, indent=2), flush=True)
+            print(json.dumps({"status": status, "error": legible(sentence)}, indent=2), flush=True)
         raise typer.Exit(code) from None
 
     try:
@@ -115,8 +116,8 @@ def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:
         "status": audit.status,
         "verdict": audit.verdict,
         **checks_of(audit),
-        "folder": str(folder),
-        "reports": {kind: str(folder / file) for kind, file in reports.items()},
+        "folder": legible(folder),
+        "reports": {kind: legible(folder / file) for kind, file in reports.items()},
         "classes_audited": audit.coverage.classes_audited,
         "classes_in_all": audit.coverage.classes_in_all,
         "prototypes": len(audit.prototypes),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from leap_audit.cli import flags, judging
+from leap_audit.cli import flags, input_flags, judging
 from leap_audit.cli.answers import answering, conclude
 from leap_audit.cli.app import WORDS, Command, app
 
@@ -31,8 +31,12 @@ def audit(
     samples: flags.Samples = None,
     labels: flags.Labels = None,
     top_classes: flags.TopClasses = None,
+    input_: input_flags.Input = None,
+    set_: input_flags.Set = None,
+    signature: input_flags.Signature = None,
     task: flags.Task = None,
     region: flags.Region = None,
+    output: flags.ScoresOutput = None,
     layout: flags.Layout = None,
     channel_order: flags.ChannelOrder = None,
     value_range: flags.Range = None,
@@ -41,6 +45,7 @@ def audit(
     resize: flags.Resize = None,
     input_size: flags.InputSize = None,
     preprocessing: flags.PreprocessingFile = None,
+    photo_range: flags.PhotoRange = None,
     seed: flags.Seed = None,
     seeds: flags.Seeds = None,
     steps: flags.Steps = None,
@@ -70,10 +75,15 @@ def audit(
         "targets": targets or None,
         "samples": samples or None,
         "labels": labels,
+        "photo_range": flags.numbers(ctx, "--photo-range", photo_range, 2),
         "photographs": photographs,
         "top_classes": top_classes,
+        "input": input_,
+        "set": input_flags.values(ctx, set_),
+        "signature": signature,
         "task": task,
         "region": flags.numbers(ctx, "--region", region, 4),
+        "output": output,
         "preprocessing": _given(declared),
         "prototype": _given({"steps": steps}),
         "seed": seed,

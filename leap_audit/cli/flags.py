@@ -93,6 +93,17 @@ Region = Annotated[
     ),
 ]
 
+ScoresOutput = Annotated[
+    str | None,
+    option(
+        "--output",
+        _WHAT,
+        "Output, or tensor inside the graph, that holds the class scores (chosen, with the "
+        "reason).",
+        "NAME",
+    ),
+]
+
 Layout = Annotated[
     Literal["NCHW", "NHWC"] | None,
     option("--layout", _PICTURE, "Channels first or last.", "NCHW|NHWC", case_sensitive=False),
@@ -138,6 +149,17 @@ PreprocessingFile = Annotated[
         "All of these: a JSON or TOML file, Hugging Face's preprocessor_config.json, timm's "
         "config.json, or a name: torchvision.resnet50, timm.vit_tiny_patch16_224, keras.caffe.",
         "FILE|NAME",
+    ),
+]
+
+PhotoRange = Annotated[
+    str | None,
+    option(
+        "--photo-range",
+        _PICTURE,
+        "Numbers in photographs of more than 8 bits, arrays and DICOM that are black and white "
+        "(what the files declare, else measured).",
+        "LOW,HIGH",
     ),
 ]
 
@@ -257,7 +279,7 @@ def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> 
     if not values or not all(map(math.isfinite, values)) or (count and len(values) != count):
         wanted = f"{count} numbers" if count else "numbers"
         example = {2: "0,255", 4: "0,0,0.5,1"}.get(count, "0.5,0.5,0.5")
-        raise _bad(ctx, flag, f"{text!r} is not {wanted} separated by commas, such as {example}.")
+        raise bad(ctx, flag, f"{text!r} is not {wanted} separated by commas, such as {example}.")
     return values
 
 
@@ -267,7 +289,7 @@ def shapes(ctx: typer.Context, texts: list[str] | None) -> dict[str, tuple[int, 
     for text in texts or []:
         name, _, sizes = text.rpartition("=")
         if not name or not re.fullmatch(r"[1-9]\d*([,x][1-9]\d*)*", sizes):
-            raise _bad(ctx, "--shape", f"{text!r} is not a name and sizes, such as x=3,224,224.")
+            raise bad(ctx, "--shape", f"{text!r} is not a name and sizes, such as x=3,224,224.")
         found[name] = tuple(int(part) for part in re.split("[,x]", sizes))
     return found
 
@@ -278,9 +300,10 @@ def size(ctx: typer.Context, text: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:[,x×]\s*([0-9]{1,9})\s*)?", text)
     if match is None:
-        raise _bad(ctx, "--input-size", f"{text!r} is not HEIGHT,WIDTH, such as 224,224.")
+        raise bad(ctx, "--input-size", f"{text!r} is not HEIGHT,WIDTH, such as 224,224.")
     return int(match[1]), int(match[2] or match[1])
 
 
-def _bad(ctx: typer.Context, flag: str, message: str) -> typer.BadParameter:
+def bad(ctx: typer.Context, flag: str, message: str) -> typer.BadParameter:
+    """Return the error for a flag whose value does not fit."""
     return typer.BadParameter(message, ctx=ctx, param_hint=f"'{flag}'")

@@ -6,10 +6,11 @@ from typing import Any
 
 import typer
 
-from leap_audit.cli import flags
+from leap_audit.cli import flags, input_flags
 from leap_audit.cli.answers import answering, columns
 from leap_audit.cli.app import Command, app
 from leap_audit.errors import GradientUnavailable, GradientWarning, LessOptimised, OutputRefused
+from leap_audit.filenames import plain_name
 
 __all__: list[str] = []
 
@@ -42,23 +43,28 @@ def gradient(
     wrt: flags.GradientWrt = None,
     of: flags.GradientOf = None,
     shape: flags.GradientShape = None,
+    input_: input_flags.GradientInput = None,
+    set_: input_flags.GradientSet = None,
+    signature: input_flags.GradientSignature = None,
     rules: flags.GradientRules = None,
     check: flags.GradientCheck = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Write the gradient graph of a model, and print what it is."""
-    shapes = flags.shapes(ctx, shape)
+    shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
     with answering(debug=debug) as terminal:
         from leap_audit.commands import gradient_of
         from leap_audit.ingest.contained import contained
+        from leap_audit.ingest.inputs import read_inputs
         from leap_audit.report.folder import write_file
 
-        place = out or Path(f"{model.stem}.grad.onnx")
+        place = out or Path(f"{plain_name(model.stem)}.grad.onnx")
         if place.exists() and model.exists() and place.samefile(model):
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", GradientWarning)
             asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
+            asked["inputs"] = read_inputs(input_, said, signature)
             made = contained(gradient_of, model, check=check, rules=rules, **asked)
         for each in caught:
             if issubclass(each.category, GradientWarning):
@@ -86,15 +92,20 @@ def operators(
     wrt: flags.GradientWrt = None,
     of: flags.GradientOf = None,
     shape: flags.GradientShape = None,
+    input_: input_flags.GradientInput = None,
+    set_: input_flags.GradientSet = None,
+    signature: input_flags.GradientSignature = None,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Print the operators, and what becomes of each in a gradient."""
-    shapes = flags.shapes(ctx, shape)
+    shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
     with answering(debug=debug) as terminal:
         from leap_audit.commands import operators_of
         from leap_audit.ingest.contained import contained
+        from leap_audit.ingest.inputs import read_inputs
 
         asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
+        asked["inputs"] = read_inputs(input_, said, signature)
         found = contained(operators_of, model, **asked)
         shown = [row for state, row in found.rows if state == "missing" or not missing]
         print("\n".join(columns(shown)), end="\n" if shown else "", flush=True)
@@ -110,22 +121,27 @@ def export(
     out: flags.ExportOut = None,
     input_size: flags.InputSize = None,
     channel_order: flags.ChannelOrder = None,
+    input_: input_flags.GradientInput = None,
+    set_: input_flags.GradientSet = None,
+    signature: input_flags.GradientSignature = None,
     canonical: flags.Canonical = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Write a model as ONNX, and print what it is."""
-    size = flags.size(ctx, input_size)
+    size, said = flags.size(ctx, input_size), input_flags.values(ctx, set_)
     with answering(debug=debug) as terminal:
         from leap_audit.commands import exported_of
         from leap_audit.config import DeclaredPreprocessing
         from leap_audit.ingest.contained import contained
+        from leap_audit.ingest.inputs import read_inputs
         from leap_audit.report.folder import write_file
 
-        place = out or Path(f"{model.stem}.onnx")
+        place = out or Path(f"{plain_name(model.stem)}.onnx")
         if place.exists() and model.exists() and place.samefile(model):
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         declared = DeclaredPreprocessing(input_size=size, channel_order=channel_order)
-        made = contained(exported_of, model, declared, canonical=canonical)
+        inputs = read_inputs(input_, said, signature)
+        made = contained(exported_of, model, declared, inputs=inputs, canonical=canonical)
         terminal.note(f"{model}: {made.converted or 'an ONNX file'}.")
         write_file(place, made.data)
         print(f"{place}: {made.nodes} nodes, opset {made.opset}, {made.shapes}", flush=True)

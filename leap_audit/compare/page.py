@@ -12,6 +12,7 @@ from leap_audit.compare.record import (
     PhotographPair,
     PrototypePair,
 )
+from leap_audit.filenames import plain_name
 from leap_audit.report import render_pdf
 from leap_audit.report.figures import bar_scale
 from leap_audit.report.folder import Kind
@@ -110,4 +111,4 @@ def _plates(pairs: Sequence[PhotographPair]) -> Sequence[PhotographPair]:
 def _stem(folder: Path) -> str:
     place = folder.absolute()
     name = (place if place.is_dir() or not place.suffix else place.parent).name
-    return name.removesuffix("-audit") or "audit"
+    return plain_name(name.removesuffix("-audit")) or "audit"

@@ -17,6 +17,7 @@ from leap_audit.artifacts import (
 from leap_audit.artifacts.audit import FILE
 from leap_audit.compare.record import SideIdentity
 from leap_audit.digests import sha256_of
+from leap_audit.filenames import legible
 from leap_audit.report.pictures import Pictures
 
 __all__ = ["Gallery", "Side"]
@@ -43,7 +44,7 @@ class Side:
         """What the comparison says of the audit as a whole."""
         audit = self.audit
         return SideIdentity(
-            folder=self.folder.resolve().name,
+            folder=legible(self.folder.resolve().name),
             sha256=self.sha256,
             status=audit.status,
             verdict=audit.verdict,

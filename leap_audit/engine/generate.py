@@ -89,9 +89,11 @@ def generate(
         network = given_model(
             model, preprocessing, settings, mode, provider_of(device), folder, told, named
         )
-        names, notes = match_classes(class_list, network.classes)
-        for note in (f"Logits: {network.identity.logits}.", *notes):
-            told.note(note)
+        names, notes = match_classes(class_list or network.labels or None, network.classes)
+        identity = network.identity
+        for note in (f"Logits: {identity.logits}.", identity.meaning, *notes):
+            if note:
+                told.note(note)
         seen = Measurements(folder, names)
         options = AuditOptions(
             prototype=settings.prototype(),
@@ -120,7 +122,7 @@ def generate(
             if samples is None:
                 frame = write_transparency(frame, drawn, folder)
             tracker.results(frame, Path())
-        return frame, results_dict(drawn, seen, network.identity.independent)
+        return frame, results_dict(drawn, seen, network.identity.probabilities)
 
 
 def _prototypes(

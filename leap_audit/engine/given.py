@@ -63,7 +63,9 @@ def given_model(
         own = next((f.preprocessing for f in functions if isinstance(f, Fit | Encode)), None)
         foreign = [f for f in functions if not isinstance(f, Fit | Encode)]
         if not foreign:
-            return load(model, _declared(settings, mode, own), provider, names=names)
+            return load(
+                model, _declared(settings, mode, own), provider, names=names, output=settings.output
+            )
         proto = read_source(model, _declared(settings, mode, own)).proto
         shape = shape or _input_shape(proto)
         made = put_before(proto, functions, shape)
@@ -75,21 +77,24 @@ def given_model(
             made = export_module(model, shape, functions)
         except ExportFailed as error:
             whole = chained(model, functions) if functions else model
-            return autograd_model(whole, str(error), _as_it_is(shape, settings, mode))
+            declared = _as_it_is(shape, settings, mode)
+            return autograd_model(whole, str(error), declared, output=settings.output)
     elif framework_of(model):
         from leap_audit.ingest.tensorflow import export_keras
 
         made, mode = export_keras(model, shape, functions), "tf"
         shape = _input_shape(made)
     else:
-        return load(model, _declared(settings, mode, None), provider, names=names)
+        return load(
+            model, _declared(settings, mode, None), provider, names=names, output=settings.output
+        )
     if not functions:
         told.note(
             "No preprocessing was given: the network is shown pixels from 0 to 1 as they are."
         )
     declared = _as_it_is(shape, settings, mode)
     _save(made, folder)
-    return load(made, declared, provider, names=names)
+    return load(made, declared, provider, names=names, output=settings.output)
 
 
 def given_samples(

@@ -29,7 +29,7 @@ def log_stages(
     A stage at which the target had lost ground is passed over, unless the last one is kept
     whatever became of it.
     """
-    independent = classifier.model.identity.independent
+    how = classifier.model.identity.probabilities
     for each in drawn:
         name = " + ".join(seen.classes[k] for k in each.request.target)
         for stage in each.stages:
@@ -37,7 +37,7 @@ def log_stages(
                 continue
             picture = seen.folder / f"images/{stem(each)}-step-{stage.step:05d}.png"
             write_picture(picture, levels(stage.painting.picture))
-            probs = probabilities(stage.logits[:, None], independent)[:, 0]
+            probs = probabilities(stage.logits[:, None], how)[:, 0]
             top = [*each.request.target, *np.argsort(-probs, kind="stable")[:LOGGED].tolist()]
             tracker.stage(
                 f"{name} #{each.request.replicate}",

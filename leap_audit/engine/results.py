@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leap_audit.artifacts import Probabilities
 from leap_audit.measure.answer import probabilities
 from leap_audit.measure.prototype import Drawn
 from leap_audit.pipeline.record import Measurements
@@ -32,7 +33,7 @@ def results_frame(project: str, seen: Measurements, folder: Path) -> pd.DataFram
 
 
 def results_dict(
-    drawn: Sequence[Drawn], seen: Measurements, independent: bool
+    drawn: Sequence[Drawn], seen: Measurements, how: Probabilities
 ) -> dict[str, Mapping[str, Any]]:
     """Return, for each prototype and each isolation on a sample, the probabilities on the way.
 
@@ -40,7 +41,7 @@ def results_dict(
     (stages, classes). Of an isolation: `target`, `step` (the whole picture, only the
     region kept, the region erased) and `probs` (3, 1), of its class.
 
-    independent: whether each class has a probability of its own (see measure/answer.py).
+    how: how probabilities follow from the logits (see measure/answer.py).
     """
     found: dict[str, Mapping[str, Any]] = {}
     for each in drawn:
@@ -49,7 +50,7 @@ def results_dict(
             "target": list(each.request.target),
             "step": [stage.step for stage in each.stages],
             "probs": probabilities(
-                np.stack([stage.logits for stage in each.stages], axis=1), independent
+                np.stack([stage.logits for stage in each.stages], axis=1), how
             ).T,
         }
     for number, sample in enumerate(seen.samples):

@@ -85,6 +85,8 @@ class Settings(Options):
     """Log to this MLflow store as well, such as sqlite:///leap_files/mlflow.db."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 minimises it: anti-prototypes, class 0 of one logit."""
+    output: str | None = None
+    """Output, or tensor inside the graph, that holds the scores; None: chosen, with the reason."""
     seed: _Count = Field(default=0, ge=0)
     """Of every random draw."""
     transform: _Transform = "auto"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from leap_audit.artifacts import Finding, Prototype, Readings, Sample
+from leap_audit.artifacts import Finding, ModelIdentity, Prototype, Readings, Sample
 from leap_audit.findings.measurements import Measurements
 from leap_audit.findings.rules import RULES, Rule
 
@@ -18,14 +18,15 @@ def find(
     classes: Sequence[str],
     folder: Path,
     readings: Readings | None = None,
+    model: ModelIdentity | None = None,
 ) -> tuple[Finding, ...]:
     """Return what the measurements make one suspect, the gravest first, then causes before
     symptoms, as the table of rules has them.
 
     `folder` is where the pictures of the audit lie: some rules read the masks. readings: of
-    photographs of known classes.
+    photographs of known classes. model: what is known of the model itself.
     """
-    measured = Measurements(prototypes, samples, classes, folder, readings)
+    measured = Measurements(prototypes, samples, classes, folder, readings, model)
     found = [finding for rule in RULES for finding in rule.findings(measured)]
     return tuple(
         sorted(found, key=lambda each: (_ORDER.index(each.severity), precedence(each.id), each.id))

@@ -10,9 +10,11 @@ from leap_audit.findings.names import shortened
 from leap_audit.findings.numbers import count, decimal, listed, percent, wilson
 from leap_audit.findings.readings import doubt
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
+from leap_audit.ingest.trial import PICTURES
 
 __all__ = [
     "answers_saturated",
+    "constant_answer",
     "one_answer",
     "photographs_mistaken",
     "preprocessing_doubted",
@@ -42,7 +44,27 @@ def preprocessing_doubted(measured: Measurements) -> Iterator[Suspicion]:
         )
 
 
+def constant_answer(measured: Measurements) -> Iterator[Suspicion]:
+    model = measured.model
+    if model is not None and model.constant:
+        yield Suspicion(
+            title="The model gives the same answer to every picture",
+            evidence=model.meaning,
+            sure="Sure for the pictures that were tried: black, white, a colour, noise of several "
+            "sizes, a ramp.",
+            confirm="The end of the network. A Softmax over one class always says 1: a single "
+            "score needs a Sigmoid, or the export is to stop before the Softmax. Else photographs "
+            "through the model's own code: if its answers differ there, the preprocessing is "
+            "wrong.",
+            limits="Prototypes, entanglements and isolations of a model that does not answer show "
+            "nothing. A dead model and one that is shown pictures in the wrong range look alike.",
+            figures={"pictures": PICTURES},
+        )
+
+
 def scores_do_not_move(measured: Measurements) -> Iterator[Suspicion]:
+    if measured.model is not None and measured.model.constant:
+        return  # said by `constant_answer`
     moved = [max(p.curve) - min(p.curve) for p in measured.prototypes if len(p.curve) > 1]
     if moved and max(moved) <= FLAT:
         yield Suspicion(

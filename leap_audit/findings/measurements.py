@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from leap_audit.artifacts import Isolation, Prototype, Readings, Sample
+from leap_audit.artifacts import Isolation, ModelIdentity, Prototype, Readings, Sample
 from leap_audit.findings.names import ClassLabels, shortened
 
 __all__ = ["STATED", "Measurements", "Seen", "core", "ranking_of"]
@@ -35,6 +35,7 @@ class Measurements:
     classes: Sequence[str]
     folder: Path
     readings: Readings | None = None
+    model: ModelIdentity | None = None
     labels: ClassLabels = field(init=False)
 
     def __post_init__(self) -> None:

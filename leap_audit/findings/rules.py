@@ -7,6 +7,7 @@ yields a `Suspicion` for each thing it suspects.
 
 from leap_audit.findings.answers import (
     answers_saturated,
+    constant_answer,
     one_answer,
     photographs_mistaken,
     preprocessing_doubted,
@@ -26,6 +27,12 @@ from leap_audit.findings.suspicion import Rule
 __all__ = ["RULES", "Rule"]
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "constant-answer",
+        "high",
+        "Does the model answer different pictures differently?",
+        constant_answer,
+    ),
     Rule(
         "scores-do-not-move",
         "high",

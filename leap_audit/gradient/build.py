@@ -24,6 +24,7 @@ from leap_audit.gradient.path import (
 from leap_audit.gradient.table import RULES, Rule
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.ingest.canonical import canonicalise, static_shape
+from leap_audit.ingest.ends import tensor_outputs
 from leap_audit.ingest.head import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.onnx import model_of, real_inputs
 from leap_audit.ingest.weights import poured
@@ -67,10 +68,11 @@ def build_gradient(
     "deconvnet": its answer in place of the gradient.
 
     Inputs of the graph: the model's own and `cotangent`, of the shape and type of `of`.
-    Outputs: the model's own, whose meaning never changes; the tensors inside the graph that were
-    named; and `<name>_grad` for each of `wrt`: the gradient of sum(cotangent * of). Standard ONNX
-    operators only, opset 21. At kinks the convention of docs/adding-an-operator.md holds (0 at
-    relu(0), the first of tied maxima).
+    Outputs: the model's own, whose meaning never changes (of one that is a map, a sequence or a
+    text, the tensor behind it); the tensors inside the graph that were named; and `<name>_grad`
+    for each of `wrt`: the gradient of sum(cotangent * of). Standard ONNX operators only, opset
+    21. At kinks the convention of docs/adding-an-operator.md holds (0 at relu(0), the first of
+    tied maxima).
 
     Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
     such tensors are float32, per step of the number. Rounding to them counts as the identity, and
@@ -124,7 +126,7 @@ def prepare(
     wanted = [wrt] if isinstance(wrt, str) else list(wrt or ())
     sizes = {name: tuple(shape) for name, shape in (shapes or {}).items()}
     canonical = canonicalise(
-        _showing(model_of(model), [*wanted, *([of] if of else [])]),  # held by nothing else here
+        _showing(_of_tensors(model_of(model)), [*wanted, *([of] if of else [])]),  # held by nothing
         batch=batch,
         sizes=sizes,
         provider=choose_provider("cpu"),
@@ -150,6 +152,19 @@ def differentiate(prepared: Prepared, rules: Mapping[str, Rule] | None = None) -
         dx.name = f"{value.name}_grad"
         graph.outputs.append(dx)
     common.RemoveUnusedNodesPass()(prepared.model)
+
+
+def _of_tensors(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with the tensors behind its maps, sequences and texts for outputs."""
+    plain = all(_is_tensor(value) for value in proto.graph.output)
+    return proto if plain else tensor_outputs(proto).proto
+
+
+def _is_tensor(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.WhichOneof("value")
+    if kind == "tensor_type":
+        return bool(value.type.tensor_type.elem_type != onnx.TensorProto.STRING)
+    return kind is None
 
 
 def _showing(proto: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:

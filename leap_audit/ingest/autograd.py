@@ -5,19 +5,30 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 
 from leap_audit.artifacts import ModelIdentity, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.exported import CHECKED, random_pictures, reason
+from leap_audit.ingest.head import as_asked
+from leap_audit.ingest.meaning import Meaning, meaning_of
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import resolve
+from leap_audit.ingest.reading import Reading
 from leap_audit.ingest.source import Picture
+from leap_audit.ingest.task import Asked
+from leap_audit.ingest.trial import trial_pictures
 from leap_audit.run.fallback import TorchGradient
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array
 
 __all__ = ["known_module"]
+
+FAR = 100
+"""How many times the numbers of a picture may be, to see what the module's own are bounded by."""
+MOVING = 0.1
+"""How far numbers must reach in 0..1 to be taken for probabilities, each by itself."""
 
 
 def known_module(
@@ -32,8 +43,9 @@ def known_module(
     """Return a module as a `Model` that PyTorch runs and differentiates.
 
     why: what stood in the way of its export. Its first output is read: one score per class, a
-    single score, or a map of scores; probabilities that add up to 1 are read as a softmax's.
-    The other parameters are `leap_audit.ingest.load`'s.
+    single score, or a map of scores. What its numbers are is measured: probabilities where they
+    add up to 1, or where each stays within 0..1 whatever numbers the module is given. The other
+    parameters are `leap_audit.ingest.load`'s.
 
     Raises ModelRefused: it fails on pictures, or does not give such scores.
     """
@@ -42,13 +54,15 @@ def known_module(
             f"the model is a {type(module).__name__}, which does not say what pictures it takes; "
             "give input_size, such as input_size=(224, 224)."
         )
-    preprocessing = resolve(declared, (None, *picture.first), scales_inside=False)
+    preprocessing = resolve(declared, (None, *picture.first))
     network = TorchGradient(module, engine="PyTorch autograd", reason=why)
     pictures = random_pictures(CHECKED, picture.first)
     scores = _scores(network, pictures)
     shape = scores.shape[1:]
     found = _task(shape, task)
-    probabilities = found == "classification" and _adds_up(scores)
+    meaning = _meaning(network, picture.first, task)
+    if meaning.probabilities == "sigmoid" and found == "classification":
+        found = "multi-label"
     said = "the module's first output"
     identity = ModelIdentity(
         file=type(module).__name__,
@@ -62,11 +76,15 @@ def known_module(
         preprocessing=preprocessing,
         task=found,
         task_reason="said with --task" if task else f"{said} has the shape {list(shape)}",
-        independent=found in ("multi-label", "binary"),
+        output="scores",
+        meaning=f"{meaning.sentence[0].upper()}{meaning.sentence[1:]}.",
+        constant=meaning.constant,
+        probabilities=meaning.probabilities,
+        independent=meaning.probabilities == "sigmoid",
         places=(int(shape[1]), int(shape[2])) if len(shape) == 3 else (1, 1),
         region=region if len(shape) == 3 else None,
         size_bytes=sum(p.numel() * p.element_size() for p in module.parameters()),
-        logits=f"{said}{', the logarithm of its probabilities' if probabilities else ''}",
+        logits=said,
     )
     return Model(
         onnx.ModelProto(),
@@ -76,10 +94,10 @@ def known_module(
         {},
         _takes_any_batch(network, pictures, scores),
         choose_provider("cpu"),
+        Reading("scores", (), meaning.change, meaning.total),
         single=found == "binary",
         outside=network,
         scores=tuple(int(side) for side in shape),
-        probabilities=probabilities,
     )
 
 
@@ -111,8 +129,24 @@ def _task(shape: tuple[int, ...], wanted: Task | None) -> Task:
     )
 
 
-def _adds_up(scores: Array) -> bool:
-    return bool((scores >= 0).all() and np.allclose(scores.sum(1), 1, atol=1e-4))
+def _meaning(network: TorchGradient, shape: tuple[int, int, int], task: Task | None) -> Meaning:
+    """What the module's numbers are: nothing is known of its operators.
+
+    So bounds are measured too: on pictures, and on such whose numbers are FAR times as large.
+    """
+    pictures = trial_pictures(shape[0], shape[1:])
+    answers, far = (
+        np.concatenate([network.value(x[None]) for x in pictures * np.float32(scale)])
+        for scale in (1, FAR)
+    )
+    every = np.concatenate([answers, far])
+    every = every.reshape(len(every), every.shape[1], -1).astype(np.float64)
+    reach = (float(every.min()), float(every.max()))
+    moves = np.isfinite(every).all() and np.ptp(every) > MOVING
+    bounds = (0.0, 1.0) if moves and reach[0] >= 0 and reach[1] <= 1 else (-np.inf, np.inf)
+    scores = every[: len(answers)]
+    found = meaning_of(scores, [], bounds, ir.DataType.FLOAT)
+    return as_asked(found, Asked(task))
 
 
 def _takes_any_batch(network: TorchGradient, pictures: Array, scores: Array) -> bool:

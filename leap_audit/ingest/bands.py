@@ -13,8 +13,17 @@ from PIL import Image
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused, reason_of
+from leap_audit.ingest.depth import Values
 
-__all__ = ["IN_COLOUR", "frames_of", "in_colour", "read_array", "scaled", "tiles", "write_bands"]
+__all__ = [
+    "IN_COLOUR",
+    "array_values",
+    "band_values",
+    "frames_of",
+    "in_colour",
+    "tiles",
+    "write_bands",
+]
 
 IN_COLOUR = (0, 1, 2)
 """The bands shown as red, green and blue."""
@@ -60,28 +69,34 @@ def write_bands(
     return name
 
 
-def read_array(path: Path, preprocessing: Preprocessing, limit: int) -> NDArray[np.float32]:
-    """Return the array of a .npy file as (channels, height, width) in 0..1, of its own size.
+def array_values(
+    path: Path,
+    preprocessing: Preprocessing,
+    limit: int,
+    label: str,
+    asked: tuple[float, float] | None,
+) -> Values:
+    """Return the array of a .npy file as (channels, height, width), in the numbers of the file.
 
     The file holds (channels, height, width) or (height, width, channels), of one channel also
-    (height, width). limit: most numbers for each channel.
+    (height, width). limit: most numbers for each channel. asked: see `band_values`.
 
-    Raises PictureRefused: no array of numbers of that form, or values outside the range.
+    Raises PictureRefused: no array of numbers of that form, or as `band_values` does.
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # NumPy parses the file's head as Python, which may fail anyhow
         reason = error.strerror if isinstance(error, OSError) else None
         reason = reason or reason_of(error)
-        raise PictureRefused(f"{path}: the array cannot be read ({reason}).") from None
+        raise PictureRefused(f"{label}: the array cannot be read ({reason}).") from None
     channels = len(preprocessing.mean)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "uif":
-        raise PictureRefused(f"{path}: is not one array of real numbers; save it with numpy.save.")
+        raise PictureRefused(f"{label}: is not one array of real numbers; save it with numpy.save.")
     if values.ndim == 2 and channels == 1:
         values = values[None]
     elif values.ndim != 3 or channels not in (values.shape[0], values.shape[2]):
         raise PictureRefused(
-            f"{path}: holds {' × '.join(map(str, values.shape))} numbers; the model takes "
+            f"{label}: holds {' × '.join(map(str, values.shape))} numbers; the model takes "
             f"{channels} × height × width, or height × width × {channels}."
         )
     elif values.shape[0] != channels or (
@@ -90,13 +105,13 @@ def read_array(path: Path, preprocessing: Preprocessing, limit: int) -> NDArray[
         values = values.transpose(2, 0, 1)
     if not 0 < values.size <= limit * channels:
         raise PictureRefused(
-            f"{path}: holds {values.size:,} numbers; at least 1 and at most {limit:,} for each "
+            f"{label}: holds {values.size:,} numbers; at least 1 and at most {limit:,} for each "
             "channel can be read."
         )
-    return scaled(values, preprocessing.range, path)
+    return band_values(np.asarray(values), preprocessing.range, label, asked)
 
 
-def frames_of(image: Image.Image, channels: int, path: Path) -> NDArray[np.generic]:
+def frames_of(image: Image.Image, channels: int, label: str) -> NDArray[np.generic]:
     """Return the bands of an opened picture, (channels, height, width), in units of the file.
 
     They are its channels, or the pages of a TIFF, one band each. Raises PictureRefused: they are
@@ -109,32 +124,45 @@ def frames_of(image: Image.Image, channels: int, path: Path) -> NDArray[np.gener
             image.seek(page)
             frames.append(np.array(image))
         if len({frame.shape for frame in frames}) > 1:
-            raise PictureRefused(f"{path}: its pages differ in size or kind; save one band each.")
+            raise PictureRefused(f"{label}: its pages differ in size or kind; save one band each.")
         bands = np.stack(frames)
     else:
         bands = np.atleast_3d(np.array(image)).transpose(2, 0, 1)
     if bands.ndim != 3 or len(bands) != channels:
         held = f"{pages} pages" if pages > 1 else f"{len(bands)} channels"
         raise PictureRefused(
-            f"{path}: has {held}, and the model takes {channels} bands; save them as one .npy "
+            f"{label}: has {held}, and the model takes {channels} bands; save them as one .npy "
             f"array of {channels} × height × width, or as a TIFF with a page for each."
         )
     return bands
 
 
-def scaled(
-    values: NDArray[np.generic], low_high: tuple[float, float], path: Path
-) -> NDArray[np.float32]:
-    """Return values of a file as 0..1: of 8 bits from 0..255, all others from the range."""
-    low, high = (0.0, 255.0) if values.dtype == np.uint8 else low_high
-    wide = (np.asarray(values, np.float64) - low) / (high - low)
-    if not np.isfinite(wide).all():
-        raise PictureRefused(f"{path}: holds numbers that are not finite; fill them in first.")
-    least, most = float(wide.min()), float(wide.max())
-    if least < -TOLERANCE or most > 1 + TOLERANCE:
-        raise PictureRefused(
-            f"{path}: its values lie between {least * (high - low) + low:g} and "
-            f"{most * (high - low) + low:g}, outside the range {low:g} to {high:g}; give the "
-            "range of the files with --range."
-        )
-    return np.clip(wide, 0, 1).astype(np.float32)
+def band_values(
+    numbers: NDArray[np.generic],
+    low_high: tuple[float, float],
+    label: str,
+    asked: tuple[float, float] | None,
+) -> Values:
+    """Return numbers of a file with the two that are 0 and 1 in the picture, where they are known.
+
+    Those that were asked for; of 8 bits 0 and 255; else the range, if all numbers lie in it. Of
+    whole numbers outside of it none are known: they are measured over all photographs (depth.py).
+
+    Raises PictureRefused: fractions outside the range, or numbers that are not finite.
+    """
+    low, high = (0.0, 255.0) if numbers.dtype == np.uint8 else low_high
+    if asked is not None and numbers.dtype != np.uint8:
+        return Values(numbers, asked, bands=True)
+    if not np.isfinite(numbers).all():
+        raise PictureRefused(f"{label}: holds numbers that are not finite; fill them in first.")
+    least, most = float(numbers.min()), float(numbers.max())
+    slack = TOLERANCE * (high - low)
+    if low - slack <= least and most <= high + slack:
+        return Values(numbers, (low, high), bands=True)
+    if numbers.dtype.kind in "ui" and least >= 0:
+        return Values(numbers, None, bands=True)
+    raise PictureRefused(
+        f"{label}: its values lie between {least:g} and {most:g}, outside the range {low:g} to "
+        f"{high:g}; give black and white in numbers of the files with --photo-range, or the range "
+        "of the model with --range."
+    )

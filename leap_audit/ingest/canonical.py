@@ -15,7 +15,7 @@ from onnx_ir.passes import common
 from leap_audit.errors import Defect, LeapAuditError, ModelRefused
 from leap_audit.ingest.agreement import require_agreement, require_runs
 from leap_audit.ingest.blocked import unblocked
-from leap_audit.ingest.folding import fold, inlined
+from leap_audit.ingest.folding import fold, inlined, may_fold
 from leap_audit.ingest.onnx import real_inputs, runtime_operators_apart
 from leap_audit.ingest.rewrite import shape_of
 from leap_audit.ingest.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll
@@ -37,6 +37,8 @@ from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "input_shape", "static_shape", "to_proto"]
 
+WHOLE_SHAPE = {"Expand": 1, "MaxUnpool": 2, "Reshape": 1, "Resize": 3}
+"""Operator -> its input that may hold the whole shape of its output."""
 WAITING = frozenset({*SIZES, *CONTROL, *UNDEFINED, *UNPACKED})
 """Operators that may go when all that can be inferred has been."""
 
@@ -100,9 +102,9 @@ def _canonical(
     worked = onnx.ModelProto.FromString(
         _worked(light.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch)
     )
-    if fold(worked, weights):
-        worked = inferred(worked)
     graph = ir.from_proto(worked)
+    if may_fold(graph.graph, weights) and fold(worked, weights):
+        graph = ir.from_proto(inferred(worked))
     put_back(graph, weights)
     common.RemoveUnusedNodesPass()(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
@@ -125,14 +127,17 @@ def _worked(
     while True:
         waiting = _waiting(graph)
         graph, folded = whole(graph)
-        changed = [folded, unpack(graph.graph), unroll(graph.graph)]
-        if waiting or any(changed):
-            infer_anew(graph)
-            _rewrite(graph)
-            simplify(graph)
-        if not any(changed) and _waiting(graph) == waiting:
+        written_out = [unpack(graph.graph), unroll(graph.graph)]
+        if not waiting and not any(written_out):
+            _rewrite(graph)  # some wait for constants
+            break
+        infer_anew(graph)
+        _rewrite(graph)
+        simplify(graph)
+        if not folded and not any(written_out) and _waiting(graph) == waiting:
             break
     if fixed:
+        infer_anew(graph)
         _free_batch(graph, set(fixed), batch)
     infer_anew(graph)
     return to_proto(graph).SerializeToString()
@@ -223,9 +228,10 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
         if not any(value in reached for value in node.inputs):
             continue
         reached.update(node.outputs)
-        if node.op_type in ("Reshape", "Expand") and node.outputs[0].shape is not None:
+        at = WHOLE_SHAPE.get(node.op_type)
+        if at is not None and _has_whole_shape(node, at):
             old = static_shape(node.outputs[0])
-            node.replace_input_with(1, _batched(graph, node.outputs[0], old, batch))
+            node.replace_input_with(at, _batched(graph, node.outputs[0], old, batch))
         elif node.op_type == "Concat":  # such as a class token beside the patches of each picture
             for i, part in enumerate(node.inputs):
                 if part is not None and part not in reached and shape_of(part):
@@ -233,6 +239,13 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
                     copies = new_node("Expand", [part, to], {}, [f"{node.name}_{i}_batched"])
                     graph.insert_before(node, copies)
                     node.replace_input_with(i, copies.outputs[0])
+
+
+def _has_whole_shape(node: ir.Node, at: int) -> bool:
+    """Return whether an input of a node holds the shape of its output, the batch included."""
+    shape, given = shape_of(node.outputs[0]), node.inputs[at] if at < len(node.inputs) else None
+    numbers = shape_of(given)
+    return shape is not None and (node.op_type != "Resize" or numbers == (len(shape),))
 
 
 def _batched(graph: ir.Graph, value: ir.Value, shape: tuple[int, ...], batch: int) -> ir.Value:

@@ -17,13 +17,18 @@ def quoted(name: str) -> str:
 
 
 def match_classes(
-    names: Sequence[str] | None, outputs: int, *, single: bool = False
+    names: Sequence[str] | None,
+    outputs: int,
+    *,
+    single: bool = False,
+    from_one: bool = False,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return one name per output of the model, and notes on what the reader should know of them.
 
     Without names the classes are called by their numbers. Duplicates exist in real lists: they
     are kept, and noted with their numbers. single: one score stands for two classes, and a
-    single name names the second, which its sigmoid is the probability of.
+    single name names the second, which its sigmoid is the probability of. from_one: the list
+    numbers its names from 1, so that a model with one output more has the background as its first.
 
     ImageNet's lists come with and without a class for the background, and so do its models: where
     they differ in that alone, the entry is added or left out, and that is noted.
@@ -37,7 +42,7 @@ def match_classes(
     if single and len(checked) == 1:
         note = f"One class was named, {quoted(checked[0])}: the other is called its opposite."
         return (f"not {checked[0]}", checked[0]), (note,)
-    checked, background = _with_background(checked, outputs)
+    checked, background = _with_background(checked, outputs, from_one)
     if len(checked) != outputs:
         raise ClassesRefused(_mismatch(len(checked), outputs))
     return checked, (*background, *_duplicates(checked))
@@ -67,7 +72,7 @@ def checked_names(names: Sequence[str], unit: str, where: str) -> tuple[str, ...
 
 
 def _with_background(
-    names: tuple[str, ...], outputs: int
+    names: tuple[str, ...], outputs: int, from_one: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names with an entry for the background as the model has it, and a note on that."""
     if len(names) == outputs + 1 and names[0].casefold() == BACKGROUND:
@@ -77,6 +82,12 @@ def _with_background(
         note = (
             f"{IMAGENET} names for {outputs} outputs: the first output is taken for the "
             "background, as in TensorFlow's models of ImageNet."
+        )
+        return (BACKGROUND, *names), (note,)
+    if from_one and len(names) + 1 == outputs:
+        note = (
+            f"{len(names)} names, numbered from 1, for {outputs} outputs: the first output, number "
+            "0, is taken for the background."
         )
         return (BACKGROUND, *names), (note,)
     return names, ()

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from leap_audit.artifacts import Task
 from leap_audit.config import DeclaredPreprocessing
-from leap_audit.errors import EngineFallback, ExportFailed
+from leap_audit.errors import EngineFallback, ExportFailed, ModelRefused
 from leap_audit.ingest.contained import contained
 from leap_audit.run.providers import Provider, choose_provider
 
 if TYPE_CHECKING:
+    from leap_audit.ingest.inputs import Inputs
     from leap_audit.ingest.model import Model
     from leap_audit.ingest.source import Picture, Source
 
@@ -28,6 +29,8 @@ def load(
     task: Task | None = None,
     names: int | None = None,
     region: Region | None = None,
+    output: str | None = None,
+    inputs: "Inputs | None" = None,
 ) -> "Model":
     """Return a network, ready to be audited.
 
@@ -37,7 +40,9 @@ def load(
     source leaves open what pictures it takes, `input_size`. provider: what will run it; None: the
     best. task: what it answers, None: inferred. names: how many classes were named, which can
     settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
-    answers to audit, as fractions.
+    answers to audit, as fractions. output: the name of the output, or tensor inside the graph,
+    that holds the scores; None: chosen, and the reason said. inputs: which input takes the picture
+    and what values the others get, where there are several (`leap_audit.ingest.inputs.Inputs`).
 
     A file is opened in a child process, within limits (see contained.py). A torch.nn.Module that
     cannot be exported is run and differentiated by PyTorch; EngineFallback is warned.
@@ -48,16 +53,27 @@ def load(
     declared = declared or DeclaredPreprocessing()
     chosen = provider or choose_provider()
     if isinstance(source, str | Path):
-        model = contained(load_file, Path(source), declared, task, names, region)
+        model = contained(load_file, Path(source), declared, task, names, region, output, inputs)
         return replace(model, provider=chosen)
     from leap_audit.ingest.model import known
     from leap_audit.ingest.source import open_object
 
     try:
-        opened = open_object(source, picture_of(declared))
+        opened = open_object(source, picture_of(declared, inputs))
     except ExportFailed as error:
-        return autograd_model(source, str(error), declared, task=task, region=region)
-    return known(opened, declared, chosen, task=task, names=names, region=region)
+        if inputs is not None and inputs.given:
+            raise  # PyTorch itself is asked about pictures alone
+        return autograd_model(source, str(error), declared, task=task, region=region, output=output)
+    return known(
+        opened,
+        declared,
+        chosen,
+        task=task,
+        names=names,
+        region=region,
+        output=output,
+        inputs=inputs,
+    )
 
 
 def autograd_model(
@@ -67,28 +83,38 @@ def autograd_model(
     *,
     task: Task | None = None,
     region: Region | None = None,
+    output: str | None = None,
 ) -> "Model":
     """Return a torch.nn.Module as a network that PyTorch runs and differentiates.
 
     why: what stood in the way of its graph; that is warned of, and stands in the report.
-    Warns EngineFallback. Raises ModelRefused as `load` does.
+    Warns EngineFallback. Raises ModelRefused as `load` does, and where an output is named.
     """
     from leap_audit.ingest.autograd import known_module
 
+    if output is not None:
+        raise ModelRefused(
+            f"--output {output} names an output of a graph, and the module has none ({why}); give "
+            "a module that returns its scores alone."
+        )
     declared = declared or DeclaredPreprocessing()
     model = known_module(module, why, declared, picture_of(declared), task=task, region=region)
     warnings.warn(f"PyTorch autograd: {why}", EngineFallback, stacklevel=3)
     return model
 
 
-def read_source(source: object, declared: DeclaredPreprocessing | None = None) -> "Source":
+def read_source(
+    source: object,
+    declared: DeclaredPreprocessing | None = None,
+    inputs: "Inputs | None" = None,
+) -> "Source":
     """Return a network as ONNX, as `load` opens it, before anything is asked of it."""
     declared = declared or DeclaredPreprocessing()
     if isinstance(source, str | Path):
-        return contained(read_file, Path(source), declared)
+        return contained(read_file, Path(source), declared, inputs)
     from leap_audit.ingest.source import open_object
 
-    return open_object(source, picture_of(declared))
+    return open_object(source, picture_of(declared, inputs))
 
 
 def load_file(
@@ -97,26 +123,40 @@ def load_file(
     task: Task | None,
     names: int | None,
     region: Region | None,
+    output: str | None,
+    inputs: "Inputs | None",
 ) -> "Model":
     """What the child does for `load`, on the processor: a driver would not live in its limits."""
     from leap_audit.ingest.model import known
 
-    opened = read_file(path, declared)
-    return known(opened, declared, choose_provider("cpu"), task=task, names=names, region=region)
+    opened = read_file(path, declared, inputs)
+    return known(
+        opened,
+        declared,
+        choose_provider("cpu"),
+        task=task,
+        names=names,
+        region=region,
+        output=output,
+        inputs=inputs,
+    )
 
 
-def read_file(path: Path, declared: DeclaredPreprocessing) -> "Source":
+def read_file(
+    path: Path, declared: DeclaredPreprocessing, inputs: "Inputs | None" = None
+) -> "Source":
     """What the child does for `read_source`."""
     from leap_audit.ingest.source import open_file
 
-    return open_file(path, picture_of(declared))
+    return open_file(path, picture_of(declared, inputs))
 
 
-def picture_of(declared: DeclaredPreprocessing) -> "Picture":
-    """Return what is declared of one picture."""
+def picture_of(declared: DeclaredPreprocessing, inputs: "Inputs | None" = None) -> "Picture":
+    """Return what is declared of one picture, and of the inputs beside it."""
+    from leap_audit.ingest.inputs import Inputs
     from leap_audit.ingest.source import Picture
 
-    if declared.channel_order == "GRAY":
-        return Picture(declared.input_size, 1)
-    bands = max(len(declared.mean or ()), len(declared.std or ()))
-    return Picture(declared.input_size, bands if declared.channel_order == "BANDS" else 3)
+    channels = max(len(declared.mean or ()), len(declared.std or ()))
+    if declared.channel_order != "BANDS":
+        channels = 1 if declared.channel_order == "GRAY" else 3
+    return Picture(declared.input_size, channels, inputs or Inputs())

@@ -5,7 +5,7 @@ Random numbers are not folded, nor what is no tensor of numbers.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -17,7 +17,7 @@ from leap_audit.ingest.weights import LARGE, apart, fill
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session, foreign
 
-__all__ = ["fold", "inlined", "with_weights_folded"]
+__all__ = ["fold", "inlined", "may_fold", "with_weights_folded"]
 
 RANDOM = frozenset(
     {
@@ -86,6 +86,17 @@ def fold(
             node = onnx.helper.make_node("Identity", [f"{name}_folded"], [name])
             graph.node.insert(0, node)
     return bool(gone)
+
+
+def may_fold(graph: ir.Graph, weights: Collection[str]) -> bool:
+    """Return whether a node of the graph reads constants alone: `fold` may find work then."""
+    constant = {value for value in graph.inputs if value.name in weights}
+    return any(
+        node.inputs
+        and not _only_stores(node)
+        and all(v is None or v.const_value is not None or v in constant for v in node.inputs)
+        for node in graph
+    )
 
 
 def with_weights_folded(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -161,7 +172,7 @@ def _constant_parts(
     return [sorted(part) for part in parts.values()]
 
 
-def _only_stores(node: onnx.NodeProto) -> bool:
+def _only_stores(node: onnx.NodeProto | ir.Node) -> bool:
     return node.op_type in STORED and node.domain in ONNX_DOMAIN
 
 
@@ -174,9 +185,10 @@ def _gives_the_same(node: onnx.NodeProto) -> bool:
 
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     for attribute in node.attribute:
-        if attribute.HasField("g"):
+        if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
-        yield from attribute.graphs
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            yield from attribute.graphs
 
 
 def _reads(node: onnx.NodeProto) -> set[str]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.chosen import choose, info_of
 from leap_audit.ingest.exported import reason
+from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.nested import tables_in
-from leap_audit.ingest.tf_runtime import keras, quiet
+from leap_audit.ingest.tf_runtime import keras, quiet, tensorflow
 from leap_audit.ingest.tf_trace import Source, settled
 
 __all__ = ["in_float32", "keras_source", "load_keras", "picture_shape"]
@@ -30,13 +32,15 @@ LARGEST_CONFIG = 1 << 28
 HALVES = ("float16", "bfloat16")
 
 
-def keras_source(model: Any, shape: Sequence[int] | None) -> Source:
+def keras_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) -> Source:
     """Return a Keras model or layer, in inference, as a function of pictures.
 
     Built where it was not yet, on pictures of that shape. Raises ModelRefused: several inputs, or
     none that says what it takes, or the model fails on them.
     """
     label = f"the model {type(model).__name__}"
+    if len(given := _inputs(model)) > 1:
+        return _several(model, label, shape, inputs, given)
     size = picture_shape(model, label, shape)
     if not model.built:
         _build(model, label, size)
@@ -46,8 +50,29 @@ def keras_source(model: Any, shape: Sequence[int] | None) -> Source:
         lambda x: model(x, training=False),
         size,
         str(given[0].dtype) if given else "float32",
-        tuple(getattr(model, "output_names", None) or ()),
+        _output_names(model),
     )
+
+
+def _several(
+    model: Any, label: str, shape: Sequence[int] | None, inputs: Inputs, given: Sequence[Any]
+) -> Source:
+    """A model with several inputs, of which all but the picture's have a value."""
+    infos = [info_of(each.name, str(each.dtype), tuple(each.shape)) for each in given]
+    chosen = choose(infos, inputs, label)
+    picture = next(each for each in given if each.name == chosen.picture.name)
+    tf = tensorflow()
+
+    def call(x: Any) -> Any:
+        found = chosen.around(tf, x)
+        return model([found[each.name] for each in given], training=False)
+
+    size = settled(label, tuple(picture.shape)[1:], shape)
+    return Source(label, call, size, str(picture.dtype), _output_names(model), chosen)
+
+
+def _output_names(model: Any) -> tuple[str, ...]:
+    return tuple(getattr(model, "output_names", None) or ())
 
 
 def picture_shape(model: Any, label: str, shape: Sequence[int] | None) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from leap_audit.errors import PictureRefused
 from leap_audit.ingest.class_lists import text_of
+from leap_audit.ingest.class_table import delimiter_of
 from leap_audit.ingest.classes import quoted
 
 __all__ = ["known_classes", "plain"]
@@ -16,14 +17,19 @@ CLASS_COLUMNS = ("class", "label", "class_name", "name", "category", "target", "
 
 
 def known_classes(
-    paths: Sequence[Path], classes: Sequence[str], labels: Path | None
+    paths: Sequence[Path],
+    classes: Sequence[str],
+    labels: Path | None,
+    *,
+    private: bool = False,
 ) -> list[int | None]:
     """Return the class that each picture is known to show; None where nothing says it.
 
     labels: a table (.csv, .tsv) with a column of files (file, filename, path, image) and one of
     classes (class, label, name), by name or number; a file counts by its path's end. Without it a
     picture in a folder that is called like a class shows that class: case, spaces, hyphens and
-    underscores do not matter, and one of several names separated by commas is enough.
+    underscores do not matter, and one of several names separated by commas is enough. private:
+    names of files, and what the table says, may name patients, and stand in no message.
 
     Raises PictureRefused: the table cannot be read, names a class that is none, or names none of
     the pictures.
@@ -31,11 +37,13 @@ def known_classes(
     index = _index(classes)
     if labels is None:
         return [index.get(plain(path.resolve().parent.name)) for path in paths]
-    said = _table(labels, index, len(classes))
+    where = "the table of --labels" if private else str(labels)
+    said = _table(labels, index, len(classes), where, private=private)
     found = [_looked_up(said, path) for path in paths]
     if paths and all(each is None for each in found):
+        first = "" if private else f", the first of which is {paths[0]}"
         raise PictureRefused(
-            f"{labels}: names none of the {len(paths)} pictures, the first of which is {paths[0]}; "
+            f"{where}: names none of the {len(paths)} pictures{first}; "
             "give their file names in the first column."
         )
     return found
@@ -55,12 +63,15 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
 
 
-def _table(path: Path, index: dict[str, int], classes: int) -> dict[str, int]:
+def _table(
+    path: Path, index: dict[str, int], classes: int, where: str, *, private: bool
+) -> dict[str, int]:
     """File -> class, of a table with or without a head."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = [row for row in csv.reader(text_of(path).splitlines(), delimiter=delimiter) if row]
+    text = text_of(path)
+    delimiter = delimiter_of(text, path.suffix.lower())
+    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
     if not rows or min(map(len, rows)) < 2:
-        raise PictureRefused(f"{path}: needs two columns, file and class, in every row.")
+        raise PictureRefused(f"{where}: needs two columns, file and class, in every row.")
     head = [cell.strip().casefold() for cell in rows[0]]
     file = next((head.index(name) for name in FILE_COLUMNS if name in head), None)
     class_ = next((head.index(name) for name in CLASS_COLUMNS if name in head), None)
@@ -69,16 +80,17 @@ def _table(path: Path, index: dict[str, int], classes: int) -> dict[str, int]:
     else:
         rows = rows[1:]
     said = {}
-    for row in rows:
+    for place, row in enumerate(rows, 1):
         if max(file, class_) >= len(row):
-            raise PictureRefused(f"{path}: needs two columns, file and class, in every row.")
+            raise PictureRefused(f"{where}: needs two columns, file and class, in every row.")
         cell = row[class_].strip()
         number = index.get(plain(cell))
         if number is None and cell.isdecimal() and int(cell) < classes:
             number = int(cell)
         if number is None:
+            said_of = f"the class in row {place}" if private else quoted(cell)
             raise PictureRefused(
-                f"{path}: {quoted(cell)} is none of the model's {classes} classes, nor the number "
+                f"{where}: {said_of} is none of the model's {classes} classes, nor the number "
                 "of one."
             )
         said[Path(row[file].strip()).as_posix()] = number

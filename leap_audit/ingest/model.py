@@ -1,6 +1,6 @@
 """From a network as ONNX to a Model: everything a later stage may know of it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -9,27 +9,36 @@ import onnx_ir as ir
 from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
-from leap_audit.ingest.canonical import canonicalise, static_shape
-from leap_audit.ingest.folding import with_weights_folded
+from leap_audit.filenames import legible
+from leap_audit.ingest.canonical import canonicalise, input_shape, static_shape
+from leap_audit.ingest.ends import output_info, tensor_outputs, with_outputs
+from leap_audit.ingest.folding import inlined, with_weights_folded
 from leap_audit.ingest.head import find_head
+from leap_audit.ingest.inputs import Inputs, fix_inputs
+from leap_audit.ingest.integers import floating_input
 from leap_audit.ingest.onnx import (
-    is_float,
     opset_of,
     parameters,
     real_inputs,
     tensor_info,
 )
 from leap_audit.ingest.outside import outside_graph
+from leap_audit.ingest.pixels import require_same_numbers
 from leap_audit.ingest.preprocess import resolve
+from leap_audit.ingest.reading import Reading, written
+from leap_audit.ingest.scaling import read_scaling
+from leap_audit.ingest.sides import sides_of
 from leap_audit.ingest.source import Source
 from leap_audit.ingest.task import Asked, refuse_boxes
+from leap_audit.ingest.training import require_prediction
+from leap_audit.ingest.trial import Trial
 from leap_audit.run.outside import Outside
 from leap_audit.run.providers import Provider
-from leap_audit.run.session import Session
 
 __all__ = ["Model", "forward_graph", "known"]
 
-PASSING_THROUGH = frozenset({"Transpose", "Cast", "Identity", "Reshape", "Pad"})
+BYTES = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
+"""Types of whole numbers that a picture's pixels fill from end to end."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class Model:
     """A network that gives scores to classes, ready to be audited."""
 
     proto: onnx.ModelProto
-    """As it came, with arithmetic on its weights folded."""
+    """As it came, but with one input, the picture in floating point, and one output, the one that
+    is read; and with its weights folded."""
     identity: ModelIdentity
     preprocessing: Preprocessing
     classes: int
@@ -47,8 +57,8 @@ class Model:
     batchable: bool
     """Whether several pictures can go through at once."""
     provider: Provider
-    asked: Asked = field(default_factory=Asked)
-    """What `forward_graph` is told of the answer: the task, as it was inferred or said."""
+    reading: Reading
+    """Where `forward_graph` finds the scores."""
     single: bool = False
     """Whether one score stands for both classes."""
     axis: int = 1
@@ -57,8 +67,10 @@ class Model:
     """What runs it where it is no ONNX graph; then `proto` is empty."""
     scores: tuple[int, ...] = ()
     """Of such a network: the shape of one picture's scores."""
-    probabilities: bool = False
-    """Of such a network: whether its scores are a softmax's."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes that stood in an operator at the end of the graph."""
+    labels_in: str = ""
+    """That operator."""
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -86,51 +98,75 @@ def known(
     task: Task | None = None,
     names: int | None = None,
     region: tuple[float, float, float, float] | None = None,
+    output: str | None = None,
+    inputs: Inputs | None = None,
 ) -> Model:
     """Return a network with everything that a later stage may know of it.
 
     task: what it answers, None: inferred. names: how many classes were named, which can settle
     what the graph leaves open. region: (top, left, bottom, right), the part of a map of answers
-    to audit, as fractions.
+    to audit, as fractions. output: the name of the output, or tensor inside the graph, that holds
+    the scores; None: chosen. inputs: which input takes the picture, and the values of the others.
 
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
-    proto = source.proto
+    ends = tensor_outputs(source.proto, output)
+    # What was converted has its other inputs fixed already.
+    chosen = Inputs() if source.converted or inputs is None else inputs
+    fixed, name, values = fix_inputs(ends.proto, chosen)
+    refuse_boxes(fixed)
+    require_prediction(inlined(fixed))
+    proto, pixels, unrounded = floating_input(fixed, name)
     value = _only_input(proto)
-    refuse_boxes(proto)
-    info = tensor_info(value)
-    free: list[int | str | None] = [d if isinstance(d, int) else None for d in info.shape]
-    first = resolve(declared, free, scales_inside=False)
-    graph = canonicalise(proto, batch=1, sizes=_sizes(info, first), provider=provider).graph
-    asked = Asked(task, names, first.layout)
-    head = find_head(graph, 1, asked)
+    info, sides = tensor_info(value), sides_of(proto, value)
+    first = resolve(declared, sides, name=name)
+    sizes = _sizes(info, first)
+    if pixels is not None:
+        shape = input_shape(value, 1, sizes[name])
+        require_same_numbers(fixed, proto, name, shape, unrounded, provider)
+    canonical = canonicalise(proto, batch=1, sizes=sizes, provider=provider)
+    kind = next(v for v in fixed.graph.input if v.name == name).type.tensor_type.elem_type
+    scaling = read_scaling(canonical, first.layout, provider, pixels if kind in BYTES else None)
+    if pixels is not None:
+        pixels = scaling.range or pixels
+    preprocessing = resolve(declared, sides, name=name, scaling=scaling, pixels=pixels)
+    operators: dict[str, int] = {}
+    for node in canonical.graph:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    named = names if names is not None else len(ends.names) or None
+    asked = Asked(task, named, first.layout, output if _is_output(proto, output) else None)
+    head = find_head(canonical, asked, Trial(preprocessing, provider))
     if region is not None and head.places == (1, 1):
         raise ModelRefused(
             f"--region picks a part of a segmentation's map, and this model gives a picture one "
             f"answer ({head.task}); leave --region out."
         )
-    preprocessing = resolve(declared, free, scales_inside=_scales_inside(graph.inputs[0]))
-    operators: dict[str, int] = {}
-    for node in graph:
-        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    proto = with_outputs(proto, [head.reading.output])
     identity = ModelIdentity(
-        file=source.file,
+        file=legible(source.file),
         sha256=source.sha256,
         converted=source.converted,
         opset=opset_of(proto),
-        parameters=parameters(proto),
-        inputs=tuple(tensor_info(v) for v in real_inputs(proto)),
-        outputs=tuple(tensor_info(v) for v in proto.graph.output),
+        parameters=parameters(source.proto),
+        inputs=tuple(tensor_info(v) for v in real_inputs(source.proto)),
+        outputs=tuple(output_info(v) for v in source.proto.graph.output),
         layout=preprocessing.layout,
         preprocessing=preprocessing,
         task=head.task,
         task_reason=head.why,
+        output=head.reading.output,
+        meaning=head.meaning,
+        constant=head.constant,
+        probabilities=head.probabilities,
         independent=head.independent,
         places=head.places,
         region=region,
         size_bytes=source.size_bytes,
-        logits=head.text,
+        logits="; ".join([head.text, *ends.taken]),
+        picture=source.picture or name,
+        fixed_inputs=(*source.fixed_inputs, *values),
+        signature=source.signature,
     )
     model = Model(
         with_weights_folded(proto),
@@ -140,11 +176,12 @@ def known(
         dict(sorted(operators.items())),
         False,
         provider,
-        replace(asked, task=head.task),
+        head.reading,
         head.single,
         head.axis,
+        labels=ends.names if len(ends.names) == head.classes else (),
+        labels_in=ends.names_in,
     )
-    _require_finite(model)
     return replace(model, batchable=_batchable(model))
 
 
@@ -155,16 +192,24 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
     """
     if model.outside is not None:
         shape = (batch, *model.picture_shape)
-        return outside_graph(shape, (batch, *model.scores), model.probabilities)
+        canonical = outside_graph(shape, (batch, *model.scores))
+        canonical.graph.outputs[:] = [written(canonical.graph, model.reading)]
+        return canonical
     info = tensor_info(_only_input(model.proto))
     sizes = _sizes(info, model.preprocessing)
     # known() has checked the graph of one and of two pictures; more are the same rewriting.
     canonical = canonicalise(
         model.proto, batch=batch, sizes=sizes, provider=model.provider if batch == 2 else None
     )
-    head = find_head(canonical.graph, batch, model.asked)
-    canonical.graph.outputs[:] = [head.logits]
+    scores = written(canonical.graph, model.reading)
+    if static_shape(scores)[0] != batch:
+        raise ModelRefused(f"tensor {scores.name!r}: holds no scores for each of {batch} pictures.")
+    canonical.graph.outputs[:] = [scores]
     return canonical
+
+
+def _is_output(proto: onnx.ModelProto, name: str | None) -> bool:
+    return any(value.name == name for value in proto.graph.output)
 
 
 def _cells(start: float, end: float, count: int) -> slice:
@@ -174,19 +219,8 @@ def _cells(start: float, end: float, count: int) -> slice:
 
 
 def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
-    inputs = real_inputs(proto)
-    if len(inputs) != 1:
-        names = ", ".join(repr(v.name) for v in inputs) or "none"
-        raise ModelRefused(
-            f"the model has {len(inputs)} inputs ({names}); an audit needs one, the picture."
-        )
-    if not is_float(inputs[0]):
-        kind = tensor_info(inputs[0]).dtype
-        raise ModelRefused(
-            f"input {inputs[0].name!r} takes {kind} numbers; give the floating-point model that "
-            "was quantised."
-        )
-    return inputs[0]
+    (value,) = real_inputs(proto)  # known() leaves one
+    return value
 
 
 def _sizes(info: TensorInfo, preprocessing: Preprocessing) -> dict[str, tuple[int, ...]]:
@@ -194,41 +228,6 @@ def _sizes(info: TensorInfo, preprocessing: Preprocessing) -> dict[str, tuple[in
     height, width = preprocessing.input_size
     nchw = preprocessing.layout == "NCHW"
     return {info.name: (channels, height, width) if nchw else (height, width, channels)}
-
-
-def _scales_inside(value: ir.Value) -> bool:
-    """Whether the first arithmetic on the input takes it for 0..255."""
-    while True:
-        uses = list(value.uses())
-        if len(uses) != 1:
-            return False
-        node = uses[0].node
-        if node.op_type not in PASSING_THROUGH:
-            break
-        value = node.outputs[0]
-    constants = [
-        float(np.abs(v.const_value.numpy()).max())
-        for v in node.inputs
-        if v is not None and v.const_value is not None and v.const_value.size
-    ]
-    if node.op_type == "Mul":
-        return any(c <= 0.02 for c in constants)
-    return node.op_type in ("Sub", "Add", "Div") and any(c >= 50 for c in constants)
-
-
-def _require_finite(model: Model) -> None:
-    graph = forward_graph(model, 1)
-    low, high = model.preprocessing.range
-    entry = graph.graph.inputs[0]
-    picture = np.random.default_rng(0).uniform(low, high, static_shape(entry))
-    assert entry.dtype is not None
-    session = Session(graph, model.provider)
-    (logits,) = session.run({str(entry.name): picture.astype(entry.dtype.numpy())})
-    if not np.isfinite(logits).all():
-        raise ModelRefused(
-            f"{model.identity.file}: gives NaN or infinite scores for a random picture; its "
-            "weights are damaged or its preprocessing is far off."
-        )
 
 
 def _batchable(model: Model) -> bool:

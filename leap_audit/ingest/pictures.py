@@ -2,23 +2,37 @@
 
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused, reason_of
-from leap_audit.ingest.bands import frames_of, in_colour, read_array, scaled
+from leap_audit.ingest.bands import array_values, band_values, frames_of, in_colour
+from leap_audit.ingest.depth import (
+    FULL,
+    Measured,
+    Values,
+    deep_values,
+    levels_of,
+    measured_range,
+)
+from leap_audit.ingest.dicom import Shown, is_dicom, read_dicom
 from leap_audit.ingest.kinds import HEAD, described
+from leap_audit.ingest.picture_files import DICOM_SUFFIXES, VOLUMES, find_pictures
 
 __all__ = [
     "MAX_PIXELS",
     "covering_size",
+    "decoded",
     "find_pictures",
+    "fitted",
     "read_picture",
     "write_mask",
     "write_picture",
@@ -28,10 +42,6 @@ MAX_PIXELS = 100_000_000
 """Of a picture, checked before it is decoded: a small file can claim to be enormous."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp"}
-    | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
-)
 _ARRAY = ".npy"
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -41,31 +51,13 @@ _RESAMPLING = {
 }
 
 
-def find_pictures(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the pictures in files and folders, each once, in the order given, folders by name.
-
-    Folders are searched to any depth; hidden files and files that are not named like pictures
-    are passed over. A file that is named itself is always taken.
-
-    Raises PictureRefused: a path is missing, or a folder has no picture in it.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        try:
-            path.stat()
-        except OSError as error:
-            raise PictureRefused(f"{path}: cannot be read ({error.strerror}).") from None
-        pictures = list(_walk(path, set())) if path.is_dir() else [path]
-        if not pictures:
-            raise PictureRefused(
-                f"{path}: no pictures in this folder (JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or "
-                "arrays, .npy)."
-            )
-        found.update(dict.fromkeys(pictures))
-    return tuple(found)
-
-
-def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.float32]:
+def read_picture(
+    path: Path,
+    preprocessing: Preprocessing,
+    *,
+    low_high: tuple[float, float] | None = None,
+    label: str = "",
+) -> NDArray[np.float32]:
     """Return the picture at the model's size: (channels, height, width), 8-bit levels in 0..1.
 
     Channels are RGB, or one of grey; the channel swap, mean and std come later. The EXIF
@@ -76,21 +68,73 @@ def read_picture(path: Path, preprocessing: Preprocessing) -> NDArray[np.float32
     An array (.npy) is taken as it is, and so are bands, of which nothing is a colour: their
     levels need not be 8-bit (see bands.py).
 
+    low_high: the numbers of the file that are black and white, where it has more than 8 bits and
+    does not declare them (see depth.py); None: 0 and the greatest of 16 bits. label: what messages
+    call the file; its path unless given.
+
     Raises PictureRefused: the file is missing, no picture, damaged, or above `MAX_PIXELS`.
     """
+    name = label or str(path)
+    return fitted(decoded(path, preprocessing, label=name), preprocessing, name, low_high)
+
+
+def decoded(
+    path: Path,
+    preprocessing: Preprocessing,
+    *,
+    label: str,
+    asked: tuple[float, float] | None = None,
+) -> Image.Image | Values | Shown:
+    """Return what is in the file of a picture: the one place where files are decoded.
+
+    asked: the numbers that are black and white by the user's word. An Image has 8 bits and is
+    ready to be fitted; `Values` are numbers whose black and white the file declares or not;
+    `Shown` are those of a DICOM file. Raises PictureRefused as `read_picture` does.
+    """
     if path.suffix.lower() == _ARRAY:
-        _require_file(path)
-        return _fit_bands(read_array(path, preprocessing, MAX_PIXELS), preprocessing, path)
-    mode = "L" if preprocessing.channel_order == "GRAY" else "RGB"
-    with _opened(path) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise PictureRefused(_enormous(path, f"{image.width} × {image.height}"))
+        _require_file(path, label)
+        return array_values(path, preprocessing, MAX_PIXELS, label, asked)
+    if is_dicom(path):
+        shown = read_dicom(path, label, MAX_PIXELS, asked)
         if preprocessing.channel_order == "BANDS":
-            frames = frames_of(image, len(preprocessing.mean), path)
-            return _fit_bands(scaled(frames, preprocessing.range, path), preprocessing, path)
-        upright = ImageOps.exif_transpose(image)
-        fitted = _fit(_flat(upright, image.format, path).convert(mode), preprocessing, path)
-    pixels = np.asarray(fitted, np.float32) / 255
+            raise PictureRefused(
+                f"{label}: is a DICOM file, and the model takes {len(preprocessing.mean)} bands; "
+                "save them as one .npy array."
+            )
+        return shown
+    with _opened(path, label) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise PictureRefused(_enormous(label, f"{image.width} × {image.height}"))
+        if preprocessing.channel_order == "BANDS":
+            frames = frames_of(image, len(preprocessing.mean), label)
+            return band_values(frames, preprocessing.range, label, asked)
+        image.load()
+        with path.open("rb") as file:
+            values = _deep(image, file, label)
+        if values is None:
+            return _flat(ImageOps.exif_transpose(image))
+        return values if asked is None else replace(values, low_high=asked, bits=None)
+
+
+def fitted(
+    found: Image.Image | Values | Shown,
+    preprocessing: Preprocessing,
+    label: str,
+    low_high: tuple[float, float] | None = None,
+) -> NDArray[np.float32]:
+    """Return what `decoded` returned as the model sees it: see `read_picture`."""
+    values = found.values if isinstance(found, Shown) else found
+    if isinstance(values, Values):
+        span = values.low_high or low_high
+        if span is None:
+            alone = [Measured.of(values, label)]
+            span = FULL if values.numbers.dtype == np.uint16 else measured_range(alone, [label])
+        levels = levels_of(values, span)
+        if preprocessing.channel_order == "BANDS" or values.bands:
+            return _fit_bands(levels.astype(np.float32), preprocessing, label)
+        values = _shown(levels, values)
+    mode = "L" if preprocessing.channel_order == "GRAY" else "RGB"
+    pixels = np.asarray(_fit(values.convert(mode), preprocessing, label), np.float32) / 255
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 
 
@@ -117,31 +161,12 @@ def covering_size(
     return round(size[0] * scale), round(size[1] * scale)
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Yield the pictures below a folder by name; links are followed, each folder entered once."""
-    try:
-        status = folder.stat()
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise PictureRefused(f"{folder}: cannot be read ({error.strerror}).") from None
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, seen)
-        elif entry.suffix.lower() in (*_SUFFIXES, _ARRAY) and entry.is_file():
-            yield entry
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, label: str) -> Iterator[Image.Image]:
     """Open a picture; whatever its decoder stumbles on while it is open is one sentence."""
     limit, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     try:
-        _require_file(path)
+        _require_file(path, label)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -152,68 +177,93 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except PictureRefused:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureRefused(_enormous(path, "enormous")) from None
+        raise PictureRefused(_enormous(label, "enormous")) from None
     except UnidentifiedImageError:
-        raise PictureRefused(f"{path}: {_no_picture(path)}") from None
+        raise PictureRefused(f"{label}: {_no_picture(path)}") from None
     except Exception as error:  # a decoder may raise anything on a damaged file
         reason = error.strerror if isinstance(error, OSError) else None
         reason = reason or reason_of(error)
-        raise PictureRefused(f"{path}: the picture cannot be read ({reason}).") from None
+        raise PictureRefused(f"{label}: the picture cannot be read ({reason}).") from None
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
+
+
+def _deep(image: Image.Image, file: BinaryIO, label: str) -> Values | None:
+    try:
+        values = deep_values(image, file)
+    except PictureRefused as error:
+        raise PictureRefused(f"{label}: {error}") from None
+    if values is None:
+        return None
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return replace(values, orientation=orientation)
 
 
 def _no_picture(path: Path) -> str:
     """What is wrong with a file that no decoder recognises."""
     with path.open("rb") as file:
-        words = described(file.read(HEAD)) or ""
+        head = file.read(HEAD)
+    words = described(head) or ""
+    if path.name.lower().endswith(VOLUMES) or head[344:348] in (b"n+1\0", b"ni1\0"):
+        return "is a NIfTI volume, which is not read; write its slices as PNG or DICOM."
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        held = f"is {words}, not DICOM" if words else "lacks the mark of DICOM files"
+        return f"{held}; copy it again, or write it anew as DICOM (dcmconv)."
     if words.split()[1:2] and words.split()[1].upper() in _FORMATS:
         return f"begins like {words}, but is damaged or was cut off on its way."
     kind = f"{words}, not a picture" if words else "not a picture"
-    return f"is {kind} that can be read (JPEG, PNG, BMP, GIF, WebP, TIFF or PPM)."
+    return f"is {kind} that can be read (JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or DICOM)."
 
 
-def _require_file(path: Path) -> None:
+def _require_file(path: Path, label: str) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        raise PictureRefused(f"{path}: the picture cannot be read ({error.strerror}).") from None
+        raise PictureRefused(f"{label}: the picture cannot be read ({error.strerror}).") from None
     if not stat.S_ISREG(status.st_mode):
-        raise PictureRefused(f"{path}: is not a file.")
+        raise PictureRefused(f"{label}: is not a file.")
 
 
-def _enormous(path: Path, size: str) -> str:
+def _enormous(label: str, size: str) -> str:
     return (
-        f"{path}: the picture is {size}, more than {MAX_PIXELS // 1_000_000} million pixels; "
+        f"{label}: the picture is {size}, more than {MAX_PIXELS // 1_000_000} million pixels; "
         "make it smaller first."
     )
 
 
-def _flat(image: Image.Image, kind: str | None, path: Path) -> Image.Image:
+def _flat(image: Image.Image) -> Image.Image:
     """Return the picture as L or RGB: 8 bits, without transparency or palette."""
-    if image.mode.startswith("I") or image.mode == "F":
-        if image.mode == "F" or (image.mode == "I" and kind == "TIFF"):
-            raise PictureRefused(
-                f"{path}: its pixels have 32 bits, without a known white; save it with 8 or 16."
-            )
-        levels = np.asarray(image).astype(np.float64) / 65535
-        return Image.fromarray(np.rint(levels.clip(0, 1) * 255).astype(np.uint8))
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        return _on_white(image.convert("RGBA"))
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
+def _shown(levels: NDArray[np.float64], values: Values) -> Image.Image:
+    """Return levels as a picture of 8 bits, upright and on white."""
+    image = Image.fromarray(np.rint(levels * 255).astype(np.uint8))
+    if values.alpha is not None:
+        image.putalpha(Image.fromarray(values.alpha))
+        image = _on_white(image)
+    if values.orientation != 1:
+        image.getexif()[ExifTags.Base.Orientation] = values.orientation
+        image = ImageOps.exif_transpose(image)
+    return image
+
+
+def _on_white(rgba: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", rgba.size, "white")
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
 def _fit_bands(
-    bands: NDArray[np.float32], preprocessing: Preprocessing, path: Path
+    bands: NDArray[np.float32], preprocessing: Preprocessing, label: str
 ) -> NDArray[np.float32]:
     """Fit each band like a picture of its own."""
-    fitted = [np.asarray(_fit(Image.fromarray(b), preprocessing, path)) for b in bands]
+    fitted = [np.asarray(_fit(Image.fromarray(b), preprocessing, label)) for b in bands]
     return np.ascontiguousarray(np.clip(np.stack(fitted), 0, 1), np.float32)
 
 
-def _fit(image: Image.Image, preprocessing: Preprocessing, path: Path) -> Image.Image:
+def _fit(image: Image.Image, preprocessing: Preprocessing, label: str) -> Image.Image:
     height, width = preprocessing.input_size
     if image.size == (width, height):
         return image
@@ -222,7 +272,7 @@ def _fit(image: Image.Image, preprocessing: Preprocessing, path: Path) -> Image.
     size = covering_size((image.height, image.width), (height, width), preprocessing.crop)[::-1]
     if size[0] * size[1] > MAX_PIXELS:
         raise PictureRefused(
-            f"{path}: {image.width} × {image.height} pixels is too long and thin to crop; "
+            f"{label}: {image.width} × {image.height} pixels is too long and thin to crop; "
             "pass --resize stretch or crop it first."
         )
     image = image.resize(size, _RESAMPLING[preprocessing.interpolation])

@@ -7,8 +7,11 @@ from pathlib import Path
 from leap_audit.artifacts import ChannelOrder, Layout, Preprocessing
 from leap_audit.config import DeclaredPreprocessing, read_table
 from leap_audit.errors import PreprocessingRefused
+from leap_audit.filenames import legible
 from leap_audit.ingest.bands import IN_COLOUR
+from leap_audit.ingest.layout import layout_of, require_known
 from leap_audit.ingest.presets import IMAGENET_MEAN, IMAGENET_STD, PRESETS, foreign, preset
+from leap_audit.ingest.scaling import Scaling
 
 __all__ = ["read_preprocessing", "resolve", "shown_bands", "statement"]
 
@@ -33,7 +36,7 @@ def read_preprocessing(what: str | Path) -> DeclaredPreprocessing:
         if found is None:
             return DeclaredPreprocessing.parse(table, str(path))
         table, whose = found
-        whose = f"{whose}, {path.name}"
+        whose = f"{whose}, {legible(path.name)}"
     else:
         table, whose = preset(str(what))
     return DeclaredPreprocessing.parse({**table, "declared_by": whose}, str(what))
@@ -43,16 +46,18 @@ def resolve(
     declared: DeclaredPreprocessing,
     shape: Sequence[int | str | None],
     *,
-    scales_inside: bool,
-    integer: bool = False,
+    name: str = "",
+    scaling: Scaling | None = None,
+    pixels: tuple[float, float] | None = None,
 ) -> Preprocessing:
     """Return the whole preprocessing for an input of this shape; what is inferred is in `assumed`.
 
-    `shape` has four entries, a name or None where the model leaves one free. `scales_inside`:
-    the graph itself scales its input, so it takes 0..255; `integer`: so does an integer input.
+    `shape` has four entries, a name or None where the model leaves one free. name: of the input,
+    for messages. scaling: what the graph itself does to its input. pixels: what black and white
+    are in an input of whole numbers.
 
     Raises PreprocessingRefused: what was declared contradicts the model, does not make sense,
-    or is not enough.
+    or is not enough; then one sentence asks for everything that is missing.
     """
     sides = tuple(side if isinstance(side, int) and side > 0 else None for side in shape)
     if len(sides) != 4:
@@ -60,12 +65,14 @@ def resolve(
             f"The model's input has {len(sides)} dimensions; pictures need 4: a batch, "
             "a height, a width and channels."
         )
+    named = tuple(side.lower() if isinstance(side, str) else "" for side in shape)
+    require_known(declared, sides, named, f"The input {name!r}" if name else "The model's input")
     assumed: dict[str, str] = {}
-    layout = _layout(declared, sides, assumed)
+    layout = layout_of(declared, sides, named, assumed)
     channels = _channels(declared, layout, sides)
-    order = _channel_order(declared, channels, assumed)
+    order = _channel_order(declared, channels, scaling, assumed)
     size = _input_size(declared, layout, sides, assumed)
-    low_high, mean, std = _scaling(declared, layout, order, scales_inside, integer, assumed)
+    low_high, mean, std = _scaling(declared, layout, order, scaling, pixels, assumed)
     resize = declared.resize
     if resize is None:
         resize = "crop"
@@ -124,46 +131,6 @@ def shown_bands(count: int) -> str:
     return f"band {red} is shown as red, {green} as green, {blue} as blue"
 
 
-def _layout(
-    declared: DeclaredPreprocessing, sides: tuple[int | None, ...], assumed: dict[str, str]
-) -> Layout:
-    shown = " × ".join("free" if side is None else str(side) for side in sides)
-    if declared.layout is not None:
-        found = sides[1 if declared.layout == "NCHW" else 3]
-        other = sides[3 if declared.layout == "NCHW" else 1]
-        bands = declared.channel_order == "BANDS" or _fewer(found, other, sides[2])
-        if found not in (1, 3, None) and not bands:
-            raise PreprocessingRefused(
-                f"--layout {declared.layout} does not fit an input of {shown}: it finds {found} "
-                "channels; if these are bands, pass --channel-order BANDS."
-            )
-        return declared.layout
-    if 3 in (sides[1], sides[3]):
-        layout: Layout = "NCHW" if sides[1] == 3 else "NHWC"
-    elif 1 in (sides[1], sides[3]):
-        layout = "NCHW" if sides[1] == 1 else "NHWC"
-    elif _fewer(sides[1], sides[2], sides[3]) or _fewer(sides[3], sides[1], sides[2]):
-        layout = "NCHW" if _fewer(sides[1], sides[2], sides[3]) else "NHWC"
-    elif None in (sides[1], sides[3]):
-        raise PreprocessingRefused(
-            f"The model's input is {shown}, which does not say where the channels are; "
-            "pass --layout NCHW or --layout NHWC."
-        )
-    else:
-        raise PreprocessingRefused(
-            f"The model's input is {shown}: neither its second nor its last dimension is 1 or 3, "
-            "the channels of a picture, or clearly a number of bands; pass --layout NCHW or "
-            "--layout NHWC, and --channel-order BANDS."
-        )
-    assumed["layout"] = f"the input is {shown}"
-    return layout
-
-
-def _fewer(channels: int | None, *sides: int | None) -> bool:
-    """Whether a dimension can only be the channels: it is smaller than both sides."""
-    return channels is not None and all(s is not None and channels < s for s in sides)
-
-
 def _channels(
     declared: DeclaredPreprocessing, layout: Layout, sides: tuple[int | None, ...]
 ) -> int:
@@ -172,19 +139,20 @@ def _channels(
         return found
     if declared.channel_order != "BANDS":
         return 1 if declared.channel_order == "GRAY" else 3
-    given = max(len(declared.mean or ()), len(declared.std or ()))
-    if given < 2:
-        raise PreprocessingRefused(
-            "The model leaves the number of its bands free; pass --mean with a number for each."
-        )
-    return given
+    return max(len(declared.mean or ()), len(declared.std or ()))
 
 
 def _channel_order(
-    declared: DeclaredPreprocessing, channels: int, assumed: dict[str, str]
+    declared: DeclaredPreprocessing,
+    channels: int,
+    scaling: Scaling | None,
+    assumed: dict[str, str],
 ) -> ChannelOrder:
     order = declared.channel_order
     if order is None:
+        if channels == 3 and scaling is not None and scaling.order is not None:
+            assumed["channel_order"] = "the model subtracts the means of these colours itself"
+            return scaling.order
         if channels in (1, 3):
             assumed["channel_order"] = "it has 1 channel" if channels == 1 else "the usual order"
             return "GRAY" if channels == 1 else "RGB"
@@ -206,11 +174,8 @@ def _input_size(
 ) -> tuple[int, int]:
     height, width = sides[2:] if layout == "NCHW" else sides[1:3]
     if declared.input_size is None:
-        if height is None or width is None:
-            raise PreprocessingRefused(
-                "The model leaves the height or width of its input free; pass --input-size "
-                "HEIGHT,WIDTH, such as --input-size 224,224."
-            )
+        assert height is not None
+        assert width is not None  # require_known has asked for them
         assumed["input_size"] = "the model's input is fixed"
         return height, width
     wanted = declared.input_size
@@ -234,20 +199,23 @@ def _scaling(
     declared: DeclaredPreprocessing,
     layout: Layout,
     order: ChannelOrder,
-    scales_inside: bool,
-    integer: bool,
+    scaling: Scaling | None,
+    pixels: tuple[float, float] | None,
     assumed: dict[str, str],
 ) -> _Scaling:
     """Return range, mean and std: declared, or the convention of the models that look like it."""
+    read = scaling or Scaling(None)
+    found = read.range if pixels is None else pixels
     if (declared.range, declared.mean, declared.std) == (None, None, None) and (
-        layout == "NCHW" and order == "RGB" and not scales_inside and not integer
+        layout == "NCHW" and order == "RGB" and found is None
     ):
         reason = "the common convention of PyTorch image models"
+        reason += f"; {read.why}" if read.why else ""
         assumed.update(dict.fromkeys(("range", "mean", "std"), reason))
         return (0.0, 1.0), IMAGENET_MEAN, IMAGENET_STD
     low_high = declared.range
     if low_high is None:
-        low_high, assumed["range"] = _range(declared, scales_inside, integer)
+        low_high, assumed["range"] = _range(declared, read, pixels)
     mean, std = declared.mean, declared.std
     if mean is None:
         mean, assumed["mean"] = (0.0,), "no mean was declared"
@@ -266,15 +234,15 @@ def _scaling(
 
 
 def _range(
-    declared: DeclaredPreprocessing, scales_inside: bool, integer: bool
+    declared: DeclaredPreprocessing, scaling: Scaling, pixels: tuple[float, float] | None
 ) -> tuple[tuple[float, float], str]:
-    if integer:
-        return (0.0, 255.0), "the input takes whole numbers"
-    if scales_inside:
-        return (0.0, 255.0), "the model scales its input itself"
+    if pixels is not None:
+        return pixels, "the input takes whole numbers"
+    if scaling.range is not None:
+        return scaling.range, scaling.why
     if max((*(declared.mean or ()), *(declared.std or ())), default=0) > 2:
         return (0.0, 255.0), "the mean and deviation declared are in units of 0 to 255"
-    return (0.0, 1.0), "no range was declared"
+    return (0.0, 1.0), f"no range was declared{f'; {scaling.why}' if scaling.why else ''}"
 
 
 def _per_channel(flag: str, values: tuple[float, ...], channels: int) -> tuple[float, ...]:

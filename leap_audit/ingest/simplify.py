@@ -6,11 +6,11 @@ import onnx_ir as ir
 import onnxscript.optimizer
 from onnx_ir.passes import common
 
-from leap_audit.ingest.folding import fold
+from leap_audit.ingest.folding import fold, may_fold
 from leap_audit.ingest.rewrite import forget_shapes
 from leap_audit.ingest.sizes import measure_sizes
 from leap_audit.ingest.values import constant_of
-from leap_audit.ingest.weights import LARGE
+from leap_audit.ingest.weights import LARGE, fill
 
 __all__ = [
     "IR_VERSION",
@@ -66,8 +66,14 @@ def simplify(model: ir.Model) -> None:
 
 def whole(model: ir.Model) -> tuple[ir.Model, bool]:
     """Return the model with its constants folded (see `fold`), and whether there were any."""
+    if not may_fold(model.graph, ()):
+        return model, False
     proto = to_proto(model)
-    return (ir.from_proto(proto), True) if fold(proto, {}) else (model, False)
+    large: dict[str, ir.TensorProtocol] = {}
+    if not fold(proto, large):
+        return model, False
+    fill(proto, large)
+    return ir.from_proto(proto), True
 
 
 def _is_small_filling(node: ir.Node) -> bool | None:

@@ -56,7 +56,8 @@ def measure_sizes(model: ir.Model) -> bool:
     """
     found = False
     for node in model.graph:
-        if all(shape_of(value) is not None for value in node.outputs if value.uses()):
+        read = (value for value in node.outputs if value.uses() or value.is_graph_output())
+        if all(shape_of(value) is not None for value in read):
             continue
         if _cause(node) or any(v is not None and shape_of(v) is None for v in node.inputs):
             continue

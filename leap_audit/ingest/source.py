@@ -6,15 +6,16 @@ import io
 import pickletools
 import re
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from leap_audit.artifacts import FixedInput
 from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.onnx import checked, read_onnx
 
@@ -45,6 +46,12 @@ class Source:
     size_bytes: int
     converted: str = ""
     """What it was and who wrote it as ONNX; empty for an ONNX file."""
+    picture: str = ""
+    """What the input that takes the picture is called there; empty: as in `proto`."""
+    fixed_inputs: tuple[FixedInput, ...] = ()
+    """Other inputs, whose values were written into `proto` already."""
+    signature: str = ""
+    """Of a SavedModel: the function that `proto` is."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,8 @@ class Picture:
     size: tuple[int, int] | None = None
     """(height, width) in pixels."""
     channels: int = 3
+    inputs: Inputs = field(default_factory=Inputs)
+    """What the user says of the inputs beside it."""
 
     @property
     def first(self) -> tuple[int, int, int] | None:
@@ -103,12 +112,12 @@ def open_object(model: Any, picture: Picture) -> Source:
     if isinstance(model, onnx.ModelProto):
         return _of_proto(checked(model, "the model"), model.graph.name or "model", "")
     if kind == "torch":
-        return _of_proto(_from_torch(model, picture.first), name, _by(f"a torch {name}", "torch"))
+        return _noted(_of_proto(_from_torch(model, picture), name, _by(f"a torch {name}", "torch")))
     if kind in ("keras", "tensorflow"):
         from leap_audit.ingest.tensorflow import export_keras
 
-        made = export_keras(model, picture.last)
-        return _of_proto(made, name, _by(f"a {kind} {name}", "tf2onnx"))
+        made = export_keras(model, picture.last, inputs=picture.inputs)
+        return _noted(_of_proto(made, name, _by(f"a {kind} {name}", "tf2onnx")))
     raise ModelRefused(
         f"the model is a {type(model).__module__}.{name}; give the path of an ONNX file or "
         "of another model, an onnx.ModelProto, a torch.nn.Module or a Keras model."
@@ -121,22 +130,23 @@ def framework_of(model: object) -> str:
     return next((name for name in ("torch", "keras", "tensorflow") if name in roots), "")
 
 
-def _from_torch(model: Any, shape: Sequence[int] | None) -> onnx.ModelProto:
+def _from_torch(model: Any, picture: Picture) -> onnx.ModelProto:
     from leap_audit.ingest.torch import export_module
-    from leap_audit.ingest.torch_files import export_program, export_script
+    from leap_audit.ingest.torch_programs import export_program, export_script
     from leap_audit.run.fallback import pytorch
 
     torch = pytorch()
+    shape, inputs = picture.first, picture.inputs
     if isinstance(model, torch.export.ExportedProgram):
-        return export_program(model, shape)
+        return export_program(model, shape, inputs)
     if shape is None:
         raise ModelRefused(
             f"the model is a torch {type(model).__name__}, which does not say what pictures it "
             "takes; give input_size, such as input_size=(224, 224)."
         )
     if isinstance(model, torch.jit.ScriptModule):
-        return export_script(model, shape)
-    return export_module(model, shape)
+        return export_script(model, shape, inputs)
+    return export_module(model, shape, inputs=inputs)
 
 
 def _open_archive(path: Path, picture: Picture) -> Source:
@@ -161,17 +171,26 @@ def _open_archive(path: Path, picture: Picture) -> Source:
         raise ModelRefused(f"{path}: its archive is damaged ({error}); copy it again.") from None
     if kind == "a Keras file":
         return _from_tensorflow(path, kind, picture)
-    made = export_torch_file(path, picture.first)
-    return Source(made, path.name, digest_of([path]), path.stat().st_size, _by(kind, "torch"))
+    made = export_torch_file(path, picture.first, picture.inputs)
+    size = path.stat().st_size
+    return _noted(Source(made, path.name, digest_of([path]), size, _by(kind, "torch")))
 
 
 def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
     from leap_audit.ingest.tensorflow import export_tensorflow_file
 
-    made = export_tensorflow_file(path, picture.last)
+    made = export_tensorflow_file(path, picture.last, picture.inputs)
     files = files_of(path)
     size = sum(file.stat().st_size for file in files)
-    return Source(made, path.name, digest_of(files), size, _by(kind, "tf2onnx"))
+    return _noted(Source(made, path.name, digest_of(files), size, _by(kind, "tf2onnx")))
+
+
+def _noted(source: Source) -> Source:
+    """A source that was converted, with what was chosen of its inputs."""
+    from leap_audit.ingest.chosen import noted
+
+    picture, fixed, signature = noted(source.proto)
+    return replace(source, picture=picture, fixed_inputs=fixed, signature=signature)
 
 
 def _of_proto(proto: onnx.ModelProto, name: str, converted: str) -> Source:

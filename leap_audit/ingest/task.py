@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
@@ -11,7 +12,17 @@ from leap_audit.errors import ModelRefused
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.values import constant_of
 
-__all__ = ["Asked", "infer_task", "refuse_boxes"]
+if TYPE_CHECKING:
+    from leap_audit.ingest.meaning import Meaning
+
+__all__ = [
+    "Asked",
+    "infer_task",
+    "is_embedding",
+    "refuse_boxes",
+    "refuse_boxes_beside",
+    "refuse_detector",
+]
 
 POOLS = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean", "GlobalMaxPool", "MaxPool"})
 SCORING = frozenset({"Conv", "Gemm", "MatMul", "Add", "BatchNormalization"})
@@ -37,53 +48,84 @@ class Asked:
     """How many names of classes were given."""
     layout: Layout = "NCHW"
     """Of the input: an output that does not say where its classes are has the same."""
+    output: str | None = None
+    """The output, or tensor inside the graph, that holds the scores; None: chosen."""
 
 
 def infer_task(
     output: ir.Value,
-    others: Sequence[ir.Value],
     end: ir.Value,
     shape: tuple[int, ...],
+    meaning: "Meaning",
     taken: Sequence[str],
     asked: Asked,
 ) -> tuple[Task, str]:
     """Return the task, and the reason for it in words.
 
-    output: as the file names it; others: its other outputs of numbers; end: what is left once
-    the operators `taken` are off; shape: of one picture's scores, (classes,) of one answer to it,
-    or (classes, height, width) of a map of answers.
+    output: as the file names it; end: the tensor that is read, once the operators `taken` are off;
+    shape: of one picture's scores, (classes,) of one answer to it, or (classes, height, width) of a
+    map of answers; meaning: what the numbers are.
 
-    Raises ModelRefused: an embedding or a detector, or what `asked` says does not fit.
+    Raises ModelRefused: an embedding, or what `asked` says does not fit.
     """
     where = f"output {output.name!r}"
     if asked.task is not None:
         _require_fit(where, asked.task, shape)
         return asked.task, "said with --task"
-    if reason := _detector(end, others, shape):
-        raise ModelRefused(
-            f"{where} is taken for a detector's boxes and scores ({reason}), which cannot be "
-            "audited: give the classifier it was built on, or pass --task if it is none."
-        )
+    last = f" under its {taken[0]}" if taken and taken[0] != "Resize" else ""
     if len(shape) == 3:
-        if shape[0] == 1 and "Sigmoid" not in taken:
+        if shape[0] == 1 and not meaning.probable:
             raise ModelRefused(
                 f"{where} is a map of one number for each place, which is not one score per "
                 "class; pass --task segmentation if that is the logit of one class."
             )
-        last = f" under its {taken[0]}" if taken and taken[0] != "Resize" else ""
         return "segmentation", f"{where} is a map with {_scores(shape[0])} for each place{last}"
     if shape[0] == 1:
-        return "binary", f"{where} is a single score{' under a Sigmoid' if taken else ''}"
-    if "Sigmoid" in taken:
-        return "multi-label", f"a Sigmoid gives each of the {shape[0]} scores its own probability"
+        under = " under a Sigmoid" if "Sigmoid" in taken else ""
+        what = "probability" if meaning.probable and not under else "score"
+        return "binary", f"{where} is a single {what}{under}"
+    if meaning.single:
+        return "binary", f"{where} is a probability and what it leaves of 1"
+    if not meaning.exclusive:
+        a_sigmoid = "a Sigmoid gives each of the" if "Sigmoid" in taken else "each of the"
+        own = "its own probability" if "Sigmoid" in taken else "is a probability of its own"
+        return "multi-label", f"{a_sigmoid} {shape[0]} scores {own}"
     named = asked.names == shape[0] or shape[0] in IMAGENET
-    if not taken and not named and (reason := _embedding(end)):
+    if not meaning.probable and not taken and not named and (reason := _embedding(end)):
         raise ModelRefused(
             f"{where} is taken for an embedding of {shape[0]} features ({reason}), which has no "
             "classes: give the classifier built on it, or pass --task classification to audit "
             "each feature as if it were a class."
         )
     return "classification", f"{where} is one list of {shape[0]} scores"
+
+
+def refuse_detector(
+    output: ir.Value,
+    end: ir.Value,
+    others: Sequence[ir.Value],
+    shape: tuple[int, ...],
+    asked: Asked,
+) -> None:
+    """Raise ModelRefused where scores look like a detector's, unless `asked` says what they are.
+
+    others: the other outputs of numbers that are not on the way to these. The rest as `infer_task`.
+    """
+    if asked.task is None and (reason := _detector(end, others, shape)):
+        raise _refused_detector(output, reason)
+
+
+def refuse_boxes_beside(output: ir.Value, others: Sequence[ir.Value]) -> None:
+    """Raise ModelRefused where another output holds boxes."""
+    if reason := _boxes_in(others):
+        raise _refused_detector(output, reason)
+
+
+def _refused_detector(output: ir.Value, reason: str) -> ModelRefused:
+    return ModelRefused(
+        f"output {output.name!r} is taken for a detector's boxes and scores ({reason}), which "
+        "cannot be audited: give the classifier it was built on, or pass --task if it is none."
+    )
 
 
 def refuse_boxes(proto: onnx.ModelProto) -> None:
@@ -122,16 +164,27 @@ def _detector(end: ir.Value, others: Sequence[ir.Value], shape: tuple[int, ...])
         return f"it is a list of {shape[0]} × {shape[1]} numbers for a picture"
     if len(shape) > 3:
         return f"it has {len(shape)} dimensions beside the batch"
-    for other in others:
-        sides = list(other.shape or ())
-        if len(sides) >= 3 and sides[-1] == 4:
-            return f"output {other.name!r} beside it holds four numbers each, as of boxes"
+    if reason := _boxes_in(others):
+        return reason
     if len(shape) == 3 and (node := end.producer()) is not None and node.op_type == "Concat":
         parts = [static_shape(v)[1] for v in node.inputs if v is not None]
         axis = node.attributes["axis"].as_int()
         if axis == 1 and len(set(parts)) > 1:
             return f"its {sum(parts)} channels are {' + '.join(map(str, parts))} joined"
     return ""
+
+
+def _boxes_in(others: Sequence[ir.Value]) -> str:
+    for other in others:
+        sides = list(other.shape or ())
+        if len(sides) >= 3 and sides[-1] == 4:
+            return f"output {other.name!r} beside it holds four numbers each, as of boxes"
+    return ""
+
+
+def is_embedding(value: ir.Value) -> bool:
+    """Return whether the operators before a list of numbers give features, and no scores."""
+    return bool(_embedding(value))
 
 
 def _embedding(end: ir.Value) -> str:

@@ -7,30 +7,36 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
+from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.chosen import (
+    Chosen,
+    choose,
+    choose_signature,
+    info_of,
+    pictures_in,
+)
 from leap_audit.ingest.exported import reason
+from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.keras import in_float32, keras_source, load_keras, picture_shape
-from leap_audit.ingest.tf_runtime import converter, quiet, saved_model, tensorflow
+from leap_audit.ingest.tf_runtime import quiet, saved_model, tensorflow
 from leap_audit.ingest.tf_trace import (
-    OPSET,
     Source,
-    cleaned,
-    converting,
+    require_numbers,
     require_same,
     settled,
     written,
 )
+from leap_audit.ingest.tflite import export_tflite
 from leap_audit.ingest.torch import export_module
 from leap_audit.run.fallback import pytorch
 
 __all__ = ["SUFFIXES", "export_keras", "export_tensorflow_file"]
 
 SUFFIXES = (".h5", ".hdf5", ".keras", ".tflite")
-SERVED = "serving_default"
 GRAPH = "saved_model.pb"
 OUTSIDE = re.compile(
     "File(?!name)|PyFunc|Dataset|Reader|Summary|Rpc|^Print|^Debug|^ImmutableConst$"
@@ -45,6 +51,7 @@ def export_keras(
     model: Any,
     shape: Sequence[int] | None = None,
     functions: Sequence[Callable[[Any], Any]] = (),
+    inputs: Inputs | None = None,
 ) -> onnx.ModelProto:
     """Return a live Keras or TensorFlow model, behind preprocessing functions, as ONNX.
 
@@ -52,9 +59,11 @@ def export_keras(
     tf.function, a concrete function or a loaded SavedModel. shape: of one picture as the model
     takes it, mostly (height, width, channels), without the batch; needed where the model does
     not say it. functions: on batches of tensors, one after the other; then `shape` is what the
-    first of them takes. The batch is free, the layout the model's. The graph's input is `picture`,
-    its only output `logits`; several have the model's names. It is traced in inference mode
-    whatever state it was left in, mixed precision in float32, and the graph is run against it.
+    first of them takes. inputs: of a model with several, which takes the picture and what the
+    others hold; of one with several signatures, which is meant. The batch is free, the layout the
+    model's. The graph's input is `picture`, its only output `logits`; several have the model's
+    names. It is traced in inference mode whatever state it was left in, mixed precision in
+    float32, and the graph is run against it.
 
     Through tf2onnx, as keras.Model.export(format="onnx") goes: that does not say that it is not
     training, has fewer operators (no exact GELU, no antialiased or cubic resizing, no constants
@@ -67,31 +76,33 @@ def export_keras(
     """
     keras = sys.modules.get("keras")
     if keras is not None and isinstance(model, keras.Layer):
-        return _of_keras(keras, model, shape, functions)
-    source = _tensorflow_source(model, None if functions else shape)
+        return _of_keras(keras, model, shape, functions, inputs or Inputs())
+    source = _tensorflow_source(model, None if functions else shape, inputs or Inputs())
     return _checked(_behind(source, functions, shape))
 
 
-def export_tensorflow_file(path: Path, shape: Sequence[int] | None = None) -> onnx.ModelProto:
+def export_tensorflow_file(
+    path: Path, shape: Sequence[int] | None = None, inputs: Inputs | None = None
+) -> onnx.ModelProto:
     """Return the model in a .keras, .h5 or .tflite file or a SavedModel folder, as ONNX.
 
-    shape and result are as in `export_keras`. Files of Keras are read in its safe mode, after
-    their description was looked through (`load_keras`). Of a SavedModel what it serves by default
-    is taken; one with operators that read or write files or call Python is not loaded. A .tflite
-    file keeps the batch it has, mostly 1.
+    shape, inputs and result are as in `export_keras`. Files of Keras are read in its safe mode,
+    after their description was looked through (`load_keras`). Of a SavedModel what it serves by
+    default is taken, or the only signature that takes pictures; one with operators that read or
+    write files or call Python is not loaded. A .tflite file keeps the batch it has, mostly 1.
 
     Raises RuntimeMissing, ModelRefused: as `export_keras`; no such file, or one that is damaged,
     of another kind, or refused for what it would do.
     """
     suffix = path.suffix.lower()
     if path.is_dir():
-        return _checked(_served(path, shape))
+        return _checked(_served(path, shape, inputs or Inputs()))
     if not path.exists():
         raise ModelRefused(f"{path}: there is no such file.")
     if suffix == ".tflite":
-        return _of_tflite(path, shape)
+        return export_tflite(path, shape, inputs or Inputs())
     if suffix in SUFFIXES:
-        return export_keras(load_keras(path), shape)
+        return export_keras(load_keras(path), shape, inputs=inputs)
     raise ModelRefused(
         f"{path}: is none of {', '.join(SUFFIXES)} and no SavedModel folder; save the model as one."
     )
@@ -123,6 +134,7 @@ def _of_keras(
     model: Any,
     shape: Sequence[int] | None,
     functions: Sequence[Callable[[Any], Any]],
+    inputs: Inputs,
 ) -> onnx.ModelProto:
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "torch"):
@@ -135,7 +147,7 @@ def _of_keras(
             own = None if functions else shape
             size = picture_shape(model, f"the model {type(model).__name__}", own)
             return export_module(_inference(model), shape or size, functions)
-        source = keras_source(model, None if functions else shape)
+        source = keras_source(model, None if functions else shape, inputs)
         return _checked(_behind(source, functions, shape))
 
 
@@ -155,13 +167,14 @@ def _inference(model: Any) -> Any:
     return Inference()
 
 
-def _tensorflow_source(model: Any, shape: Sequence[int] | None) -> Source:
+def _tensorflow_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) -> Source:
     tf = tensorflow()
     label = f"the model {type(model).__name__}"
     if signatures := getattr(model, "signatures", None):
-        return _signature_source(tf, model, _signature(label, signatures), label, shape)
+        function, name = _signature(tf, label, signatures, inputs)
+        return _signature_source(tf, model, function, label, shape, inputs, name)
     if hasattr(model, "structured_input_signature"):
-        return _signature_source(tf, model, model, label, shape)
+        return _signature_source(tf, model, model, label, shape, inputs)
     if not callable(model) or not (
         isinstance(model, tf.Module) or hasattr(model, "get_concrete_function")
     ):
@@ -171,50 +184,74 @@ def _tensorflow_source(model: Any, shape: Sequence[int] | None) -> Source:
         )
     function = model if hasattr(model, "get_concrete_function") else model.__call__
     specs = tf.nest.flatten(getattr(function, "input_signature", None) or ())
-    return (
-        _specified(label, model, specs, shape)
-        if specs
-        else Source(label, model, settled(label, None, shape))
-    )
+    if not specs:
+        return Source(label, model, settled(label, None, shape))
+    infos = [_info(spec, f"input_{i}") for i, spec in enumerate(specs)]
+    chosen = choose(infos, inputs, label)
+
+    def call(x: Any) -> Any:
+        found = chosen.around(tf, x)
+        return model(*(found[info.name] for info in infos))
+
+    return _specified(label, call, specs[infos.index(chosen.picture)], shape, chosen)
 
 
-def _signature(label: str, signatures: Any) -> Any:
-    """The function that is served by default, or the only one."""
-    names = list(signatures)
-    if SERVED not in names and len(names) > 1:
-        raise ModelRefused(
-            f"{label} has the signatures {', '.join(sorted(names))}; save it with one, or with "
-            f"{SERVED}."
-        )
-    return signatures[SERVED if SERVED in names else names[0]]
+def _signature(tf: Any, label: str, signatures: Any, inputs: Inputs) -> tuple[Any, str]:
+    """The function that is audited, and its name where there are others."""
+    infos = {name: list(_infos(tf, signatures[name])) for name in signatures}
+    takes = {name: pictures_in(each) for name, each in infos.items()}
+    found = choose_signature(label, takes, inputs.signature)
+    return signatures[found], found if len(takes) > 1 else ""
 
 
 def _signature_source(
-    tf: Any, owner: Any, function: Any, label: str, shape: Sequence[int] | None
+    tf: Any,
+    owner: Any,
+    function: Any,
+    label: str,
+    shape: Sequence[int] | None,
+    inputs: Inputs,
+    name: str = "",
 ) -> Source:
     """A concrete function, whose variables live as long as its owner."""
-    positional, named = function.structured_input_signature
-    specs = [x for x in tf.nest.flatten((positional, named)) if isinstance(x, tf.TensorSpec)]
+    infos = _infos(tf, function)
+    named = function.structured_input_signature[1]
+    chosen = choose(list(infos), inputs, label)
 
     def call(x: Any) -> Any:
         assert owner is not None
-        return function(**{next(iter(named)): x}) if named else function(x)
+        found = chosen.around(tf, x)
+        return function(**found) if named else function(*(found[each.name] for each in infos))
 
-    return _specified(label, call, specs, shape)
+    source = _specified(label, call, infos[chosen.picture], shape, chosen)
+    return replace(source, signature=name)
 
 
-def _specified(label: str, call: Any, specs: Sequence[Any], shape: Sequence[int] | None) -> Source:
-    if len(specs) != 1:
-        names = ", ".join(sorted(str(spec.name) for spec in specs)) or "none"
-        raise ModelRefused(
-            f"{label} has {len(specs)} inputs ({names}); an audit needs one, the picture."
-        )
-    (spec,) = specs
+def _infos(tf: Any, function: Any) -> dict[TensorInfo, Any]:
+    """The inputs of a concrete function -> what TensorFlow says of each."""
+    positional, named = function.structured_input_signature
+    found = {_info(spec, key, key): spec for key, spec in named.items()}
+    for i, spec in enumerate(tf.nest.flatten(positional)):
+        if isinstance(spec, tf.TensorSpec):
+            found[_info(spec, f"input_{i}")] = spec
+    return found
+
+
+def _info(spec: Any, otherwise: str, name: str = "") -> TensorInfo:
+    shape = None if spec.shape.rank is None else tuple(spec.shape)
+    return info_of(name or str(spec.name or otherwise), spec.dtype.name, shape)
+
+
+def _specified(
+    label: str, call: Any, spec: Any, shape: Sequence[int] | None, chosen: Chosen
+) -> Source:
     known = None if spec.shape.rank is None else tuple(spec.shape)[1:]
-    return Source(label, call, settled(label, known, shape), spec.dtype.name)
+    source = Source(label, call, (), spec.dtype.name, chosen=chosen)
+    require_numbers(source)
+    return replace(source, shape=settled(label, known, shape))
 
 
-def _served(path: Path, shape: Sequence[int] | None) -> Source:
+def _served(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> Source:
     """What the SavedModel in a folder serves."""
     message = saved_model()
     try:
@@ -237,9 +274,9 @@ def _served(path: Path, shape: Sequence[int] | None) -> Source:
     label = f"the SavedModel {path.name}"
     if not model.signatures:
         raise ModelRefused(f"{label} serves nothing; save it with a signature.")
-    function = _signature(label, model.signatures)
+    function, name = _signature(tf, label, model.signatures, inputs)
     _require_inside(path, _nodes(function.graph.as_graph_def()), CHECKPOINT)
-    return _signature_source(tf, model, function, label, shape)
+    return _signature_source(tf, model, function, label, shape, inputs, name)
 
 
 def _nodes(graph: Any) -> Iterator[str]:
@@ -255,34 +292,3 @@ def _require_inside(path: Path, operators: Iterable[str], forbidden: re.Pattern[
             f"{path}: holds operators that reach outside the model ({', '.join(found)}); save it "
             "without reading, writing or Python in it."
         )
-
-
-def _of_tflite(path: Path, shape: Sequence[int] | None) -> onnx.ModelProto:
-    tf, tf2onnx = tensorflow(), converter()
-    label = f"the model {path.name}"
-    with quiet():
-        try:
-            interpreter = tf.lite.Interpreter(str(path))
-            interpreter.allocate_tensors()
-        except Exception as error:  # TensorFlow Lite raises what its readers raise
-            raise ModelRefused(f"{path}: TensorFlow Lite cannot load it: {reason(error)}") from None
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    if len(inputs) != 1:
-        raise ModelRefused(f"{label} has {len(inputs)} inputs; an audit needs one, the picture.")
-
-    def call(x: Any) -> list[Any]:
-        interpreter.resize_tensor_input(inputs[0]["index"], x.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(inputs[0]["index"], x.numpy())
-        interpreter.invoke()
-        return [tf.constant(interpreter.get_tensor(y["index"])) for y in outputs]
-
-    known = [int(side) if side > 0 else None for side in inputs[0]["shape_signature"][1:]]
-    dtype = np.dtype(inputs[0]["dtype"]).name
-    names = tuple(str(y["name"]) for y in outputs)
-    source = Source(label, call, settled(label, known, shape), dtype, names)
-    with quiet(), converting(tf2onnx, label):
-        proto, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
-    proto = cleaned(proto, label, names if len(names) > 1 else ["logits"])
-    require_same(proto, source)
-    return proto

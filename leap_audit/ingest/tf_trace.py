@@ -12,6 +12,7 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.agreement import SCALES, STEPS
+from leap_audit.ingest.chosen import Chosen, note
 from leap_audit.ingest.exported import CHECKED, ran, random_pictures, reason, sides
 from leap_audit.ingest.layers import ROUNDING, TOLERANCE, agree
 from leap_audit.ingest.tf_names import steady
@@ -20,7 +21,16 @@ from leap_audit.ingest.tf_runtime import converter, quiet, tensorflow
 from leap_audit.ingest.weights import poured
 from leap_audit.run.session import Array
 
-__all__ = ["OPSET", "Source", "cleaned", "converting", "require_same", "settled", "written"]
+__all__ = [
+    "OPSET",
+    "Source",
+    "cleaned",
+    "converting",
+    "require_numbers",
+    "require_same",
+    "settled",
+    "written",
+]
 
 OPSET = 18
 """The newest that tf2onnx writes."""
@@ -40,19 +50,24 @@ class Source:
     """NumPy's name of what the function takes."""
     names: tuple[str, ...] = ()
     """Of several tensors, if they have names."""
+    chosen: Chosen | None = None
+    """Where the function has several inputs: what goes in beside the picture."""
+    signature: str = ""
+    """Which of several functions it is."""
 
     @property
     def picture_dtype(self) -> str:
-        """float32, unless the function takes whole numbers.
-
-        Raises ModelRefused: it takes none of both, such as the bytes of a file.
-        """
-        if "int" not in self.dtype and "float" not in self.dtype:
-            raise ModelRefused(
-                f"{self.label} takes {self.dtype} instead of a picture's numbers; save what comes "
-                "after its decoding."
-            )
+        """float32, unless the function takes whole numbers."""
         return self.dtype if "int" in self.dtype else "float32"
+
+
+def require_numbers(source: Source) -> None:
+    """Raise ModelRefused where a function takes no numbers, but such as the bytes of a file."""
+    if "int" not in source.dtype and "float" not in source.dtype:
+        raise ModelRefused(
+            f"{source.label} takes {source.dtype} instead of a picture's numbers; save what comes "
+            "after its decoding."
+        )
 
 
 def settled(
@@ -74,7 +89,8 @@ def settled(
         raise ModelRefused(f"{label} takes pictures of {sides(taken)}, not of {sides(given)}.")
     if not given or not all(given):
         raise ModelRefused(
-            f"{label} takes pictures of {sides(taken)}; give the shape of one without a free side."
+            f"{label} takes pictures of {sides(taken)}, which leaves their size free; pass "
+            "--input-size HEIGHT,WIDTH, such as --input-size 224,224."
         )
     return tuple(int(side) for side in given if side)
 
@@ -91,6 +107,7 @@ def written(source: Source) -> onnx.ModelProto:
     Raises RuntimeMissing: no TensorFlow, no tf2onnx. ModelRefused: the function fails on such
     pictures, or tf2onnx has no ONNX for it.
     """
+    require_numbers(source)
     tf, tf2onnx = tensorflow(), converter()
     names: list[str] = []
 
@@ -117,7 +134,7 @@ def written(source: Source) -> onnx.ModelProto:
                 opset=OPSET,
                 custom_op_handlers=handlers(tf),
             )
-    return cleaned(proto, source.label, names)
+    return note(cleaned(proto, source.label, names), source.chosen, source.signature)
 
 
 def require_same(proto: onnx.ModelProto, source: Source) -> None:

@@ -23,8 +23,10 @@ from leap_audit.ingest.exported import (
     require_agreement,
     sides,
 )
+from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.merge import merged
 from leap_audit.ingest.onnx import real_inputs, tensor_info
+from leap_audit.ingest.torch_inputs import called_with, note_values
 from leap_audit.ingest.weights import poured
 from leap_audit.run.fallback import evaluating, first_tensor, pytorch
 from leap_audit.run.session import Array
@@ -46,15 +48,19 @@ class _Part:
 
 
 def export_module(
-    module: Any, shape: Sequence[int], functions: Sequence[Function] = ()
+    module: Any,
+    shape: Sequence[int],
+    functions: Sequence[Function] = (),
+    inputs: Inputs | None = None,
 ) -> onnx.ModelProto:
     """Return a torch.nn.Module, behind preprocessing functions, as ONNX with a free batch.
 
     shape: of one picture as the first function takes it, without the batch: (channels, height,
     width), or any other order that the functions or the module expect. The graph's input
     `picture` is float32 of (batch, *shape); its output `logits` is the first tensor the module
-    returns. The module is traced in eval mode, where its parameters are, and left in the mode
-    it had; the functions are traced into the graph. The graph is run against the module.
+    returns. inputs: values of further arguments, by name. The module is traced in eval mode, where
+    its parameters are, and left in the mode it had; the functions are traced into the graph. The
+    graph is run against the module.
 
     Raises RuntimeMissing: no PyTorch, or no ONNX Runtime. ModelRefused: a function or the module
     fails on such pictures, PyTorch cannot export it, or the graph gives other numbers.
@@ -66,15 +72,17 @@ def export_module(
         )
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
 
+    call = called_with(torch, module, inputs or Inputs())
+
     def run(x: Any) -> Any:
-        return first_tensor(module(x.to(dtype) if x.is_floating_point() else x))
+        return first_tensor(call(x.to(dtype) if x.is_floating_point() else x))
 
     parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
     chain = _chain(torch, parts, [module, *_modules(torch, functions)])
     proto = poured(_exported(torch, chain, parts, shape, "logits"))
     pictures = random_pictures(CHECKED, shape)
     require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
-    return proto
+    return note_values(proto, inputs or Inputs())
 
 
 def chained(module: Any, functions: Sequence[Function]) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.artifacts import Probabilities
 from leap_audit.config import IsolationOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state, append_adam
@@ -60,14 +61,14 @@ class Subject:
     has one place."""
 
 
-def sharpness(scores: Array, independent: bool) -> float:
+def sharpness(scores: Array, how: Probabilities) -> float:
     """Return the factor, at most 1, that brings one picture's scores to a usual range.
 
     A model whose scores lie in the thousands has probabilities of exactly 0 and 1, whose slope
     is lost; the factor makes the highest score stand WIDEST above the median. It bends the loss
     alone: every probability reported is the model's own. scores: (classes, places).
     """
-    height = steepness(scores, independent)
+    height = steepness(scores, how)
     return min(1.0, WIDEST / height) if height > 0 else 1.0
 
 
@@ -138,7 +139,7 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     kept, deleted = op.Add(erased, difference), op.Sub(pictures, difference)
     answers = place_scores(op, model, op.Concat(kept, deleted, axis=0))
     tempered = op.Mul(answers, op.Concat(sharp, sharp, axis=0))
-    log_p = log_probabilities(op, tempered, model.identity.independent)
+    log_p = log_probabilities(op, tempered, model.identity.probabilities)
     kept_loss, deleted_loss = _losses(op, log_p, weights, where)
     ones = np.ones(batch)
     cotangents = {

@@ -91,6 +91,6 @@ def _brightest(ranking: Array, area: float) -> Array:
 
 def class_probabilities(classifier: Classifier, pictures: Array, subject: Subject) -> Array:
     """Return (n,): the probability of the subject's class on each picture, as the places count."""
-    independent = classifier.model.identity.independent
-    found = (probabilities(scores, independent) for scores in classifier.scores(pictures))
+    how = classifier.model.identity.probabilities
+    found = (probabilities(scores, how) for scores in classifier.scores(pictures))
     return np.array([each[subject.class_] @ subject.where for each in found])

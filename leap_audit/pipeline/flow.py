@@ -13,17 +13,20 @@ from leap_audit.artifacts import Audit, Coverage, Environment
 from leap_audit.config import AuditOptions, layered
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
+from leap_audit.filenames import legible
 from leap_audit.findings import find
 from leap_audit.gradient.path import ROUNDING
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import names_inside, read_classes
+from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
 from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.inputs import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.record import Measurements
-from leap_audit.pipeline.withhold import withhold
+from leap_audit.pipeline.settings import nested
+from leap_audit.pipeline.withhold import WITHHELD, withhold, without_paths
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
 from leap_audit.report import write_report
@@ -60,7 +63,8 @@ def audit(
     object: a torch.nn.Module, a Keras model. classes: path of a list of names, or the names; None
     numbers them. out: folder to write, by default MODEL-audit in the working folder; an earlier
     audit there is replaced once the new one is whole. options: everything else, or single
-    `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"steps": 64}`).
+    `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"noise": 0.2}`) or of the
+    command line's flags (`steps=64`, `input_size=224`).
     policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
     None gives no verdict. junit: file to write the checks to as JUnit XML.
     progress: who is told what happens; nobody by default.
@@ -69,7 +73,7 @@ def audit(
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    given = layered(options.model_dump() if options else {}, settings)
+    given = layered(options.model_dump() if options else {}, nested(settings))
     chosen = AuditOptions.parse(given, "audit()")
     told = progress or Silent()
     source = Path(model) if isinstance(model, str | Path) else model
@@ -86,8 +90,10 @@ def audit(
                 chosen.preprocessing,
                 provider,
                 task=chosen.task,
-                names=len(given_names) if given_names else None,
+                names=len(given_names.names) if given_names else None,
                 region=chosen.region,
+                output=chosen.output,
+                inputs=read_inputs(chosen.input, chosen.set, chosen.signature),
             )
             advance()
         names, notes = _matched(given_names, loaded)
@@ -104,6 +110,10 @@ def audit(
             told.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
         if not chosen.photographs:
             withhold(seen)
+        config = seen.config or chosen.model_dump(mode="json")
+        # An audit that was interrupted before it looked at the photographs tells no path either.
+        private = bool(chosen.samples) and seen.private is not False
+        words = legible(command or shlex.join(sys.argv[:1]))
         classes_file = Path(classes) if isinstance(classes, str | Path) else None
         record = Audit(
             status="complete" if complete else "incomplete",
@@ -114,11 +124,11 @@ def audit(
                 provider=provider.name,
                 seed=chosen.seed,
                 threads=chosen.threads,
-                command=command or shlex.join(sys.argv[:1]),
+                command=WITHHELD if private else words,
                 started=started.isoformat(timespec="seconds"),
                 seconds=round(time.perf_counter() - clock, 1),
             ),
-            config=seen.config or chosen.model_dump(mode="json"),
+            config=without_paths(config) if private else config,
             coverage=Coverage(
                 classes_audited=len({p.target for p in seen.prototypes}),
                 classes_in_all=len(names),
@@ -133,7 +143,14 @@ def audit(
             samples=tuple(seen.samples),
             readings=seen.readings,
             files=_pictures(folder.staging),
-            findings=find(seen.prototypes, seen.samples, names, folder.staging, seen.readings),
+            findings=find(
+                seen.prototypes,
+                seen.samples,
+                names,
+                folder.staging,
+                seen.readings,
+                loaded.identity,
+            ),
         )
         if declared is not None:
             record = judge(record, declared)
@@ -184,15 +201,25 @@ def _named(source: object) -> Path:
     return source if isinstance(source, Path) else Path(type(source).__name__)
 
 
-def _names(classes: str | Path | Sequence[str] | None) -> Sequence[str] | None:
-    return read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
+def _names(classes: str | Path | Sequence[str] | None) -> ClassList | None:
+    if isinstance(classes, str | Path):
+        return read_class_list(Path(classes))
+    return None if classes is None else ClassList(tuple(classes))
 
 
-def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
-    inside = None if given is not None else names_inside(model.proto, model.classes)
+    if given is not None:
+        names, notes = match_classes(
+            given.names, model.classes, single=model.single, from_one=given.from_one
+        )
+        return names, (*given.notes, *notes)
+    if model.labels:
+        names, notes = match_classes(model.labels, model.classes, single=model.single)
+        return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
+    inside = names_inside(model.proto, model.classes)
     if inside is None:
-        return match_classes(given, model.classes, single=model.single)
+        return match_classes(None, model.classes, single=model.single)
     names, notes = match_classes(inside[0], model.classes, single=model.single)
     return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
 
@@ -200,7 +227,7 @@ def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...]
 def _classes_identity(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    return {"classes_file": path.name, "classes_sha256": sha256_of(path)}
+    return {"classes_file": legible(path.name), "classes_sha256": sha256_of(path)}
 
 
 def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
@@ -211,7 +238,11 @@ def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
         f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
         f"{model.classes} classes, read from {identity.logits}."
     )
+    for line in inputs_in_words(identity):
+        told.note(line)
     told.note(f"Taken for {identity.task}: {identity.task_reason}.")
+    if identity.meaning:
+        told.note(identity.meaning)
     for line in statement(model.preprocessing):
         told.note(f"  {line}")
     told.note(f"Running on {model.provider.name}.")

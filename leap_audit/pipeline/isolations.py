@@ -44,12 +44,12 @@ def tasks_of(
     classifier: Classifier,
 ) -> list[Task]:
     """Return one task for each of the classes wanted on each picture, in their order."""
-    independent = classifier.model.identity.independent
+    how = classifier.model.identity.probabilities
     found = []
     for i, scores in enumerate(classifier.scores(pictures)):
-        factor = sharpness(scores, independent)
+        factor = sharpness(scores, how)
         for k in classes[i]:
-            where = where_said(scores, k, independent)
+            where = where_said(scores, k, how)
             subject = Subject(pictures[i], k, factor, where)
             found.append(Task(subject, stems[i], i, float(scores[k].mean())))
     return found

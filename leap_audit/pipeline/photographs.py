@@ -1,18 +1,16 @@
 """The photographs of an audit: read, shown to the model, recorded with its answers."""
 
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
-from leap_audit.digests import sha256_of
 from leap_audit.findings.readings import doubt
 from leap_audit.ingest.bands import write_bands
 from leap_audit.ingest.known import known_classes
-from leap_audit.ingest.pictures import find_pictures, read_picture, write_picture
+from leap_audit.ingest.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures import find_pictures, write_picture
 from leap_audit.measure.answer import Answer, answer_of
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.preprocessing import compare_readings
@@ -20,7 +18,7 @@ from leap_audit.pipeline.record import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
-__all__ = ["answered", "labels_of", "record_photographs", "record_samples", "sample_stem"]
+__all__ = ["answered", "record_photographs", "record_samples", "sample_stem"]
 
 
 def record_photographs(
@@ -33,14 +31,18 @@ def record_photographs(
     if not options.samples:
         return []
     paths = find_pictures(options.samples)
+    names = names_of(paths)
+    seen.private = names.private
     with told.stage("Reading the photographs", len(paths)) as advance:
-        pictures = []
-        for path in paths:
-            pictures.append(read_picture(path, classifier.model.preprocessing))
-            advance()
-    known = known_classes(paths, seen.classes, options.labels)
-    digests = [sha256_of(path) for path in paths]
-    record_samples(pictures, labels_of(paths), digests, classifier, options, seen)
+        read = read_photographs(
+            paths, names, classifier.model.preprocessing, options.photo_range, advance
+        )
+    pictures = read.pictures
+    seen.notes.extend(read.notes)
+    for note in read.notes:
+        told.note(note)
+    known = known_classes(paths, seen.classes, options.labels, private=names.private)
+    record_samples(pictures, names.names, names.digests, classifier, options, seen)
     seen.samples[:] = [
         sample.model_copy(update={"known": class_})
         for sample, class_ in zip(seen.samples, known, strict=True)
@@ -71,7 +73,7 @@ def record_samples(
     for i, scores in enumerate(classifier.scores(pictures)):
         image = f"images/{sample_stem(i)}.png"
         write_picture(seen.folder / image, pictures[i])
-        answer = answer_of(scores, identity.independent)
+        answer = answer_of(scores, identity.probabilities)
         seen.samples.append(
             Sample(
                 file=labels[i],
@@ -117,23 +119,3 @@ def _predicted(
         )
         for k in order[:most]
     )
-
-
-def labels_of(paths: Sequence[Path]) -> list[str]:
-    """Return each file's name, with as many of its folders as tell it from the other files.
-
-    Bytes that are no text are made visible.
-    """
-    depths = [1] * len(paths)
-    while True:
-        labels = ["/".join(path.parts[-depth:]) for path, depth in zip(paths, depths, strict=True)]
-        times = Counter(labels)
-        alike = [
-            i
-            for i, label in enumerate(labels)
-            if times[label] > 1 and depths[i] < len(paths[i].parts)
-        ]
-        if not alike:
-            return [label.encode("utf-8", "backslashreplace").decode() for label in labels]
-        for i in alike:
-            depths[i] += 1

@@ -47,8 +47,8 @@ def record_prototypes(
         preprocessing = classifier.model.preprocessing
         bands.append(write_bands(seen.folder, _image(each), picture, preprocessing))
     logits = classifier.logits(pictures)
-    independent = classifier.model.identity.independent
-    probs = [answer_of(scores, independent).probs for scores in classifier.scores(pictures)]
+    how = classifier.model.identity.probabilities
+    probs = [answer_of(scores, how).probs for scores in classifier.scores(pictures)]
     targets = [each.request.target for each in drawn]
     reached = [float(row[list(target)].mean()) for row, target in zip(logits, targets, strict=True)]
     shared, _ = measure_entanglement(classifier, pictures, targets, options.threads)

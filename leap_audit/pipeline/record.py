@@ -23,5 +23,7 @@ class Measurements:
     config: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)
     batch: dict[str, int] = field(default_factory=dict)
+    private: bool | None = None
+    """Whether the paths of the photographs may name patients; None: nobody has looked yet."""
     seeds: int = 1
     """Prototypes of each target, of which one is shown."""

@@ -1,14 +1,26 @@
 """A report without the photographs themselves: their figures and masks alone."""
 
+from typing import Any
+
 from leap_audit.artifacts import Sample
 from leap_audit.pipeline.record import Measurements
 
-__all__ = ["withhold"]
+__all__ = ["WITHHELD", "withhold", "without_paths"]
 
 NOTE = (
     "The photographs were kept out of this report: it has the answers to them, and where in them "
     "the classes were found, but not the pictures."
 )
+
+
+WITHHELD = "(withheld)"
+"""What stands for the paths of photographs that may name patients."""
+
+
+def without_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Return recorded options without the paths of photographs and of their labels."""
+    hidden = {key: WITHHELD for key in ("labels",) if config.get(key)}
+    return {**config, **hidden, "samples": [WITHHELD] if config.get("samples") else []}
 
 
 def withhold(seen: Measurements) -> None:

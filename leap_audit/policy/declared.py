@@ -26,6 +26,7 @@ from leap_audit.artifacts import PolicyIdentity
 from leap_audit.config import Options, Words, read_table
 from leap_audit.digests import sha256_of
 from leap_audit.errors import ConfigRefused, TargetRefused
+from leap_audit.filenames import legible
 from leap_audit.findings.names import shortened
 from leap_audit.ingest.targets import select_targets
 from leap_audit.policy.checks import CHECKS, CheckKind
@@ -163,8 +164,8 @@ def read_policy(given: str | Path) -> Policy:
             f"{path}: declares no check; add one, such as [checks.classes-reached]."
         )
     identity = PolicyIdentity(
-        name=table.name or path.stem[:100],
-        file="" if ready else path.name,
+        name=table.name or legible(path.stem[:100]),
+        file="" if ready else legible(path.name),
         sha256=sha256_of(path),
     )
     checks = (_declared(name, values, path) for name, values in table.checks.items())

@@ -18,6 +18,7 @@ from typing import Literal, Self
 from leap_audit.artifacts import SCHEMA
 from leap_audit.artifacts.audit import LARGEST
 from leap_audit.errors import OutputRefused
+from leap_audit.filenames import plain_name
 from leap_audit.report.lock import Lock
 
 __all__ = ["AUDIT", "CONTENTS", "LITTER", "AuditFolder", "Kind", "default_folder", "write_file"]
@@ -47,7 +48,7 @@ _State = Literal["free", "complete", "incomplete"]
 
 def default_folder(model: Path) -> Path:
     """Return where the audit of a model goes when nobody said: MODEL-audit, in this folder."""
-    return Path(f"{model.stem}-audit")
+    return Path(f"{plain_name(model.stem)}-audit")
 
 
 def write_file(path: Path, data: bytes) -> None:

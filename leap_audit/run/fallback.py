@@ -99,10 +99,15 @@ def evaluating(module: Any) -> Iterator[None]:
 
 
 def first_tensor(output: Any) -> Any:
-    """Return the first tensor of what a module returns: itself, or of several or a dict."""
+    """Return the first tensor of what a module returns: itself, or of several or a dict.
+
+    Entries that are None, as modules return for what was not asked of them, are left out.
+    """
     if isinstance(output, dict):
-        return first_tensor(next(iter(output.values())))
-    return first_tensor(output[0]) if isinstance(output, (tuple, list)) else output
+        output = tuple(output.values())
+    if not isinstance(output, (tuple, list)):
+        return output
+    return next((x for each in output if (x := first_tensor(each)) is not None), None)
 
 
 def _array(tensor: Any) -> Array:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from leap_audit.artifacts import Audit
 from leap_audit.digests import digest_of, files_of, sha256_of
+from leap_audit.filenames import legible
 from leap_audit.report.folder import CONTENTS
 
 __all__ = ["WRONG", "Row", "State", "match_files", "match_folder"]
@@ -82,11 +83,15 @@ def _photographs(audit: Audit, samples: Sequence[Path]) -> Iterator[Row]:
             count = f"{len(audit.samples)} photographs"
             yield Row("photographs", count, "not given", "pass --samples to compare them")
         return
+    from leap_audit.ingest.photographs import names_of
     from leap_audit.ingest.pictures import find_pictures
 
     left: dict[str, list[Path]] = {}
-    for file in find_pictures(samples):
-        left.setdefault(sha256_of(file), []).append(file)
+    files = find_pictures(samples)
+    names = names_of(files)
+    shown = dict(zip(files, names.names if names.private else map(str, files), strict=True))
+    for file, digest in zip(files, names.digests, strict=True):
+        left.setdefault(digest, []).append(file)
     lost = []
     for sample in audit.samples:
         if left.get(sample.sha256):
@@ -96,13 +101,20 @@ def _photographs(audit: Audit, samples: Sequence[Path]) -> Iterator[Row]:
     matched = len(audit.samples) - len(lost)
     if matched:
         yield Row("photographs", f"{matched} of {len(audit.samples)}", "matches")
-    others = [file for files in left.values() for file in files]
+    others = [file for several in left.values() for file in several]
     for name in lost:
-        changed = next((file for file in others if file.name == Path(name).name), None)
+        changed = next(
+            (
+                file
+                for file in others
+                if not names.private and legible(file.name) == Path(name).name
+            ),
+            None,
+        )
         if changed is not None:
             others.remove(changed)
         yield Row("photograph", name, "missing" if changed is None else "differs")
-    yield from (Row("photograph", str(file), "new", "not audited") for file in others)
+    yield from (Row("photograph", shown[file], "new", "not audited") for file in others)
 
 
 def _pictures(audit: Audit, there: dict[str, Path]) -> Iterator[Row]:

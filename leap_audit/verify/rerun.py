@@ -11,6 +11,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions, layered
 from leap_audit.errors import AuditRefused, UsageError
 from leap_audit.pipeline import audit as run_audit
+from leap_audit.pipeline.withhold import WITHHELD
 from leap_audit.progress import Progress
 from leap_audit.verify.views import differing_versions
 
@@ -62,7 +63,13 @@ def rerun(
         raise UsageError(f"--rerun needs the list of classes, {audit.model.classes_file!r}.")
     if audit.status != "complete":
         raise AuditRefused("the audit was interrupted and cannot be repeated; run it again whole.")
-    moved = {"samples": [str(path) for path in samples]} if samples else {}
+    if not samples and audit.config.get("samples") == [WITHHELD]:
+        raise UsageError(
+            "--rerun needs the photographs, whose paths were withheld: pass --samples."
+        )
+    moved: dict[str, Any] = {"samples": [str(path) for path in samples]} if samples else {}
+    if audit.config.get("labels") == WITHHELD:
+        moved["labels"] = None
     options = AuditOptions.parse(layered(audit.config, moved), "the audit's config")
     with TemporaryDirectory() as scratch:
         again = run_audit(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,10 @@ from leap_audit.artifacts import (
 from leap_audit.findings import RULES, Rule, find
 from leap_audit.findings.measurements import core
 from leap_audit.findings.numbers import wilson
+from tests.audits import a_model
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
-Case = tuple[list[Prototype], list[Sample]] | tuple[list[Prototype], list[Sample], Readings]
+Case = tuple[Any, ...]
 
 
 def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = True) -> Isolation:
@@ -97,11 +99,15 @@ def answered(*answers: int, known: tuple[int, ...], prob: float = 0.8) -> list[S
     ]
 
 
+CONSTANT = a_model().model_copy(
+    update={"constant": True, "meaning": "On 10 pictures its numbers lie in 1..1: the same."}
+)
 LOUD: dict[str, Callable[[], Case]] = {
     "scores-do-not-move": lambda: (
         [prototype().model_copy(update={"curve": (1.0, 1.0005, 1.0002)})],
         [],
     ),
+    "constant-answer": lambda: ([], [], None, CONSTANT),
     "one-answer": lambda: ([], answered(3, 3, 3, 3, 3, known=(0, 1, 2, 3, 3))),
     "class-not-reached": lambda: ([prototype(rank=7)], []),
     "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),

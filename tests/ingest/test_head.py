@@ -95,7 +95,7 @@ def test_the_first_output_of_scores_counts(tmp_path: Path) -> None:
     outputs = [("label", ("n",)), ("y", ("n", 3)), ("z", ("n", 3))]
     kinds = {"label": TensorProto.INT64}
     found = model(tmp_path / "m.onnx", nodes, outputs, kinds=kinds)
-    assert "output 'y', the first of 3 that holds scores" in found.identity.logits
+    assert "output 'y' (chosen of 3 outputs: " in found.identity.logits
     np.testing.assert_allclose(Classifier.of(found, 2, 1).logits(PICTURES), DENSE, atol=1e-4)
 
 

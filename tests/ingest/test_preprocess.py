@@ -10,12 +10,14 @@ from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ConfigRefused, PreprocessingRefused
 from leap_audit.ingest.preprocess import read_preprocessing, resolve, statement
+from leap_audit.ingest.scaling import Scaling
 
 Shape = tuple[int | str | None, ...]
+SCALED = Scaling((0, 255), "the model scales its input itself")
 
 
-def resolved(shape: Shape, *, scales_inside: bool = False, **declared: Any) -> Preprocessing:
-    return resolve(DeclaredPreprocessing(**declared), shape, scales_inside=scales_inside)
+def resolved(shape: Shape, *, scaling: Scaling | None = None, **declared: Any) -> Preprocessing:
+    return resolve(DeclaredPreprocessing(**declared), shape, scaling=scaling)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,13 @@ def test_the_convention_of_pytorch_models() -> None:
     [
         ((1, 1, 28, 28), {}, (0, 1), (0,), (1,)),
         ((1, 32, 32, 3), {}, (0, 1), (0, 0, 0), (1, 1, 1)),
-        ((1, 3, 32, 32), {"scales_inside": True}, (0, 255), (0, 0, 0), (1, 1, 1)),
+        (
+            (1, 3, 32, 32),
+            {"scaling": SCALED},
+            (0, 255),
+            (0, 0, 0),
+            (1, 1, 1),
+        ),
         ((1, 3, 32, 32), {"range": (-1, 1)}, (-1, 1), (0, 0, 0), (1, 1, 1)),
         ((1, 3, 32, 32), {"channel_order": "BGR"}, (0, 1), (0, 0, 0), (1, 1, 1)),
         ((1, 3, 32, 32), {"mean": (0.5,), "std": (0.5,)}, (0, 1), (0.5,) * 3, (0.5,) * 3),
@@ -71,7 +79,7 @@ def test_scaling(
 
 
 def test_an_integer_input_takes_0_to_255() -> None:
-    found = resolve(DeclaredPreprocessing(), (1, 3, 32, 32), scales_inside=False, integer=True)
+    found = resolve(DeclaredPreprocessing(), (1, 3, 32, 32), pixels=(0, 255))
     assert (found.range, found.mean) == ((0, 255), (0, 0, 0))
 
 
@@ -98,7 +106,7 @@ def test_nothing_declared_is_called_assumed() -> None:
     ("shape", "declared", "says"),
     [
         ((1, 784), {}, "2 dimensions"),
-        ((1, 64, 64, 64), {}, "neither its second nor its last"),
+        ((1, 64, 64, 64), {}, "does not say where the channels"),
         ((1, 7, 64, 64), {"layout": "NHWC"}, "finds 64 channels"),
         ((1, 7, 64, 64), {"channel_order": "RGB"}, "does not fit .* 7 channels"),
         ((1, None, 64, 64), {"layout": "NCHW", "channel_order": "BANDS"}, "pass --mean"),

@@ -35,7 +35,7 @@ def test_a_vision_transformer_of_hugging_face(tmp_path: Path) -> None:
     assert found.range == pytest.approx((0, 1))
     assert (found.mean, found.std, found.resize) == ((0.5,) * 3, (0.5,) * 3, "stretch")
     assert (found.input_size, found.interpolation) == ((224, 224), "bilinear")
-    whole = resolve(found, (1, 3, 224, 224), scales_inside=False)
+    whole = resolve(found, (1, 3, 224, 224))
     assert "Hugging Face" in statement(whole)[0]
     assert set(whole.assumed) == {"layout"}
 

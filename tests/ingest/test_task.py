@@ -9,11 +9,13 @@ import pytest
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest import load
-from leap_audit.ingest.canonical import canonicalise
+from leap_audit.ingest.canonical import canonicalise, static_shape
 from leap_audit.ingest.head import Head, find_head
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.onnx import read_onnx
+from leap_audit.ingest.preprocess import resolve
 from leap_audit.ingest.task import Asked
+from leap_audit.ingest.trial import Trial
 from tests.measure import kinds
 from tests.measure.models import CPU, RAW, Node, write_model
 
@@ -182,7 +184,11 @@ def test_a_map_of_plain_numbers_is_refused_unless_said(tmp_path: Path) -> None:
 
 def real_head(shared: Path, name: str, asked: Asked) -> Head:
     proto = read_onnx(shared / "models" / name)
-    return find_head(canonicalise(proto, batch=1).graph, 1, asked)
+    graph = canonicalise(proto, batch=1)
+    shape = static_shape(graph.graph.inputs[0])
+    declared = DeclaredPreprocessing.model_validate(RAW)
+    trial = Trial(resolve(declared, shape, scales_inside=False), CPU)
+    return find_head(graph, asked, trial)
 
 
 def test_real_networks(shared: Path) -> None:

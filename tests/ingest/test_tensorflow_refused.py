@@ -156,8 +156,14 @@ def restoring(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("functions", "complaint"),
     [
-        ([plain, both], "has the signatures both, plain; save it with one"),
-        ([both], r"has 2 inputs \(a, b\); an audit needs one"),
+        (
+            [plain, both],
+            "has the signatures 'both', 'plain', of which .* --signature",
+        ),
+        (
+            [both],
+            "2 inputs that could take the picture, .* with --input",
+        ),
         ([reading], r"reach outside the model \(ReadFile\)"),
         ([plain, calling], r"reach outside the model \(PyFunc\)"),
         ([restoring], r"reach outside the model \(RestoreV2\)"),
@@ -213,14 +219,18 @@ def failing() -> Any:
     [
         ("resnet50", None, "is a str, not a Keras model, tf.Module or tf.function"),
         (decoding, None, "takes string instead of a picture's numbers; save what comes after"),
-        (two_inputs, None, "the model Functional has 2 inputs; an audit needs one"),
+        (
+            two_inputs,
+            None,
+            "Functional has 2 inputs that could take the picture, .* with --input",
+        ),
         (own, None, "the model Own does not say what pictures it takes; give the shape of one"),
         (small, (5, 4, 1), "takes pictures of 4 × 4 × 1, not of 5 × 4 × 1"),
         (small, (4, 4), "takes pictures of 4 × 4 × 1, not of 4 × 4"),
         (
             lambda: keras.Sequential([keras.Input((None, 4, 1)), layers.ReLU()]),
             None,
-            r"takes pictures of \? × 4 × 1; give the shape of one without a free side",
+            r"takes pictures of \? × 4 × 1, which leaves their size free; pass --input-size",
         ),
         (drawing, (4, 4, 1), "what tf2onnx writes gives other numbers than TensorFlow itself"),
         (bessel, (4, 4, 1), "tf2onnx has no ONNX for BesselI0e, BesselI1e; replace the layer"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from leap_audit.artifacts import Probabilities
 from leap_audit.config import DeclaredPreprocessing, IsolationOptions, PrototypeOptions
 from leap_audit.ingest import load
 from leap_audit.measure.answer import answer_of, log_probabilities, probabilities, where_said
@@ -22,29 +23,33 @@ SCORES = np.random.default_rng(0).normal(0, 3, (4, 5)).astype(np.float32)
 """Four classes at five places."""
 
 
-@pytest.mark.parametrize("independent", [False, True])
-def test_the_graph_and_the_numbers_agree(independent: bool) -> None:
+@pytest.mark.parametrize("how", ["softmax", "sigmoid"])
+def test_the_graph_and_the_numbers_agree(how: Probabilities) -> None:
     batch = np.stack([SCORES, -SCORES, 100 * SCORES])
     op, (value,) = start(scores=batch.shape)
-    (found,) = numbers(op, [log_probabilities(op, value, independent)], {"scores": batch})
+    (found,) = numbers(op, [log_probabilities(op, value, how)], {"scores": batch})
     assert np.isfinite(found).all()
-    np.testing.assert_allclose(np.exp(found), probabilities(batch, independent), atol=1e-5)
+    np.testing.assert_allclose(np.exp(found), probabilities(batch, how), atol=1e-5)
 
 
 def test_probabilities_are_shared_or_each_classes_own() -> None:
-    np.testing.assert_allclose(probabilities(SCORES, False).sum(0), 1)
-    np.testing.assert_allclose(probabilities(SCORES, True), 1 / (1 + np.exp(-SCORES)), rtol=1e-6)
+    np.testing.assert_allclose(probabilities(SCORES, "softmax").sum(0), 1)
+    np.testing.assert_allclose(
+        probabilities(SCORES, "sigmoid"), 1 / (1 + np.exp(-SCORES)), rtol=1e-6
+    )
 
 
 def test_an_answer_counts_places() -> None:
     scores = np.array([[5.0, 5, 5, -5], [-5.0, -5, 5.1, -5]])
-    shared, own = answer_of(scores, False), answer_of(scores, True)
+    shared, own = answer_of(scores, "softmax"), answer_of(scores, "sigmoid")
     assert shared.shares.tolist() == [0.75, 0.25]  # of equal scores the first counts
     assert own.shares.tolist() == [0.75, 0.25]
     assert own.probs[0] == pytest.approx(0.75, abs=0.01)
-    np.testing.assert_allclose(where_said(scores, 0, True), [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-6)
-    np.testing.assert_allclose(where_said(scores, 1, False), [0, 0, 1, 0])
-    np.testing.assert_allclose(where_said(-np.ones((2, 4)), 1, True), [0.25] * 4)
+    np.testing.assert_allclose(
+        where_said(scores, 0, "sigmoid"), [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-6
+    )
+    np.testing.assert_allclose(where_said(scores, 1, "softmax"), [0, 0, 1, 0])
+    np.testing.assert_allclose(where_said(-np.ones((2, 4)), 1, "sigmoid"), [0.25] * 4)
 
 
 @pytest.mark.parametrize("end", ["scores", "softmax", "argmax", "resized", "nhwc"])
@@ -55,7 +60,7 @@ def test_a_segmentation_answers_where_the_square_is(tmp_path: Path, end: str) ->
     assert not model.identity.independent
     (scores,) = Classifier.of(model, 2, 1).scores(kinds.square()[None])
     np.testing.assert_array_equal(scores.argmax(0) == 1, kinds.truth().ravel())
-    shares = answer_of(scores, False).shares
+    shares = answer_of(scores, "softmax").shares
     assert shares.tolist() == pytest.approx([1 - kinds.truth().mean(), kinds.truth().mean(), 0])
     logits = Classifier.of(model, 1, 1).logits(kinds.square()[None])
     np.testing.assert_allclose(logits[0], scores.mean(1), rtol=1e-4)
@@ -66,7 +71,7 @@ def test_one_sigmoid_for_each_place_tells_two_classes(tmp_path: Path) -> None:
     assert (model.identity.task, model.classes, model.single) == ("segmentation", 2, True)
     (scores,) = Classifier.of(model, 1, 1).scores(kinds.square()[None])
     inside = kinds.truth().ravel()
-    p = probabilities(scores, False)[1]
+    p = probabilities(scores, "softmax")[1]
     np.testing.assert_array_equal(p > 0.5, inside)
     assert p[~inside].min() == pytest.approx(1 / (1 + math.exp(4)), rel=1e-4)
 
@@ -75,7 +80,7 @@ def test_a_sigmoid_for_each_class_and_place(tmp_path: Path) -> None:
     model = read_model(kinds.segmenter(tmp_path / "m.onnx", "sigmoid"))
     assert model.identity.independent
     (scores,) = Classifier.of(model, 1, 1).scores(kinds.square()[None])
-    answer = answer_of(scores, model.identity.independent)
+    answer = answer_of(scores, model.identity.probabilities)
     assert answer.shares.tolist() == pytest.approx([1, kinds.truth().mean(), 0])
 
 
@@ -83,7 +88,7 @@ def test_many_labels_can_hold_at_once(tmp_path: Path) -> None:
     model = read_model(kinds.many_labels(tmp_path / "m.onnx"))
     assert (model.identity.task, model.places) == ("multi-label", 1)
     (scores,) = Classifier.of(model, 1, 1).scores(kinds.CHECKS[None, None])
-    probs = answer_of(scores, model.identity.independent).probs
+    probs = answer_of(scores, model.identity.probabilities).probs
     assert probs[0] > 0.99
     assert probs[1] > 0.99
     assert probs[2] < 0.01
@@ -99,7 +104,7 @@ def test_one_score_becomes_two_classes(tmp_path: Path, sigmoid: bool) -> None:
     np.testing.assert_allclose(
         classifier.logits(pictures), np.stack([-z / 2, z / 2], 1), rtol=1e-3, atol=1e-4
     )
-    p = [probabilities(scores, False)[1, 0] for scores in classifier.scores(pictures)]
+    p = [probabilities(scores, "softmax")[1, 0] for scores in classifier.scores(pictures)]
     np.testing.assert_allclose(p, 1 / (1 + np.exp(-z)), rtol=1e-4)
 
 
@@ -166,7 +171,7 @@ def test_what_carries_the_class_is_drawn_and_found(tmp_path: Path, kind: str) ->
         assert checks[kinds.TELLING] > 5 * np.abs(np.delete(checks, kinds.TELLING)).max()
 
     (scores,) = classifier.scores(picture[None])
-    where = where_said(scores, class_, model.identity.independent)
+    where = where_said(scores, class_, model.identity.probabilities)
     subject = Subject(picture, class_, 1.0, where)
     wish = IsolationOptions(steps=40, grid=8)
     (ranking,) = rank_pixels(model, [subject], wish, **common)  # type: ignore[arg-type]

@@ -126,9 +126,9 @@ def test_an_incomplete_batch_is_padded_and_cut(tmp_path: Path) -> None:
 
 def test_probabilities_survive_enormous_logits() -> None:
     scores = np.array([[1e5, 0, 1e5], [1, 1, 1]], np.float32)[:, :, None]
-    found = probabilities(scores, False)[:, :, 0]
+    found = probabilities(scores, "softmax")[:, :, 0]
     np.testing.assert_allclose(found, [[0.5, 0, 0.5], [1 / 3] * 3])
-    np.testing.assert_allclose(probabilities(-scores[0], True)[:, 0], [0, 0.5, 0])
+    np.testing.assert_allclose(probabilities(-scores[0], "sigmoid")[:, 0], [0, 0.5, 0])
 
 
 def test_a_model_in_double_precision_gives_float_logits(tmp_path: Path) -> None:

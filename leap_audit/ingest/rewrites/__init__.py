@@ -3,6 +3,7 @@
 from leap_audit.ingest.rewrite import rewrite
 from leap_audit.ingest.rewrites import (
     attention,
+    classical,
     fused,
     newer,
     normal,
@@ -18,6 +19,7 @@ __all__ = [
     "CONTROL",
     "UNPACKED",
     "attention",
+    "classical",
     "fused",
     "newer",
     "normal",

@@ -1,0 +1,150 @@
+"""What the output means is measured: the probabilities reported are the model's own."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from leap_audit.config import DeclaredPreprocessing
+from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.ingest import load
+from leap_audit.ingest.canonical import static_shape
+from leap_audit.measure.answer import probabilities
+from leap_audit.measure.forward import Classifier, new_graph, new_input, place_scores
+from leap_audit.run import Session
+from leap_audit.run.session import Array
+from tests.ingest.ends import ENDS, End, own_answer, pictures, write_end
+from tests.measure.models import CPU, RAW, Node, read_model, write_model
+
+
+def reported(path: Path) -> Array:
+    """Return (pictures, classes): the probabilities as an audit has them."""
+    model = read_model(path)
+    how = model.identity.probabilities
+    classifier = Classifier.of(model, 3, 1)
+    return np.stack([probabilities(s, how)[:, 0] for s in classifier.scores(pictures())])
+
+
+def wanted(end: End, answer: Array) -> Array:
+    """Return the same of the model's own answer."""
+    if end.of == "logit":
+        if answer.shape[1] == 1:
+            answer = np.concatenate([-answer / 2, answer / 2], 1)
+        return probabilities(answer.T, "softmax").T
+    p = np.exp(answer) if end.of == "log" else answer / end.total
+    return np.concatenate([1 - p, p], 1) if end.of == "second" else p
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("name", ENDS)
+def test_probabilities_are_the_models_own(tmp_path: Path, name: str, scale: float) -> None:
+    """Also of a network that is entirely sure of everything it is shown."""
+    if scale > 1 and name == "exp and sum without the maximum":
+        pytest.skip("such a network itself gives no numbers then")
+    end = ENDS[name]
+    path = write_end(tmp_path / "m.onnx", end, scale=scale)
+    exact = 1e-3 if name == "half precision" else 1e-5
+    np.testing.assert_allclose(
+        reported(path), wanted(end, own_answer(path, pictures())), atol=exact
+    )
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_what_was_measured_is_said(tmp_path: Path, name: str) -> None:
+    end = ENDS[name]
+    model = read_model(write_end(tmp_path / "m.onnx", end))
+    identity = model.identity
+    assert identity.task == end.task, identity.meaning
+    assert end.says in identity.meaning
+    assert identity.meaning.startswith("On 10 pictures its numbers lie in ")
+    assert not identity.constant
+    assert identity.output == "y"
+    if end.read:
+        tensor = f"tensor '{end.read}'"
+        assert end.read == "y" or tensor in identity.meaning
+        assert model.reading is not None
+        assert model.reading.change == "none"
+
+
+COMPUTED = [name for name, end in ENDS.items() if not end.read and end.of != "logit"]
+"""Ends whose probabilities are the model's own numbers: of their logarithm a gradient is taken."""
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_the_gradient_of_log_p_is_its_slope(tmp_path: Path, name: str) -> None:
+    model = read_model(write_end(tmp_path / "m.onnx", ENDS[name], scale=0.2))
+    op = Emitter(new_graph(), "t")
+    picture = new_input(op.graph, "picture", (1, 1, 8, 8))
+    scores = place_scores(op, model, picture)
+    weights = np.random.default_rng(2).standard_normal(static_shape(scores)).astype(np.float32)
+    (slope,) = backpropagate(op, {scores: op.constant(weights)}, [picture])
+    op.graph.outputs.extend([scores, slope])
+    session = Session(ir.Model(op.graph, ir_version=10), CPU, 1)
+
+    def at(x: Array) -> tuple[float, Array]:
+        found, gradient = session.run({"picture": x.astype(np.float32)})
+        return float((found.astype(np.float64) * weights).sum()), gradient
+
+    here = pictures(1)
+    _, gradient = at(here)
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0
+    way = gradient / np.linalg.norm(gradient)
+    step = 2e-2
+    quotient = (at(here + step * way)[0] - at(here - step * way)[0]) / (2 * step)
+    assert quotient == pytest.approx(float((gradient * way).sum()), rel=0.03)
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_the_gradient_is_finite_where_p_is_0_or_1(tmp_path: Path, name: str) -> None:
+    model = read_model(write_end(tmp_path / "m.onnx", ENDS[name], scale=300.0))
+    op = Emitter(new_graph(), "t")
+    picture = new_input(op.graph, "picture", (1, 1, 8, 8))
+    scores = place_scores(op, model, picture)
+    (slope,) = backpropagate(op, {scores: op.constant(np.ones(static_shape(scores)))}, [picture])
+    op.graph.outputs.extend([scores, slope])
+    session = Session(ir.Model(op.graph, ir_version=10), CPU, 1)
+    for shown in pictures():
+        for found in session.run({"picture": shown[None]}):
+            assert np.isfinite(found).all()
+
+
+def test_what_is_said_keeps_the_models_own_probabilities(tmp_path: Path) -> None:
+    """`--task` says whether classes exclude one another, not what the numbers are."""
+    for name, task in (("sigmoids", "classification"), ("softmax", "multi-label")):
+        path = write_end(tmp_path / "m.onnx", ENDS[name])
+        model = load(path, DeclaredPreprocessing.model_validate(RAW), CPU, task=task)
+        assert model.identity.independent == (task == "multi-label")
+        how = model.identity.probabilities
+        scores = Classifier.of(model, 3, 1).scores(pictures())
+        found = np.stack([probabilities(s, how)[:, 0] for s in scores])
+        np.testing.assert_allclose(found, own_answer(path, pictures()), atol=1e-5)
+
+
+def test_a_map_of_probabilities_shows_where_its_classes_are(tmp_path: Path) -> None:
+    """(n, 6, 5, 4), whose last axis adds up to 1, from an input with channels first."""
+    nodes: list[Node] = [
+        ("Conv", ["x", "k"], "c", {"pads": [1, 1, 1, 1]}),
+        ("Transpose", ["c"], "t", {"perm": [0, 2, 3, 1]}),
+        ("Exp", ["t"], "e"),
+        ("ReduceSum", ["e", "axis"], "s", {"keepdims": 1}),
+        ("Div", ["e", "s"], "y"),
+    ]
+    weights = {"k": np.random.default_rng(0).standard_normal((4, 1, 3, 3)), "axis": np.array([3])}
+    path = write_model(
+        tmp_path / "m.onnx", nodes, weights, shape=("n", 1, 6, 5), outputs=[("y", ("n", 6, 5, 4))]
+    )
+    model = read_model(path)
+    assert (model.identity.task, model.classes, model.identity.places) == (
+        "segmentation",
+        4,
+        (6, 5),
+    )
+    shown = np.random.default_rng(1).random((2, 1, 6, 5)).astype(np.float32)
+    found = [
+        probabilities(s, model.identity.probabilities)
+        for s in Classifier.of(model, 2, 1).scores(shown)
+    ]
+    wanted = np.moveaxis(own_answer(path, shown), 3, 1).reshape(2, 4, 30)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)

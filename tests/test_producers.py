@@ -1,0 +1,69 @@
+"""Each producer's model comes in, answers as with its producer, and has the right gradient."""
+
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leap_audit.config import DeclaredPreprocessing
+from leap_audit.errors import StraightThrough
+from leap_audit.gradient import build_gradient
+from leap_audit.gradient.agreement import check_gradient
+from leap_audit.ingest import load
+from leap_audit.ingest.class_lists import names_inside
+from leap_audit.measure.answer import probabilities
+from leap_audit.measure.forward import Classifier
+from leap_audit.run import choose_provider
+from tests.producers import PRODUCERS, SIZE, Producer
+from tests.producers_page import OUT_OF_DATE, written
+
+pytestmark = pytest.mark.xdist_group("tensorflow")  # one process imports it
+RNG = np.random.default_rng(0)
+
+
+def as_probabilities(answers: np.ndarray) -> np.ndarray:
+    """Return logits or probabilities of several classes as probabilities."""
+    if answers.min() >= 0 and np.allclose(answers.sum(1), 1, atol=1e-3):
+        return answers
+    return np.stack([probabilities(row[:, None], False)[:, 0] for row in answers])
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+@pytest.mark.parametrize("entry", PRODUCERS.values(), ids=PRODUCERS)
+def test_a_producer_comes_in(entry: Producer, tmp_path: Path) -> None:
+    for package in entry.packages:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    made = entry.make(tmp_path)
+    ranges: dict[str, Any] = {} if "tensorflow" in entry.packages else {"range": (0.0, 1.0)}
+    declared = DeclaredPreprocessing(input_size=SIZE, mean=(0.0,), std=(1.0,), **ranges)
+    model = load(made.model, declared, choose_provider("cpu"))
+    pictures = RNG.random((3, 3, *SIZE), np.float32)
+    logits = Classifier.of(model, 3, 1).logits(pictures)
+    have = np.stack([probabilities(row.reshape(-1, 1), False)[:, 0] for row in logits])
+    want = as_probabilities(made.answers(pictures))
+    np.testing.assert_allclose(have, want, atol=1e-4 if entry.exact else 2e-2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StraightThrough)
+        shapes = {model.identity.inputs[0].name: (3, *SIZE)}
+        free = model.identity.layout == "NCHW"
+        gradient = build_gradient(model.proto, **({"shapes": shapes} if free else {}))
+    if entry.exact:
+        assert check_gradient(gradient).agrees
+
+
+def test_names_of_ultralytics_are_read(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    made = PRODUCERS["ultralytics"].make(tmp_path)
+    model = load(made.model, DeclaredPreprocessing(), choose_provider("cpu"))
+    found = names_inside(model.proto, model.classes)
+    assert found is not None
+    assert found[0][1] == "name 1"
+
+
+def test_the_page_lists_every_producer() -> None:
+    page, made = written()
+    assert page == made, OUT_OF_DATE
