@@ -16,6 +16,7 @@
     │   └── OutputRefused        the folder to write to
     ├── GradientUnavailable      operators without a gradient rule, all named at once
     ├── CanonicalMismatch        the canonical graph does not reproduce the model
+    ├── Defect                   leap-audit's own work failed on a model that ONNX Runtime runs
     ├── RuntimeMissing           no onnxruntime, or no such provider
     └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
 
@@ -35,6 +36,7 @@ __all__ = [
     "CardRefused",
     "ClassesRefused",
     "ConfigRefused",
+    "Defect",
     "EngineFallback",
     "ExportFailed",
     "FlatGradient",
@@ -120,6 +122,18 @@ class GradientUnavailable(LeapAuditError):
 
 class CanonicalMismatch(LeapAuditError):
     pass
+
+
+class Defect(LeapAuditError):
+    """What failed, and on which node, where the model itself is sound."""
+
+    @classmethod
+    def at(cls, what: str, error: BaseException) -> "Defect":
+        """Return the sentence for an error that nobody foresaw. what: a subject, without a verb."""
+        return cls(
+            f"{what} failed ({type(error).__name__}: {reason_of(error)}). This is a defect in "
+            "leap-audit, not in the file: please report it with what --debug prints."
+        )
 
 
 class RuntimeMissing(LeapAuditError):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
-from leap_audit.errors import GradientUnavailable
+from leap_audit.errors import Defect, GradientUnavailable, LeapAuditError
 from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.monotone import relu_behind_max
 from leap_audit.gradient.outside import OUTSIDE
@@ -62,7 +62,7 @@ def backpropagate(
             continue
         rule = table[node.op_type]
         view = _view(node, on_path)
-        gradients = _per_input(rule.function(op, view, *dys), view)
+        gradients = _per_input(_applied(rule, op, view, dys), view)
         if has_pole(node):
             gradients = at_poles_zero(op, node, gradients)
         for value, needed, dx in zip(view.inputs, view.needs, gradients, strict=True):
@@ -90,6 +90,16 @@ def backpropagate(
             "the gradient is zero everywhere."
         )
     return [_zeros(op, x) if dx is None else dx for x, dx in zip(wrt, found, strict=True)]
+
+
+def _applied(rule: Rule, op: Emitter, node: Node, dys: Sequence[ir.Value | None]) -> Gradients:
+    """What a rule returns; an error that it did not mean names its node."""
+    try:
+        return rule.function(op, node, *dys)
+    except (LeapAuditError, MemoryError):
+        raise
+    except Exception as error:
+        raise Defect.at(f"The gradient rule of {node.op_type} ({node.name})", error) from error
 
 
 def _view(node: ir.Node, on_path: Collection[ir.Value]) -> Node:

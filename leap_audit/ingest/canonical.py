@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from leap_audit.errors import LeapAuditError, ModelRefused, reason_of
+from leap_audit.errors import Defect, LeapAuditError, ModelRefused
 from leap_audit.ingest.agreement import require_agreement, require_runs
 from leap_audit.ingest.blocked import unblocked
 from leap_audit.ingest.folding import fold, inlined, may_fold
@@ -70,19 +70,17 @@ def canonicalise(
         light, kept = (original, weights) if plain is proto else apart(plain)
         del proto, plain  # the weights live on without them
         graph = _canonical(light, dict(kept), shapes, frozenset(fixed), batch)
-    except LeapAuditError:
-        raise
     except Exception as error:
+        if isinstance(error, LeapAuditError | MemoryError) and not isinstance(error, Defect):
+            raise
         # What works on a graph raises anything where the graph is wrong. Where it is not, this is
-        # a defect here, and never called the file's.
+        # a defect here, and is called one.
         if provider is None:
             raise
         require_runs(original, weights, full, one_by_one=bool(fixed), provider=provider)
-        raise ModelRefused(
-            f"ONNX Runtime runs the model, and leap-audit fails at it ({type(error).__name__}: "
-            f"{reason_of(error)}): this is a defect in leap-audit, not in the file; please report "
-            "it with what --debug prints."
-        ) from error
+        if isinstance(error, Defect):
+            raise
+        raise Defect.at("Bringing the model to its canonical form", error) from error
     if provider is not None:
         require_agreement(original, weights, graph, full, one_by_one=bool(fixed), provider=provider)
     return graph

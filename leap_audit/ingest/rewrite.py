@@ -19,6 +19,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from leap_audit.errors import Defect, LeapAuditError
 from leap_audit.ingest.onnx import ONNX_DOMAIN
 from leap_audit.ingest.values import new_constant, new_node
 
@@ -169,7 +170,7 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
         if found is None or found.shapes != shapes or (within is not None and node not in within):
             continue
         op = Writer(graph, node, taken)
-        written = found.function(op)
+        written = _written(found, op)
         if written is None:
             continue
         made: list[ir.Value | None] = [written] if isinstance(written, ir.Value) else list(written)
@@ -178,6 +179,17 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
             forget_shapes(made)
         changed = True
     return changed
+
+
+def _written(found: Rewriting, op: Writer) -> Written:
+    """What a rewriting returns; an error that it did not mean names its node."""
+    try:
+        return found.function(op)
+    except (LeapAuditError, MemoryError):
+        raise
+    except Exception as error:
+        node = op.node
+        raise Defect.at(f"Writing {node.op_type} ({node.name}) in others", error) from error
 
 
 def forget_shapes(values: Iterable[ir.Value | None]) -> None:

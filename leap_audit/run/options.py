@@ -2,9 +2,10 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import onnx
 import onnx_ir as ir
 
 from leap_audit.errors import LessOptimised, reason_of
@@ -14,6 +15,7 @@ __all__ = [
     "LEVELS",
     "first_level",
     "may_be_the_optimiser",
+    "may_be_transposed",
     "second_copies",
     "session_options",
     "warn_of",
@@ -100,6 +102,36 @@ def may_be_the_optimiser(error: Exception) -> bool:
     said = str(error).lower()
     missing = ("bad_alloc", "bad allocation", "allocate memory", "out of memory")
     return type(error).__name__ in FAILURES and not any(word in said for word in missing)
+
+
+def may_be_transposed(graph: bytes) -> frozenset[str]:
+    """Return the initializers of a serialised graph that ONNX Runtime may exchange the axes of.
+
+    Where it moves a Transpose past a node, it turns the node's constants, under their old names. An
+    initializer that is used in place, where it is in memory, stays as it was (1.32): it does not
+    fit any more, or, if it is square, gives wrong numbers.
+    """
+    model = onnx.ModelProto.FromString(graph)
+    if not any(node.op_type == "Transpose" for node in _nodes(model.graph)):
+        return frozenset()
+    ranks = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    return frozenset(
+        name
+        for node in _nodes(model.graph)
+        for i, name in enumerate(node.input)
+        if name in ranks
+        and not (i == 1 and node.op_type in ("Conv", "ConvTranspose", "Gemm"))
+        and not (i == 1 and node.op_type == "MatMul" and ranks[name] == 2)
+    )
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of those inside it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
 
 
 def warn_of(level: str, failure: Exception) -> None:

@@ -15,6 +15,7 @@ from leap_audit.run.options import (
     LEVELS,
     first_level,
     may_be_the_optimiser,
+    may_be_transposed,
     second_copies,
     session_options,
     warn_of,
@@ -126,8 +127,10 @@ class Session:
         options = session_options(threads, often=often, **copies, level=level)
         options.add_external_initializers(list(self._weights), self._lent)
         if self.provider.device == "cpu":
+            moved = may_be_transposed(graph) if level != LEVELS[-1] else frozenset()
             for name, value in zip(self._weights, self._lent, strict=True):
-                options.add_initializer(name, value)  # used in place, not copied
+                if name not in moved:
+                    options.add_initializer(name, value)  # used in place, not copied
         return runtime().InferenceSession(graph, options, providers=self.provider.chain)
 
     def loop(

@@ -39,8 +39,8 @@ def clip(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     mask = between(
         op,
         y,
-        low=None if low is None else float(low),
-        high=None if high is None else float(high),
+        low=None if low is None else float(low.reshape(())),
+        high=None if high is None else float(high.reshape(())),
     )
     return (dy if mask is None else op.Mul(dy, mask)), None, None
 

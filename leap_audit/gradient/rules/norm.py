@@ -19,13 +19,17 @@ def batch_normalization(
     op: Emitter, node: Node, dy: ir.Value, *unused: ir.Value | None
 ) -> Gradients:
     """dx = dy * scale / sqrt(var + epsilon); the statistics are fixed in a deployed model"""
-    scale, var = constant_of(node.inputs[1]), constant_of(node.inputs[4])
-    if scale is None or var is None or node.attribute("training_mode"):
+    if any(node.needs[1:]) or node.attribute("training_mode"):
         raise GradientUnavailable(f"BatchNormalization ({node.name}): its statistics are computed")
-    factor = scale / np.sqrt(var + node.attribute("epsilon"))
-    channels = node.shape(0)[1]
-    factor = factor.reshape((channels,) + (1,) * (len(node.shape(0)) - 2))
-    return op.Mul(dy, factor), None, None, None, None
+    shape = (node.shape(0)[1],) + (1,) * (len(node.shape(0)) - 2)
+    scale, var = constant_of(node.inputs[1]), constant_of(node.inputs[4])
+    if scale is not None and var is not None:
+        factor = scale / np.sqrt(var + node.attribute("epsilon"))
+        return op.Mul(dy, factor.reshape(shape)), None, None, None, None
+    # Constant all the same, such as a scale that the graph dequantises.
+    root = op.Sqrt(op.Add(node.inputs[4], float(node.attribute("epsilon"))))
+    ratio = op.Reshape(op.Div(node.inputs[1], root), shape)
+    return op.Mul(dy, ratio), None, None, None, None
 
 
 @gradient(
