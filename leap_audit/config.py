@@ -130,7 +130,7 @@ class PrototypeOptions(Options):
     """Learning rate of Adam, in units of the transform coefficients."""
     find_lr_steps: int = Field(default=0, ge=0, le=10_000)
     """Steps of a range test that chooses the learning rate; 0 takes `lr` as it is."""
-    noise: float = Field(default=0.1, ge=0)
+    noise: float | None = Field(default=None, ge=0)
     """Standard deviation of the noise added at each step, in units of the picture's 0..1."""
     jitter: float | None = Field(default=None, ge=0, le=1)
     """How far brightness and each colour are shifted at a step, in units of 0..1, and twice that

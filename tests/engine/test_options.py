@@ -75,7 +75,8 @@ def alpha_mask(run: Start) -> None:
 
 @effect
 def alpha_only(run: Start) -> None:
-    coloured, drawn = (run({"alpha_only": on}, target_classes=[3]) for on in (False, True))
+    configs = ({"alpha_only": on, "hf_weight": 0.0} for on in (False, True))
+    coloured, drawn = (run(config, target_classes=[3]) for config in configs)
     assert np.ptp(coloured.pictures()[0], axis=0).max() > 0.2
     picture = drawn.pictures()[0]
     assert len(picture) == 4

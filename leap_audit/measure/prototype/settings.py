@@ -11,6 +11,8 @@ SMALL = 64
 """Short side in pixels below which a picture holds one centred object, not a scene."""
 VIEWS = 2
 """Random views that a step has of a scene (docs/prototypes.md)."""
+NOISE, SMALL_NOISE = 0.1, 0.02
+"""Deviation of the noise that a step adds: in general, and to a small picture in colour."""
 TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
     "none": ((1.0, 1.0), 0.0, False),
     "s": ((0.92, 1.08), 0.04, False),
@@ -28,10 +30,13 @@ def settled(
 
     Photographs are seen mostly from close up and far off centre, which makes a class appear at
     many sizes, and in changing light, so that no answer hangs on one shade; two views a step keep
-    what the network wants of both. Small pictures hold one centred object: little movement. Grey
-    ones are strokes on a dark ground: they start there, are never mirrored, as letters are not,
-    and a light total variation keeps them clean. batchable: whether the model can answer several
-    views at once.
+    what the network wants of both. Small pictures hold one centred object: little movement. In
+    colour they need less noise, because a network for 32 pixels reads details of one pixel, and
+    a total variation that holds back saturated specks. Grey pictures are strokes on a dark
+    ground: they start there, are never mirrored, as letters are not, and a light total variation
+    keeps them clean. Convolutional networks and transformers get the same settings: no setting
+    that follows the size of the patches did better (docs/prototypes.md). batchable: whether the
+    model can answer several views at once.
 
     Raises ConfigRefused: more than one view of a model that takes one picture at a time.
     """
@@ -50,10 +55,13 @@ def settled(
     chosen["flip"] = flip and channels != 1
     if channels == 1:
         chosen |= {"background": 0.12, "total_variation": 12.0, "jitter": 0.0, "views": 1}
+        chosen["noise"] = NOISE
     elif small:
-        chosen |= {"background": 0.5, "total_variation": 0.1, "jitter": 0.0, "views": 1}
+        chosen |= {"background": 0.5, "total_variation": 8.0, "jitter": 0.0, "views": 1}
+        chosen["noise"] = SMALL_NOISE
     else:
         views = VIEWS if batchable else 1
         chosen |= {"background": 0.5, "total_variation": 0.0, "jitter": 0.25, "views": views}
+        chosen["noise"] = NOISE
     given = {n for n in chosen if n != "transform" and getattr(options, n) is not None}
     return options.model_copy(update={n: v for n, v in chosen.items() if n not in given})

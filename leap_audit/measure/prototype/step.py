@@ -100,6 +100,7 @@ def draws(
     never to the batch, and those of its first views do not depend on how many there are.
     """
     assert options.views is not None
+    assert options.noise is not None
     channels, height, width = model.picture_shape
     blurs = [blur_at(n, options, step) for n in (height, width)]
     rows, columns, noise, behind = [], [], [], []
