@@ -30,6 +30,8 @@ class Made:
     """A path or an object, as `leap_audit.ingest.load` takes it."""
     answers: Callable[[np.ndarray], np.ndarray]
     """Pictures (batch, 3, height, width) in 0..1 -> the model's answers (batch, classes)."""
+    value_range: tuple[float, float] | None = (0.0, 1.0)
+    """What black and white become, said by the user; None: read from the graph."""
 
 
 @dataclass(frozen=True)
@@ -341,7 +343,7 @@ def keras_file(folder: Path) -> Made:
     path = folder / "model.keras"
     with tf_runtime.quiet():
         keras_network().save(path)
-    return Made(path, of_keras(keras_network()))
+    return Made(path, of_keras(keras_network()), None)
 
 
 @producer(
@@ -354,7 +356,7 @@ def keras_hdf5(folder: Path) -> Made:
     path = folder / "model.h5"
     with tf_runtime.quiet(), warnings_ignored():
         keras_network().save(path)
-    return Made(path, of_keras(keras_network()))
+    return Made(path, of_keras(keras_network()), None)
 
 
 @producer(
@@ -367,7 +369,7 @@ def keras_onnx(folder: Path) -> Made:
     path = folder / "model.onnx"
     with tf_runtime.quiet(), warnings_ignored():
         keras_network().export(path, format="onnx", verbose=False)
-    return Made(path, of_keras(keras_network()))
+    return Made(path, of_keras(keras_network()), None)
 
 
 @producer(
@@ -380,13 +382,13 @@ def saved_model(folder: Path) -> Made:
     path = folder / "saved"
     with tf_runtime.quiet():
         keras_network().export(path, format="tf_saved_model", verbose=False)
-    return Made(path, of_keras(keras_network()))
+    return Made(path, of_keras(keras_network()), None)
 
 
 @producer(
     "TensorFlow Lite",
     "`tf.lite.TFLiteConverter.from_keras_model(model).convert()`",
-    "converted by tf2onnx",
+    "converted by tf2onnx; `--range 0,255` says what its converter folds into the first layer",
     *("tensorflow", "tf2onnx"),
 )
 def tflite(folder: Path) -> Made:
@@ -394,7 +396,7 @@ def tflite(folder: Path) -> Made:
     with tf_runtime.quiet():
         converter = tf_runtime.tensorflow().lite.TFLiteConverter
         path.write_bytes(converter.from_keras_model(keras_network()).convert())
-    return Made(path, of_keras(keras_network()))
+    return Made(path, of_keras(keras_network()), (0.0, 255.0))
 
 
 @producer(

@@ -3,7 +3,6 @@
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -38,8 +37,9 @@ def test_a_producer_comes_in(entry: Producer, tmp_path: Path) -> None:
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
     made = entry.make(tmp_path)
-    ranges: dict[str, Any] = {} if "tensorflow" in entry.packages else {"range": (0.0, 1.0)}
-    declared = DeclaredPreprocessing(input_size=SIZE, mean=(0.0,), std=(1.0,), **ranges)
+    declared = DeclaredPreprocessing(
+        input_size=SIZE, range=made.value_range, mean=(0.0,), std=(1.0,)
+    )
     model = load(made.model, declared, choose_provider("cpu"))
     pictures = RNG.random((3, 3, *SIZE), np.float32)
     logits = Classifier.of(model, 3, 1).logits(pictures)

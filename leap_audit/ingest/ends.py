@@ -14,6 +14,7 @@ import onnx
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.onnx import ONNX_DOMAIN, dtype_name, real_inputs, tensor_info
+from leap_audit.ingest.weights import apart
 
 __all__ = ["Ends", "output_info", "tensor_outputs", "with_outputs"]
 
@@ -109,7 +110,17 @@ def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
         del cut.opset_import[:]
         cut.opset_import.extend(kept)
     cut.graph.output.extend(known.get(name, onnx.ValueInfoProto(name=name)) for name in names)
-    return cut
+    return cut if all(name in known for name in names) else _typed(cut)
+
+
+def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the outputs of a model the types that ONNX infers, which a file must say."""
+    inferred = onnx.shape_inference.infer_shapes(apart(model)[0]).graph
+    types = {value.name: value.type for value in (*inferred.value_info, *inferred.output)}
+    for value in model.graph.output:
+        if value.name in types and not value.HasField("type"):
+            value.type.CopyFrom(types[value.name])
+    return model
 
 
 def output_info(value: onnx.ValueInfoProto) -> TensorInfo:
