@@ -159,7 +159,7 @@ ENDS: dict[str, End] = {
         says="add up to 1",
     ),
     "the sum as a product": End(
-        f"{Z}\ne = Exp (z)\nt = MatMul (e, ones)\ny = Div (e, t)", says="add up to 1"
+        f"{Z}\ne = Exp (z)\nt = MatMul (e, ones)\ny = Div (e, t)", read="z"
     ),
     "four dimensions of an old opset": End(
         f"{Z}\nr = Reshape (z, pixel)\ny = Softmax <axis=1> (r)", shape=("n", 3, 1, 1), opset=9

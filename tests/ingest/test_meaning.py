@@ -66,11 +66,7 @@ def test_what_was_measured_is_said(tmp_path: Path, name: str) -> None:
         assert model.reading.change == "none"
 
 
-COMPUTED = [
-    name
-    for name, end in ENDS.items()
-    if not end.read and end.of != "logit" and name != "the sum as a product"
-]
+COMPUTED = [name for name, end in ENDS.items() if not end.read and end.of != "logit"]
 """Ends whose probabilities are the model's own numbers: of their logarithm a gradient is taken."""
 
 
