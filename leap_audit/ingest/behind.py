@@ -1,5 +1,6 @@
 """The tensors that may hold the logits under a model's answer: what stands right behind it."""
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import onnx_ir as ir
 from leap_audit.ingest.chosen import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.reading import Step
 
-__all__ = ["Behind", "reachable", "tensors_behind"]
+__all__ = ["Behind", "is_part_of_softmax", "reachable", "tensors_behind"]
 
 MOST = 48
 """Tensors that are looked at."""
@@ -112,6 +113,23 @@ def tensors_behind(answer: ir.Value, counts: Collection[int], shape: bool) -> li
                 rounded = not ROUNDING.isdisjoint(operators)
                 found.append(Behind(x, steps, operators, rounded))
     return found
+
+
+def is_part_of_softmax(answer: ir.Value, count: int) -> bool:
+    """Return whether a tensor of `count` numbers is some of those that a Softmax gives."""
+    waiting, seen = [answer], {answer}
+    while waiting and len(seen) < MOST:
+        node = waiting.pop().producer()
+        if node is None or node.op_type not in {*SHAPE_ONLY, "Slice", "Gather", "Split", "Softmax"}:
+            continue
+        if node.op_type == "Softmax":
+            shape = node.outputs[0].shape
+            return shape is not None and shape.is_static() and math.prod(shape.numpy()) > count
+        x = node.inputs[0]
+        if x is not None and x not in seen:
+            seen.add(x)
+            waiting.append(x)
+    return False
 
 
 def reachable(found: Iterable[Behind], start: Behind, across: Collection[str]) -> Behind:

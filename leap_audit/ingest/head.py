@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from leap_audit.artifacts import Probabilities, Task
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.behind import tensors_behind
+from leap_audit.ingest.behind import is_part_of_softmax, tensors_behind
 from leap_audit.ingest.bounds import bounds_of
 from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.choosing import choose_output
@@ -148,7 +148,7 @@ def _measured(
                 f"{choice[2]} chose from tensor {choice[0].name!r}, and so does not say of which "
                 f"class; name that tensor with --output, or export the model without {choice[2]}."
             )
-    bounds = bounds_of(end.value)
+    bounds, part = bounds_of(end.value), is_part_of_softmax(end.value, count)
     kinds = [end.value.dtype, *(each.value.dtype for each in behind)]
     halves = (ir.DataType.BFLOAT16, ir.DataType.FLOAT16)
     coarsest = next((kind for kind in halves if kind in kinds), ir.DataType.FLOAT)
@@ -166,7 +166,8 @@ def _measured(
         for each, x in zip(behind, others, strict=True)
         if np.isfinite(x).all()
     ]
-    meaning = meaning_of(_columns(answer, axis, listed), kept, bounds, coarsest)
+    columns = _columns(answer, axis, listed)
+    meaning = meaning_of(columns, kept, bounds, coarsest, part=part)
     read = next((x for b, x in kept if b.back == meaning.back), answer)
     if not np.isfinite(read).all():
         raise ModelRefused(_not_finite(end.value))

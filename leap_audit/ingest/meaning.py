@@ -17,7 +17,7 @@ from leap_audit.artifacts import Probabilities
 from leap_audit.ingest.behind import Behind, reachable
 from leap_audit.ingest.bounds import Interval
 from leap_audit.ingest.reading import Change, Step
-from leap_audit.ingest.shares import PERCENT, SPREAD, SUMS_FLOAT, share_total
+from leap_audit.ingest.shares import PERCENT, SPREAD, SUMS_FLOAT, share_total, sigmoid, softmax
 from leap_audit.run.session import Array
 
 __all__ = ["Meaning", "meaning_of"]
@@ -62,17 +62,19 @@ def meaning_of(
     behind: Sequence[tuple[Behind, Array]],
     bounds: Interval,
     dtype: ir.DataType,
+    *,
+    part: bool = False,
 ) -> Meaning:
     """Return what the numbers of an answer are.
 
     answer: (pictures, classes, places). behind: the tensors behind it with their numbers, in the
     same shape or with one class. bounds: between which the operators leave it. dtype: the
-    coarsest of the numbers on the way.
+    coarsest of the numbers on the way. part: whether they are some of those that a Softmax gives.
     """
     found = _of_one if answer.shape[1] == 1 else _of_several
     values = np.asarray(answer, np.float64)
     others = [(b, np.asarray(x, np.float64)) for b, x in behind]
-    meaning = found(_Measured(values, others, bounds, dtype))
+    meaning = found(_Measured(values, others, bounds, dtype, part))
     read = next((x for b, x in others if b.back == meaning.back), values)
     moved = np.abs(read - read[:1]).max() > SAME * np.abs(read).max()
     if moved:
@@ -87,6 +89,7 @@ class _Measured:
     behind: Sequence[tuple[Behind, Array]]
     bounds: Interval
     dtype: ir.DataType
+    part: bool
 
     @property
     def where(self) -> str:
@@ -112,15 +115,6 @@ class _Measured:
         return any(each.together for each, _ in self.behind)
 
 
-def _softmax(x: Array) -> Array:
-    powers = np.exp(x - x.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.asarray(np.exp(-np.logaddexp(0, -x)))
-
-
 def _of_several(m: _Measured) -> Meaning:
     total = share_total(m.answer, m.dtype, together=m.together)
     for finding in (_a_softmax(m, total), _sigmoids(m), _shares(m, total), _logarithms(m)):
@@ -128,6 +122,9 @@ def _of_several(m: _Measured) -> Meaning:
             return finding
     if _within(m.bounds, 1) and (under := _shares_before(m)) is not None:
         return under
+    if m.part and m.answer.sum(1).max() <= 1 + m.exact:
+        said = f"{m.where}: some of the probabilities of a softmax, whose logarithms are the scores"
+        return Meaning((), "log", 1.0, "given", said, probable=True)
     return _each_probable(m) or _logits(m)
 
 
@@ -140,7 +137,7 @@ def _a_softmax(m: _Measured, total: float | None) -> Meaning | None:
         fits = [
             each
             for each, x in m.behind
-            if each.together and m.same(_softmax(x), wanted / whole, each)
+            if each.together and m.same(softmax(x), wanted / whole, each)
         ]
         if fits:
             far = reachable(fits, fits[0], SHIFTS)
@@ -164,7 +161,7 @@ def _sigmoids(m: _Measured) -> Meaning | None:
         forms.append((np.exp(m.answer), 1.0, "logarithms of probabilities"))
     for wanted, whole, words in forms:
         for each, x in m.behind:
-            if each.together or not m.same(_sigmoid(x), wanted, each):
+            if each.together or not m.same(sigmoid(x), wanted, each):
                 continue
             return Meaning(
                 each.back,
@@ -188,7 +185,7 @@ def _shares(m: _Measured, total: float | None) -> Meaning | None:
         for each, x in m.behind:
             for class_, change in ((1, "none"), (0, "negative")):
                 wanted = m.answer[:, class_ : class_ + 1] / total
-                if not each.together and m.same(_sigmoid(x), wanted, each):
+                if not each.together and m.same(sigmoid(x), wanted, each):
                     p = "[1 - p, p]" if class_ else "[p, 1 - p]"
                     return Meaning(
                         each.back,

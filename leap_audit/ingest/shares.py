@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from leap_audit.run.session import Array
 
-__all__ = ["PERCENT", "SPREAD", "SUMS_FLOAT", "share_total"]
+__all__ = ["PERCENT", "SPREAD", "SUMS_FLOAT", "share_total", "sigmoid", "softmax"]
 
 PERCENT = 100.0
 SUMS = {ir.DataType.FLOAT16: 5e-3, ir.DataType.BFLOAT16: 4e-2}
@@ -38,3 +38,14 @@ def share_total(values: Array, dtype: ir.DataType, *, together: bool) -> float |
     left = 1 - values.max(1) / total
     tells = moves and (left > UNDECIDED).any(-1).sum() >= TELLING
     return whole if tells or (together and (moves or whole in (1.0, PERCENT))) else None
+
+
+def softmax(x: Array) -> Array:
+    """Return the softmax along the second axis."""
+    powers = np.exp(x - x.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
+
+
+def sigmoid(x: Array) -> Array:
+    """Return the sigmoid of each number."""
+    return np.asarray(np.exp(-np.logaddexp(0, -x)))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from leap_audit.engine.settings import Settings, read_settings
 from leap_audit.measure.isolation import Subject, rank_pixels
-from tests.engine.conftest import SIDE, Run
+from tests.engine.conftest import SIDE, Run, planted
 from tests.measure.models import Node, read_model, uncounted, write_model
 
 Start = Callable[..., Run]
@@ -289,6 +289,23 @@ def objective_weight(run: Start) -> None:
     most, least = (run({"objective_weight": weight}) for weight in (1.0, -1.0))
     assert least.logits()[0] < 0.5 * 7.5 < most.logits()[0]  # 7.5: the logit of grey
     assert least.pictures()[0, :, 1:6, 1:6].mean() < 0.5 < most.pictures()[0, :, 1:6, 1:6].mean()
+
+
+@effect
+def output(run: Start, tmp_path: Path) -> None:
+    nodes: list[Node] = [
+        ("Flatten", ["x"], "f"),
+        ("Gemm", ["f", "w"], "y", {"transB": 1}),
+        ("Neg", ["y"], "z"),
+    ]
+    both = [("y", ("n", 4)), ("z", ("n", 4))]
+    path = write_model(
+        tmp_path / "both.onnx", nodes, {"w": planted()}, shape=("n", 3, SIDE, SIDE), outputs=both
+    )
+    bright, dark = (
+        run({"output": name}, model=path).pictures()[0, :, 1:6, 1:6].mean() for name in "yz"
+    )
+    assert dark < 0.5 < bright
 
 
 @effect

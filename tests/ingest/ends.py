@@ -20,6 +20,7 @@ WEIGHTS = {
     "one": RNG.standard_normal((64, 1)),
     "w10": 0.3 * RNG.standard_normal((64, 10)),
     "zero": np.zeros((64, 3)),
+    "ones": np.ones((3, 1)),
 }
 CONSTANTS = {
     "half": np.array(0.5),
@@ -36,6 +37,7 @@ CONSTANTS = {
     "third_each": np.array(1 / 3),
     "axes": np.array([1]),
     "flat": np.array([-1, 3]),
+    "ten_end": np.array([10]),
     "ten": np.array([-1, 10]),
     "groups": np.array([-1, 2, 5]),
     "pixel": np.array([-1, 3, 1, 1]),
@@ -142,6 +144,30 @@ ENDS: dict[str, End] = {
         says="which the output gives rounded",
         read="z",
         exact=0.004,
+    ),
+    "without the background": End(
+        "z = MatMul (f, w10)\ns = Softmax (z)\ny = Slice (s, axes, ten_end, axes)",
+        shape=("n", 9),
+        says="some of the probabilities of a softmax",
+    ),
+    "an epsilon before the logarithm": End(
+        f"{Z}\ns = Softmax (z)\ne = Add (s, least)\ny = Log (e)", of="log"
+    ),
+    "clipped and divided by the sum": End(
+        f"{Z}\ns = Softmax (z)\nc = Clip (s, coarse, crude)\n"
+        "t = ReduceSum <keepdims=1> (c, axes)\ny = Div (c, t)",
+        says="add up to 1",
+    ),
+    "the sum as a product": End(
+        f"{Z}\ne = Exp (z)\nt = MatMul (e, ones)\ny = Div (e, t)", read="z"
+    ),
+    "four dimensions of an old opset": End(
+        f"{Z}\nr = Reshape (z, pixel)\ny = Softmax <axis=1> (r)", shape=("n", 3, 1, 1), opset=9
+    ),
+    "sharpened": End(
+        f"{Z}\ns = Softmax (z)\nh = Pow (s, three)\nt = ReduceSum <keepdims=1> (h, axes)\n"
+        "y = Div (h, t)",
+        says="add up to 1",
     ),
     "temperature": End(
         f"{Z}\nt = Div (z, three)\ny = Softmax (t)", read="t", says="the softmax of tensor 't'"
@@ -308,9 +334,10 @@ def write_text(
     if ml:
         model.opset_import.append(helper.make_opsetid("ai.onnx.ml", ml))
     used = {name for node in graph.node for name in node.input}
-    for name, array in {**{n: w * scale for n, w in WEIGHTS.items()}, **CONSTANTS}.items():
+    for name, array in {**WEIGHTS, **CONSTANTS}.items():
         if name in used:
-            numbers = array.astype(np.float32) if array.dtype.kind == "f" else array
+            factor = scale if name.startswith(("w", "one")) and name != "ones" else 1
+            numbers = (array * factor).astype(np.float32) if array.dtype.kind == "f" else array
             graph.initializer.append(numpy_helper.from_array(numbers, name))
     onnx.save(model, path)
     return path
