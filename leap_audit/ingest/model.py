@@ -131,6 +131,10 @@ def known(
     if pixels is not None:
         pixels = scaling.range or pixels
     preprocessing = resolve(declared, sides, name=name, scaling=scaling, pixels=pixels)
+    if unrounded and "range" in preprocessing.assumed:
+        left = f"; the rounding of {', '.join(unrounded)} is left out"
+        said = {**preprocessing.assumed, "range": preprocessing.assumed["range"] + left}
+        preprocessing = preprocessing.model_copy(update={"assumed": said})
     operators: dict[str, int] = {}
     for node in canonical.graph:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1

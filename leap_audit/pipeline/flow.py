@@ -116,7 +116,7 @@ def audit(
                 batch=seen.batch,
             ),
             methods=seen.methods,
-            notes=(*notes, *seen.notes),
+            notes=(*inputs_in_words(loaded.identity), *notes, *seen.notes),
             prototypes=tuple(seen.prototypes),
             matrix=seen.matrix,
             samples=tuple(seen.samples),

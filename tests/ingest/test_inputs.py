@@ -267,6 +267,7 @@ def test_an_audit_records_what_was_set(tmp_path: Path) -> None:
     (fixed,) = record.model.fixed_inputs
     assert (fixed.name, fixed.shape, fixed.dtype) == ("meta", (1, 4), "float32")
     assert fixed.value == "0.0, 1.0, 2.0, 3.0"
+    assert any("throughout, 'meta' is 0.0, 1.0, 2.0, 3.0." in note for note in record.notes)
     assert record.config["input"] == "z"
     assert record.config["set"] == {"meta": [0, 1, 2, 3]}
     assert [each.name for each in record.model.inputs] == ["z", "meta"]

@@ -176,6 +176,7 @@ def test_the_rounding_of_a_resized_picture_is_left_out() -> None:
     nodes = [("Resize", ["x", "", "half"], ["i"], {"mode": "linear"}), FLOAT, BY255]
     model = load(behind(nodes, HALF, kind=U8), DeclaredPreprocessing(), CPU)
     assert model.preprocessing.range == (0, 255)
+    assert "the rounding of Resize (i) is left out" in model.preprocessing.assumed["range"]
     assert Classifier.of(model, 1, 1).logits(np.ones((1, 3, 16, 16))).shape == (1, 3)
 
 
