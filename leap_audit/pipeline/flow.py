@@ -15,6 +15,7 @@ from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
 from leap_audit.filenames import legible
 from leap_audit.findings import find
+from leap_audit.ingest.inputs import inputs_in_words
 from leap_audit.ingest.model import Model
 from leap_audit.pipeline.environment import versions
 from leap_audit.pipeline.measurements import measure
