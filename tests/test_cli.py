@@ -146,6 +146,22 @@ def test_the_flags_are_spelt_as_documented(calls: list[Call]) -> None:
     assert (options.threads, options.batch, options.provider) == (2, 4, "cpu")
 
 
+def test_the_values_of_other_inputs(calls: list[Call]) -> None:
+    words = (
+        "m.onnx --input x:0 --set training=False --set keep=0.5 --set size=224,224 --set n=-3 "
+        "--set mask=a=b.npy --signature predict"
+    )
+    assert run(*words.split()).exit_code == 0
+    options = calls[0]["options"]
+    assert (options.input, options.signature) == ("x:0", "predict")
+    sizes = options.set.pop("size")
+    assert sizes.tolist() == [224, 224]
+    assert options.set == {"training": False, "keep": 0.5, "n": -3, "mask": "a=b.npy"}
+    for wrong in ("training", "=3", "a="):
+        assert run("m.onnx", "--set", wrong).exit_code == 2
+    assert run("m.onnx", "--set", "a=1", "--set", "a=2").exit_code == 2
+
+
 def test_words_win_over_files(calls: list[Call], tmp_path: Path) -> None:
     (tmp_path / "o.toml").write_text(
         "seed = 1\nthreads = 3\n[preprocessing]\nlayout = 'NHWC'\nmean = 1\nstd = 2\n"
