@@ -8,12 +8,16 @@ does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does.
 
 from typing import TYPE_CHECKING, Any
 
+from leap_audit.silence import be_silent
+
 if TYPE_CHECKING:
     from leap_audit.pipeline import AuditResult, audit
 
 __version__ = "0.1.0"
 
 __all__ = ["AuditResult", "__version__", "audit"]
+
+be_silent()  # before any library is loaded that would speak
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "leap_audit"
 LONGEST = 300
 
 ORDER = (
-    ("errors", "artifacts", "config", "digests", "installed", "progress"),
+    ("errors", "artifacts", "config", "digests", "files", "installed", "progress", "silence", "walls"),
     ("run",),
     ("ingest",),
     ("gradient",),
