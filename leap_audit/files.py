@@ -15,6 +15,7 @@ FLAGS = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+CHUNK = 1 << 20
 NO_FILE = "it is no regular file"
 
 
@@ -55,9 +56,12 @@ def read_regular(path: str | os.PathLike[str], at_most: int) -> bytes:
     `require_regular` does, and for a file that is longer.
     """
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > at_most:
+        said = os.fstat(file.fileno()).st_size
+        if said > at_most:
             raise OSError(errno.EFBIG, _too_long(at_most))
-        data = file.read(at_most + 1)
+        data = file.read(said + 1)
+        while said < len(data) <= at_most and (more := file.read(CHUNK)):  # it says too little
+            data += more
     if len(data) > at_most:
         raise OSError(errno.EFBIG, _too_long(at_most))
     return data

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "leap_audit"
 LONGEST = 300
 
 ORDER = (
-    ("errors", "artifacts", "config", "digests", "files", "installed", "progress", "silence", "walls"),
+    ("errors", "artifacts", "config", "digests", "files", "installed", "progress"),
     ("run",),
     ("ingest",),
     ("gradient",),
@@ -33,6 +33,7 @@ ABOVE = (
     "terminal",
 )
 STAGE |= dict.fromkeys(ABOVE, STAGE["cli"])
+STAGE |= dict.fromkeys(("silence", "walls"), 0)
 STAGE |= {"models": STAGE["ingest"], "tracking": STAGE["report"]}
 STAGE |= {"__main__": len(ORDER), "__init__": len(ORDER)}
 

@@ -139,7 +139,9 @@ class Child:
         watch.start()
         answered = False
         try:
-            kind, content, said, caught = self._exchange(self._process, (module, name, args, kwargs))
+            kind, content, said, caught = self._exchange(
+                self._process, (module, name, args, kwargs)
+            )
             answered = True
         finally:
             finished.set()
@@ -157,7 +159,7 @@ class Child:
         raise self._refused(f"failed ({content}); {DEFECT}", said)
 
     def _started(self, module: str) -> "subprocess.Popen[bytes]":
-        self._said = self._kept.enter_context(tempfile.TemporaryFile())
+        self._said = self._kept.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._scratch = Path(
             self._kept.enter_context(
                 tempfile.TemporaryDirectory(prefix="leap-audit-", ignore_cleanup_errors=True)
@@ -190,6 +192,7 @@ class Child:
     ) -> tuple[str, Any, str, list[Any]]:
         """Send the request and wait for the answer: its kind, content, traceback and warnings."""
         self._send(process, request)
+        assert process.stdout is not None
         try:
             kind, content, said, caught = Plain(process.stdout).load()
             if kind == "refused":

@@ -14,11 +14,12 @@ from leap_audit.silence import SILENCE
 
 __all__ = ["environment", "modules_of", "paths_in", "readable", "warm"]
 
-PASSED = frozenset(
-    "PATH LANG LANGUAGE TZ SOURCE_DATE_EPOCH LD_LIBRARY_PATH VIRTUAL_ENV KERAS_BACKEND COLUMNS "
-    "NO_COLOR SYSTEMROOT WINDIR COMSPEC PATHEXT NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE "
-    "DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH GLIBC_TUNABLES".split()
+_PASSED = (
+    "PATH LANG LANGUAGE TZ SOURCE_DATE_EPOCH LD_LIBRARY_PATH VIRTUAL_ENV KERAS_BACKEND "
+    "COLUMNS NO_COLOR SYSTEMROOT WINDIR COMSPEC PATHEXT NUMBER_OF_PROCESSORS "
+    "PROCESSOR_ARCHITECTURE DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH GLIBC_TUNABLES"
 )
+PASSED = frozenset(_PASSED.split())
 PREFIXES = (
     *("LC_", "LEAP_AUDIT_", "PYTHON", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "MALLOC_"),
     *("TF_", "TORCH_", "PYTORCH_", "ORT_", "XLA_", "ONEDNN_", "DNNL_", "COVERAGE_"),
@@ -99,11 +100,7 @@ def warm(modules: Sequence[str]) -> None:
     words = [sys.executable, "-P", "-c", f"import {', '.join(modules)}"]
     nowhere = subprocess.DEVNULL
     passed = {**os.environ, **SILENCE, "PYTHONPATH": _search_path(), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run(
-        words, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False, env=passed
-    )
-
-
+    subprocess.run(words, stdin=nowhere, stdout=nowhere, stderr=nowhere, check=False, env=passed)
 
 
 def _compiled(module: str) -> bool:

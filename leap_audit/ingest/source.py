@@ -5,7 +5,6 @@ import importlib.metadata
 import io
 import pickletools
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import onnx
 
 from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
+from leap_audit.files import open_regular, read_regular
 from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.onnx import checked, read_onnx
 
@@ -27,6 +27,7 @@ TFLITE = b"TFL3"
 ZIP = b"PK\x03\x04"
 CHUNK = 1 << 20
 PICKLE = "a Python pickle"
+LARGEST_PICKLE = 2 << 30
 PICKLES = 4
 """Of which PyTorch before 1.6 wrote a file: the fourth is what was saved."""
 WEIGHTS = re.compile(r"(torch(\._utils)?|collections|numpy.*|_codecs)( |$)")
@@ -85,7 +86,7 @@ def open_file(path: Path, picture: Picture) -> Source:
     if head[4:8] == TFLITE:
         return _from_tensorflow(path, "a TensorFlow Lite file", picture)
     if described(head) == PICKLE:
-        raise ModelRefused(_pickled(path, path.read_bytes()))
+        raise ModelRefused(_pickled(path, read_regular(path, LARGEST_PICKLE)))
     proto = read_onnx(path)
     return Source(proto, path.name, digest_of([path]), path.stat().st_size)
 
@@ -140,25 +141,25 @@ def _from_torch(model: Any, shape: Sequence[int] | None) -> onnx.ModelProto:
 
 
 def _open_archive(path: Path, picture: Picture) -> Source:
-    from leap_audit.ingest.torch_files import export_torch_file, is_program, is_script
+    from leap_audit.ingest.archives import opened
+    from leap_audit.ingest.pt2 import is_program
+    from leap_audit.ingest.script import is_script
+    from leap_audit.ingest.torch_files import export_torch_file
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            pickles = [name for name in names if name.endswith("data.pkl")]
-            if is_program(names) or is_script(names):
-                kind = "a torch.export program" if is_program(names) else "TorchScript"
-            elif "config.json" in names and "model.weights.h5" in names:
-                kind = "a Keras file"
-            elif pickles:
-                raise ModelRefused(_pickled(path, archive.read(pickles[0])))
-            else:
-                raise ModelRefused(
-                    f"{path}: is a ZIP archive without a model in it that is known here; unpack "
-                    "it, or give an ONNX, .pt2, TorchScript or .keras file."
-                )
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise ModelRefused(f"{path}: its archive is damaged ({error}); copy it again.") from None
+    with opened(path) as archive:
+        names = list(archive.entries)
+        pickles = [name for name in names if name.endswith("data.pkl")]
+        if is_program(names) or is_script(names):
+            kind = "a torch.export program" if is_program(names) else "TorchScript"
+        elif "config.json" in names and "model.weights.h5" in names:
+            kind = "a Keras file"
+        elif pickles:
+            raise ModelRefused(_pickled(path, archive.read(pickles[0], LARGEST_PICKLE)))
+        else:
+            raise ModelRefused(
+                f"{path}: is a ZIP archive without a model in it that is known here; unpack "
+                "it, or give an ONNX, .pt2, TorchScript or .keras file."
+            )
     if kind == "a Keras file":
         return _from_tensorflow(path, kind, picture)
     made = export_torch_file(path, picture.first)
@@ -194,7 +195,7 @@ def _saved_model(folder: Path) -> Path:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(HEAD)
     except FileNotFoundError:
         raise ModelRefused(f"{path}: there is no such file.") from None

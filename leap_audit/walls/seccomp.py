@@ -55,7 +55,7 @@ def confine_calls() -> None:
     """
     prctl = _prctl()
     code, column = ARCHITECTURES[platform.machine()]
-    made = list(program(code, column, os.getpid()))
+    made = [_Filter(*each) for each in program(code, column, os.getpid())]
     filters = (_Filter * len(made))(*made)
     handed = _Program(len(made), ctypes.cast(filters, ctypes.POINTER(_Filter)))
     for asked in (
@@ -104,4 +104,4 @@ def _prctl() -> Callable[..., int]:
     function = ctypes.CDLL(None, use_errno=True).prctl
     function.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
     function.restype = ctypes.c_int
-    return function  # type: ignore[no-any-return]
+    return function

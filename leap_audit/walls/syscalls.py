@@ -179,5 +179,3 @@ def conditions(process: int) -> dict[str, Condition]:
         "open": Condition((2, None), 1, OPENED_HOW | TRUNCATED, (TRUNCATED,), True),
         "openat": Condition((257, 56), 2, OPENED_HOW | TRUNCATED, (TRUNCATED,), True),
     }
-
-

@@ -17,7 +17,7 @@ def read_a_file(place: Path, other: str) -> str:
 
 
 def list_a_folder(place: Path, other: str) -> list[str]:
-    return os.listdir(other)
+    return os.listdir(other)  # noqa: PTH208
 
 
 def read_the_environment_of_the_parent(place: Path) -> bytes:

@@ -3,9 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,7 +41,6 @@ def shared_child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Chi
         yield child, folder / "m.onnx"
 
 
-
 ALLOWED = {
     "secrets",
     "home",
@@ -77,7 +75,13 @@ def test_it_is_denied(shared_child: tuple[Child, Path], name: str) -> None:
     with pytest.raises(ModelRefused, match=r"(Error|gaierror): ") as caught:
         child.call(getattr(attacks, name), model)
     said = str(caught.value)
-    denied = ("not permitted", "ermission denied", "not implemented", "did not start", "cross-device")
+    denied = (
+        "not permitted",
+        "ermission denied",
+        "not implemented",
+        "did not start",
+        "cross-device",
+    )
     denied += ("Too many open files", "limit", "prctl", "name resolution", "Name or service")
     assert any(words in said for words in denied), said
     assert sorted(model.parent.rglob("*")) == before
@@ -175,7 +179,10 @@ def test_a_large_file(model: Path) -> None:
 @walled
 def test_many_files(model: Path) -> None:
     limits = Limits(GIB, 60, written=32 << 20)
-    with pytest.raises(ModelRefused, match="wrote more than 0.0 GiB"), Child(limits, [model]) as c:
+    with (
+        pytest.raises(ModelRefused, match=r"wrote more than 0\.0 GiB"),
+        Child(limits, [model]) as c,
+    ):
         c.call(attacks.many_files, model)
 
 
