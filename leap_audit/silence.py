@@ -12,6 +12,7 @@ SILENCE = {
     "WANDB_ERROR_REPORTING": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "NO_ALBUMENTATIONS_UPDATE": "1",
+    "HDF5_PLUGIN_PRELOAD": "::",  # a file may name a filter that HDF5 would load from a folder
     "DO_NOT_TRACK": "1",  # https://consoledonottrack.com
 }
 """Variable -> value, read by a library when it is loaded: they are set before that."""

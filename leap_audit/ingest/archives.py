@@ -82,7 +82,8 @@ def opened(path: Path) -> Iterator[Archive]:
         raise ModelRefused(f"{path}: cannot be read ({error.strerror or error}).") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ModelRefused(
-            f"{path}: its archive is damaged ({reason_of(error)}); copy it again."
+            f"{path}: its archive is damaged, or was cut off on its way "
+            f"({reason_of(error)}); copy it again."
         ) from None
 
 

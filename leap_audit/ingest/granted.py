@@ -59,6 +59,8 @@ def readable(path: Path, *, alone: bool) -> Iterator[Path]:
     except (OSError, RuntimeError, ValueError):  # links in a circle: the function says so
         return
     yield real
+    if path.is_dir():  # in the cache of a model hub its files are links
+        yield from (p.parent / "blobs" for p in real.parents if p.name == "snapshots")
     if alone or path.is_dir() or not _may_be_onnx(real):
         return
     for folder in {path.absolute().parent, real.parent}:

@@ -63,6 +63,7 @@ class Limits:
         return cls(
             int(_from_environment(MEMORY, memory / GIB) * GIB),
             _from_environment(SECONDS, min(300 + size / 1e6, 3600.0)),
+            written=max(GIB, 3 * size),  # copies of what was checked, for a framework to open
         )
 
 
