@@ -26,11 +26,15 @@ REFUSED = 3
 
 
 @contextmanager
-def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Iterator["Terminal"]:
+def answering(
+    *, debug: bool, quiet: bool = False, as_json: bool = False, trust: bool = False
+) -> Iterator["Terminal"]:
     """Yield the terminal of a command, and end the command with a sentence when it fails.
 
-    `as_json` prints that sentence on stdout as well, as {"status", "error"}.
+    `as_json` prints that sentence on stdout as well, as {"status", "error"}. trust: models that are
+    programs are opened without walls (--trust-model).
     """
+    from leap_audit.ingest.programs import trusting
     from leap_audit.terminal import Terminal
 
     terminal = Terminal(quiet=quiet)
@@ -44,7 +48,8 @@ def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Ite
         raise typer.Exit(code) from None
 
     try:
-        yield terminal
+        with trusting(trust):
+            yield terminal
     except AuditIncomplete as error:
         end(str(error), error.exit_code, "incomplete")
     except LeapAuditError as error:

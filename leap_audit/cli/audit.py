@@ -9,6 +9,7 @@ import typer
 from leap_audit.cli import flags, judging
 from leap_audit.cli.answers import answering, conclude
 from leap_audit.cli.app import WORDS, Command, app
+from leap_audit.cli.trust import TrustModel
 
 if TYPE_CHECKING:
     from leap_audit.config import AuditOptions
@@ -52,6 +53,7 @@ def audit(
     junit: judging.Junit = None,
     out: flags.Out = None,
     photographs: flags.Photographs = None,
+    trust_model: TrustModel = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
@@ -82,7 +84,7 @@ def audit(
         "batch": batch,
         "provider": provider,
     }
-    with answering(debug=debug, quiet=quiet, as_json=as_json) as terminal:
+    with answering(debug=debug, quiet=quiet, as_json=as_json, trust=trust_model) as terminal:
         from leap_audit import pipeline
         from leap_audit.report.folder import default_folder
 

@@ -9,6 +9,7 @@ import typer
 from leap_audit.cli import flags
 from leap_audit.cli.answers import answering, columns
 from leap_audit.cli.app import Command, app
+from leap_audit.cli.trust import TrustModel
 from leap_audit.errors import GradientUnavailable, GradientWarning, OutputRefused
 
 __all__: list[str] = []
@@ -44,11 +45,12 @@ def gradient(
     shape: flags.GradientShape = None,
     rules: flags.GradientRules = None,
     check: flags.GradientCheck = False,
+    trust_model: TrustModel = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Write the gradient graph of a model, and print what it is."""
     shapes = flags.shapes(ctx, shape)
-    with answering(debug=debug) as terminal:
+    with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.commands import gradient_of
         from leap_audit.ingest.contained import contained
         from leap_audit.report.folder import write_file
@@ -84,11 +86,12 @@ def operators(
     wrt: flags.GradientWrt = None,
     of: flags.GradientOf = None,
     shape: flags.GradientShape = None,
+    trust_model: TrustModel = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Print the operators, and what becomes of each in a gradient."""
     shapes = flags.shapes(ctx, shape)
-    with answering(debug=debug) as terminal:
+    with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.commands import operators_of
         from leap_audit.ingest.contained import contained
 
@@ -109,11 +112,12 @@ def export(
     input_size: flags.InputSize = None,
     channel_order: flags.ChannelOrder = None,
     canonical: flags.Canonical = False,
+    trust_model: TrustModel = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Write a model as ONNX, and print what it is."""
     size = flags.size(ctx, input_size)
-    with answering(debug=debug) as terminal:
+    with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.commands import exported_of
         from leap_audit.config import DeclaredPreprocessing
         from leap_audit.ingest.contained import contained

@@ -12,6 +12,7 @@ import typer
 from leap_audit.cli import record_flags as flags
 from leap_audit.cli.answers import answering, columns
 from leap_audit.cli.app import Command, app
+from leap_audit.cli.trust import TrustModel
 from leap_audit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ def verify(
     classes: flags.Classes = None,
     samples: flags.Samples = None,
     rerun: flags.Rerun = False,
+    trust_model: TrustModel = False,
     signature: flags.Signature = None,
     key: flags.PublicKey = None,
     as_json: flags.Json = False,
     debug: flags.Debug = False,
 ) -> None:
     """Print what matches and what does not."""
-    with answering(debug=debug, as_json=as_json) as terminal:
+    with answering(debug=debug, as_json=as_json, trust=trust_model) as terminal:
         if (signature is None) != (key is None):
             raise UsageError("--signature and --key go together: the file and the public key.")
         from leap_audit.attach.record import Record

@@ -15,6 +15,7 @@ from typing import Any
 from leap_audit import errors
 from leap_audit.errors import LeapAuditError, lacks_memory, reason_of
 from leap_audit.ingest.limits import Limits
+from leap_audit.ingest.programs import trusting
 from leap_audit.walls import raise_walls
 
 __all__ = ["is_of_memory", "keep", "serve"]
@@ -26,14 +27,15 @@ def serve() -> None:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
-    limits, allowed = pickle.loads(_received())
+    limits, allowed, trust = pickle.loads(_received())
     keep(limits)
     raise_walls(allowed)  # while there is one thread, and before anything foreign is opened
     questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(questions,), daemon=True).start()
-    while True:
-        pickle.dump(_answer_to(questions.get()), answer, protocol=5)
-        answer.flush()
+    with trusting(trust):
+        while True:
+            pickle.dump(_answer_to(questions.get()), answer, protocol=5)
+            answer.flush()
 
 
 def _received() -> bytes:

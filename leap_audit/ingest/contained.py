@@ -30,18 +30,25 @@ from typing import Any, Self, TypeVar, cast
 
 from leap_audit import errors
 from leap_audit.errors import LeapAuditError, ModelRefused
-from leap_audit.ingest.granted import environment, modules_of, paths_in, readable
+from leap_audit.ingest.granted import (
+    environment,
+    in_this_process,
+    modules_for,
+    modules_of,
+    paths_in,
+    readable,
+    warm,
+)
 from leap_audit.ingest.limits import GIB, MEMORY, SECONDS, Limits, installed_memory
 from leap_audit.ingest.plain import Plain
+from leap_audit.ingest.programs import trusted
 from leap_audit.walls import Allowed
 
-__all__ = ["GIB", "Child", "Limits", "contained", "in_this_process", "installed_memory"]
+__all__ = ["GIB", "Child", "Limits", "contained", "installed_memory"]
 
 R = TypeVar("R")
 AnyClass = TypeVar("AnyClass")
 
-SWITCH = "LEAP_AUDIT_CONTAINED"
-"""The environment variable that is 0 where files are to be read in this process itself."""
 DAMAGED = "the file is damaged or hostile"
 DEFECT = (
     "the file is damaged, or this is a defect in leap-audit: please report it with what --debug "
@@ -53,11 +60,6 @@ EVERY = 0.25
 
 class ChildFailure(Exception):
     """What the child said, its traceback included: the cause of what is raised, for --debug."""
-
-
-def in_this_process() -> bool:
-    """Whether files are read in this process, because LEAP_AUDIT_CONTAINED is 0."""
-    return os.environ.get(SWITCH) == "0"
 
 
 def contained(
@@ -165,6 +167,8 @@ class Child:
                 tempfile.TemporaryDirectory(prefix="leap-audit-", ignore_cleanup_errors=True)
             )
         )
+        if not self._alone and self._paths:
+            warm(modules_for(self._paths[0]))
         granted = dict.fromkeys(
             place for path in self._paths for place in readable(path, alone=self._alone)
         )
@@ -177,7 +181,7 @@ class Child:
             stderr=self._said,
             env=environment(str(self._scratch)),
         )
-        self._send(process, (self._limits, allowed))
+        self._send(process, (self._limits, allowed, trusted()))
         return process
 
     def _send(self, process: "subprocess.Popen[bytes]", message: object) -> None:

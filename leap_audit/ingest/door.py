@@ -9,6 +9,7 @@ from leap_audit.artifacts import Task
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import EngineFallback, ExportFailed
 from leap_audit.ingest.contained import contained
+from leap_audit.ingest.programs import trusting
 from leap_audit.run.providers import Provider, choose_provider
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def load(
     task: Task | None = None,
     names: int | None = None,
     region: Region | None = None,
+    trust_model: bool = False,
 ) -> "Model":
     """Return a network, ready to be audited.
 
@@ -39,6 +41,9 @@ def load(
     settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
     answers to audit, as fractions.
 
+    trust_model: open a format that is a program (all but ONNX and most of TensorFlow Lite) also
+    where the system offers no sandbox for that; it can then do whatever the user can.
+
     A file is opened in a child process, within limits (see contained.py). A torch.nn.Module that
     cannot be exported is run and differentiated by PyTorch; EngineFallback is warned.
 
@@ -48,7 +53,8 @@ def load(
     declared = declared or DeclaredPreprocessing()
     chosen = provider or choose_provider()
     if isinstance(source, str | Path):
-        model = contained(load_file, Path(source), declared, task, names, region)
+        with trusting(trust_model):
+            model = contained(load_file, Path(source), declared, task, names, region)
         return replace(model, provider=chosen)
     from leap_audit.ingest.model import known
     from leap_audit.ingest.source import open_object

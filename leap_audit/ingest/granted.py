@@ -12,7 +12,15 @@ from leap_audit.files import open_regular
 from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.silence import SILENCE
 
-__all__ = ["environment", "modules_of", "paths_in", "readable", "warm"]
+__all__ = [
+    "environment",
+    "in_this_process",
+    "modules_for",
+    "modules_of",
+    "paths_in",
+    "readable",
+    "warm",
+]
 
 _PASSED = (
     "PATH LANG LANGUAGE TZ SOURCE_DATE_EPOCH LD_LIBRARY_PATH VIRTUAL_ENV KERAS_BACKEND "
@@ -20,13 +28,21 @@ _PASSED = (
     "PROCESSOR_ARCHITECTURE DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH GLIBC_TUNABLES"
 )
 PASSED = frozenset(_PASSED.split())
+SWITCH = "LEAP_AUDIT_CONTAINED"
+"""The environment variable that is 0 where files are to be read in this process itself."""
 PREFIXES = (
     *("LC_", "LEAP_AUDIT_", "PYTHON", "OMP_", "MKL_", "KMP_", "OPENBLAS_", "MALLOC_"),
     *("TF_", "TORCH_", "PYTORCH_", "ORT_", "XLA_", "ONEDNN_", "DNNL_", "COVERAGE_"),
 )
 """What of the environment a child gets. Keys and tokens of other programs are none of it."""
+TENSORFLOW = ("tensorflow", "keras", "tf2onnx")
 MOST_BESIDE = 4096
 """Files of a home folder that are granted one by one."""
+
+
+def in_this_process() -> bool:
+    """Whether files are read in this process, because LEAP_AUDIT_CONTAINED is 0."""
+    return os.environ.get(SWITCH) == "0"
 
 
 def environment(scratch: str) -> dict[str, str]:
@@ -91,13 +107,29 @@ def modules_of(module: str) -> Iterator[Path]:
         yield Path(str(root.__file__))
 
 
+def modules_for(path: Path) -> tuple[str, ...]:
+    """Return the modules that a child imports to open a model, by how the file begins."""
+    ours = ("onnx", "onnxscript", "leap_audit.ingest.model", "leap_audit.ingest.source")
+    if path.is_dir():
+        return (*ours, *TENSORFLOW)
+    try:
+        with open_regular(path) as file:
+            head = file.read(HEAD)
+    except OSError:
+        return ()
+    if head.startswith(b"PK") and path.suffix.lower() != ".keras":
+        return (*ours, "torch", "torch.onnx", "torch.export")
+    keras = head.startswith((b"PK", b"\x89HDF")) or head[4:8] == b"TFL3"
+    return (*ours, *TENSORFLOW) if keras else ours
+
+
 def warm(modules: Sequence[str]) -> None:
     """Let Python keep what it compiles of modules that only a confined child will import.
 
     That child writes nothing, so that without this it would compile them each time. It is done
     once, in a process of its own that opens nothing foreign, where something is not compiled.
     """
-    if sys.dont_write_bytecode or all(map(_compiled, modules)):
+    if sys.dont_write_bytecode or in_this_process() or all(map(_compiled, modules)):
         return
     words = [sys.executable, "-P", "-c", f"import {', '.join(modules)}"]
     nowhere = subprocess.DEVNULL

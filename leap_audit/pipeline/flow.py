@@ -51,6 +51,7 @@ def audit(
     junit: str | Path | None = None,
     progress: Progress | None = None,
     command: str = "",
+    trust_model: bool = False,
     **settings: Any,
 ) -> AuditResult:
     """Audit a model and write the report; return the audit and its folder.
@@ -62,7 +63,8 @@ def audit(
     `settings` by the names of AuditOptions (`targets="1,8"`, `prototype={"steps": 64}`).
     policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
     None gives no verdict. junit: file to write the checks to as JUnit XML.
-    progress: who is told what happens; nobody by default.
+    progress: who is told what happens; nobody by default. trust_model: open a model that is a
+    program also where the system offers no sandbox (docs/security.md).
 
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
@@ -87,6 +89,7 @@ def audit(
                 task=chosen.task,
                 names=len(given_names) if given_names else None,
                 region=chosen.region,
+                trust_model=trust_model,
             )
             advance()
         names, notes = _matched(given_names, loaded)
