@@ -8,10 +8,11 @@ and `missing_walls` says so.
 """
 
 from leap_audit.walls.raised import (
+    WALLS,
     Allowed,
     missing_here,
     missing_walls,
     raise_walls,
 )
 
-__all__ = ["Allowed", "missing_here", "missing_walls", "raise_walls"]
+__all__ = ["WALLS", "Allowed", "missing_here", "missing_walls", "raise_walls"]

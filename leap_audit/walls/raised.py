@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Allowed", "missing_here", "missing_walls", "raise_walls"]
+__all__ = ["WALLS", "Allowed", "missing_here", "missing_walls", "raise_walls"]
 
 FILES = "files"
 CALLS = "network, programs and other processes"
 PRIVILEGES = "privileges"
+
+WALLS = (FILES, CALLS, PRIVILEGES)
+"""What can be between a process and the rest of the machine."""
 
 SYSTEM = (
     *("/usr", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store"),
@@ -52,7 +55,7 @@ def raise_walls(allowed: Allowed) -> dict[str, str]:
 def missing_here() -> dict[str, str]:
     """Return wall -> why it does not stand around this process; empty where all stand."""
     if _missing is None:
-        return {FILES: "this process is not confined", CALLS: "this process is not confined"}
+        return dict.fromkeys(WALLS, "this process is not confined")
     return _missing
 
 
@@ -60,14 +63,14 @@ def missing_here() -> dict[str, str]:
 def _missing_on_this_machine() -> tuple[tuple[str, str], ...]:
     if sys.platform != "linux":
         why = f"{sys.platform} offers none that needs no administrator"
-        return ((FILES, why), (CALLS, why))
+        return tuple((wall, why) for wall in WALLS)
     from leap_audit.walls import landlock, seccomp
 
     found = []
     if landlock.abi() < 1:
         found.append((FILES, "the kernel offers no Landlock (Linux 5.13 and later can)"))
     if why := seccomp.offered():
-        found.append((CALLS, why))
+        found += [(CALLS, why), (PRIVILEGES, why)]
     return tuple(found)
 
 
