@@ -5,6 +5,7 @@ unknown key is an error that names the nearest one.
 """
 
 import difflib
+import errno
 import json
 import reprlib
 import tomllib
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from leap_audit.artifacts import ChannelOrder, Interpolation, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
+from leap_audit.files import read_regular
 
 __all__ = [
     "AuditOptions",
@@ -27,7 +29,7 @@ __all__ = [
     "read_table",
 ]
 
-LARGEST = 1_000_000
+LARGEST = 64_000
 """Bytes of a file of options that is read."""
 
 
@@ -191,6 +193,8 @@ class AuditOptions(Options):
     """Photographs: files, folders, folders of a folder per class."""
     labels: Path | None = None
     """Table of the classes that the samples are known to show; None: their folders' names."""
+    follow_links: bool = False
+    """Whether links among the samples are followed out of the folders that were given."""
     photographs: bool = True
     """Whether the samples themselves are shown in the report."""
     top_classes: int = Field(default=3, ge=1)
@@ -222,12 +226,13 @@ def read_table(path: Path) -> dict[str, Any]:
     """
     kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
-        if path.is_file() and path.stat().st_size > LARGEST:
-            raise ConfigRefused(f"{path}: is above {LARGEST // 10**6} MB, too large a file.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigRefused(f"{path}: is not text; give a TOML or JSON file.") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            size = f"{LARGEST // 1000} kB"
+            raise ConfigRefused(f"{path}: is above {size}, too large a file of options.") from None
         raise ConfigRefused(f"{path}: cannot be read ({error.strerror}).") from None
     try:
         table = json.loads(text) if kind == "JSON" else tomllib.loads(text)

@@ -9,7 +9,7 @@ import typer
 from leap_audit.cli import flags, judging
 from leap_audit.cli.answers import answering, conclude
 from leap_audit.cli.app import WORDS, Command, app
-from leap_audit.cli.trust import TrustModel
+from leap_audit.cli.trust import FollowLinks, TrustModel
 
 if TYPE_CHECKING:
     from leap_audit.config import AuditOptions
@@ -53,6 +53,7 @@ def audit(
     junit: judging.Junit = None,
     out: flags.Out = None,
     photographs: flags.Photographs = None,
+    follow_links: FollowLinks = False,
     trust_model: TrustModel = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
@@ -73,6 +74,7 @@ def audit(
         "samples": samples or None,
         "labels": labels,
         "photographs": photographs,
+        "follow_links": follow_links or None,
         "top_classes": top_classes,
         "task": task,
         "region": flags.numbers(ctx, "--region", region, 4),
@@ -113,14 +115,14 @@ def _options(
     config: Path | None, preprocessing: str | None, said: dict[str, Any]
 ) -> "AuditOptions":
     """Return the options: those of the files, over them what was said in words."""
-    from leap_audit.config import AuditOptions, layered, read_table
-    from leap_audit.ingest.preprocess import read_preprocessing
+    from leap_audit.config import AuditOptions, layered
+    from leap_audit.ingest.foreign import preprocessing_in, table_in
 
     tables = []
     if config is not None:
-        tables.append(read_table(config))
+        tables.append(table_in(config)[0])
         AuditOptions.parse(tables[0], str(config))
     if preprocessing is not None:
-        declared = read_preprocessing(preprocessing)
+        declared = preprocessing_in(preprocessing)
         tables.append({"preprocessing": declared.model_dump(exclude_unset=True)})
     return AuditOptions.parse(layered(*tables, said), "the command line")

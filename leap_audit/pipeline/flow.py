@@ -15,8 +15,8 @@ from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import find
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import names_inside, read_classes
 from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.foreign import classes_in, names_in
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
 from leap_audit.pipeline.environment import versions
@@ -81,7 +81,7 @@ def audit(
     with AuditFolder.open(place) as folder:
         provider = choose_provider(chosen.provider)
         with told.stage("Reading the model", 1) as advance:
-            given_names = _names(classes)
+            given_names, classes_sha256 = _names(classes)
             loaded = load(
                 source,
                 chosen.preprocessing,
@@ -105,10 +105,9 @@ def audit(
             told.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
         if not chosen.photographs:
             withhold(seen)
-        classes_file = Path(classes) if isinstance(classes, str | Path) else None
         record = Audit(
             status="complete" if complete else "incomplete",
-            model=loaded.identity.model_copy(update=_classes_identity(classes_file)),
+            model=loaded.identity.model_copy(update=_classes_identity(classes, classes_sha256)),
             classes=names,
             environment=Environment(
                 versions=versions(),
@@ -173,23 +172,24 @@ def _named(source: object) -> Path:
     return source if isinstance(source, Path) else Path(type(source).__name__)
 
 
-def _names(classes: str | Path | Sequence[str] | None) -> Sequence[str] | None:
-    return read_classes(Path(classes)) if isinstance(classes, str | Path) else classes
+def _names(classes: str | Path | Sequence[str] | None) -> tuple[Sequence[str] | None, str]:
+    """The names, and the SHA-256 of the file that they were read from, as it was then."""
+    return classes_in(Path(classes)) if isinstance(classes, str | Path) else (classes, "")
 
 
 def _matched(given: Sequence[str] | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
-    inside = None if given is not None else names_inside(model.proto, model.classes)
+    inside = None if given is not None else names_in(model.proto, model.classes)
     if inside is None:
         return match_classes(given, model.classes, single=model.single)
     names, notes = match_classes(inside[0], model.classes, single=model.single)
     return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
 
 
-def _classes_identity(path: Path | None) -> dict[str, str]:
-    if path is None:
+def _classes_identity(classes: object, digest: str) -> dict[str, str]:
+    if not isinstance(classes, str | Path):
         return {}
-    return {"classes_file": path.name, "classes_sha256": sha256_of(path)}
+    return {"classes_file": Path(classes).name, "classes_sha256": digest}
 
 
 def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:

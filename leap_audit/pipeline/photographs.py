@@ -8,11 +8,10 @@ import numpy as np
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
-from leap_audit.digests import sha256_of
 from leap_audit.findings.readings import doubt
 from leap_audit.ingest.bands import write_bands
-from leap_audit.ingest.known import known_classes
-from leap_audit.ingest.pictures import find_pictures, read_picture, write_picture
+from leap_audit.ingest.foreign import known_in, pictures_in, require_no_links
+from leap_audit.ingest.pictures import find_pictures, write_picture
 from leap_audit.measure.answer import Answer, answer_of
 from leap_audit.measure.forward import Classifier
 from leap_audit.measure.preprocessing import compare_readings
@@ -33,13 +32,15 @@ def record_photographs(
     if not options.samples:
         return []
     paths = find_pictures(options.samples)
+    if not options.follow_links:
+        require_no_links(paths, options.samples)
+    pictures, digests = [], []
     with told.stage("Reading the photographs", len(paths)) as advance:
-        pictures = []
-        for path in paths:
-            pictures.append(read_picture(path, classifier.model.preprocessing))
+        for picture, digest in pictures_in(paths, classifier.model.preprocessing):
+            pictures.append(picture)
+            digests.append(digest)
             advance()
-    known = known_classes(paths, seen.classes, options.labels)
-    digests = [sha256_of(path) for path in paths]
+    known = known_in(paths, seen.classes, options.labels)
     record_samples(pictures, labels_of(paths), digests, classifier, options, seen)
     seen.samples[:] = [
         sample.model_copy(update={"known": class_})
