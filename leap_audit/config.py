@@ -31,6 +31,8 @@ __all__ = [
 
 LARGEST = 64_000
 """Bytes of a file of options that is read."""
+MOST_DOTS = 2000
+"""In a line of it: a key of 30,000 parts takes Python's parser a minute."""
 
 
 def _one_or_more(value: object) -> object:
@@ -234,6 +236,8 @@ def read_table(path: Path) -> dict[str, Any]:
             size = f"{LARGEST // 1000} kB"
             raise ConfigRefused(f"{path}: is above {size}, too large a file of options.") from None
         raise ConfigRefused(f"{path}: cannot be read ({error.strerror}).") from None
+    if kind == "TOML" and max(line.count(".") for line in [*text.split("\n"), ""]) > MOST_DOTS:
+        raise ConfigRefused(f"{path}: is not valid TOML (nested too deeply).")
     try:
         table = json.loads(text) if kind == "JSON" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:

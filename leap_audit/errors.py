@@ -158,5 +158,8 @@ def reason_of(error: BaseException) -> str:
 
 def lacks_memory(said: str) -> bool:
     """Return whether what native code says means that it got no memory."""
-    words = ("bad_alloc", "bad allocation", "alloc failed", "allocate memory", "out of memory")
+    words = (
+        *("bad_alloc", "bad allocation", "alloc failed", "allocate memory", "out of memory"),
+        *("failed to map segment", "can't start new thread", "unable to allocate"),
+    )
     return any(word in said.lower() for word in words)

@@ -58,7 +58,10 @@ def plain(name: str) -> str:
 def _table(path: Path, index: dict[str, int], classes: int) -> dict[str, int]:
     """File -> class, of a table with or without a head."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = [row for row in csv.reader(text_of(path).splitlines(), delimiter=delimiter) if row]
+    try:
+        rows = [row for row in csv.reader(text_of(path).splitlines(), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise PictureRefused(f"{path}: is not a table of files and classes ({error}).") from None
     if not rows or min(map(len, rows)) < 2:
         raise PictureRefused(f"{path}: needs two columns, file and class, in every row.")
     head = [cell.strip().casefold() for cell in rows[0]]

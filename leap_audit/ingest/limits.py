@@ -82,7 +82,7 @@ def _size(path: Path) -> int:
             return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
         beside = (f for f in path.resolve().parent.iterdir() if f.suffix != ".onnx")
         return path.stat().st_size + sum(f.stat().st_size for f in beside if f.is_file())
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
         return 0  # the function itself says what cannot be read
 
 

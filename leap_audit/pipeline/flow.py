@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from leap_audit.ingest.classes import match_classes
 from leap_audit.ingest.foreign import classes_in, names_in
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
-from leap_audit.pipeline.environment import versions
+from leap_audit.pipeline.environment import fixed, now, portable, repeatable, versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.record import Measurements
 from leap_audit.pipeline.withhold import withhold
@@ -69,7 +68,7 @@ def audit(
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
     """
-    started, clock = datetime.now(UTC), time.perf_counter()
+    started, clock = now(), time.perf_counter()
     given = layered(options.model_dump() if options else {}, settings)
     chosen = AuditOptions.parse(given, "audit()")
     told = progress or Silent()
@@ -114,11 +113,11 @@ def audit(
                 provider=provider.name,
                 seed=chosen.seed,
                 threads=chosen.threads,
-                command=command or shlex.join(sys.argv[:1]),
+                command=repeatable(command or shlex.join(sys.argv[:1])),
                 started=started.isoformat(timespec="seconds"),
-                seconds=round(time.perf_counter() - clock, 1),
+                seconds=0.0 if fixed() else round(time.perf_counter() - clock, 1),
             ),
-            config=seen.config or chosen.model_dump(mode="json"),
+            config=portable(seen.config or chosen.model_dump(mode="json")),
             coverage=Coverage(
                 classes_audited=len({p.target for p in seen.prototypes}),
                 classes_in_all=len(names),
