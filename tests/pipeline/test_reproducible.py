@@ -59,16 +59,16 @@ def test_what_is_finished_survives_a_signal(tmp_path: Path, number: signal.Signa
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     model = str(SAMPLES / "digits_clean.onnx")
     words = [sys.executable, "-m", "leap_audit", model, "--steps", "20000", "--out", "out"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("Prototypes"):
-            break
-    time.sleep(1)
-    process.send_signal(number)
-    said = process.stderr.read()
-    assert process.wait(120) == 3
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("Prototypes"):
+                break
+        time.sleep(1)
+        process.send_signal(number)
+        said = process.stderr.read()
+        assert process.wait(120) == 3
     assert "INCOMPLETE" in said
     assert '"status": "incomplete"' in (tmp_path / "out" / "audit.json").read_text()
