@@ -170,9 +170,14 @@ def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
     from leap_audit.ingest.tensorflow import export_tensorflow_file
 
     made = export_tensorflow_file(path, picture.last)
-    files = files_of(path)
-    size = sum(file.stat().st_size for file in files)
-    return Source(made, path.name, digest_of(files), size, _by(kind, "tf2onnx"))
+    try:
+        files = files_of(path)
+        size = sum(file.stat().st_size for file in files)
+        digest = digest_of(files)
+    except OSError as error:  # such as a link among them to a place that may not be read
+        where = error.filename or path
+        raise ModelRefused(f"{where}: cannot be read ({error.strerror or error}).") from None
+    return Source(made, path.name, digest, size, _by(kind, "tf2onnx"))
 
 
 def _of_proto(proto: onnx.ModelProto, name: str, converted: str) -> Source:
