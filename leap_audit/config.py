@@ -5,6 +5,7 @@ unknown key is an error that names the nearest one.
 """
 
 import difflib
+import errno
 import json
 import reprlib
 import tomllib
@@ -24,6 +25,7 @@ from pydantic import (
 from leap_audit.artifacts import ChannelOrder, Interpolation, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
 from leap_audit.filenames import legible
+from leap_audit.files import read_regular
 from leap_audit.values import InputValue
 
 __all__ = [
@@ -37,8 +39,10 @@ __all__ = [
     "read_table",
 ]
 
-LARGEST = 1_000_000
+LARGEST = 64_000
 """Bytes of a file of options that is read."""
+MOST_DOTS = 2000
+"""In a line of it: a key of 30,000 parts takes Python's parser a minute."""
 
 
 def _one_or_more(value: object) -> object:
@@ -213,6 +217,8 @@ class AuditOptions(Options):
     arrays and DICOM; None: what they declare, else what is measured over all of them."""
     labels: ShownPath | None = None
     """Table of the classes that the samples are known to show; None: their folders' names."""
+    follow_links: bool = False
+    """Whether links among the samples are followed out of the folders that were given."""
     photographs: bool = True
     """Whether the samples themselves are shown in the report."""
     top_classes: int = Field(default=3, ge=1)
@@ -253,13 +259,16 @@ def read_table(path: Path) -> dict[str, Any]:
     """
     kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
-        if path.is_file() and path.stat().st_size > LARGEST:
-            raise ConfigRefused(f"{path}: is above {LARGEST // 10**6} MB, too large a file.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigRefused(f"{path}: is not text; give a TOML or JSON file.") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            size = f"{LARGEST // 1000} kB"
+            raise ConfigRefused(f"{path}: is above {size}, too large a file of options.") from None
         raise ConfigRefused(f"{path}: cannot be read ({error.strerror}).") from None
+    if kind == "TOML" and max(line.count(".") for line in [*text.split("\n"), ""]) > MOST_DOTS:
+        raise ConfigRefused(f"{path}: is not valid TOML (nested too deeply).")
     try:
         table = json.loads(text) if kind == "JSON" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -4,13 +4,15 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from leap_audit.files import open_regular
+
 __all__ = ["digest_of", "files_of", "sha256_of"]
 
 
 def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file's bytes as hexadecimal digits. Raises OSError."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    with open_regular(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def digest_of(files: Sequence[Path]) -> str:

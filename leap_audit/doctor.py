@@ -9,7 +9,7 @@ from typing import Any
 
 from leap_audit.cli.answers import columns
 from leap_audit.errors import LeapAuditError, reason_of
-from leap_audit.ingest.contained import installed_memory
+from leap_audit.ingest.contained import Child, installed_memory
 from leap_audit.installed import installed
 
 __all__ = ["Checkup", "ProviderState", "checkup", "said_of"]
@@ -60,6 +60,8 @@ class Checkup:
     providers: tuple[ProviderState, ...]
     formats: dict[str, str]
     """Kind of model -> how to get what it needs; empty where all of it is there."""
+    walls: dict[str, str]
+    """Around the process that opens files: wall -> why it does not stand; empty where it does."""
     warnings: tuple[str, ...]
     cores: int
     memory_gib: float
@@ -84,6 +86,7 @@ def checkup() -> Checkup:
         packages=packages,
         providers=providers,
         formats={kind: _missing(kind, packages) for kind in NEEDS},
+        walls=_walls(),
         warnings=(*problems, *([page] if page else [])),
         cores=os.cpu_count() or 1,
         memory_gib=round(installed_memory() / 2**30, 1),
@@ -108,6 +111,7 @@ def _lines(found: Checkup) -> list[str]:
         *("Packages", *_indented(packages)),
         *("Execution providers", *_indented(works or [("none", "")])),
         *("Kinds of model", *_indented(formats)),
+        *("Walls around the process that opens files", *_indented(_stands(found.walls))),
         f"Machine: {found.platform}, {found.cores} cores{memory}",
         *(f"warning: {warning}" for warning in found.warnings),
         "An ONNX file can be audited." if found.can_audit else "An ONNX file cannot be audited.",
@@ -116,6 +120,26 @@ def _lines(found: Checkup) -> list[str]:
 
 def _indented(rows: Any) -> list[str]:
     return [f"  {line}" for line in columns(rows)]
+
+
+def _walls() -> dict[str, str]:
+    """Which walls stand, asked from inside: wall -> why it does not; empty where it does."""
+    from leap_audit.ingest.limits import GIB, Limits
+    from leap_audit.walls import WALLS, missing_here
+
+    try:
+        with Child(Limits(GIB, 60)) as child:
+            missing = child.call(missing_here)
+    except LeapAuditError as error:
+        missing = dict.fromkeys(WALLS, str(error))
+    return {wall: missing.get(wall, "") for wall in WALLS}
+
+
+def _stands(walls: dict[str, str]) -> list[tuple[str, ...]]:
+    rows = [(wall, f"missing: {why}" if why else "stands") for wall, why in walls.items()]
+    missing = any(walls.values())
+    opened = "only with --trust-model" if missing else "behind these walls"
+    return [*rows, ("formats that are programs", f"are opened {opened}")]
 
 
 def _missing(kind: str, packages: dict[str, str]) -> str:

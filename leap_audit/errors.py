@@ -54,6 +54,7 @@ __all__ = [
     "StraightThrough",
     "TargetRefused",
     "UsageError",
+    "lacks_memory",
     "reason_of",
 ]
 
@@ -173,3 +174,12 @@ def reason_of(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
     plain = "".join(c if c.isprintable() else " " for c in lines[0][:200]).strip().rstrip(".:;, ")
     return plain or type(error).__name__
+
+
+def lacks_memory(said: str) -> bool:
+    """Return whether what native code says means that it got no memory."""
+    words = (
+        *("bad_alloc", "bad allocation", "alloc failed", "allocate memory", "out of memory"),
+        *("failed to map segment", "can't start new thread", "unable to allocate"),
+    )
+    return any(word in said.lower() for word in words)

@@ -68,9 +68,11 @@ def _same_draws(request: pytest.FixtureRequest) -> None:
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files in the process of the tests, which has everything imported.
 
-    Tests of the child process take the variable away again.
+    Programs are opened in it as if the walls stood around it: the tests made them. Tests of the
+    child process take the variable away again.
     """
     monkeypatch.setenv("LEAP_AUDIT_CONTAINED", "0")
+    monkeypatch.setattr("leap_audit.walls.raised._missing", {})
 
 
 @pytest.fixture(scope="session")

@@ -276,7 +276,10 @@ def _raising(error: BaseException) -> Callable[[], Audit]:
         (AuditIncomplete("Interrupted; see m-audit."), "Interrupted; see m-audit."),
         (KeyboardInterrupt(), "nothing was written"),
         (MemoryError(), "not enough memory"),
-        (OSError(28, "No space left on device", "/x/y"), "/x/y: No space left on device."),
+        (
+            OSError(28, "No space left on device", "/x/y"),
+            "/x/y: No space left on device: the disk is full. Make room there",
+        ),
         (ZeroDivisionError("by [zero]"), "itself failed (ZeroDivisionError: by [zero])"),
     ],
 )

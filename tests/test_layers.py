@@ -9,7 +9,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "leap_audit"
 LONGEST = 400
 
 ORDER = (
-    ("errors", "artifacts", "config", "digests", "filenames", "installed", "progress", "values"),
+    (
+        *("errors", "artifacts", "config", "digests", "filenames", "files", "installed"),
+        *("progress", "values"),
+    ),
     ("run",),
     ("ingest",),
     ("gradient",),
@@ -33,6 +36,7 @@ ABOVE = (
     "terminal",
 )
 STAGE |= dict.fromkeys(ABOVE, STAGE["cli"])
+STAGE |= dict.fromkeys(("silence", "walls"), 0)
 STAGE |= {"models": STAGE["ingest"], "tracking": STAGE["report"]}
 STAGE |= {"__main__": len(ORDER), "__init__": len(ORDER)}
 

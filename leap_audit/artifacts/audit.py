@@ -1,5 +1,6 @@
 """All of an audit as audit.json holds it: the one source of every view."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,7 +11,9 @@ from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.identity import Coverage, Environment, ModelIdentity
 from leap_audit.artifacts.judged import Check, Finding, PolicyIdentity, Verdict
 from leap_audit.artifacts.measured import EntanglementMatrix, Prototype, Readings, Sample
+from leap_audit.artifacts.plausible import implausible
 from leap_audit.errors import AuditRefused, reason_of
+from leap_audit.files import read_regular
 
 __all__ = ["FILE", "LARGEST", "SCHEMA", "Audit"]
 
@@ -70,15 +73,25 @@ class Audit(Frozen):
         """
         path = folder / FILE if folder.is_dir() else folder
         try:
-            if path.stat().st_size > LARGEST:
-                raise AuditRefused(f"{path}: is above {LARGEST // 10**6} MB, too large an audit.")
-            data = path.read_bytes()
+            data = read_regular(path, LARGEST)
         except FileNotFoundError:
             raise AuditRefused(
                 f"{path}: there is no audit; give the folder that `leap-audit MODEL` wrote."
             ) from None
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise AuditRefused(
+                    f"{path}: is above {LARGEST // 10**6} MB, too large an audit."
+                ) from None
             raise AuditRefused(f"{path}: cannot be read ({error.strerror}).") from None
+        return cls.parse(data, path)
+
+    @classmethod
+    def parse(cls, data: bytes, path: Path) -> Self:
+        """Return the audit that the bytes of an audit.json hold; path: what messages name.
+
+        Raises AuditRefused: broken, of a later version, or with what no audit holds.
+        """
         try:
             found = json.loads(data)
             schema = found.get("schema") if isinstance(found, dict) else None
@@ -89,6 +102,10 @@ class Audit(Frozen):
             raise AuditRefused(
                 f"{path}: holds {said}, not {SCHEMA!r}; the version of leap-audit that wrote it "
                 "can read it."
+            )
+        if wrong := implausible(found):
+            raise AuditRefused(
+                f"{path}: holds {wrong}, which no audit does; it was changed. Run the audit again."
             )
         try:
             return cls.model_validate(found)

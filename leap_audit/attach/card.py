@@ -13,6 +13,7 @@ from leap_audit.attach.record import Record, figures_of
 from leap_audit.attach.section import END, START, text_of, with_section
 from leap_audit.attach.strip import shown_prototypes, strip_of
 from leap_audit.errors import CardRefused, RuntimeMissing, reason_of
+from leap_audit.files import read_regular
 from leap_audit.findings.names import ClassLabels
 from leap_audit.report.folder import write_file
 from leap_audit.report.limits import limits_of
@@ -20,6 +21,7 @@ from leap_audit.report.wording import status_sentence, verdict_sentence
 
 __all__ = ["BESIDE", "CardFiles", "ReportPlace", "card_files", "no_hub", "write_card"]
 
+LARGEST_CARD = 16_000_000
 BESIDE = "leap-audit"
 """The folder beside a card that holds its picture and the copy of the report."""
 FINDINGS = 3
@@ -54,13 +56,13 @@ def card_files(record: Record, card: Path, report: ReportPlace = "copy") -> Card
     beside: dict[str, bytes] = {}
     if report == "copy":
         link = f"{BESIDE}/report.pdf"
-        beside[link] = pdf.read_bytes()
+        beside[link] = pdf
     else:
-        link = _inside(pdf, card)
+        link = _inside(record.folder / "report.pdf", card)
     prototypes = shown_prototypes(record.audit)
     picture = f"{BESIDE}/prototypes.png" if prototypes else None
     if picture is not None:
-        beside[picture] = strip_of(prototypes, record.folder)
+        beside[picture] = strip_of(prototypes, record.pictures)
     section = _section(record, link, picture)
     new = before is None
     base = _new_card(record.audit) if before is None else before
@@ -94,7 +96,7 @@ def _read(card: Path) -> bytes | None:
     if not card.exists():
         return None
     try:
-        data = card.read_bytes()
+        data = read_regular(card, LARGEST_CARD)
     except OSError as error:
         raise CardRefused(f"{card}: cannot be read ({error.strerror}).") from None
     text = text_of(data, card)

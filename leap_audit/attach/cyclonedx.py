@@ -5,9 +5,9 @@ written here; the tests hold it against the schema in that library.
 """
 
 import base64
+import hashlib
 import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 import leap_audit
@@ -15,7 +15,6 @@ from leap_audit.artifacts import Audit
 from leap_audit.artifacts.audit import FILE
 from leap_audit.attach.record import Record, figures_of
 from leap_audit.attach.strip import shown_prototypes, strip_of
-from leap_audit.digests import sha256_of
 from leap_audit.findings.names import ClassLabels, visible
 from leap_audit.report.limits import limits_of
 from leap_audit.report.templates import started_at
@@ -52,8 +51,8 @@ def bom_of(record: Record) -> dict[str, Any]:
         },
         "modelCard": _card(record),
         "externalReferences": [
-            _evidence(record.file(FILE), "Everything that was measured"),
-            _evidence(record.file("report.pdf"), "The report"),
+            _evidence(record, FILE, "Everything that was measured"),
+            _evidence(record, "report.pdf", "The report"),
         ],
     }
     metadata: dict[str, Any] = {
@@ -137,19 +136,19 @@ def _graphics(record: Record) -> list[dict[str, Any]]:
             "image": {
                 "contentType": "image/png",
                 "encoding": "base64",
-                "content": base64.b64encode(strip_of([each], record.folder)).decode("ascii"),
+                "content": base64.b64encode(strip_of([each], record.pictures)).decode("ascii"),
             },
         }
         for each in shown_prototypes(record.audit)
     ]
 
 
-def _evidence(path: Path, about: str) -> dict[str, Any]:
+def _evidence(record: Record, name: str, about: str) -> dict[str, Any]:
     return {
         "type": "evidence",
-        "url": path.name,
+        "url": name,
         "comment": about,
-        "hashes": [{"alg": "SHA-256", "content": sha256_of(path)}],
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(record.file(name)).hexdigest()}],
     }
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Self
 
 from leap_audit.artifacts import Audit
-from leap_audit.artifacts.audit import FILE
-from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditRefused
+from leap_audit.files import read_regular
+from leap_audit.ingest.audits import ForeignAudit, open_audit
 
 __all__ = ["Figure", "Record", "figures_of"]
+
+LARGEST_VIEW = 1 << 30
+"""Bytes of a report that is carried."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +33,49 @@ class Record:
     audit: Audit
     sha256: str
     """Of audit.json."""
+    foreign: ForeignAudit | None = None
+    """What was decoded of it; None where this process made it."""
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Return the audit in `folder`. Raises AuditRefused: there is none, or it is broken."""
+    def read(cls, folder: Path, *, altered: bool = False) -> Self:
+        """Return the audit in `folder`; altered: also one with other pictures than it records.
+
+        Raises AuditRefused: there is none, or it is broken.
+        """
         if not folder.is_dir():
             raise AuditRefused(
                 f"{folder}: is no folder of an audit; give the one that `leap-audit MODEL` wrote."
             )
-        audit = Audit.read(folder)
-        return cls(folder, audit, sha256_of(folder / FILE))
+        found = open_audit(folder, altered=altered)
+        return cls(folder, found.audit, found.sha256, found)
 
-    def file(self, name: str) -> Path:
-        """Return the place of a file in the folder. Raises AuditRefused: it is not there."""
+    @property
+    def pictures(self) -> Path:
+        """The folder that its pictures are read from: a copy that was made of them."""
+        return self.foreign.copy if self.foreign else self.folder
+
+    def require_plain_files(self) -> None:
+        """Raise AuditRefused where something in the folder is a link or no plain file."""
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise AuditRefused(
+                    f"{path}: is a link or no plain file, which no audit writes; take it away."
+                )
+
+    def file(self, name: str) -> bytes:
+        """Return what a file in the folder holds.
+
+        Raises AuditRefused: it is not there, or a link, which may lead to any file of this machine.
+        """
         path = self.folder / name
-        if not path.is_file():
-            raise AuditRefused(f"{path}: is missing from the audit; run the audit again.")
-        return path
+        if path.is_symlink() or not path.is_file():
+            raise AuditRefused(
+                f"{path}: is missing from the audit, or a link; run the audit again."
+            )
+        try:
+            return read_regular(path, LARGEST_VIEW)
+        except OSError as error:
+            raise AuditRefused(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def figures_of(audit: Audit) -> list[Figure]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from leap_audit.cli.judging import checks_of, lines_of_checks
-from leap_audit.errors import AuditIncomplete, LeapAuditError, LessOptimised
+from leap_audit.errors import AuditIncomplete, LeapAuditError, LessOptimised, lacks_memory
 from leap_audit.filenames import legible
 
 if TYPE_CHECKING:
@@ -25,14 +25,22 @@ if TYPE_CHECKING:
 __all__ = ["answering", "columns", "conclude", "conclude_dry_run", "few", "lines_of", "summary_of"]
 
 REFUSED = 3
+MEMORY = (
+    "There is not enough memory; pass --batch 1, audit fewer classes, or give this process more "
+    "(`ulimit -v` says what it may have)."
+)
 
 
 @contextmanager
-def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Iterator["Terminal"]:
+def answering(
+    *, debug: bool, quiet: bool = False, as_json: bool = False, trust: bool = False
+) -> Iterator["Terminal"]:
     """Yield the terminal of a command, and end the command with a sentence when it fails.
 
-    `as_json` prints that sentence on stdout as well, as {"status", "error"}.
+    `as_json` prints that sentence on stdout as well, as {"status", "error"}. trust: models that are
+    programs are opened without walls (--trust-model).
     """
+    from leap_audit.ingest.programs import trusting
     from leap_audit.terminal import Terminal
 
     terminal = Terminal(quiet=quiet)
@@ -46,7 +54,7 @@ def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Ite
         raise typer.Exit(code) from None
 
     try:
-        with _warned(terminal):
+        with trusting(trust), _warned(terminal):
             yield terminal
     except AuditIncomplete as error:
         end(str(error), error.exit_code, "incomplete")
@@ -55,18 +63,19 @@ def answering(*, debug: bool, quiet: bool = False, as_json: bool = False) -> Ite
     except KeyboardInterrupt:
         end("Interrupted before anything was finished; nothing was written.")
     except MemoryError:
-        end("There is not enough memory; pass --batch 1, or audit fewer classes.")
+        end(MEMORY)
     except OSError as error:
         if error.errno == errno.EPIPE:
             # Whoever read stdout has gone; what is still buffered must not fail at exit.
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
             raise typer.Exit(REFUSED) from None
-        place = f"{error.filename}: " if error.filename else ""
-        end(f"{place}{error.strerror or error}.")
+        end(_sentence_of(error))
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception as error:  # a defect: still a sentence, still not a pass
-        end(
+    except Exception as error:
+        if lacks_memory(str(error)):
+            end(MEMORY)
+        end(  # a defect: still a sentence, still not a pass
             f"leap-audit itself failed ({type(error).__name__}: {error}). This is a defect: "
             "please report it with what --debug prints."
         )
@@ -90,6 +99,24 @@ def _warned(terminal: "Terminal") -> Iterator[None]:
         warnings.simplefilter("always", LessOptimised)
         warnings.showwarning = shown
         yield
+
+
+def _sentence_of(error: OSError) -> str:
+    """What failed, where, and what to do, for an error of the system."""
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return (
+            f"{place}{error.strerror}: the disk is full. Make room there, or choose another place "
+            "with --out; TMPDIR names the place of temporary files."
+        )
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return (
+            f"{place}{error.strerror}: this process may open no more files. Raise the limit "
+            "(`ulimit -n 4096`) and try again."
+        )
+    if error.errno == errno.ENOMEM:
+        return MEMORY
+    return f"{place}{error.strerror or error}."
 
 
 def conclude(result: "AuditResult", terminal: "Terminal", *, as_json: bool) -> None:

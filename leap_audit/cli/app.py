@@ -1,6 +1,7 @@
 """The program: its commands by name, its version, how it starts."""
 
 import io
+import signal
 import sys
 import warnings
 from typing import Annotated, Any
@@ -90,6 +91,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # What the system asks to end is ended like by Ctrl-C: what is finished is kept.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     if "--debug" not in sys.argv and not sys.warnoptions:
         warnings.simplefilter("ignore")
     app(prog_name="leap-audit")

@@ -64,15 +64,18 @@ def attach(
         from leap_audit.attach.card import card_files, write_card
         from leap_audit.attach.push import planned
         from leap_audit.attach.record import Record
+        from leap_audit.ingest.audits import shown
         from leap_audit.report.folder import write_file
 
         record = Record.read(audit_dir)
         place = None if onnx is None else out or onnx.with_name(f"{onnx.stem}.audited.onnx")
         _require_outside(audit_dir, [card, place, cyclonedx, intoto])
         # Everything is made before anything is written: a refusal leaves all as it was.
-        files = None if card is None else card_files(record, card, report)
+        with shown(audit_dir):
+            files = None if card is None else card_files(record, card, report)
         upload = planned(files, push, create_pr=create_pr) if push and files else None
-        documents = _documents(record, onnx, place, cyclonedx, intoto)
+        with shown(audit_dir):
+            documents = _documents(record, onnx, place, cyclonedx, intoto)
         if files is not None:
             written = [str(path) for path in write_card(files)]
             print("\n".join(written or [f"{files.card}: unchanged"]), flush=True)
@@ -120,6 +123,7 @@ def _log(
     from leap_audit.attach.record import figures_of
     from leap_audit.tracking import tracking
 
+    record.require_plain_files()
     entity, _, project = (wandb or "").rpartition("/")
     figures = {figure.label: figure.text for figure in figures_of(record.audit)}
     with tracking(

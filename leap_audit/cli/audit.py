@@ -9,6 +9,7 @@ import typer
 from leap_audit.cli import flags, input_flags, judging
 from leap_audit.cli.answers import answering, conclude, conclude_dry_run
 from leap_audit.cli.app import WORDS, Command, app
+from leap_audit.cli.trust import FollowLinks, TrustModel
 
 if TYPE_CHECKING:
     from leap_audit.config import AuditOptions
@@ -58,6 +59,8 @@ def audit(
     out: flags.Out = None,
     photographs: flags.Photographs = None,
     dry_run: flags.DryRun = False,
+    follow_links: FollowLinks = False,
+    trust_model: TrustModel = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
     debug: flags.Debug = False,
@@ -78,6 +81,7 @@ def audit(
         "labels": labels,
         "photo_range": flags.numbers(ctx, "--photo-range", photo_range, 2),
         "photographs": photographs,
+        "follow_links": follow_links or None,
         "top_classes": top_classes,
         "input": input_,
         "set": input_flags.values(ctx, set_),
@@ -93,7 +97,7 @@ def audit(
         "batch": batch,
         "provider": provider,
     }
-    with answering(debug=debug, quiet=quiet, as_json=as_json) as terminal:
+    with answering(debug=debug, quiet=quiet, as_json=as_json, trust=trust_model) as terminal:
         from leap_audit import pipeline
         from leap_audit.report.folder import default_folder
 
@@ -132,14 +136,14 @@ def _options(
     config: Path | None, preprocessing: str | None, said: dict[str, Any]
 ) -> "AuditOptions":
     """Return the options: those of the files, over them what was said in words."""
-    from leap_audit.config import AuditOptions, layered, read_table
-    from leap_audit.ingest.preprocess import read_preprocessing
+    from leap_audit.config import AuditOptions, layered
+    from leap_audit.ingest.foreign import preprocessing_in, table_in
 
     tables = []
     if config is not None:
-        tables.append(read_table(config))
+        tables.append(table_in(config)[0])
         AuditOptions.parse(tables[0], str(config))
     if preprocessing is not None:
-        declared = read_preprocessing(preprocessing)
+        declared = preprocessing_in(preprocessing)
         tables.append({"preprocessing": declared.model_dump(exclude_unset=True)})
     return AuditOptions.parse(layered(*tables, said), "the command line")

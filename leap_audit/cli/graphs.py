@@ -9,6 +9,7 @@ import typer
 from leap_audit.cli import flags, input_flags
 from leap_audit.cli.answers import answering, columns
 from leap_audit.cli.app import Command, app
+from leap_audit.cli.trust import TrustModel
 from leap_audit.errors import GradientUnavailable, GradientWarning, LessOptimised, OutputRefused
 from leap_audit.filenames import plain_name
 
@@ -48,11 +49,12 @@ def gradient(
     signature: input_flags.GradientSignature = None,
     rules: flags.GradientRules = None,
     check: flags.GradientCheck = False,
+    trust_model: TrustModel = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Write the gradient graph of a model, and print what it is."""
     shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
-    with answering(debug=debug) as terminal:
+    with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.commands import gradient_of
         from leap_audit.ingest.contained import contained
         from leap_audit.ingest.inputs import read_inputs
@@ -95,11 +97,12 @@ def operators(
     input_: input_flags.GradientInput = None,
     set_: input_flags.GradientSet = None,
     signature: input_flags.GradientSignature = None,
+    trust_model: TrustModel = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Print the operators, and what becomes of each in a gradient."""
     shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
-    with answering(debug=debug) as terminal:
+    with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.commands import operators_of
         from leap_audit.ingest.contained import contained
         from leap_audit.ingest.inputs import read_inputs
@@ -125,11 +128,12 @@ def export(
     set_: input_flags.GradientSet = None,
     signature: input_flags.GradientSignature = None,
     canonical: flags.Canonical = False,
+    trust_model: TrustModel = False,
     debug: flags.GradientDebug = False,
 ) -> None:
     """Write a model as ONNX, and print what it is."""
     size, said = flags.size(ctx, input_size), input_flags.values(ctx, set_)
-    with answering(debug=debug) as terminal:
+    with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.commands import exported_of
         from leap_audit.config import DeclaredPreprocessing
         from leap_audit.ingest.contained import contained

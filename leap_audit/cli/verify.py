@@ -12,6 +12,7 @@ import typer
 from leap_audit.cli import record_flags as flags
 from leap_audit.cli.answers import answering, columns
 from leap_audit.cli.app import Command, app
+from leap_audit.cli.trust import TrustModel
 from leap_audit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,25 +49,29 @@ def verify(
     classes: flags.Classes = None,
     samples: flags.Samples = None,
     rerun: flags.Rerun = False,
+    trust_model: TrustModel = False,
     signature: flags.Signature = None,
     key: flags.PublicKey = None,
     as_json: flags.Json = False,
     debug: flags.Debug = False,
 ) -> None:
     """Print what matches and what does not."""
-    with answering(debug=debug, as_json=as_json) as terminal:
+    with answering(debug=debug, as_json=as_json, trust=trust_model) as terminal:
         if (signature is None) != (key is None):
             raise UsageError("--signature and --key go together: the file and the public key.")
         from leap_audit.attach.record import Record
+        from leap_audit.ingest.audits import shown
         from leap_audit.verify.matches import WRONG, match_files, match_folder
         from leap_audit.verify.rerun import rerun as repeated
         from leap_audit.verify.signature import verify_signature
         from leap_audit.verify.views import match_views
 
-        audit = Record.read(audit_dir).audit
+        record = Record.read(audit_dir, altered=True)
+        audit = record.audit
         rows = match_files(audit, model, classes, samples or [])
         rows += match_folder(audit, audit_dir)
-        rows += match_views(audit, audit_dir)
+        with shown(audit_dir):
+            rows += match_views(audit, audit_dir, record.pictures)
         if signature is not None and key is not None:
             rows.append(verify_signature(audit_dir, signature, key))
         again = repeated(audit, model, classes, samples or [], terminal) if rerun else None

@@ -14,10 +14,9 @@ from leap_audit.artifacts import (
     Prototype,
     Sample,
 )
-from leap_audit.artifacts.audit import FILE
 from leap_audit.compare.record import SideIdentity
-from leap_audit.digests import sha256_of
 from leap_audit.filenames import legible
+from leap_audit.ingest.audits import ForeignAudit, open_audit
 from leap_audit.report.pictures import Pictures
 
 __all__ = ["Gallery", "Side"]
@@ -31,13 +30,19 @@ class Side:
     folder: Path
     sha256: str = ""
     """Of its audit.json; empty where it was not read from one."""
+    foreign: ForeignAudit | None = None
+    """What was decoded of it; None where this process made it."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the audit in a folder, or of an audit.json. Raises AuditRefused."""
-        audit = Audit.read(path)
-        file = path / FILE if path.is_dir() else path
-        return cls(audit, file.parent, sha256_of(file))
+        found = open_audit(path)
+        return cls(found.audit, found.folder, found.sha256, found)
+
+    @property
+    def pictures(self) -> Path:
+        """The folder that its pictures are read from."""
+        return self.foreign.copy if self.foreign else self.folder
 
     @property
     def identity(self) -> SideIdentity:
@@ -64,7 +69,7 @@ class Gallery:
     def __init__(self, folder: Path, side: Side) -> None:
         self.folder = folder
         """Of the comparison; it has a folder `images`."""
-        self._source = Pictures(side.folder)
+        self._source = Pictures(side.pictures)
         self._names: dict[str, str] = {"": ""}
 
     def add(self, name: str) -> str:

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from leap_audit.config import IsolationOptions, Options, PrototypeOptions, Transform, read_table
+from leap_audit.config import IsolationOptions, Options, PrototypeOptions, Transform
 from leap_audit.errors import ConfigRefused
+from leap_audit.ingest.foreign import table_in
 
 __all__ = ["Settings", "isolate_lists", "read_settings"]
 
@@ -149,7 +150,7 @@ def read_settings(config: dict[str, Any] | str | Path | None) -> Settings:
     a value does not fit.
     """
     if isinstance(config, str | Path):
-        return Settings.parse(read_table(Path(config)), str(config))
+        return Settings.parse(table_in(Path(config))[0], str(config))
     return Settings.parse(dict(config or {}), "config")
 
 

@@ -1,9 +1,10 @@
-"""What a child process of `contained.py` does: it answers one request, within limits."""
+"""What a child process of `contained.py` does: it answers questions, within limits and walls."""
 
 import faulthandler
-import importlib
+import importlib.util
 import os
 import pickle
+import queue
 import signal
 import sys
 import threading
@@ -12,32 +13,52 @@ import warnings
 from typing import Any
 
 from leap_audit import errors
-from leap_audit.errors import LeapAuditError, reason_of
-from leap_audit.ingest.contained import Limits, lacks_memory
+from leap_audit.errors import LeapAuditError, lacks_memory, reason_of
+from leap_audit.ingest.limits import Limits
+from leap_audit.ingest.programs import trusting
+from leap_audit.walls import raise_walls
 
 __all__ = ["is_of_memory", "keep", "serve"]
 
 
 def serve() -> None:
-    """Answer the one request that stands on stdin: what the child does."""
+    """Answer the questions that come on stdin: what the child does."""
     faulthandler.enable()  # where it crashed, for --debug
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
-    limits, module, name = pickle.load(sys.stdin.buffer)
+    limits, allowed, trust = pickle.loads(_received())
     keep(limits)
-    pickle.dump(_answer_of(module, name), answer, protocol=5)
-    answer.close()
-    os._exit(0)  # the watching thread still reads, and nothing is left to be tidied up
+    importlib.util.find_spec("leap_audit_has_no_such_module")  # lists every place of modules once
+    raise_walls(allowed)  # while there is one thread, and before anything foreign is opened
+    questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(questions,), daemon=True).start()
+    with trusting(trust):
+        while True:
+            pickle.dump(_answer_to(questions.get()), answer, protocol=5)
+            answer.flush()
 
 
-def _answer_of(module: str, name: str) -> tuple[str, Any, str, list[Any]]:
+def _received() -> bytes:
+    size = int.from_bytes(sys.stdin.buffer.read(8), "little")
+    data = sys.stdin.buffer.read(size)
+    if not data or len(data) < size:
+        os._exit(0)  # the parent has gone, or needs no more
+    return data
+
+
+def _receive(questions: "queue.SimpleQueue[bytes]") -> None:
+    """Pass on what comes, and end this process when the parent has gone."""
+    while True:
+        questions.put(_received())
+
+
+def _answer_to(question: bytes) -> tuple[str, Any, str, list[Any]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         kind, content, said = "result", None, ""
         try:
-            args, kwargs = pickle.load(sys.stdin.buffer)
-            threading.Thread(target=_watch, daemon=True).start()
+            module, name, args, kwargs = pickle.loads(question)
             content = getattr(importlib.import_module(module), name)(*args, **kwargs)
         except Exception as error:
             said = traceback.format_exc()
@@ -75,28 +96,30 @@ def keep(limits: Limits) -> None:
         return
     import resource
 
-    # What is reserved and never written (arenas of threads, the addresses of a GPU) does not count
-    # there; elsewhere the system knows only the limit on addresses.
-    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    for which, most in (
-        (kind, limits.memory),
+    bounds = [
         (resource.RLIMIT_FSIZE, limits.written),
         (resource.RLIMIT_CORE, 0),
-    ):
+        (resource.RLIMIT_NOFILE, limits.files),
+        (resource.RLIMIT_CPU, limits.processor),
+    ]
+    if sys.platform == "linux":
+        # What is reserved and never written (arenas of threads, the addresses of a GPU) does not
+        # count as data; elsewhere the system knows only the limit on addresses.
+        bounds += [
+            (resource.RLIMIT_DATA, limits.memory),
+            (resource.RLIMIT_AS, limits.addresses),
+        ]
+    else:
+        bounds.append((resource.RLIMIT_AS, limits.memory))
+    for which, most in bounds:
         _, hard = resource.getrlimit(which)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(which, (most, most))
     if sys.platform == "linux":
         import ctypes
 
-        # Native code may hold the interpreter, and with it the thread that watches.
+        # Native code may hold the interpreter, and with it the thread that waits for the parent.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def _watch() -> None:
-    """End this process when the parent has gone, which holds the other end of stdin."""
-    sys.stdin.buffer.read(1)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ __all__ = ["require_modest"]
 MOST_NODES = 200_000
 """The largest networks in use have some 20,000, with every function written out."""
 DEEPEST_CALL = 100
+MOST_NOTES = 16_000_000
+"""Bytes of metadata; the names of 20,000 classes have one."""
+MOST_DIMENSIONS = 64
 MOST_DENSE = 1 << 28
 """Numbers of a sparse tensor written out: 1 GiB of single precision."""
 
@@ -31,12 +34,39 @@ def require_modest(model: onnx.ModelProto, name: str) -> None:
     written out, and functions that call themselves.
     """
     try:
+        _require_short_notes(model)
         for tensor in every_tensor(model):
             _require_numbers(tensor)
+        _require_few_dimensions(model)
         _require_small_sparse(model)
         _require_few_nodes(model)
     except ModelRefused as error:
         raise ModelRefused(f"{name}: {error}") from None
+
+
+def _require_short_notes(model: onnx.ModelProto) -> None:
+    """Raise ModelRefused for more metadata than a model has: text that nobody would read."""
+    notes = [*model.metadata_props, *model.graph.metadata_props]
+    size = sum(len(each.key) + len(each.value) for each in notes) + len(model.doc_string)
+    if size > MOST_NOTES:
+        raise ModelRefused(
+            f"it has {size / 1e6:.0f} MB of metadata, more than any model; take it out, or export "
+            "the model again."
+        )
+
+
+def _require_few_dimensions(model: onnx.ModelProto) -> None:
+    """Raise ModelRefused for a tensor of more dimensions than any program computes with."""
+    shapes = [(tensor.name, len(tensor.dims)) for tensor in every_tensor(model)]
+    for graph in every_graph(model):
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            shapes.append((value.name, len(value.type.tensor_type.shape.dim)))
+    for name, count in shapes:
+        if count > MOST_DIMENSIONS:
+            raise ModelRefused(
+                f"the tensor {name[:60]!r} has {count:,} dimensions, and at most {MOST_DIMENSIONS} "
+                "can be computed with; export it again."
+            )
 
 
 def _require_numbers(tensor: onnx.TensorProto) -> None:

@@ -1,13 +1,13 @@
 """Where names of classes are read from: lists, tables, configurations, the model itself."""
 
 import re
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
 
 from leap_audit.errors import ClassesRefused, reason_of
+from leap_audit.files import open_regular
 from leap_audit.ingest.class_formats import SUFFIXES, other_format
 from leap_audit.ingest.class_lines import ClassList, read_label_map, read_lines
 from leap_audit.ingest.class_table import looks_like_table, read_table
@@ -90,9 +90,7 @@ def names_inside(model: onnx.ModelProto, outputs: int) -> tuple[list[str], str] 
 def text_of(path: Path) -> str:
     """Return the text of a small file. Raises ClassesRefused: missing, not text, too large."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ClassesRefused(f"{path}: is not a file; give a text file, one class per line.")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or error

@@ -1,19 +1,19 @@
 """A hostile or broken file may crash what reads it: that happens in a child process, within limits.
 
-A model is read by native code (protobuf, ONNX, ONNX Runtime) that was not written for files made
-to break it. `contained` calls a function in a child that may not take more than so
-much memory and time, and that leaves no core dump; what goes wrong there comes back as the
-sentence that it would have been here, or as one that says how the child ended.
+A file is read by native code (protobuf, ONNX Runtime, picture decoders, whole frameworks) that was
+not written for files made to break it. `contained` calls a function in a child that may not take
+more than so much memory and time, and that leaves no core dump; what goes wrong there comes back as
+the sentence that it would have been here, or as one that says how the child ended.
 
-What is trusted: the child is as much the user as this process is, so this is no sandbox against
-code. A file that takes the child over through a fault in native code can do what the user can, and
-can forge the answer. The answer is therefore unpickled by `Plain`, which makes nothing but data:
-numbers, arrays, paths, ONNX messages and the dataclasses of this package, and calls nothing else.
+The child is a sandbox where the system offers one (`leap_audit.walls`): it reads what it is given
+and the installation of Python, writes into one empty folder, has no network, starts no program and
+reaches no other process. Code that takes it over can still forge the answer. So that is unpickled
+by `Plain`, which makes nothing but data: numbers, arrays, paths, ONNX messages and the dataclasses
+of this package, and calls nothing else.
 """
 
 import builtins
 import contextlib
-import dataclasses
 import os
 import pickle
 import signal
@@ -21,178 +21,241 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
 
 from leap_audit import errors
-from leap_audit.errors import ConfigRefused, LeapAuditError, ModelRefused
+from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.ingest.granted import (
+    environment,
+    in_this_process,
+    modules_for,
+    modules_of,
+    paths_in,
+    readable,
+    warm,
+)
+from leap_audit.ingest.limits import GIB, MEMORY, SECONDS, Limits, installed_memory
 from leap_audit.ingest.plain import Plain
+from leap_audit.ingest.programs import trusted
+from leap_audit.walls import Allowed
 
-__all__ = ["Limits", "contained", "installed_memory", "lacks_memory"]
+__all__ = ["GIB", "Child", "Limits", "contained", "installed_memory"]
 
 R = TypeVar("R")
 AnyClass = TypeVar("AnyClass")
 
-SWITCH = "LEAP_AUDIT_CONTAINED"
-"""The environment variable that is 0 where files are to be read in this process itself."""
-MEMORY = "LEAP_AUDIT_MEMORY"
-SECONDS = "LEAP_AUDIT_SECONDS"
 DAMAGED = "the file is damaged or hostile"
 DEFECT = (
     "the file is damaged, or this is a defect in leap-audit: please report it with what --debug "
     "prints"
 )
-GIB = 1 << 30
+EVERY = 0.25
+"""Seconds between two looks at what a child does."""
 
 
 class ChildFailure(Exception):
     """What the child said, its traceback included: the cause of what is raised, for --debug."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What a child may take."""
-
-    memory: int
-    """Bytes that are its own to write. On Windows nothing holds this limit."""
-    seconds: float
-    """From its start to its answer."""
-    written: int = GIB
-    """Bytes of a file that it writes. On Windows nothing holds this limit."""
-
-    @classmethod
-    def for_file(cls, path: str | os.PathLike[str] | int) -> "Limits":
-        """Return limits for reading a file, a folder, or so many bytes.
-
-        Memory: 4 GiB and six times the bytes, for a graph is copied, rewritten and run beside the
-        original, and 16 MiB for the stacks of each processor's threads; at most what the machine
-        has. Time: 300 s and 1 s a MB, at most an hour. The files beside a model count, as its
-        weights may lie in them. LEAP_AUDIT_MEMORY (GiB) and LEAP_AUDIT_SECONDS win over both.
-
-        Raises ConfigRefused: one of these is not a number above zero.
-        """
-        size = path if isinstance(path, int) else _size(Path(path))
-        memory = 4 * GIB + 6 * size + (os.cpu_count() or 1) * (16 << 20)
-        memory = min(memory, installed_memory() or memory)
-        return cls(
-            int(_from_environment(MEMORY, memory / GIB) * GIB),
-            _from_environment(SECONDS, min(300 + size / 1e6, 3600.0)),
-        )
-
-
 def contained(
-    function: Callable[..., R], /, *args: Any, limits: Limits | None = None, **kwargs: Any
+    function: Callable[..., R],
+    /,
+    *args: Any,
+    limits: Limits | None = None,
+    alone: bool = False,
+    refusal: type[LeapAuditError] = ModelRefused,
+    **kwargs: Any,
 ) -> R:
     """Return what `function(*args, **kwargs)` returns, called in a child process within limits.
 
     function: one at the top of a module that can be imported. The arguments are picklable; the
     first is what is read, and what messages name; unless given, `limits` are those for it. The
-    result is data (see above). The child's warnings are warned here, its LeapAuditErrors raised.
-    The child imports the function's module: a light one that imports the rest in its functions
-    spares this process that. Ctrl-C ends the child, and so does the end of this process.
+    child may read the paths among the arguments, and unless `alone` what lies beside an ONNX file.
+    The result is data (see above). The child's warnings are warned here, its LeapAuditErrors
+    raised. The child imports the function's module: a light one that imports the rest in its
+    functions spares this process that. Ctrl-C ends the child, and so does the end of this process.
 
-    Raises ModelRefused: the child crashed, or needed more than its limits.
+    Raises `refusal`: the child crashed, or needed more than its limits.
     """
-    if os.environ.get(SWITCH) == "0":
-        return function(*args, **kwargs)
-    label = str(args[0]) if args and isinstance(args[0], str | os.PathLike) else "the model"
+    named = bool(args) and isinstance(args[0], str | os.PathLike)
+    given = [*args, *kwargs.values()]
     if limits is None:
-        limits = Limits.for_file(args[0] if label != "the model" else 0)
-    module, name = function.__module__, function.__qualname__
-    if module == "__main__" or "." in name or "<" in name:
-        raise ValueError(f"{module}.{name} is not a function that a child can import")
-    with tempfile.TemporaryFile() as said:
-        child = _Child(label, limits, said)
-        return cast(R, child.answer((limits, module, name), (args, kwargs)))
+        limits = Limits.for_file(args[0] if named and not in_this_process() else 0)
+    with Child(limits, paths_in(given), alone=alone, refusal=refusal) as child:
+        return child.call(function, *args, **kwargs)
 
 
-class _Child:
-    """A process that answers one request."""
+class Child:
+    """A process that answers one question after the other, within limits; as a context manager.
 
-    def __init__(self, label: str, limits: Limits, said: IO[bytes]) -> None:
-        self._label, self._limits, self._said = label, limits, said
-        self._late = False
-        # -P: a model's folder may hold a file called onnx.py.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "leap_audit.ingest.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            env={**os.environ, "PYTHONPATH": _search_path()},
-        )
+    paths: what it may read, as for `contained`. It starts when it is first asked something. Where
+    LEAP_AUDIT_CONTAINED is 0 there is no such process, and this one answers itself.
+    """
 
-    def answer(self, *request: object) -> Any:
-        """Return the result, or raise what the child met."""
-        timer = threading.Timer(self._limits.seconds, self._end_late)
-        timer.daemon = True
-        timer.start()
+    def __init__(
+        self,
+        limits: Limits,
+        paths: Iterable[Path] = (),
+        *,
+        alone: bool = True,
+        refusal: type[LeapAuditError] = ModelRefused,
+    ) -> None:
+        self._limits, self._refusal = limits, refusal
+        self._paths, self._alone = tuple(paths), alone
+        self._label = "the model"
+        self._ended_for = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._kept = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._end(self._process)
+        self._kept.close()
+
+    def call(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Return what the function returns, as `contained` does. Raises what `contained` does."""
+        if in_this_process():
+            return function(*args, **kwargs)
+        module, name = function.__module__, function.__qualname__
+        if module == "__main__" or "." in name or "<" in name:
+            raise ValueError(f"{module}.{name} is not a function that a child can import")
+        if args and isinstance(args[0], str | os.PathLike):
+            self._label = str(args[0])
+        if self._process is None:
+            self._process = self._started(module)
+        finished = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(self._process, finished), daemon=True)
+        watch.start()
+        answered = False
         try:
-            kind, content, said, caught = self._exchange(request)
+            kind, content, said, caught = self._exchange(
+                self._process, (module, name, args, kwargs)
+            )
+            answered = True
         finally:
-            timer.cancel()
-            self._end()
+            finished.set()
+            if not answered:
+                self._end(self._process)
         for message, category, file, line in caught:
             warnings.warn_explicit(message, category, file, line)
         if kind == "result":
-            return content
+            return cast(R, content)
         if kind == "refused":
-            sentence, error = content
-            raise error(sentence) from ChildFailure(said)
+            sentence, refused = content
+            raise refused(sentence) from ChildFailure(said)
         if kind == "memory":
             raise self._refused(self._memory(), said)
         raise self._refused(f"failed ({content}); {DEFECT}", said)
 
-    def _exchange(self, request: tuple[object, ...]) -> tuple[str, Any, str, list[Any]]:
+    def _started(self, module: str) -> "subprocess.Popen[bytes]":
+        self._said = self._kept.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._scratch = Path(
+            self._kept.enter_context(
+                tempfile.TemporaryDirectory(prefix="leap-audit-", ignore_cleanup_errors=True)
+            )
+        )
+        if not self._alone and self._paths:
+            warm(modules_for(self._paths[0]))
+        granted = dict.fromkeys(
+            place for path in self._paths for place in readable(path, alone=self._alone)
+        )
+        allowed = Allowed((*granted, *modules_of(module)), (self._scratch,))
+        # -P: the folder one works in is no place for modules.
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "leap_audit.ingest.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env=environment(str(self._scratch)),
+        )
+        self._send(process, (self._limits, allowed, trusted()))
+        return process
+
+    def _send(self, process: "subprocess.Popen[bytes]", message: object) -> None:
+        assert process.stdin is not None
+        data = pickle.dumps(message)
+        with contextlib.suppress(BrokenPipeError):  # it has ended; how, is asked when it answers
+            process.stdin.write(len(data).to_bytes(8, "little") + data)
+            process.stdin.flush()  # and left open: its end is the end of this process
+
+    def _exchange(
+        self, process: "subprocess.Popen[bytes]", request: tuple[object, ...]
+    ) -> tuple[str, Any, str, list[Any]]:
         """Send the request and wait for the answer: its kind, content, traceback and warnings."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
+        self._send(process, request)
+        assert process.stdout is not None
         try:
-            for part in request:
-                pickle.dump(part, stdin)
-            stdin.flush()  # and left open: its end is the end of this process
-        except BrokenPipeError:
-            pass  # the child has ended already; how, is asked below
-        try:
-            kind, content, said, caught = Plain(stdout).load()
+            kind, content, said, caught = Plain(process.stdout).load()
             if kind == "refused":
                 content = content[1], _class_of(content[0], LeapAuditError)
             caught = [(text, _class_of(c, Warning), *place) for text, c, *place in caught]
         except Exception as error:  # a forged answer may break in any way
-            refused = self._without_answer(error)
+            refused = self._without_answer(process, error)
             raise refused from refused.__cause__
         return kind, content, said, caught
 
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(BrokenPipeError):  # it ended without reading the request
                 if pipe is not None:
                     pipe.close()
 
-    def _end_late(self) -> None:
-        self._late = True
-        self._process.kill()
+    def _watch(self, process: "subprocess.Popen[bytes]", finished: threading.Event) -> None:
+        """End the child when it is late, or fills the disk."""
+        late = time.monotonic() + self._limits.seconds
+        while not finished.wait(min(EVERY, max(0.0, late - time.monotonic()))):
+            if time.monotonic() >= late:
+                self._ended_for = "time"
+            elif _bytes_in(self._scratch) > self._limits.written:
+                self._ended_for = "disk"
+            else:
+                continue
+            process.kill()
+            return
 
-    def _without_answer(self, error: Exception) -> ModelRefused:
+    def _without_answer(
+        self, process: "subprocess.Popen[bytes]", error: Exception
+    ) -> LeapAuditError:
         """Return the error for a child that ended, or that answered what is no data."""
         truncated = isinstance(error, pickle.UnpicklingError) and "truncated" in str(error)
         if not (truncated or isinstance(error, EOFError)):
             return self._refused("gave an answer that is no data; the file is hostile", repr(error))
-        code = self._process.wait()
+        code = process.wait()
         self._said.seek(0)
         said = self._said.read().decode(errors="replace")
-        if self._late:
+        if self._ended_for == "time" or code == -getattr(signal, "SIGXCPU", 24):
             return self._refused(
                 f"took longer than {self._limits.seconds:.0f} s; {DAMAGED}, or "
                 f"{SECONDS}={2 * self._limits.seconds:.0f} gives it the time it needs",
                 said,
             )
-        if lacks_memory(said) or code == -getattr(signal, "SIGKILL", 9):
+        if self._ended_for == "disk":
+            most = self._limits.written / GIB
+            return self._refused(f"wrote more than {most:.1f} GiB; {DAMAGED}", said)
+        if errors.lacks_memory(said):
             return self._refused(self._memory(), said)
+        if code == -getattr(signal, "SIGKILL", 9):
+            return self._refused(
+                "was ended from outside (killed), as systems do when the machine has no memory "
+                f"left; close other programs, or let it have less with {MEMORY} (GiB), now "
+                f"{self._limits.memory / GIB:.1f}",
+                said,
+            )
         if code >= 0:
             last = said.strip().rpartition("\n")[2][:200]
             return self._refused(f"failed ({last or f'exit code {code}'}); {DEFECT}", said)
@@ -206,47 +269,20 @@ class _Child:
             f"{MEMORY}={max(1, 2 * gib):.0f} (GiB) gives it more"
         )
 
-    def _refused(self, what: str, said: str) -> ModelRefused:
-        error = ModelRefused(f"{self._label}: reading it {what}.")
+    def _refused(self, what: str, said: str) -> LeapAuditError:
+        error = self._refusal(f"{self._label}: reading it {what}.")
         error.__cause__ = ChildFailure(said)
         return error
 
 
-def _size(path: Path) -> int:
-    """Return the bytes of a file and of what lies beside it, or of all in a folder; 0: nothing."""
-    try:
-        if path.is_dir():
-            return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-        beside = (f for f in path.resolve().parent.iterdir() if f.suffix != ".onnx")
-        return path.stat().st_size + sum(f.stat().st_size for f in beside if f.is_file())
-    except OSError:
-        return 0  # the function itself says what cannot be read
-
-
-def installed_memory() -> int:
-    """Return the bytes of memory that the machine has; 0 where the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # not a POSIX system
-        return 0
-
-
-def _from_environment(name: str, otherwise: float) -> float:
-    text = os.environ.get(name, "")
-    if not text:
-        return otherwise
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ConfigRefused(f"{name}={text}: is not a number above zero; change or unset it.")
-    return number
-
-
-def _search_path() -> str:
-    """The places where this process finds modules; the empty one is where it works now."""
-    return os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
+def _bytes_in(folder: Path) -> int:
+    """Return the bytes that the files below a folder take, of which some may vanish meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{place}/{name}").st_blocks * 512
+    return total
 
 
 def _class_of(name: str, kind: type[AnyClass]) -> type[AnyClass]:
@@ -255,9 +291,3 @@ def _class_of(name: str, kind: type[AnyClass]) -> type[AnyClass]:
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise TypeError(f"{name} is no {kind.__name__}")
     return found
-
-
-def lacks_memory(said: str) -> bool:
-    """Whether what native code says means that it got no memory."""
-    words = ("bad_alloc", "bad allocation", "alloc failed", "allocate memory", "out of memory")
-    return any(word in said.lower() for word in words)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leap_audit.errors import PictureRefused, RuntimeMissing
+from leap_audit.files import open_regular
 from leap_audit.ingest.depth import Values
 
 __all__ = ["Shown", "is_dicom", "read_dicom"]
@@ -75,9 +76,7 @@ class Shown:
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do: `DICM` behind 128 bytes. Unreadable files do not."""
     try:
-        if not path.is_file():  # a pipe would be waited for
-            return False
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(PREAMBLE + len(MARK))[PREAMBLE:] == MARK
     except OSError:
         return False

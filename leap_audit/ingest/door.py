@@ -9,6 +9,7 @@ from leap_audit.artifacts import Task
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import EngineFallback, ExportFailed, ModelRefused
 from leap_audit.ingest.contained import contained
+from leap_audit.ingest.programs import trusting
 from leap_audit.run.providers import Provider, choose_provider
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def load(
     region: Region | None = None,
     output: str | None = None,
     inputs: "Inputs | None" = None,
+    trust_model: bool = False,
 ) -> "Model":
     """Return a network, ready to be audited.
 
@@ -44,6 +46,9 @@ def load(
     that holds the scores; None: chosen, and the reason said. inputs: which input takes the picture
     and what values the others get, where there are several (`leap_audit.ingest.inputs.Inputs`).
 
+    trust_model: open a format that is a program (all but ONNX and most of TensorFlow Lite) also
+    where the system offers no sandbox for that; it can then do whatever the user can.
+
     A file is opened in a child process, within limits (see contained.py). A torch.nn.Module that
     cannot be exported is run and differentiated by PyTorch; EngineFallback is warned.
 
@@ -53,7 +58,10 @@ def load(
     declared = declared or DeclaredPreprocessing()
     chosen = provider or choose_provider()
     if isinstance(source, str | Path):
-        model = contained(load_file, Path(source), declared, task, names, region, output, inputs)
+        with trusting(trust_model):
+            model = contained(
+                load_file, Path(source), declared, task, names, region, output, inputs
+            )
         return replace(model, provider=chosen)
     from leap_audit.ingest.model import known
     from leap_audit.ingest.source import open_object

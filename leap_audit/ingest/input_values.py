@@ -1,7 +1,6 @@
 """The value that an input always gets: a number, an array or a file, in the input's own type."""
 
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ from onnx import TensorProto, helper
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused, UsageError, reason_of
+from leap_audit.files import require_regular
+from leap_audit.ingest.foreign import array_in
 
-__all__ = ["NUMERIC", "Value", "array_for", "described", "read_values"]
+__all__ = ["NUMERIC", "Value", "array_for", "described", "read_array", "read_values"]
 
 Value = bool | int | float | NDArray[Any]
 
@@ -31,7 +32,7 @@ def read_values(values: Mapping[str, Any]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, value in values.items():
         if isinstance(value, str | Path):
-            found[name] = _require_finite(_read(Path(value)), f"--set {name}={value}")
+            found[name] = _require_finite(array_in(Path(value)), f"--set {name}={value}")
         elif isinstance(value, bool | int | float):
             found[name] = _require_finite(value, f"--set {name}")
         else:
@@ -113,13 +114,13 @@ def _require_finite(value: Value, where: str) -> Value:
     return value
 
 
-def _read(path: Path) -> NDArray[Any]:
-    """The array in a .npy file."""
+def read_array(path: Path) -> NDArray[Any]:
+    """Return the array in a .npy file. Raises UsageError: missing, too large, or no such array.
+
+    NumPy parses the head of the file as Python, so that files are read in a child: `array_in`.
+    """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"{path}: is not a file; give a .npy file.")
-        if status.st_size > LARGEST:
+        if require_regular(path).st_size > LARGEST:
             raise UsageError(f"{path}: is above {LARGEST >> 20} MiB, too large for an input.")
         # Mapped, so that a size that the file only claims takes no memory.
         values = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -1,17 +1,23 @@
 """Keras models: what they take, how files of them are read, and in which state they are traced."""
 
 import contextlib
+import io
 import json
-import zipfile
+import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from leap_audit.errors import ModelRefused
+from leap_audit.files import open_regular, read_regular
+from leap_audit.ingest.archives import LARGEST_FILE, archive_of, opened
 from leap_audit.ingest.exported import reason
+from leap_audit.ingest.hdf5 import require_plain_hdf5
 from leap_audit.ingest.input_choice import choose, info_of
 from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.nested import tables_in
+from leap_audit.ingest.programs import require_walls
 from leap_audit.ingest.tf_runtime import keras, quiet, tensorflow
 from leap_audit.ingest.tf_trace import Source, settled
 
@@ -27,6 +33,15 @@ RUNS_CODE = {
     "TFSMLayer": "a TFSMLayer, which loads another file",
     "TorchModuleWrapper": "a TorchModuleWrapper, which unpickles objects",
 }
+OUTSIDE = re.compile(
+    r"keras\.(?!((src|_tf_keras|api)\.)*(layers|models|initializers|regularizers|constraints"
+    r"|activations|optimizers|losses|metrics|dtype_policies|quantizers|ops|random|engine|legacy)\b)"
+)
+"""Modules of Keras that are no parts of networks: utils fetches files, saving loads them."""
+FILES = ("vocabulary", "idf_weights", "filepath", "file_path")
+"""Settings of layers that may be the name of a file, which the layer then reads."""
+KEPT = re.compile(r"metadata\.json|model(_\d+)?\.weights\.(h5|json)")
+"""Entries of a .keras file that are handed on: assets are not."""
 LARGEST_CONFIG = 1 << 28
 """Bytes of a description; that of a network with 10,000 layers has some 10 MB."""
 HALVES = ("float16", "bfloat16")
@@ -120,15 +135,19 @@ def load_keras(path: Path) -> Any:
 
     Raises ModelRefused: such a description, no such file, a damaged one, or weights alone.
     """
-    whole = _described_in_zip(path) if path.suffix.lower() == ".keras" else _described_in_hdf5(path)
+    zipped = _is_zip(path)
+    require_walls(path, "a Keras file")
+    whole, clean = _cleaned_zip(path) if zipped else _cleaned_hdf5(path)
     whole.pop("compile_config", None)  # losses and metrics, which are not loaded
     library = keras()
     _require_harmless(path, whole, library.saving.get_custom_objects())
-    with quiet():
+    with tempfile.TemporaryDirectory(prefix="leap-audit-") as scratch, quiet():
+        copy = Path(scratch) / ("model.keras" if zipped else "model.h5")
+        copy.write_bytes(clean)
         try:
             return library.saving.load_model(
-                path,
-                custom_objects={} if path.suffix.lower() == ".keras" else _older(library),
+                copy,
+                custom_objects={} if zipped else _older(library),
                 compile=False,
                 safe_mode=True,
             )
@@ -149,40 +168,46 @@ def _build(model: Any, label: str, size: tuple[int, ...]) -> None:
             raise ModelRefused(f"{label} cannot be built: {reason(error)}") from error
 
 
-def _described_in_zip(path: Path) -> dict[str, Any]:
+def _is_zip(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
-                raise ModelRefused(f"{path}: its description is too large for a model's.")
-            return _parsed(path, archive.read("config.json"))
-    except FileNotFoundError:
-        raise ModelRefused(f"{path}: there is no such file.") from None
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
-        raise ModelRefused(
-            f"{path}: is not a Keras model, or was cut off on its way ({reason(error)[:-1]}); save "
-            "or copy it again."
-        ) from None
-
-
-def _described_in_hdf5(path: Path) -> dict[str, Any]:
-    keras()  # h5py comes with it
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            config = file.attrs.get("model_config")
+        with open_regular(path) as file:
+            return file.read(4) == b"PK\x03\x04" or path.suffix.lower() == ".keras"
     except FileNotFoundError:
         raise ModelRefused(f"{path}: there is no such file.") from None
     except OSError as error:
-        raise ModelRefused(
-            f"{path}: is not an HDF5 file, or was cut off on its way ({reason(error)[:-1]}); save "
-            "or copy it again."
-        ) from None
+        raise ModelRefused(f"{path}: cannot be read ({error.strerror or error}).") from None
+
+
+def _cleaned_zip(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the description in a .keras file, and the file written anew from what was checked."""
+    with opened(path) as archive:
+        if "config.json" not in archive.entries:
+            raise ModelRefused(f"{path}: is not a Keras model; save it again with model.save.")
+        config = _parsed(path, archive.read("config.json", LARGEST_CONFIG))
+        clean = {"config.json": json.dumps(config).encode()}
+        for name in archive.entries:
+            if not KEPT.fullmatch(name):
+                continue
+            clean[name] = archive.read(name)
+            if name.endswith(".h5"):
+                require_plain_hdf5(clean[name], path)
+    return config, archive_of(clean)
+
+
+def _cleaned_hdf5(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the description in a .h5 file, and its bytes, once they were looked through."""
+    keras()  # h5py comes with it
+    import h5py
+
+    data = read_regular(path, LARGEST_FILE)
+    require_plain_hdf5(data, path)
+    with h5py.File(io.BytesIO(data), "r") as file:
+        config = file.attrs.get("model_config")
     if config is None:
         raise ModelRefused(
             f"{path}: holds weights alone, without the model; save the whole of it with model.save."
         )
-    return _parsed(path, config)
+    return _parsed(path, config), data
 
 
 def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
@@ -205,6 +230,17 @@ def _require_harmless(path: Path, config: Any, registered: dict[str, Any]) -> No
                 f"{path}: holds {what}; build the model again without it and load the weights."
             )
         module = part.get("module", "keras")
+        if OUTSIDE.match(str(module)) or (name == "function" and str(module) == "keras"):
+            raise ModelRefused(
+                f"{path}: names {str(part.get('config', name))[:80]!r} of {module}, which is no "
+                "part of a network; build the model again without it and load the weights."
+            )
+        settings = part.get("config")
+        if isinstance(settings, dict) and any(isinstance(settings.get(k), str) for k in FILES):
+            raise ModelRefused(
+                f"{path}: its layer {name} would read a file of this machine; build the model "
+                "again with the words themselves in it."
+            )
         foreign = module != "builtins" and str(module).partition(".")[0] not in PACKAGES
         if foreign and str(part.get("registered_name")) not in registered:
             raise ModelRefused(

@@ -69,7 +69,10 @@ def _table(
     """File -> class, of a table with or without a head."""
     text = text_of(path)
     delimiter = delimiter_of(text, path.suffix.lower())
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+    except csv.Error as error:
+        raise PictureRefused(f"{where}: is not a table of files and classes ({error}).") from None
     if not rows or min(map(len, rows)) < 2:
         raise PictureRefused(f"{where}: needs two columns, file and class, in every row.")
     head = [cell.strip().casefold() for cell in rows[0]]

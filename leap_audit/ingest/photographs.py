@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from leap_audit.errors import PictureRefused
 from leap_audit.filenames import legible
 from leap_audit.ingest.depth import Measured, Values, measured_range
 from leap_audit.ingest.dicom import Shown, is_dicom
+from leap_audit.ingest.foreign import read_once, require_short_head
 from leap_audit.ingest.picture_files import DICOM_SUFFIXES
 from leap_audit.ingest.pictures import decoded, fitted
 
@@ -44,14 +46,22 @@ class Photographs:
     """Sentences on what was taken for black and white, and on DICOM files."""
 
 
-def names_of(paths: Sequence[Path]) -> Names:
+def _here(function: Callable[..., Any], /, *args: Any) -> Any:
+    return function(*args)
+
+
+def names_of(paths: Sequence[Path], ask: Callable[..., Any] = _here) -> Names:
     """Return what to call photographs: by their file names, or, with DICOM among them, by number.
 
-    A file name comes with as many of its folders as tell it from the others. Raises PictureRefused:
-    one cannot be read.
+    A file name comes with as many of its folders as tell it from the others. ask: calls a function
+    where files are read, in a child (`photographs_child`) or here. Raises PictureRefused: one
+    cannot be read.
     """
-    digests = tuple(_digest(path) for path in paths)
     medical = [is_dicom(path) for path in paths]
+    digests = tuple(
+        ask(_digest, _unread(path, number if any(medical) else None), path)
+        for number, path in enumerate(paths, 1)
+    )
     if not any(medical):
         return Names(tuple(labels_of(paths)), False, tuple(map(str, paths)), digests)
     names = tuple(
@@ -66,13 +76,20 @@ def names_of(paths: Sequence[Path]) -> Names:
     return Names(names, True, labels, digests)
 
 
-def _digest(path: Path) -> str:
+def _unread(path: Path, number: int | None) -> str:
+    """What to call a photograph that was not read yet. number: where no path may be told."""
+    if path.suffix.lower() in DICOM_SUFFIXES:  # its name may be that of a patient
+        return "a DICOM file of --samples"
+    if number is not None:
+        return f"number {number} of the photographs, in the order of their paths"
+    return str(path)
+
+
+def _digest(where: str, path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as error:
-        hidden = path.suffix.lower() in DICOM_SUFFIXES  # its name may be that of a patient
-        where = "a DICOM file of --samples" if hidden else str(path)
-        raise PictureRefused(f"{where}: cannot be read ({error.strerror}).") from None
+        raise PictureRefused(f"{where}: cannot be read ({error.strerror or error}).") from None
 
 
 def labels_of(paths: Sequence[Path]) -> list[str]:
@@ -98,47 +115,107 @@ def read_photographs(
     preprocessing: Preprocessing,
     asked: tuple[float, float] | None = None,
     advance: Callable[[], object] = lambda: None,
+    ask: Callable[..., Any] = _here,
 ) -> Photographs:
     """Return the photographs as the model sees them, and how they were read.
 
     asked: the numbers in files of more than 8 bits that are black and white; None: what the files
     declare, else what is measured over all of them (see depth.py). Those are decoded twice, so
-    that never more than one is in memory at its own size.
+    that never more than one is in memory at its own size. ask: as for `names_of`.
 
     Raises PictureRefused: one cannot be read, or nothing says what is black and white.
     """
     pictures: dict[int, NDArray[np.float32]] = {}
     open_: dict[int, Measured] = {}
-    shown: list[Shown] = []
+    shown: list[_Dicom] = []
     deep = cut = 0
     for i, (path, label) in enumerate(zip(paths, names.labels, strict=True)):
-        found = decoded(path, preprocessing, label=label, asked=asked)
-        values = found.values if isinstance(found, Shown) else found
-        if isinstance(found, Shown):
-            shown.append(found)
-        if isinstance(values, Values):
-            measured = Measured.of(values, label)
+        read: _Read = _same(ask(_read, label, path, preprocessing, asked), names.digests[i], label)
+        if read.dicom is not None:
+            shown.append(read.dicom)
+        if read.measured is not None:
             deep += 1
             cut += asked is not None and not (
-                min(asked) <= measured.least and measured.most <= max(asked)
+                min(asked) <= read.measured.least and read.measured.most <= max(asked)
             )
-            if values.low_high is None:
-                open_[i] = measured
-                continue
-        pictures[i] = fitted(found, preprocessing, label)
-        advance()
+            if read.picture is None:
+                open_[i] = read.measured
+        if read.picture is not None:
+            pictures[i] = read.picture
+            advance()
     notes = []
     if open_:
         span = measured_range(list(open_.values()), [names.labels[i] for i in open_])
         notes.append(_said(open_, span))
         for i in open_:
-            found = decoded(paths[i], preprocessing, label=names.labels[i])
-            pictures[i] = fitted(found, preprocessing, names.labels[i], span)
+            label = names.labels[i]
+            again = ask(_fitted, label, paths[i], preprocessing, span)
+            pictures[i] = _same(again, names.digests[i], label)
             advance()
     if asked is not None:
         notes.append(_of_asked(asked, deep, cut))
     notes += _of_dicom(shown)
     return Photographs([pictures[i] for i in range(len(paths))], tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Dicom:
+    """What the notes say of a DICOM file: see `leap_audit.ingest.dicom.Shown`."""
+
+    how: str
+    rescaled: bool
+    inverted: bool
+    burned_in: str
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A photograph as the model sees it, or its numbers, if they do not say what is black."""
+
+    picture: NDArray[np.float32] | None
+    measured: Measured | None
+    dicom: _Dicom | None
+
+
+def _read(
+    label: str, path: Path, preprocessing: Preprocessing, asked: tuple[float, float] | None
+) -> tuple[_Read, str]:
+    """Decode a photograph; return it, and the SHA-256 of the file."""
+
+    def read() -> _Read:
+        require_short_head(path, label)
+        found = decoded(path, preprocessing, label=label, asked=asked)
+        values = found.values if isinstance(found, Shown) else found
+        dicom = measured = picture = None
+        if isinstance(found, Shown):
+            inverted = found.values.inverted
+            dicom = _Dicom(found.how, found.rescaled, inverted, found.burned_in)
+        if isinstance(values, Values):
+            measured = Measured.of(values, label)
+        if not isinstance(values, Values) or values.low_high is not None:
+            picture = fitted(found, preprocessing, label)
+        return _Read(picture, measured, dicom)
+
+    return read_once(path, read, PictureRefused, label)
+
+
+def _fitted(
+    label: str, path: Path, preprocessing: Preprocessing, span: tuple[float, float]
+) -> tuple[NDArray[np.float32], str]:
+    """Decode a photograph of which black and white are known now."""
+
+    def read() -> NDArray[np.float32]:
+        return fitted(decoded(path, preprocessing, label=label), preprocessing, label, span)
+
+    return read_once(path, read, PictureRefused, label)
+
+
+def _same(read: tuple[Any, str], digest: str, label: str) -> Any:
+    """What was read, of the file that the record will name."""
+    found, of = read
+    if of != digest:
+        raise PictureRefused(f"{label}: changed while it was read; run the audit again.")
+    return found
 
 
 def _said(found: dict[int, Measured], span: tuple[float, float]) -> str:
@@ -162,13 +239,13 @@ def _of_asked(asked: tuple[float, float], deep: int, cut: int) -> str:
     )
 
 
-def _of_dicom(shown: Sequence[Shown]) -> list[str]:
+def _of_dicom(shown: Sequence[_Dicom]) -> list[str]:
     if not shown:
         return []
     ways = Counter(each.how for each in shown)
     used = ", ".join(f"{how} ({times})" for how, times in sorted(ways.items()))
     rescaled = sum(each.rescaled for each in shown)
-    inverted = sum(each.values.inverted for each in shown)
+    inverted = sum(each.inverted for each in shown)
     notes = [
         f"DICOM files among the photographs: {len(shown)}. What is black and white in each was "
         f"taken from: {used}; in {rescaled} after rescaling by slope and intercept or a "

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused, reason_of
+from leap_audit.files import open_regular
 from leap_audit.ingest.bands import array_values, band_values, frames_of, in_colour
 from leap_audit.ingest.depth import (
     FULL,
@@ -108,7 +109,7 @@ def decoded(
         if preprocessing.channel_order == "BANDS":
             frames = frames_of(image, len(preprocessing.mean), label)
             return band_values(frames, preprocessing.range, label, asked)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             values = _deep(image, file, label)
         if values is None:
             return _flat(ImageOps.exif_transpose(image))
@@ -200,7 +201,7 @@ def _deep(image: Image.Image, file: BinaryIO, label: str) -> Values | None:
 
 def _no_picture(path: Path) -> str:
     """What is wrong with a file that no decoder recognises."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(HEAD)
     words = described(head) or ""
     if path.name.lower().endswith(VOLUMES) or head[344:348] in (b"n+1\0", b"ni1\0"):

@@ -5,7 +5,6 @@ import importlib.metadata
 import io
 import pickletools
 import re
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import onnx
 from leap_audit.artifacts import FixedInput
 from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
+from leap_audit.files import open_regular, read_regular
 from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.onnx import checked, read_onnx
@@ -28,6 +28,7 @@ TFLITE = b"TFL3"
 ZIP = b"PK\x03\x04"
 CHUNK = 1 << 20
 PICKLE = "a Python pickle"
+LARGEST_PICKLE = 2 << 30
 PICKLES = 4
 """Of which PyTorch before 1.6 wrote a file: the fourth is what was saved."""
 WEIGHTS = re.compile(r"(torch(\._utils)?|collections|numpy.*|_codecs)( |$)")
@@ -94,7 +95,7 @@ def open_file(path: Path, picture: Picture) -> Source:
     if head[4:8] == TFLITE:
         return _from_tensorflow(path, "a TensorFlow Lite file", picture)
     if described(head) == PICKLE:
-        raise ModelRefused(_pickled(path, path.read_bytes()))
+        raise ModelRefused(_pickled(path, read_regular(path, LARGEST_PICKLE)))
     proto = read_onnx(path)
     return Source(proto, path.name, digest_of([path]), path.stat().st_size)
 
@@ -150,25 +151,25 @@ def _from_torch(model: Any, picture: Picture) -> onnx.ModelProto:
 
 
 def _open_archive(path: Path, picture: Picture) -> Source:
-    from leap_audit.ingest.torch_files import export_torch_file, is_program, is_script
+    from leap_audit.ingest.archives import opened
+    from leap_audit.ingest.pt2 import is_program
+    from leap_audit.ingest.script import is_script
+    from leap_audit.ingest.torch_files import export_torch_file
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            pickles = [name for name in names if name.endswith("data.pkl")]
-            if is_program(names) or is_script(names):
-                kind = "a torch.export program" if is_program(names) else "TorchScript"
-            elif "config.json" in names and "model.weights.h5" in names:
-                kind = "a Keras file"
-            elif pickles:
-                raise ModelRefused(_pickled(path, archive.read(pickles[0])))
-            else:
-                raise ModelRefused(
-                    f"{path}: is a ZIP archive without a model in it that is known here; unpack "
-                    "it, or give an ONNX, .pt2, TorchScript or .keras file."
-                )
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise ModelRefused(f"{path}: its archive is damaged ({error}); copy it again.") from None
+    with opened(path) as archive:
+        names = list(archive.entries)
+        pickles = [name for name in names if name.endswith("data.pkl")]
+        if is_program(names) or is_script(names):
+            kind = "a torch.export program" if is_program(names) else "TorchScript"
+        elif "config.json" in names and "model.weights.h5" in names:
+            kind = "a Keras file"
+        elif pickles:
+            raise ModelRefused(_pickled(path, archive.read(pickles[0], LARGEST_PICKLE)))
+        else:
+            raise ModelRefused(
+                f"{path}: is a ZIP archive without a model in it that is known here; unpack "
+                "it, or give an ONNX, .pt2, TorchScript or .keras file."
+            )
     if kind == "a Keras file":
         return _from_tensorflow(path, kind, picture)
     made = export_torch_file(path, picture.first, picture.inputs)
@@ -180,9 +181,14 @@ def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
     from leap_audit.ingest.tensorflow import export_tensorflow_file
 
     made = export_tensorflow_file(path, picture.last, picture.inputs)
-    files = files_of(path)
-    size = sum(file.stat().st_size for file in files)
-    return _noted(Source(made, path.name, digest_of(files), size, _by(kind, "tf2onnx")))
+    try:
+        files = files_of(path)
+        size = sum(file.stat().st_size for file in files)
+        digest = digest_of(files)
+    except OSError as error:  # such as a link among them to a place that may not be read
+        where = error.filename or path
+        raise ModelRefused(f"{where}: cannot be read ({error.strerror or error}).") from None
+    return _noted(Source(made, path.name, digest, size, _by(kind, "tf2onnx")))
 
 
 def _noted(source: Source) -> Source:
@@ -213,7 +219,7 @@ def _saved_model(folder: Path) -> Path:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(HEAD)
     except FileNotFoundError:
         raise ModelRefused(f"{path}: there is no such file.") from None

@@ -1,14 +1,13 @@
 """TensorFlow and Keras models, live and in files, as ONNX. TensorFlow is imported lazily."""
 
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
@@ -22,7 +21,10 @@ from leap_audit.ingest.input_choice import (
 )
 from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.keras import in_float32, keras_source, load_keras, picture_shape
-from leap_audit.ingest.tf_runtime import quiet, saved_model, tensorflow
+from leap_audit.ingest.programs import require_walls
+from leap_audit.ingest.saved_model import clean_saved_model
+from leap_audit.ingest.tf_allowed import nodes_of, require_inside
+from leap_audit.ingest.tf_runtime import quiet, tensorflow
 from leap_audit.ingest.tf_trace import (
     Source,
     require_numbers,
@@ -37,14 +39,6 @@ from leap_audit.run.fallback import pytorch
 __all__ = ["SUFFIXES", "export_keras", "export_tensorflow_file"]
 
 SUFFIXES = (".h5", ".hdf5", ".keras", ".tflite")
-GRAPH = "saved_model.pb"
-OUTSIDE = re.compile(
-    "File(?!name)|PyFunc|Dataset|Reader|Summary|Rpc|^Print|^Debug|^ImmutableConst$"
-    "|^LoadAndRemapMatrix$|^GenerateVocabRemapping$"
-)
-"""Operators that read or write files, listen, print, or call back into Python."""
-CHECKPOINT = re.compile("^Save|^Restore|^MergeV2Checkpoints$")
-"""Those of a SavedModel's own saver, which have no place in what it serves."""
 
 
 def export_keras(
@@ -253,42 +247,17 @@ def _specified(
 
 def _served(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> Source:
     """What the SavedModel in a folder serves."""
-    message = saved_model()
-    try:
-        message.ParseFromString((path / GRAPH).read_bytes())
-    except FileNotFoundError:
-        raise ModelRefused(f"{path}: is a folder without {GRAPH}; give a SavedModel.") from None
-    except (OSError, DecodeError) as error:
-        raise ModelRefused(
-            f"{path / GRAPH}: cannot be read ({reason(error)[:-1]}); save the model again."
-        ) from None
-    _require_inside(
-        path, (n for meta in message.meta_graphs for n in _nodes(meta.graph_def)), OUTSIDE
-    )
+    require_walls(path, "a SavedModel")
     tf = tensorflow()
-    with quiet():
+    with tempfile.TemporaryDirectory(prefix="leap-audit-") as scratch, quiet():
+        clean = clean_saved_model(path, Path(scratch))
         try:
-            model = tf.saved_model.load(str(path))
+            model = tf.saved_model.load(str(clean))
         except Exception as error:  # TensorFlow raises what its readers raise
             raise ModelRefused(f"{path}: TensorFlow cannot load it: {reason(error)}") from error
     label = f"the SavedModel {path.name}"
     if not model.signatures:
         raise ModelRefused(f"{label} serves nothing; save it with a signature.")
     function, name = _signature(tf, label, model.signatures, inputs)
-    _require_inside(path, _nodes(function.graph.as_graph_def()), CHECKPOINT)
+    require_inside(path, (node.op for node in nodes_of(function.graph.as_graph_def())))
     return _signature_source(tf, model, function, label, shape, inputs, name)
-
-
-def _nodes(graph: Any) -> Iterator[str]:
-    """The operators of a graph and of its functions."""
-    yield from (node.op for node in graph.node)
-    yield from (node.op for function in graph.library.function for node in function.node_def)
-
-
-def _require_inside(path: Path, operators: Iterable[str], forbidden: re.Pattern[str]) -> None:
-    found = sorted({op for op in operators if forbidden.search(op)})
-    if found:
-        raise ModelRefused(
-            f"{path}: holds operators that reach outside the model ({', '.join(found)}); save it "
-            "without reading, writing or Python in it."
-        )

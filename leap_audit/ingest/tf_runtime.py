@@ -12,7 +12,16 @@ from unittest.mock import patch
 
 from leap_audit.errors import RuntimeMissing
 
-__all__ = ["converter", "keras", "quiet", "saved_model", "tensorflow"]
+__all__ = [
+    "converter",
+    "keras",
+    "lite_schema",
+    "node_definition",
+    "operators_of_tensorflow",
+    "quiet",
+    "saved_model",
+    "tensorflow",
+]
 
 MISSING = "{} is not installed: pip install 'leap-audit[tensorflow]'."
 
@@ -48,6 +57,31 @@ def saved_model() -> Any:
     with _importing("TensorFlow"):
         from tensorflow.core.protobuf import saved_model_pb2
     return saved_model_pb2.SavedModel()
+
+
+def operators_of_tensorflow() -> list[Any]:
+    """Return the definitions of all operators. Raises RuntimeMissing: TensorFlow is missing."""
+    tensorflow()
+    with _importing("TensorFlow"):
+        from tensorflow.core.framework import op_def_pb2
+        from tensorflow.python.client import pywrap_tf_session
+    found = op_def_pb2.OpList()
+    found.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    return list(found.op)
+
+
+def lite_schema() -> Any:
+    """Return the classes that read TensorFlow Lite. Raises RuntimeMissing."""
+    with _importing("TensorFlow"):
+        from tensorflow.lite.python import schema_py_generated
+    return schema_py_generated
+
+
+def node_definition() -> Any:
+    """Return an empty node of a graph. Raises RuntimeMissing: TensorFlow is not installed."""
+    with _importing("TensorFlow"):
+        from tensorflow.core.framework import node_def_pb2
+    return node_def_pb2.NodeDef()
 
 
 @contextlib.contextmanager

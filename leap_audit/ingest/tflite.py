@@ -1,5 +1,6 @@
 """TensorFlow Lite files as ONNX, by tf2onnx, held against TensorFlow Lite's own numbers."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from leap_audit.ingest.input_choice import choose, info_of, note
 from leap_audit.ingest.inputs import Inputs, fix_inputs
 from leap_audit.ingest.tf_runtime import converter, quiet, tensorflow
 from leap_audit.ingest.tf_trace import OPSET, Source, cleaned, converting, require_same, settled
+from leap_audit.ingest.tflite_checked import checked_tflite
 
 __all__ = ["export_tflite"]
 
@@ -21,9 +23,10 @@ def export_tflite(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> on
     """Return the model in a .tflite file as ONNX, as `export_tensorflow_file` does."""
     tf, tf2onnx = tensorflow(), converter()
     label = f"the model {path.name}"
+    data = checked_tflite(path)
     with quiet():
         try:
-            interpreter = tf.lite.Interpreter(str(path))
+            interpreter = tf.lite.Interpreter(model_content=data)
             interpreter.allocate_tensors()
         except Exception as error:  # TensorFlow Lite raises what its readers raise
             raise ModelRefused(f"{path}: TensorFlow Lite cannot load it: {reason(error)}") from None
@@ -50,8 +53,11 @@ def export_tflite(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> on
     dtype = np.dtype(taken["dtype"]).name
     names = tuple(str(y["name"]) for y in outputs)
     source = Source(label, call, settled(label, known, shape), dtype, names)
-    with quiet(), converting(tf2onnx, label):
-        proto, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
+    with tempfile.TemporaryDirectory(prefix="leap-audit-") as scratch:
+        copy = Path(scratch) / "model.tflite"
+        copy.write_bytes(data)
+        with quiet(), converting(tf2onnx, label):
+            proto, _ = tf2onnx.convert.from_tflite(str(copy), opset=OPSET)
     if chosen.values:
         values = dict(chosen.values)
         proto, *_ = fix_inputs(proto, Inputs(chosen.picture.name, values), label)

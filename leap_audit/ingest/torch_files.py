@@ -1,17 +1,13 @@
 """Files of PyTorch, read without running what is in them: exported programs and TorchScript.
 
 Both are ZIP archives that name what is to be computed. What they name is held against a list of
-operators before PyTorch opens the file, because PyTorch itself would look up and call anything:
-a program's targets are resolved with getattr, its symbolic sizes are evaluated as Python.
+operators, and PyTorch is given an archive that was written anew from what was checked (`pt2.py`,
+`script.py`), because PyTorch itself would look up and call anything.
 """
 
-import contextlib
 import io
-import json
 import os
-import re
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -19,43 +15,35 @@ from unittest.mock import patch
 import onnx
 
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.archives import opened
 from leap_audit.ingest.exported import reason
 from leap_audit.ingest.inputs import Inputs
-from leap_audit.ingest.nested import tables_in
+from leap_audit.ingest.programs import require_walls
+from leap_audit.ingest.pt2 import clean_program, is_program
+from leap_audit.ingest.script import clean_script
 from leap_audit.ingest.torch import tracing
 from leap_audit.ingest.torch_programs import written_program, written_script
 from leap_audit.run.fallback import pytorch
 
-__all__ = ["export_torch_file", "is_program", "is_script"]
+__all__ = ["export_torch_file"]
 
-DESCRIPTION = re.compile(r"(^|/)models/[^/]+\.json$")
-CODE = re.compile(r"(^|/)code/.+\.py$")
-OPERATORS = re.compile(
-    r"torch\.ops\.(aten|prims|torchvision|quantized_decomposed|higher_order)\.\w+(\.\w+)?"
-    r"|_operator\.\w+|math\.\w+|torch\.sym_\w+"
+_TEXTS = (
+    "padding mode reduce rounding_mode norm approximate equation interpolation side "
+    "padding_side indexing pad_mode ord p UPLO driver msg cls message assert_msg device_type "
+    "activation algorithm attr unary_attr binary_attr unary_algorithm self string a b l key "
+    "item el t other"
 )
-"""What a program may call: operators on tensors and arithmetic on sizes."""
-READING = re.compile(r"from_file|\bload\b|\bsave\b")
-SYMBOL = re.compile(r"Symbol\('\w+'(, \w+=\w+)*\)")
-SIZE = re.compile(r"((?![a-z_]\w*\s*\()(?!\w*__)\w+|(floor|ceiling)(?=\()|[\s+\-*/%(),<>=&|~])*")
-"""Of sizes, such as Max(1, s0//2): arithmetic and SymPy's functions, no text, no attribute."""
-FOREIGN = re.compile(r"(^|/)data/aotinductor/|(custom|opaque)_obj|\.(so|dll|dylib|py|cpp)$")
-"""Entries of a program's archive that are native code or pickled objects."""
-SCRIPT_CALLS = re.compile(
-    r"(?<![\w.])ops\.(?!aten\b|prims?\b|torchvision\b|quantized\b)\w+|\btorch\.(save|load|from_file)\b"
+TEXTS = frozenset(_TEXTS.split())
+"""Arguments of operators that are text: how to pad, how to round. No operator with another is let
+through, such as the name of a file."""
+_PRIMITIVES = (
+    "RaiseException unchecked_cast unchecked_unwrap_optional NumToTensor TupleIndex "
+    "TupleUnpack min max abs is_cuda is_cpu is_quantized is_mkldnn is_nested is_sparse device "
+    "dtype layout itemsize data rangelist tolist type StringIndex ModuleContainerIndex "
+    "requires_grad Uninitialized ConstantChunk IfThenElse"
 )
-LARGEST_TEXT = 256 << 20
-"""Bytes of a program's description; the weights are not in it."""
-
-
-def is_program(names: Sequence[str]) -> bool:
-    """Whether a ZIP archive with these entries is a torch.export program."""
-    return any(DESCRIPTION.search(name) for name in names)
-
-
-def is_script(names: Sequence[str]) -> bool:
-    """Whether a ZIP archive with these entries is TorchScript."""
-    return any(CODE.search(name) for name in names)
+PRIMITIVES = frozenset(_PRIMITIVES.split())
+VISION = frozenset({"nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d"})
 
 
 def export_torch_file(
@@ -69,31 +57,37 @@ def export_torch_file(
     with a fixed one. What trains otherwise than it predicts (BatchNorm, Dropout) predicts. The
     graph is run against PyTorch.
 
-    Raises RuntimeMissing: no PyTorch. ModelRefused: the file calls what no network needs, holds
-    code or pickled objects, cannot be read or exported, or its graph gives other numbers.
+    Raises RuntimeMissing: no PyTorch. ModelRefused: no wall stands around this process and the file
+    is not trusted; it calls what no network needs, holds code or pickled objects, cannot be read or
+    exported, or its graph gives other numbers.
     """
-    with _readable(path), zipfile.ZipFile(path) as archive:
-        program = is_program(archive.namelist())
-        (_require_operators if program else _require_plain_code)(archive, path)
+    with opened(path) as archive:
+        program = is_program(list(archive.entries))
+        require_walls(path, "a torch.export program" if program else "TorchScript")
+        torch = pytorch()
+        clean = (
+            clean_program(archive, path)
+            if program
+            else clean_script(archive, path, _operators(torch))
+        )
     if not program and shape is None:
         raise ModelRefused(
             f"{path}: TorchScript does not say what pictures it takes; pass --input-size "
             "HEIGHT,WIDTH, such as --input-size 224,224."
         )
-    torch = pytorch()
     with tracing(torch):
         if program:
-            opened = _opened(torch.export.load, path)
-            return written_program(torch, opened, shape, str(path), inputs or Inputs())
-        module = _opened(torch.jit.load, path, map_location="cpu").eval()
+            loaded = _loaded(torch.export.load, clean, path)
+            return written_program(torch, loaded, shape, str(path), inputs or Inputs())
+        module = _loaded(torch.jit.load, clean, path, map_location="cpu").eval()
         return written_script(torch, module, shape or (), str(path), inputs or Inputs())
 
 
-def _opened(load: Callable[..., Any], path: Path, **options: Any) -> Any:
-    """What PyTorch loads from a file, its pickles as weights only."""
+def _loaded(load: Callable[..., Any], data: bytes, path: Path, **options: Any) -> Any:
+    """What PyTorch loads from the archive of a file, its pickles as weights only."""
     with patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}):
         try:
-            return load(io.BytesIO(path.read_bytes()), **options)
+            return load(io.BytesIO(data), **options)
         except Exception as error:  # whatever is wrong with the file
             raise ModelRefused(
                 f"{path}: PyTorch cannot read it ({reason(error).rstrip('.')}); export it again, "
@@ -101,61 +95,23 @@ def _opened(load: Callable[..., Any], path: Path, **options: Any) -> Any:
             ) from None
 
 
-def _require_operators(archive: zipfile.ZipFile, path: Path) -> None:
-    for name in archive.namelist():
-        if FOREIGN.search(name):
-            raise ModelRefused(
-                f"{path}: holds {name!r}, compiled code or a pickled object, which is not run; "
-                "export the module itself with torch.export."
-            )
-    for entry in archive.infolist():
-        if not DESCRIPTION.search(entry.filename):
-            continue
-        for kind, text in _named(_json(archive, entry, path)):
-            if kind == "target" and (not OPERATORS.fullmatch(text) or READING.search(text)):
-                raise ModelRefused(
-                    f"{path}: calls {text[:80]!r}, which is no operator on tensors; give a "
-                    "program that torch.export made of a network."
-                )
-            if kind == "expr_str" and not SIZE.fullmatch(SYMBOL.sub("s", text)):
-                raise ModelRefused(
-                    f"{path}: has {text[:80]!r} as a size, which is no arithmetic; export it again."
-                )
+def _operators(torch: Any) -> dict[str, frozenset[str]]:
+    """Return the operators on tensors that TorchScript may name, by namespace.
 
-
-def _json(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Any:
-    if entry.file_size > LARGEST_TEXT:
-        raise ModelRefused(f"{path}: {entry.filename!r} is too large for a program's description.")
-    try:
-        return json.loads(archive.read(entry))
-    except (ValueError, RecursionError):
-        raise ModelRefused(
-            f"{path}: {entry.filename!r} in it is damaged; export it again."
-        ) from None
-
-
-def _named(description: Any) -> Iterator[tuple[str, str]]:
-    """Every text of a description that stands under a key, with the key."""
-    for table in tables_in(description):
-        yield from ((key, text) for key, text in table.items() if isinstance(text, str))
-
-
-def _require_plain_code(archive: zipfile.ZipFile, path: Path) -> None:
-    for entry in archive.infolist():
-        if not CODE.search(entry.filename):
-            continue
-        if entry.file_size > LARGEST_TEXT:
-            raise ModelRefused(f"{path}: {entry.filename!r} is too large for a network's code.")
-        found = SCRIPT_CALLS.search(archive.read(entry).decode("utf-8", "replace"))
-        if found:
-            raise ModelRefused(
-                f"{path}: its code calls {found.group()!r}, which is no operator of a network."
-            )
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise ModelRefused(f"{path}: its archive is damaged ({error}); copy it again.") from None
+    What takes text that is no word for how to compute is none: aten::save and aten::from_file take
+    the name of a file.
+    """
+    found: dict[str, set[str]] = {name: set() for name in ("aten", "prims", "quantized")}
+    outside: dict[str, set[str]] = {name: set() for name in found}
+    for schema in torch._C._jit_get_all_schemas():
+        namespace, _, name = schema.name.partition("::")
+        if namespace in found:
+            texts = {a.name for a in schema.arguments if "str" in str(a.type)}
+            strange = texts - TEXTS and any(a.type.kind() == "TensorType" for a in schema.arguments)
+            strange = strange or "filename" in texts or name in ("_print", "warn")
+            (outside if strange else found)[namespace].add(name)
+    return {
+        **{name: frozenset(names - outside[name]) for name, names in found.items()},
+        "prim": PRIMITIVES,
+        "torchvision": VISION,
+    }

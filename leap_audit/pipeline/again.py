@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-from leap_audit.artifacts import Audit
-from leap_audit.errors import AuditRefused
+from leap_audit.digests import sha256_of
+from leap_audit.ingest.audits import ForeignAudit, open_audit, shown
 from leap_audit.pipeline.flow import AuditResult
 from leap_audit.policy import judge, read_policy
 from leap_audit.report import write_report
-from leap_audit.report.folder import LITTER, AuditFolder, write_file
+from leap_audit.report.folder import AuditFolder, write_file
 from leap_audit.report.junit import hold_place, junit_of_audit
 
 __all__ = ["render_again"]
@@ -31,30 +31,31 @@ def render_again(
     outside its folder. ConfigRefused: the policy. OutputRefused: the place to write to.
     """
     folder = (given if given.is_dir() else given.parent).absolute()
-    audit = Audit.read(given)
+    opened_audit = open_audit(given)
+    audit = opened_audit.audit
     if policy is not None:
         audit = judge(audit, read_policy(policy))
     place = out.absolute() if out else folder
     if junit is not None:
         hold_place(junit, place)
     with AuditFolder.open(place) as opened:
-        _carry(folder / "images", opened.staging / "images")
-        write_report(audit, opened.staging)
+        files = _carry(opened_audit, opened.staging / "images")
+        audit = audit.model_copy(update={"files": files if audit.files else {}})
+        with shown(given):
+            write_report(audit, opened.staging)
         place = opened.publish(audit.status == "complete")
     if junit is not None:
         write_file(junit, junit_of_audit(audit))
     return AuditResult(place if out else given if given.is_dir() else given.parent, audit)
 
 
-def _carry(images: Path, staging: Path) -> None:
-    """Copy the pictures of an audit."""
-    if images.is_symlink():
-        raise AuditRefused(f"{images}: is a link, which no audit writes; take it away.")
-    for picture in sorted(images.iterdir()) if images.is_dir() else ():
-        if picture.name in LITTER:
-            continue
-        if picture.is_symlink() or not picture.is_file():
-            raise AuditRefused(
-                f"{picture}: is a link or no plain file, which no audit writes; take it away."
-            )
-        shutil.copyfile(picture, staging / picture.name)
+def _carry(given: ForeignAudit, images: Path) -> dict[str, str]:
+    """Copy the pictures of an audit, and return the SHA-256 of each.
+
+    As bytes they are those that were audited, unless another version of Pillow wrote these.
+    """
+    digests = {}
+    for picture in sorted((given.copy / "images").iterdir()):
+        shutil.copyfile(picture, images / picture.name)
+        digests[f"images/{picture.name}"] = sha256_of(picture)
+    return digests

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from leap_audit.filenames import legible
 from leap_audit.findings import find
 from leap_audit.ingest.inputs import inputs_in_words
 from leap_audit.ingest.model import Model
-from leap_audit.pipeline.environment import versions
+from leap_audit.pipeline.environment import fixed, now, portable, repeatable, versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.record import Measurements
@@ -50,6 +49,7 @@ def audit(
     junit: str | Path | None = None,
     progress: Progress | None = None,
     command: str = "",
+    trust_model: bool = False,
     **settings: Any,
 ) -> AuditResult:
     """Audit a model and write the report; return the audit and its folder.
@@ -62,12 +62,13 @@ def audit(
     command line's flags (`steps=64`, `input_size=224`).
     policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
     None gives no verdict. junit: file to write the checks to as JUnit XML.
-    progress: who is told what happens; nobody by default.
+    progress: who is told what happens; nobody by default. trust_model: open a model that is a
+    program also where the system offers no sandbox (docs/security.md).
 
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
     """
-    started, clock = datetime.now(UTC), time.perf_counter()
+    started, clock = now(), time.perf_counter()
     given = layered(options.model_dump() if options else {}, nested(settings))
     chosen = AuditOptions.parse(given, "audit()")
     told = progress or Silent()
@@ -77,7 +78,7 @@ def audit(
     if junit is not None:
         hold_place(Path(junit), place)
     with AuditFolder.open(place) as folder:
-        loaded, names, notes = read(source, classes, chosen, told)
+        loaded, names, notes, digest = read(source, classes, chosen, told, trust_model=trust_model)
         provider = loaded.provider
         if declared is not None:
             declared.fit(names)
@@ -94,21 +95,20 @@ def audit(
         # An audit that was interrupted before it looked at the photographs tells no path either.
         private = bool(chosen.samples) and seen.private is not False
         words = legible(command or shlex.join(sys.argv[:1]))
-        classes_file = Path(classes) if isinstance(classes, str | Path) else None
         record = Audit(
             status="complete" if complete else "incomplete",
-            model=loaded.identity.model_copy(update=_classes_identity(classes_file)),
+            model=loaded.identity.model_copy(update=_classes_identity(classes, digest)),
             classes=names,
             environment=Environment(
                 versions=versions(),
                 provider=provider.name,
                 seed=chosen.seed,
                 threads=chosen.threads,
-                command=WITHHELD if private else words,
+                command=WITHHELD if private else repeatable(words),
                 started=started.isoformat(timespec="seconds"),
-                seconds=round(time.perf_counter() - clock, 1),
+                seconds=0.0 if fixed() else round(time.perf_counter() - clock, 1),
             ),
-            config=without_paths(config) if private else config,
+            config=portable(without_paths(config) if private else config),
             coverage=Coverage(
                 classes_audited=len({p.target for p in seen.prototypes}),
                 classes_in_all=len(names),
@@ -169,7 +169,7 @@ def _named(source: object) -> Path:
     return source if isinstance(source, Path) else Path(type(source).__name__)
 
 
-def _classes_identity(path: Path | None) -> dict[str, str]:
-    if path is None:
+def _classes_identity(classes: object, digest: str) -> dict[str, str]:
+    if not isinstance(classes, str | Path):
         return {}
-    return {"classes_file": legible(path.name), "classes_sha256": sha256_of(path)}
+    return {"classes_file": legible(Path(classes).name), "classes_sha256": digest}

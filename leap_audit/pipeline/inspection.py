@@ -46,6 +46,7 @@ def inspect(
     options: AuditOptions | None = None,
     policy: str | Path | None = None,
     progress: Progress | None = None,
+    trust_model: bool = False,
     **settings: Any,
 ) -> Inspection:
     """Return what an audit would understand of a model, and its plan; write nothing.
@@ -60,7 +61,7 @@ def inspect(
     told = progress or Silent()
     source = Path(model) if isinstance(model, str | Path) else model
     declared = read_policy(policy) if policy is not None else None
-    loaded, names, notes = read(source, classes, chosen, told)
+    loaded, names, notes, _ = read(source, classes, chosen, told, trust_model=trust_model)
     if declared is not None:
         declared.fit(names)
     with tempfile.TemporaryDirectory(prefix="leap-audit-") as folder:

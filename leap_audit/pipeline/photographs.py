@@ -8,7 +8,8 @@ from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
 from leap_audit.findings.readings import doubt
 from leap_audit.ingest.bands import write_bands
-from leap_audit.ingest.known import known_classes
+from leap_audit.ingest.dicom import is_dicom
+from leap_audit.ingest.foreign import known_in, photographs_child, require_no_links
 from leap_audit.ingest.photographs import names_of, read_photographs
 from leap_audit.ingest.pictures import find_pictures, write_picture
 from leap_audit.measure.answer import Answer, answer_of
@@ -31,17 +32,22 @@ def record_photographs(
     if not options.samples:
         return []
     paths = find_pictures(options.samples)
-    names = names_of(paths)
-    seen.private = names.private
-    with told.stage("Reading the photographs", len(paths)) as advance:
+    if not options.follow_links:
+        require_no_links(paths, options.samples, private=any(map(is_dicom, paths)))
+    with (
+        photographs_child(paths) as ask,
+        told.stage("Reading the photographs", len(paths)) as advance,
+    ):
+        names = names_of(paths, ask)
+        seen.private = names.private
         read = read_photographs(
-            paths, names, classifier.model.preprocessing, options.photo_range, advance
+            paths, names, classifier.model.preprocessing, options.photo_range, advance, ask
         )
     pictures = read.pictures
     seen.notes.extend(read.notes)
     for note in read.notes:
         told.note(note)
-    known = known_classes(paths, seen.classes, options.labels, private=names.private)
+    known = known_in(paths, seen.classes, options.labels, private=names.private)
     record_samples(pictures, names.names, names.digests, classifier, options, seen)
     seen.samples[:] = [
         sample.model_copy(update={"known": class_})

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from leap_audit.config import AuditOptions
 from leap_audit.gradient.path import ROUNDING
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import ClassList, names_inside, read_class_list
+from leap_audit.ingest.class_lines import ClassList
 from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.foreign import class_list_in, names_in
 from leap_audit.ingest.inputs import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.preprocess import statement
@@ -26,6 +27,8 @@ class Understood(NamedTuple):
     """One name for each class, in the order of the model's scores."""
     notes: tuple[str, ...]
     """What the reader of a report should know of how they were read."""
+    classes_sha256: str
+    """Of the file of names, as it was read; empty where the names are of no file of their own."""
 
 
 def read(
@@ -33,13 +36,15 @@ def read(
     classes: str | Path | Sequence[str] | None,
     options: AuditOptions,
     told: Progress,
+    *,
+    trust_model: bool = False,
 ) -> Understood:
     """Return the model and its classes, and tell what was understood, assumed and measured.
 
     Parameters as of `leap_audit.audit`. Raises LeapAuditError: each refusal with its reason.
     """
     with told.stage("Reading the model", 1) as advance:
-        given = _names(classes)
+        given, digest = _names(classes)
         model = load(
             source,
             options.preprocessing,
@@ -49,12 +54,13 @@ def read(
             region=options.region,
             output=options.output,
             inputs=read_inputs(options.input, options.set, options.signature),
+            trust_model=trust_model,
         )
         advance()
     names, notes = _matched(given, model)
     notes = (*notes, *_of_rounding(model))
     _say(told, model, notes)
-    return Understood(model, names, notes)
+    return Understood(model, names, notes, digest)
 
 
 def _of_rounding(model: Model) -> tuple[str, ...]:
@@ -69,10 +75,11 @@ def _of_rounding(model: Model) -> tuple[str, ...]:
     )
 
 
-def _names(classes: str | Path | Sequence[str] | None) -> ClassList | None:
+def _names(classes: str | Path | Sequence[str] | None) -> tuple[ClassList | None, str]:
+    """The names, and the SHA-256 of the file that they were read from, as it was then."""
     if isinstance(classes, str | Path):
-        return read_class_list(Path(classes))
-    return None if classes is None else ClassList(tuple(classes))
+        return class_list_in(Path(classes))
+    return None if classes is None else ClassList(tuple(classes)), ""
 
 
 def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -85,7 +92,7 @@ def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tu
     if model.labels:
         names, notes = match_classes(model.labels, model.classes, single=model.single)
         return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
-    inside = names_inside(model.proto, model.classes)
+    inside = names_in(model.proto, model.classes)
     if inside is None:
         return match_classes(None, model.classes, single=model.single)
     names, notes = match_classes(inside[0], model.classes, single=model.single)

@@ -23,11 +23,11 @@ from typing import Any
 from pydantic import Field
 
 from leap_audit.artifacts import PolicyIdentity
-from leap_audit.config import Options, Words, read_table
-from leap_audit.digests import sha256_of
+from leap_audit.config import Options, Words
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.filenames import legible
 from leap_audit.findings.names import shortened
+from leap_audit.ingest.foreign import table_in
 from leap_audit.ingest.targets import select_targets
 from leap_audit.policy.checks import CHECKS, CheckKind
 
@@ -153,12 +153,13 @@ def read_policy(given: str | Path) -> Policy:
     """
     ready = str(given) in READY
     path = Path(str(_FOLDER / f"{given}.toml")) if ready else Path(given)
-    if not ready and not path.is_file():
+    if not ready and (path.is_dir() or not path.exists()):
         raise ConfigRefused(
             f"{path}: there is no such policy file, and of the name comes none with leap-audit; "
             f"give a file, or {', '.join(READY)}."
         )
-    table = _File.parse(read_table(path), str(path))
+    values, digest = table_in(path)
+    table = _File.parse(values, str(path))
     if not table.checks:
         raise ConfigRefused(
             f"{path}: declares no check; add one, such as [checks.classes-reached]."
@@ -166,7 +167,7 @@ def read_policy(given: str | Path) -> Policy:
     identity = PolicyIdentity(
         name=table.name or legible(path.stem[:100]),
         file="" if ready else legible(path.name),
-        sha256=sha256_of(path),
+        sha256=digest,
     )
     checks = (_declared(name, values, path) for name, values in table.checks.items())
     return Policy(identity, tuple(checks))

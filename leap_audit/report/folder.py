@@ -160,6 +160,8 @@ class AuditFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(self.out)  # a write that fails names no place
         self.discard()
 
     def _place(self, complete: bool) -> Path:

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from leap_audit.artifacts import Audit
 from leap_audit.errors import PictureRefused
+from leap_audit.files import read_regular
 from leap_audit.pipeline.environment import versions
 from leap_audit.report import print_report, render_html
 from leap_audit.report.table import write_table
@@ -13,6 +14,7 @@ from leap_audit.verify.matches import Row
 
 __all__ = ["differing_versions", "match_views"]
 
+LARGEST_VIEW = 1 << 30
 DECIDES = {
     "results.csv": ("leap-audit",),
     "report.html": ("leap-audit", "pillow"),
@@ -21,13 +23,15 @@ DECIDES = {
 """View -> what must be the same for it to have the same bytes."""
 
 
-def match_views(audit: Audit, folder: Path) -> list[Row]:
+def match_views(audit: Audit, folder: Path, pictures: Path | None = None) -> list[Row]:
     """Return a row for each view of the audit: results.csv, report.html, report.pdf.
+
+    pictures: the folder with audit.json and the decoded pictures; None: the same folder.
 
     A view that differs is only called so where the versions that decide its bytes are those of
     the audit; elsewhere it cannot be told. Where a picture is missing, one row says so.
     """
-    return list(_rows(audit, folder))
+    return list(_rows(audit, folder, pictures or folder))
 
 
 def differing_versions(audit: Audit, names: tuple[str, ...] | None = None) -> list[str]:
@@ -41,22 +45,22 @@ def differing_versions(audit: Audit, names: tuple[str, ...] | None = None) -> li
     ]
 
 
-def _rows(audit: Audit, folder: Path) -> Iterator[Row]:
+def _rows(audit: Audit, folder: Path, pictures: Path) -> Iterator[Row]:
     try:
-        html = render_html(audit, folder)
+        html = render_html(audit, pictures)
     except PictureRefused as error:
         yield Row("view", "report.html", "differs", f"cannot be rendered again: {error}")
         return
     made: dict[str, Callable[[], bytes]] = {
         "results.csv": lambda: _table(audit),
         "report.html": html.encode,
-        "report.pdf": lambda: print_report(audit, folder, html),
+        "report.pdf": lambda: print_report(audit, pictures, html),
     }
     for name, render in made.items():
         path = folder / name
-        if not path.is_file():
+        if path.is_symlink() or not path.is_file():
             yield Row("view", name, "missing")
-        elif path.read_bytes() == render():
+        elif read_regular(path, LARGEST_VIEW) == render():
             yield Row("view", name, "matches", "follows from audit.json")
         elif others := differing_versions(audit, DECIDES[name]):
             yield Row("view", name, "cannot be told", "; ".join(others))

@@ -110,19 +110,24 @@ def test_an_interruption_ends_the_child() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
-def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
-    place = tmp_path / "pid"
+def test_the_child_ends_with_its_parent() -> None:
     program = (
-        "import sys; from pathlib import Path; from tests.ingest import misbehaviour\n"
-        "from leap_audit.ingest.contained import Limits, contained\n"
-        "contained(misbehaviour.grandparent, Path(sys.argv[1]), limits=Limits(1 << 30, 60))"
+        "from pathlib import Path; from tests.ingest import misbehaviour\n"
+        "from leap_audit.ingest.contained import Child, Limits\n"
+        "with Child(Limits(1 << 30, 60)) as child:\n"
+        "    print(child.call(misbehaviour.number), flush=True)\n"
+        "    child.call(misbehaviour.hang, Path('m.onnx'))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    parent = subprocess.Popen([sys.executable, "-c", program, str(place)], env=environment)
-    _wait_for(lambda: place.exists() and place.read_text() != "")
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    number = int(parent.stdout.readline())
+    assert _lives(number)
     parent.kill()
-    parent.wait()
-    _wait_for(lambda: not _lives(int(place.read_text())))
+    parent.communicate()
+    _wait_for(lambda: not _lives(number))
 
 
 def _wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
@@ -162,7 +167,7 @@ def test_a_file_can_be_read_in_this_process(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_limits_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = "leap_audit.ingest.contained.installed_memory"
+    installed = "leap_audit.ingest.limits.installed_memory"
     monkeypatch.setattr(installed, lambda: 64 * GIB)
     (tmp_path / "m.onnx").write_bytes(b"x")
     with (tmp_path / "m.data").open("wb") as file:

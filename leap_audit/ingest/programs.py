@@ -1,0 +1,50 @@
+"""Formats that are programs: opened behind the walls of the system, or where the user trusts them.
+
+ONNX, pictures, TOML and JSON are data. A torch.export program, TorchScript, a SavedModel, a file of
+Keras and TensorFlow Lite with TensorFlow's operators are programs for their framework: what is
+allowed in them is looked through, and the system holds what that does not see.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+from leap_audit.errors import ModelRefused
+from leap_audit.walls import missing_here
+
+__all__ = ["require_walls", "trusted", "trusting"]
+
+_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
+
+
+def trusted() -> bool:
+    """Whether the user said that models are trusted: --trust-model, trust_model=True."""
+    return _trusted.get()
+
+
+@contextlib.contextmanager
+def trusting(trust: bool) -> Iterator[None]:
+    """Open programs where no wall stands, if `trust`; in this process and in its children."""
+    token = _trusted.set(trust or trusted())
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
+def require_walls(path: Path, kind: str) -> None:
+    """Raise ModelRefused where a program would be opened without a wall, and without trust.
+
+    kind: what the file is, with its article.
+    """
+    missing = missing_here()
+    if not missing or trusted():
+        return
+    wall, why = next(iter(missing.items()))
+    raise ModelRefused(
+        f"{path}: is {kind}, which is a program: opening it could run anything, and here nothing "
+        f"holds it back ({wall}: {why}). Open it on Linux 5.13 or later (`leap-audit doctor` says "
+        "what stands), give the model as ONNX, or, if you trust whoever made it, pass "
+        "--trust-model (in Python trust_model=True)."
+    )
