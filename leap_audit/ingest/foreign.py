@@ -30,6 +30,7 @@ __all__ = [
     "names_in",
     "pictures_in",
     "preprocessing_in",
+    "read_once",
     "require_no_links",
     "table_in",
 ]
