@@ -93,7 +93,6 @@ LIBRARIES = {
     "torch": "import torch, torch.onnx; torch.nn.Linear(2, 2)(torch.ones(1, 2))",
     "tensorflow": "import tensorflow, keras; keras.layers.Dense(2)(tensorflow.ones((1, 2)))",
     "ray": "import ray; ray.init(local_mode=True); ray.shutdown()",
-    "timm": "import timm; timm.create_model('resnet18', pretrained=False)",
 }
 
 

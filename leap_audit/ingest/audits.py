@@ -6,6 +6,7 @@ anew from its pixels. Nothing later opens a file of the foreign folder as a pict
 
 import contextlib
 import hashlib
+import json
 import shutil
 import stat
 import tempfile
@@ -17,17 +18,18 @@ from typing import TYPE_CHECKING
 
 from leap_audit.artifacts import Audit
 from leap_audit.artifacts.audit import FILE, LARGEST
-from leap_audit.errors import AuditRefused, PictureRefused, reason_of
-from leap_audit.files import read_regular
-from leap_audit.ingest.contained import Child, Limits
+from leap_audit.errors import AuditRefused, ModelRefused, PictureRefused, reason_of
+from leap_audit.files import read_regular, require_regular
+from leap_audit.ingest.contained import Child, Limits, contained
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ForeignAudit", "open_audit", "shown"]
+__all__ = ["ForeignAudit", "open_audit", "shown", "status_in"]
 
 IMAGES = "images"
+SMALL_RECORD = 16_000_000
 MOST_PICTURES = 200_000
 LARGEST_PICTURE = 64_000_000
 MOST_PIXELS = 25_000_000
@@ -103,6 +105,19 @@ def open_audit(given: Path, *, altered: bool = False) -> ForeignAudit:
     return ForeignAudit(audit, folder, digest, digests, kept)
 
 
+def status_in(file: Path) -> tuple[str, str] | None:
+    """Return the schema and the status that a record names, or None: it is no record.
+
+    A small one is read here, a large one, which may be made to fill the memory, in a child.
+    """
+    try:
+        size = require_regular(file).st_size
+        read = size <= SMALL_RECORD
+        return _status(file) if read else contained(_status, file, alone=True)
+    except (OSError, ModelRefused):
+        return None
+
+
 @contextlib.contextmanager
 def shown(given: Path) -> Iterator[None]:
     """Say in one sentence that an audit of others holds what cannot be shown or compared."""
@@ -141,6 +156,16 @@ def _require_plain(file: Path, *, missing_is_fine: bool = False) -> None:
         raise AuditRefused(
             f"{file}: is a link or no plain file, which no audit writes; take it away."
         )
+
+
+def _status(file: Path) -> tuple[str, str] | None:
+    try:
+        record = json.loads(read_regular(file, LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    return str(record.get("schema")), str(record.get("status"))
 
 
 def _read(file: Path) -> tuple[Audit, bytes]:

@@ -10,7 +10,7 @@ __all__ = ["Plain"]
 PLAIN = frozenset(
     {
         *(("builtins", name) for name in ("bytearray", "complex", "frozenset", "set", "slice")),
-        *(("datetime", name) for name in ("date", "datetime", "timedelta", "timezone")),
+        *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
         *(("numpy", name) for name in ("dtype", "ndarray")),
         *(("numpy._core.multiarray", name) for name in ("_reconstruct", "scalar")),
         ("numpy._core.numeric", "_frombuffer"),

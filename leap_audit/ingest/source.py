@@ -15,6 +15,7 @@ from leap_audit.artifacts import FixedInput
 from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
 from leap_audit.files import open_regular, read_regular
+from leap_audit.ingest.foreign import read_once
 from leap_audit.ingest.inputs import Inputs
 from leap_audit.ingest.kinds import HEAD, described
 from leap_audit.ingest.onnx import checked, read_onnx
@@ -96,8 +97,8 @@ def open_file(path: Path, picture: Picture) -> Source:
         return _from_tensorflow(path, "a TensorFlow Lite file", picture)
     if described(head) == PICKLE:
         raise ModelRefused(_pickled(path, read_regular(path, LARGEST_PICKLE)))
-    proto = read_onnx(path)
-    return Source(proto, path.name, digest_of([path]), path.stat().st_size)
+    proto, digest = read_once(path, lambda: read_onnx(path), ModelRefused)
+    return Source(proto, path.name, digest, path.stat().st_size)
 
 
 def open_object(model: Any, picture: Picture) -> Source:
@@ -172,9 +173,12 @@ def _open_archive(path: Path, picture: Picture) -> Source:
             )
     if kind == "a Keras file":
         return _from_tensorflow(path, kind, picture)
-    made = export_torch_file(path, picture.first, picture.inputs)
-    size = path.stat().st_size
-    return _noted(Source(made, path.name, digest_of([path]), size, _by(kind, "torch")))
+
+    def exported() -> onnx.ModelProto:
+        return export_torch_file(path, picture.first, picture.inputs)
+
+    made, digest = read_once(path, exported, ModelRefused)
+    return _noted(Source(made, path.name, digest, path.stat().st_size, _by(kind, "torch")))
 
 
 def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:

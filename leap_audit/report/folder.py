@@ -7,7 +7,6 @@
 What a killed process leaves behind is put right by the next audit to the same place.
 """
 
-import json
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from types import TracebackType
 from typing import Literal, Self
 
 from leap_audit.artifacts import SCHEMA
-from leap_audit.artifacts.audit import LARGEST
 from leap_audit.errors import OutputRefused
 from leap_audit.filenames import plain_name
 from leap_audit.report.lock import Lock
@@ -218,15 +216,12 @@ def _state(out: Path, kind: Kind) -> _State:
 
 def _status(path: Path, schema: str) -> Literal["complete", "incomplete"] | None:
     """Return the status that a record of this schema has; None for a file that is not one."""
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
-            return None
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    from leap_audit.ingest.audits import status_in
+
+    found = None if path.is_symlink() else status_in(path)
+    if found is None or found[0] != schema:
         return None
-    if not isinstance(record, dict) or record.get("schema") != schema:
-        return None
-    return "incomplete" if record.get("status") == "incomplete" else "complete"
+    return "incomplete" if found[1] == "incomplete" else "complete"
 
 
 def _strange_images(images: Path) -> list[str]:
