@@ -1,0 +1,167 @@
+"""What is given beside a model (inputs, lists, photographs of every kind) is read in a child."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from leap_audit.config import DeclaredPreprocessing
+from leap_audit.errors import ClassesRefused, PictureRefused, UsageError
+from leap_audit.ingest import foreign, load
+from leap_audit.ingest.inputs import Inputs, read_inputs
+from leap_audit.ingest.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures import find_pictures
+from tests.dicoms import PLANTED, write_dicom
+from tests.ingest.test_pictures import asking
+
+pytestmark = pytest.mark.xdist_group("tensorflow")  # its children import it, one at a time
+GREY = asking(8, 8, channel_order="GRAY")
+
+
+@pytest.fixture(autouse=True)
+def real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let children be started, and nothing be decoded in this process."""
+    monkeypatch.delenv("LEAP_AUDIT_CONTAINED", raising=False)
+
+    def here(*args: Any, **options: Any) -> Any:
+        raise AssertionError("this process decoded what is foreign")
+
+    monkeypatch.setattr(Image, "open", here)
+    monkeypatch.setattr(np, "load", here)
+
+
+def shown(paths: list[Path]) -> Any:
+    with foreign.photographs_child(paths) as ask:
+        names = names_of(paths, ask)
+        return names, read_photographs(paths, names, GREY, ask=ask)
+
+
+def test_dicom_files_and_deep_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="the extra medical is not installed")
+    ramp = np.arange(64).reshape(8, 8)
+    write_dicom(tmp_path / "a.dcm", (ramp * 60).astype(np.uint16))
+    Image.fromarray((ramp * 10).astype(np.uint16)).save(tmp_path / "b.png")
+    np.save(tmp_path / "c.npy", np.full((8, 8), 7, np.uint8))
+    names, read = shown(list(find_pictures([tmp_path])))
+    assert names.private
+    assert names.names == ("dicom-0001", "photograph-0002", "photograph-0003")
+    assert [picture.shape for picture in read.pictures] == [(1, 8, 8)] * 3
+    np.testing.assert_allclose(read.pictures[0][0], ramp * 60 / 4095, atol=0.003)
+    np.testing.assert_allclose(read.pictures[1][0], ramp * 10 / 4095, atol=0.003)
+    assert any("0 was taken for black and 4095 for white" in note for note in read.notes)
+    assert any("DICOM files among the photographs: 1." in note for note in read.notes)
+
+
+def test_a_child_that_is_ended_names_no_patient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEAP_AUDIT_SECONDS", "0.01")
+    folder = tmp_path / "Zweig_Ottokar"
+    folder.mkdir()
+    write_dicom(folder / "Zweig.dcm")
+    Image.new("L", (8, 8)).save(folder / "Zweig.png")
+    with pytest.raises(PictureRefused, match="took longer than") as caught:
+        shown(list(find_pictures([folder])))
+    assert not [word for word in PLANTED if word in str(caught.value)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes links")
+def test_links_among_dicom_files_name_no_patient(tmp_path: Path) -> None:
+    folder = tmp_path / "Zweig_Ottokar"
+    folder.mkdir()
+    write_dicom(tmp_path / "other.dcm")
+    (folder / "Zweig.dcm").symlink_to(tmp_path / "other.dcm")
+    with pytest.raises(PictureRefused, match=r"^photograph number 1, .* leads out") as caught:
+        foreign.require_no_links(find_pictures([folder]), [folder], private=True)
+    assert not [word for word in PLANTED if word in str(caught.value)]
+
+
+def test_a_photograph_that_changes_after_it_was_hashed(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("L", (8, 8)).save(path)
+    with foreign.photographs_child([path]) as ask:
+        names = names_of([path], ask)
+        Image.new("L", (8, 8), 255).save(path)
+        with pytest.raises(PictureRefused, match="changed while it was read"):
+            read_photographs([path], names, GREY, ask=ask)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data.yaml", "nc: 2\nnames:\n  1: cat\n  2: dog\n"),
+        ("class_indices.json", '{"cat": 1, "dog": 2}'),
+    ],
+)
+def test_lists_of_classes_come_whole(tmp_path: Path, file: str, text: str) -> None:
+    (tmp_path / file).write_text(text)
+    found, digest = foreign.class_list_in(tmp_path / file)
+    assert found.names == ("cat", "dog")
+    assert found.from_one
+    assert found.notes
+    assert len(digest) == 64
+    (tmp_path / file).write_bytes(b"\xff" + text.encode())
+    with pytest.raises(ClassesRefused, match="is not UTF-8 text"):
+        foreign.class_list_in(tmp_path / file)
+
+
+def test_the_value_of_an_input(tmp_path: Path) -> None:
+    numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.save(tmp_path / "v.npy", numbers)
+    inputs = read_inputs("x", {"age": tmp_path / "v.npy", "on": True}, None)
+    np.testing.assert_array_equal(np.asarray(inputs.values["age"]), numbers)
+    (tmp_path / "v.npy").write_bytes(b"\x93NUMPY\x01\0\x76\0{'descr': __import__('os')" + b" " * 90)
+    with pytest.raises(UsageError, match=r"is no \.npy file of numbers"):
+        read_inputs("x", {"age": tmp_path / "v.npy"}, None)
+    (tmp_path / "pipe").mkdir()
+    with pytest.raises(UsageError, match="pipe: "):
+        read_inputs("x", {"age": tmp_path / "pipe"}, None)
+
+
+def test_an_onnx_model_of_two_inputs(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        two (float[N,3,8,8] x, float[N,4] age) => (float[N,4] y)
+        <float[4,3] w = {1,2,3,4,5,6,7,8,9,10,11,12}>
+        {
+            m = GlobalAveragePool (x)
+            f = Flatten (m)
+            t = Transpose (w)
+            s = MatMul (f, t)
+            y = Add (s, age)
+        }"""
+    )
+    onnx.save(model, tmp_path / "two.onnx")
+    inputs = Inputs("x", {"age": np.ones(4, np.float32)})
+    found = load(tmp_path / "two.onnx", DeclaredPreprocessing(), inputs=inputs)
+    assert found.identity.picture == "x"
+    assert [each.name for each in found.identity.fixed_inputs] == ["age"]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_programs_of_pytorch_with_two_inputs(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Two(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 4)
+
+        def forward(self, x: Any, age: Any) -> Any:
+            return self.layer(x.mean((2, 3))) + age
+
+    args = (torch.rand(2, 3, 8, 8), torch.rand(2, 4))
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(Two().eval(), args, dynamic_shapes=({0: batch}, {0: batch}))
+    torch.export.save(program, tmp_path / "two.pt2")
+    torch.jit.trace(Two().eval(), args).save(tmp_path / "two.pt")
+    inputs = Inputs("x", {"age": np.ones((1, 4), np.float32)})
+    declared = DeclaredPreprocessing(input_size=(8, 8))
+    for file in ("two.pt2", "two.pt"):
+        found = load(tmp_path / file, declared, inputs=inputs)
+        assert found.classes == 4
+        assert [each.name for each in found.identity.fixed_inputs] == ["age"]
