@@ -131,8 +131,8 @@ def load_file(
     task: Task | None,
     names: int | None,
     region: Region | None,
-    output: str | None,
-    inputs: "Inputs | None",
+    output: str | None = None,
+    inputs: "Inputs | None" = None,
 ) -> "Model":
     """What the child does for `load`, on the processor: a driver would not live in its limits."""
     from leap_audit.ingest.model import known

@@ -187,7 +187,7 @@ def real_head(shared: Path, name: str, asked: Asked) -> Head:
     graph = canonicalise(proto, batch=1)
     shape = static_shape(graph.graph.inputs[0])
     declared = DeclaredPreprocessing.model_validate(RAW)
-    trial = Trial(resolve(declared, shape, scales_inside=False), CPU)
+    trial = Trial(resolve(declared, shape, name="x"), CPU)
     return find_head(graph, asked, trial)
 
 
