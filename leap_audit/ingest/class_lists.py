@@ -1,6 +1,7 @@
 """Where names of classes are read from: lists, tables, configurations, the model itself."""
 
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,6 +91,8 @@ def names_inside(model: onnx.ModelProto, outputs: int) -> tuple[list[str], str] 
 def text_of(path: Path) -> str:
     """Return the text of a small file. Raises ClassesRefused: missing, not text, too large."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ClassesRefused(f"{path}: is not a file; give a text file, one class per line.")
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -1,6 +1,7 @@
 """The value that an input always gets: a number, an array or a file, in the input's own type."""
 
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from onnx import TensorProto, helper
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused, UsageError, reason_of
-from leap_audit.files import require_regular
 from leap_audit.ingest.foreign import array_in
 
 __all__ = ["NUMERIC", "Value", "array_for", "described", "read_array", "read_values"]
@@ -120,7 +120,10 @@ def read_array(path: Path) -> NDArray[Any]:
     NumPy parses the head of the file as Python, so that files are read in a child: `array_in`.
     """
     try:
-        if require_regular(path).st_size > LARGEST:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"{path}: is not a file; give a .npy file.")
+        if status.st_size > LARGEST:
             raise UsageError(f"{path}: is above {LARGEST >> 20} MiB, too large for an input.")
         # Mapped, so that a size that the file only claims takes no memory.
         values = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -34,13 +34,15 @@ from leap_audit.ingest.child import is_of_memory, keep
 from leap_audit.ingest.class_lists import read_classes
 from leap_audit.ingest.contained import Limits
 from leap_audit.ingest.door import load_file
+from leap_audit.ingest.foreign import photographs_child
+from leap_audit.ingest.photographs import names_of, read_photographs
 from leap_audit.ingest.pictures import read_picture
 from leap_audit.ingest.preprocess import read_preprocessing
 from leap_audit.run.providers import Provider, runtime
 from tests.hostile.mutate import mutated_bytes, mutated_model
 from tests.hostile.seeds import models, others
 
-__all__ = ["Outcomes", "Read", "forked", "fuzz", "reader", "reading"]
+__all__ = ["Outcomes", "Read", "forked", "fuzz", "pictures_in", "reader", "reading"]
 
 Read = Callable[[Path], object]
 
@@ -213,3 +215,11 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def pictures_in(paths: list[Path]) -> list[tuple[Any, str]]:
+    """Each photograph as an audit reads it, in a child, and its SHA-256."""
+    with photographs_child(paths) as ask:
+        names = names_of(paths, ask)
+        read = read_photographs(paths, names, PLAIN, ask=ask)
+    return list(zip(read.pictures, names.digests, strict=True))

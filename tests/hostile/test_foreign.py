@@ -21,11 +21,10 @@ from leap_audit.files import open_regular, read_regular
 from leap_audit.ingest import foreign
 from leap_audit.ingest.audits import open_audit
 from leap_audit.ingest.door import load, read_source
-from leap_audit.ingest.photographs import names_of, read_photographs
 from leap_audit.ingest.pictures import find_pictures
 from tests.audits import make_audit, with_pictures
 from tests.hostile.corpus import network
-from tests.hostile.fuzz import PLAIN
+from tests.hostile.fuzz import pictures_in
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="makes links and pipes")
 SECRET = b"the secret of the reader"
@@ -33,14 +32,6 @@ SECRET = b"the secret of the reader"
 
 def run(*words: str) -> Any:
     return CliRunner().invoke(app, list(words), env={"NO_COLOR": "1", "COLUMNS": "80"})
-
-
-def pictures_in(paths: list[Path]) -> list[tuple[Any, str]]:
-    """Each photograph as an audit reads it, in a child, and its SHA-256."""
-    with foreign.photographs_child(paths) as ask:
-        names = names_of(paths, ask)
-        read = read_photographs(paths, names, PLAIN, ask=ask)
-    return list(zip(read.pictures, names.digests, strict=True))
 
 
 @pytest.fixture
