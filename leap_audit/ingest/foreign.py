@@ -24,6 +24,8 @@ from leap_audit.errors import (
 )
 from leap_audit.files import open_regular, require_regular
 from leap_audit.ingest.contained import Child, Limits, contained
+from leap_audit.ingest.dicom import is_dicom
+from leap_audit.ingest.granted import warm
 from leap_audit.ingest.limits import SECONDS
 
 if TYPE_CHECKING:
@@ -124,6 +126,8 @@ def photographs_child(paths: Sequence[Path]) -> Iterator[Callable[..., Any]]:
     if SECONDS not in os.environ:
         limits = replace(limits, seconds=min(limits.seconds, PICTURE_SECONDS))
     limits = replace(limits, answers=QUESTIONS * len(paths))
+    if any(map(is_dicom, paths)):
+        warm(("pydicom", "pydicom.pixels"))
     with Child(limits, paths, refusal=PictureRefused) as child:
         yield child.call
 
