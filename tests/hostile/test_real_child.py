@@ -142,8 +142,7 @@ def test_an_onnx_model_of_two_inputs(tmp_path: Path) -> None:
     assert [each.name for each in found.identity.fixed_inputs] == ["age"]
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-def test_programs_of_pytorch_with_two_inputs(tmp_path: Path) -> None:
+def test_a_program_of_pytorch_with_two_inputs(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
     class Two(torch.nn.Module):  # type: ignore[misc, name-defined]
@@ -158,10 +157,8 @@ def test_programs_of_pytorch_with_two_inputs(tmp_path: Path) -> None:
     batch = torch.export.Dim("batch")
     program = torch.export.export(Two().eval(), args, dynamic_shapes=({0: batch}, {0: batch}))
     torch.export.save(program, tmp_path / "two.pt2")
-    torch.jit.trace(Two().eval(), args).save(tmp_path / "two.pt")
     inputs = Inputs("x", {"age": np.ones((1, 4), np.float32)})
     declared = DeclaredPreprocessing(input_size=(8, 8))
-    for file in ("two.pt2", "two.pt"):
-        found = load(tmp_path / file, declared, inputs=inputs)
-        assert found.classes == 4
-        assert [each.name for each in found.identity.fixed_inputs] == ["age"]
+    found = load(tmp_path / "two.pt2", declared, inputs=inputs)
+    assert found.classes == 4
+    assert [each.name for each in found.identity.fixed_inputs] == ["age"]
