@@ -7,6 +7,7 @@ import pytest
 
 from leap_audit.artifacts import SCHEMA, Audit
 from leap_audit.artifacts.audit import LARGEST
+from leap_audit.artifacts.plausible import implausible
 from leap_audit.errors import AuditRefused
 from tests.audits import make_audit, with_pictures
 
@@ -46,3 +47,9 @@ def test_a_huge_one_is_not_read(tmp_path: Path) -> None:
         file.truncate(LARGEST + 1)
     with pytest.raises(AuditRefused, match="too large"):
         Audit.read(tmp_path)
+
+
+def test_inputs_of_a_model_may_be_called_like_fields() -> None:
+    found = {"classes": ["cat", "dog"], "config": {"set": {"target": 3, "class": [-1, 7]}}}
+    assert implausible(found) == ""
+    assert implausible(found | {"prototypes": [{"target": 3}]}) == "class 3 of 2"

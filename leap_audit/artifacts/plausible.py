@@ -13,6 +13,8 @@ LONGEST_LIST = 500_000
 LONGEST_CURVE = 20_000
 LARGEST_NUMBER = 1e30
 LARGEST_INTEGER = 2**64
+INPUTS = "set"
+"""The option with the values of a model's other inputs, by their names."""
 
 
 def implausible(found: Any) -> str:
@@ -42,7 +44,8 @@ def _walked(found: Any) -> Iterator[tuple[str, Any, int]]:
         if isinstance(value, dict):
             for name, inner in value.items():
                 yield "", name, depth
-                waiting.append((name, inner, depth + 1))
+                # Names of a model's inputs, which may be called like a field of an audit.
+                waiting.append(("" if key == INPUTS else name, inner, depth + 1))
         elif isinstance(value, list):
             waiting.extend((key, inner, depth + 1) for inner in value)
 
