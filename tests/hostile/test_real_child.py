@@ -56,6 +56,34 @@ def test_dicom_files_and_deep_pictures(tmp_path: Path) -> None:
     assert any("DICOM files among the photographs: 1." in note for note in read.notes)
 
 
+PIXELS = b"\xe0\x7f\x10\x00"
+"""How the element with the pixels begins."""
+
+
+def _deep(data: bytes) -> bytes:
+    nested = b"\x00\x52\x29\x92SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    place = data.rindex(PIXELS)
+    return data[:place] + nested * 20_000 + data[place:]
+
+
+def _claiming(data: bytes) -> bytes:
+    place = data.rindex(PIXELS) + 8
+    return data[:place] + b"\xfe\xff\xff\xff" + data[place + 4 :]
+
+
+@pytest.mark.parametrize("change", [_deep, _claiming, lambda data: data[:132] + bytes(3_000_000)])
+def test_dicom_files_that_nest_claim_or_hold_nothing(tmp_path: Path, change: Any) -> None:
+    pytest.importorskip("pydicom", reason="the extra medical is not installed")
+    folder = tmp_path / "Zweig_Ottokar"
+    folder.mkdir()
+    path = write_dicom(folder / "Zweig.dcm")
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(PictureRefused, match=r"^dicom-0001 \(number 1 of ") as caught:
+        shown([path])
+    assert "defect" not in str(caught.value)
+    assert not [word for word in PLANTED if word in str(caught.value)]
+
+
 def test_a_child_that_is_ended_names_no_patient(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
