@@ -6,6 +6,8 @@ from leap_audit.errors import ClassesRefused
 
 __all__ = ["checked_names", "display_name", "match_classes", "quoted"]
 
+LONGEST_NAME = 2_000
+"""Characters of a class name; those of ImageNet with all synonyms have some 150."""
 BACKGROUND = "background"
 IMAGENET = 1000
 """Classes of ImageNet, before which TensorFlow's models have one for the background."""
@@ -65,6 +67,11 @@ def checked_names(names: Sequence[str], unit: str, where: str) -> tuple[str, ...
             raise ClassesRefused(
                 f"{where}: {unit} {number} is empty; every class needs a name, "
                 f"'unused' for one that stands for nothing."
+            )
+        if len(name) > LONGEST_NAME:
+            raise ClassesRefused(
+                f"{where}: {unit} {number} has {len(name):,} characters; a name has at most "
+                f"{LONGEST_NAME:,}. Is this a list of classes?"
             )
         if any("\ud800" <= letter <= "\udfff" for letter in name):
             raise ClassesRefused(f"{where}: {unit} {number} is not valid Unicode text.")

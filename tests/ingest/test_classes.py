@@ -168,3 +168,13 @@ def test_one_score_may_be_named_by_one_class() -> None:
     assert match_classes(["sound", "broken"], 2, single=True) == (("sound", "broken"), ())
     with pytest.raises(ClassesRefused, match="1 class names for a model with 2"):
         match_classes(["broken"], 2)
+
+
+@pytest.mark.parametrize(("length", "fine"), [(2_000, True), (2_001, False)])
+def test_a_name_has_an_end(length: int, fine: bool) -> None:
+    names = ["a", "b" * length]
+    if fine:
+        assert match_classes(names, 2)[0][1] == "b" * length
+    else:
+        with pytest.raises(ClassesRefused, match=r"2 has 2,001 characters; a name has at most"):
+            match_classes(names, 2)
