@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from leap_audit.errors import LeapAuditError, ModelRefused
 from leap_audit.ingest.onnx import opset_of
+from leap_audit.ingest.weights import numbers_of
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Session
 
@@ -60,7 +61,7 @@ def unblocked(model: onnx.ModelProto) -> onnx.ModelProto:
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     work = _Work(plain.graph, _block_size())
-    work.weights.update((t.name, numpy_helper.to_array(t)) for t in plain.graph.initializer)
+    work.weights.update((t.name, numbers_of(t)) for t in plain.graph.initializer)
     for node in model.graph.node:
         if node.domain == BLOCKED:
             write = _WRITTEN.get(node.op_type)

@@ -4,6 +4,7 @@ Weights are taken out while the graph is worked on (folding a 500 MB weight cost
 gains nothing) and put back after. The result must reproduce the model it came from.
 """
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -37,6 +38,8 @@ from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "input_shape", "static_shape", "to_proto"]
 
+LARGEST_INPUT = 1 << 33
+"""Numbers of an input."""
 WHOLE_SHAPE = {"Expand": 1, "MaxUnpool": 2, "Reshape": 1, "Resize": 3}
 """Operator -> its input that may hold the whole shape of its output."""
 WAITING = frozenset({*SIZES, *CONTROL, *UNDEFINED, *UNPACKED})
@@ -190,7 +193,11 @@ def input_shape(
         raise ModelRefused(
             f"input {value.name!r} leaves its size free ({dims}); give it with --input-size."
         )
-    return tuple(int(d) for d in dims if d)
+    if math.prod(shape := tuple(int(d) for d in dims if d)) > LARGEST_INPUT:
+        raise ModelRefused(
+            f"input {value.name!r} takes {list(shape)}, more than any picture holds."
+        )
+    return shape
 
 
 def _modernise(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx import inliner
 
+from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.ingest.onnx import ONNX_DOMAIN, runtime_operators_apart
 from leap_audit.ingest.weights import LARGE, apart, fill
 from leap_audit.run.providers import choose_provider
@@ -115,8 +116,18 @@ def with_weights_folded(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with its own functions written out where they are called."""
-    return inliner.inline_local_functions(model) if model.functions else model
+    """Return the model with its own functions written out where they are called.
+
+    Raises ModelRefused: a call does not fit its function.
+    """
+    if not model.functions:
+        return model
+    try:
+        return inliner.inline_local_functions(model)
+    except (RuntimeError, onnx.checker.ValidationError) as error:
+        raise ModelRefused(
+            f"its functions cannot be written out ({reason_of(error)}); the file is damaged."
+        ) from None
 
 
 def _computes_on_weights(graph: onnx.GraphProto) -> bool:

@@ -18,6 +18,7 @@ from leap_audit.errors import ModelRefused
 from leap_audit.ingest.folding import inlined
 from leap_audit.ingest.onnx import ONNX_DOMAIN, dtype_name, is_float, opset_of
 from leap_audit.ingest.pixels import ARITHMETIC, PIXELS, Span, Spans, within
+from leap_audit.ingest.weights import numbers_of
 
 __all__ = ["floating_input"]
 
@@ -256,7 +257,7 @@ class _Writer:
         return (float(array.min()), float(array.max())) if array.size else None
 
     def _numbers(self, name: str) -> NDArray[Any]:
-        return numpy_helper.to_array(self._constants[name])
+        return numbers_of(self._constants[name])
 
     def _single(self, name: str) -> bool:
         tensor = self._constants.get(name)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
+from leap_audit.ingest.weights import numbers_of
 
 __all__ = ["require_prediction"]
 
@@ -83,7 +83,7 @@ def _in_graph(
     constants = dict(outer)
     for tensor in initializers:
         if int(np.prod(tensor.dims, dtype=np.int64)) <= 1:
-            constants[tensor.name] = numpy_helper.to_array(tensor)
+            constants[tensor.name] = numbers_of(tensor)
     for node in nodes:
         _learn(node, constants)
         yield node, constants, version
@@ -94,11 +94,11 @@ def _in_graph(
 
 def _learn(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> None:
     """Remember the numbers that a node gives, where it gives the same ones always."""
-    if node.op_type == "Constant" and node.output:
+    if node.op_type == "Constant" and node.output and node.attribute:
         attribute = node.attribute[0]
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, onnx.TensorProto):
-            constants[node.output[0]] = numpy_helper.to_array(value)
+            constants[node.output[0]] = numbers_of(value)
         elif attribute.name in ("value_float", "value_int", "value_ints", "value_floats"):
             constants[node.output[0]] = np.asarray(value)
     elif (

@@ -5,6 +5,7 @@ from onnx import inliner, version_converter
 
 from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
+from leap_audit.ingest.weights import numbers_of
 
 __all__ = ["NEWER", "OPSET", "upgraded"]
 
@@ -105,10 +106,10 @@ def _resize_as_before_opset_11(model: onnx.ModelProto) -> None:
 
     The version converter leaves the attributes at today's defaults, which are other ones.
     """
-    scales = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    scales = {t.name: numbers_of(t) for t in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute[0].type == onnx.AttributeProto.TENSOR:
-            scales[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+            scales[node.output[0]] = numbers_of(node.attribute[0].t)
         if node.op_type != "Resize":
             continue
         given = {a.name for a in node.attribute}

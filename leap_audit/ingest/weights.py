@@ -4,16 +4,18 @@ They stay where they are, once, however many graphs are made of the model.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import Message
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["LARGE", "apart", "fill", "poured", "put_back", "taken_out"]
+__all__ = ["LARGE", "apart", "fill", "numbers_of", "poured", "put_back", "taken_out"]
 
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -99,6 +101,19 @@ def _bytes_of(tensor: ir.TensorProtocol) -> bytes:
     if isinstance(base, bytes) and len(base) == tensor.nbytes and numbers.flags.c_contiguous:
         return base
     return tensor.tobytes()
+
+
+def numbers_of(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """Return the numbers of a tensor.
+
+    Raises ModelRefused: they are not as many as its shape says.
+    """
+    try:
+        return numpy_helper.to_array(tensor)
+    except (TypeError, ValueError) as error:
+        raise ModelRefused(
+            f"the tensor {tensor.name!r} has other numbers than its shape says ({error})."
+        ) from None
 
 
 def _numbers(tensor: onnx.TensorProto) -> ir.TensorProtocol:
