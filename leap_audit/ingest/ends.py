@@ -13,6 +13,7 @@ import onnx
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
+from leap_audit.ingest.folding import reads_of
 from leap_audit.ingest.onnx import ONNX_DOMAIN, dtype_name, real_inputs, tensor_info
 from leap_audit.ingest.weights import apart
 
@@ -83,8 +84,7 @@ def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
     for node in reversed(graph.node):
         if needed & set(node.output):
             nodes.append(node)
-            needed.update(node.input)
-            needed.update(_read_inside(node))
+            needed |= reads_of(node)
     cut = onnx.ModelProto()
     for field, value in proto.ListFields():
         if field.name == "graph":
@@ -255,17 +255,6 @@ def _kind(kind: onnx.TypeProto) -> str:
         key = dtype_name(kind.map_type.key_type)
         return f"map({key}, {_kind(kind.map_type.value_type)})"
     return "something unknown" if which is None else which.removesuffix("_type")
-
-
-def _read_inside(node: onnx.NodeProto) -> Iterator[str]:
-    """The tensors that the bodies of a node read, those of the graph around it among them."""
-    for attribute in node.attribute:
-        bodies = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
-        for body in bodies:
-            yield from (value.name for value in body.output)
-            for inner in body.node:
-                yield from inner.input
-                yield from _read_inside(inner)
 
 
 def _text(value: object) -> str:

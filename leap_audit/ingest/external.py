@@ -10,7 +10,7 @@ import onnx
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["every_graph", "every_tensor", "named", "read_external", "size_of"]
+__all__ = ["every_graph", "every_tensor", "named", "read_external", "size_of", "subgraphs"]
 
 LEAST_CLAIM = 1 << 30
 MOST_SHARED = 8
@@ -47,11 +47,11 @@ def every_graph(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
     """Yield the graph and the subgraphs of its nodes and functions, to any depth."""
     waiting = [model.graph]
     for function in model.functions:
-        waiting += _subgraphs(function.node)
+        waiting += subgraphs(function.node)
     while waiting:
         graph = waiting.pop()
         yield graph
-        waiting += _subgraphs(graph.node)
+        waiting += subgraphs(graph.node)
 
 
 def every_tensor(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -95,7 +95,8 @@ def _bits(kind: int) -> int:
     return int(digits[0]) if digits else {"FLOAT": 32, "DOUBLE": 64, "BOOL": 8}[name]
 
 
-def _subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
+def subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
+    """Return the graphs directly in the attributes of nodes: branches and bodies of loops."""
     return [
         graph
         for node in nodes

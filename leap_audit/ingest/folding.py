@@ -5,7 +5,7 @@ Random numbers are not folded, nor what is no tensor of numbers.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -13,12 +13,13 @@ import onnx_ir as ir
 from onnx import inliner
 
 from leap_audit.errors import ModelRefused, reason_of
+from leap_audit.ingest.external import subgraphs
 from leap_audit.ingest.onnx import ONNX_DOMAIN, runtime_operators_apart
 from leap_audit.ingest.weights import LARGE, apart, fill
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session, foreign
 
-__all__ = ["fold", "inlined", "may_fold", "with_weights_folded"]
+__all__ = ["fold", "inlined", "may_fold", "reads_of", "with_weights_folded"]
 
 RANDOM = frozenset(
     {
@@ -52,7 +53,7 @@ def fold(
     Runtime's optimiser quantises a weight of floating-point numbers again, and more coarsely.
     """
     graph = model.graph
-    reads = [_reads(node) for node in graph.node]
+    reads = [reads_of(node) for node in graph.node]
     shown = {value.name for value in graph.output}
     readers: dict[str, set[int]] = defaultdict(set)
     for i, names in enumerate(reads):
@@ -131,7 +132,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _computes_on_weights(graph: onnx.GraphProto) -> bool:
-    reads = [_reads(node) for node in graph.node]
+    reads = [reads_of(node) for node in graph.node]
     large = {t.name for t in graph.initializer if np.prod(t.dims, dtype=float) > LARGE}
     return any(reads[i] & large for part in _constant_parts(graph, reads, {}) for i in part)
 
@@ -191,25 +192,17 @@ def _gives_the_same(node: onnx.NodeProto) -> bool:
     """Return whether a node, with its subgraphs, gives the same tensors each time."""
     if node.op_type in RANDOM | NO_TENSORS:
         return False
-    return all(_gives_the_same(inner) for graph in _subgraphs(node) for inner in graph.node)
+    return all(_gives_the_same(inner) for graph in subgraphs([node]) for inner in graph.node)
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.g
-        elif attribute.type == onnx.AttributeProto.GRAPHS:
-            yield from attribute.graphs
-
-
-def _reads(node: onnx.NodeProto) -> set[str]:
+def reads_of(node: onnx.NodeProto) -> set[str]:
     """Return the names of the tensors that a node and its subgraphs read from around it."""
     read = {name for name in node.input if name}
-    for graph in _subgraphs(node):
+    for graph in subgraphs([node]):
         own = {value.name for value in graph.input} | {t.name for t in graph.initializer}
         inner: set[str] = {value.name for value in graph.output}
         for each in graph.node:
-            inner |= _reads(each)
+            inner |= reads_of(each)
             own.update(each.output)
         read |= inner - own
     return read
@@ -228,7 +221,7 @@ def _computed(
     read: set[str] = set()
     for i in part:
         small.graph.node.add().CopyFrom(graph.node[i])
-        read |= _reads(graph.node[i])
+        read |= reads_of(graph.node[i])
     small.graph.initializer.extend(t for t in graph.initializer if t.name in read)
     small.graph.input.extend(v for v in graph.input if v.name in read)
     small.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
@@ -261,11 +254,11 @@ def _remove(
     graph: onnx.GraphProto, gone: set[int], weights: Mapping[str, ir.TensorProtocol]
 ) -> None:
     """Remove nodes from a graph, and the constants that nothing reads then."""
-    before = {name for i in gone for name in _reads(graph.node[i])}
+    before = {name for i in gone for name in reads_of(graph.node[i])}
     made = {name for i in gone for name in graph.node[i].output}
     for i in sorted(gone, reverse=True):
         del graph.node[i]
-    after = {value.name for value in graph.output}.union(*map(_reads, graph.node))
+    after = {value.name for value in graph.output}.union(*map(reads_of, graph.node))
     unread = before - after
     for values in (graph.initializer, graph.input):
         for i in reversed(range(len(values))):
