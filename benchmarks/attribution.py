@@ -8,10 +8,11 @@ import onnx_ir as ir
 
 from benchmarks.ranking import Probability
 from leap_audit.gradient import Emitter, build_gradient
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.forward import new_graph, new_input, place_model
+from leap_audit.measure.run import place_model
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.run import Session
 from leap_audit.run.session import Array

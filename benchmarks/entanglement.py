@@ -23,10 +23,10 @@ from benchmarks.readings import READINGS, Prototypes
 from benchmarks.sanity import randomised
 from leap_audit.config import PrototypeOptions
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.pictures import read_picture, write_picture
-from leap_audit.measure.forward import Classifier
+from leap_audit.ingest.pictures.images import read_picture, write_picture
 from leap_audit.measure.plan import choose_batches, logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.run import Classifier
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
 

@@ -21,9 +21,9 @@ from benchmarks.ranking import Probability, fills, insertion_deletion, paired_in
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.answer import probabilities
-from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject, sharpness
-from leap_audit.measure.ranking import rankings
+from leap_audit.measure.isolation.ranking import rankings
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject, sharpness
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
 

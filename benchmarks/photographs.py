@@ -9,7 +9,7 @@ from pathlib import Path
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.pictures import read_picture
+from leap_audit.ingest.pictures.images import read_picture
 from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
 

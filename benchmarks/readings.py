@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leap_audit.measure.entanglement import measure_entanglement, standardised
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from leap_audit.run.session import Array
 
 __all__ = ["READINGS", "Prototypes"]

@@ -22,9 +22,9 @@ from benchmarks.isolations import BATCH, SEED, subjects_of
 from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject
-from leap_audit.measure.ranking import rankings
+from leap_audit.measure.isolation.ranking import rankings
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject
 from leap_audit.progress import Advance
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal

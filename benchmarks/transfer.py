@@ -22,13 +22,13 @@ from PIL import Image
 
 from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.ingest import load
-from leap_audit.ingest.bands import in_colour
-from leap_audit.ingest.class_lists import read_classes
+from leap_audit.ingest.classes.lists import read_classes
+from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.targets import select_targets
-from leap_audit.measure.forward import Classifier
+from leap_audit.ingest.pictures.bands import in_colour
 from leap_audit.measure.plan import choose_batches, logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.run import Classifier
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["contact_sheet", "ranks", "resized", "same_class"]

@@ -24,8 +24,8 @@ from pydantic import (
 
 from leap_audit.artifacts import ChannelOrder, Interpolation, Layout, Resize, Task
 from leap_audit.errors import ConfigRefused
-from leap_audit.filenames import legible
 from leap_audit.files import read_regular
+from leap_audit.text.filenames import legible
 from leap_audit.values import InputValue
 
 __all__ = [

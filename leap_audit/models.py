@@ -9,9 +9,9 @@ from typing import Any
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, ModelRefused, RuntimeMissing
 from leap_audit.ingest import load
-from leap_audit.ingest.classes import match_classes
-from leap_audit.ingest.foreign import classes_in, names_in
-from leap_audit.ingest.steps import steps
+from leap_audit.ingest.classes.contained import classes_in, names_in
+from leap_audit.ingest.classes.names import match_classes
+from leap_audit.ingest.pictures.callables import steps
 from leap_audit.run.fallback import pytorch
 from leap_audit.run.providers import choose_provider
 

@@ -13,23 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from leap_audit.filenames import legible
 from leap_audit.progress import Advance
+from leap_audit.text.filenames import clean
 
-__all__ = ["Terminal", "clean", "duration"]
+__all__ = ["Terminal", "duration"]
 
 EVERY = 10.0
 """Seconds between two lines of progress where nothing can be animated."""
-
-
-def clean(text: str) -> str:
-    """Return the text with control characters escaped; line breaks stay.
-
-    A space that no line breaks at is a space: not every terminal knows it.
-    """
-    return "".join(
-        letter if letter == "\n" else legible(letter) for letter in text.replace("\u00a0", " ")
-    )
 
 
 def duration(seconds: float) -> str:

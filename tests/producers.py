@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from leap_audit.ingest import tf_runtime
+from leap_audit.ingest.frameworks import tf_runtime
 
 __all__ = ["PRODUCERS", "SIZE", "Made", "Producer"]
 

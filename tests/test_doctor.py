@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from leap_audit import doctor
 from leap_audit.cli import app
+from leap_audit.cli import checkup as doctor
 from leap_audit.errors import RuntimeMissing
 from leap_audit.installed import installed
 

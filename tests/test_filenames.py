@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from leap_audit.artifacts import Audit
 from leap_audit.cli import app
 from leap_audit.config import AuditOptions
-from leap_audit.filenames import legible, plain_name
-from leap_audit.report.folder import default_folder
+from leap_audit.publish.folder import default_folder
+from leap_audit.text.filenames import legible, plain_name
 
 BYTES = os.fsdecode(b"caf\xe9")
 STRANGE = (BYTES, "a\u202egpj", "two\nlines", "bell\x07", "\x1b[31mred", "zero\u200bwidth")

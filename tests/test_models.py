@@ -14,7 +14,7 @@ import pytest
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import ClassesRefused, ModelRefused, RuntimeMissing
-from leap_audit.ingest.steps import steps
+from leap_audit.ingest.pictures.callables import steps
 from leap_audit.models import get_model
 from leap_audit.run import Session, choose_provider
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from leap_audit.errors import PictureRefused, RuntimeMissing
-from leap_audit.ingest.pictures import write_picture
+from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.notebook import display_results, pages_of
 from leap_audit.report.table import COLUMNS
 

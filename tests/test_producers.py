@@ -12,9 +12,9 @@ from leap_audit.errors import StraightThrough
 from leap_audit.gradient import build_gradient
 from leap_audit.gradient.agreement import check_gradient
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import names_inside
+from leap_audit.ingest.classes.lists import names_inside
 from leap_audit.measure.answer import probabilities
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from leap_audit.run import choose_provider
 from tests.producers import PRODUCERS, SIZE, Producer
 from tests.producers_page import OUT_OF_DATE, written

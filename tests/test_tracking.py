@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from leap_audit.errors import LeapAuditError, PictureRefused, RuntimeMissing
-from leap_audit.ingest.pictures import write_picture
+from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.report.table import COLUMNS
 from leap_audit.tracking import tracking
 

@@ -14,10 +14,10 @@ from leap_audit.attach.section import END, START, text_of, with_section
 from leap_audit.attach.strip import shown_prototypes, strip_of
 from leap_audit.errors import CardRefused, RuntimeMissing, reason_of
 from leap_audit.files import read_regular
-from leap_audit.findings.names import ClassLabels
-from leap_audit.report.folder import write_file
+from leap_audit.publish.folder import write_file
 from leap_audit.report.limits import limits_of
 from leap_audit.report.wording import status_sentence, verdict_sentence
+from leap_audit.text.names import ClassLabels
 
 __all__ = ["BESIDE", "CardFiles", "ReportPlace", "card_files", "no_hub", "write_card"]
 

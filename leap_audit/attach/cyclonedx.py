@@ -15,9 +15,9 @@ from leap_audit.artifacts import Audit
 from leap_audit.artifacts.audit import FILE
 from leap_audit.attach.record import Record, figures_of
 from leap_audit.attach.strip import shown_prototypes, strip_of
-from leap_audit.findings.names import ClassLabels, visible
 from leap_audit.report.limits import limits_of
 from leap_audit.report.templates import started_at
+from leap_audit.text.names import ClassLabels, visible
 
 __all__ = ["bom_of", "cyclonedx_of"]
 

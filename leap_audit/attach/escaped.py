@@ -3,7 +3,7 @@
 import html
 import re
 
-from leap_audit.findings.names import NAME_LIMIT, shortened
+from leap_audit.text.names import NAME_LIMIT, shortened
 
 __all__ = ["escaped"]
 

@@ -34,7 +34,7 @@ def copy_with_figures(record: Record, model: Path, out: Path) -> bytes:
     Raises ModelRefused: this is not the file that was audited, or no ONNX file. OutputRefused:
     `out` is the model itself, or would not find the model's weights.
     """
-    from leap_audit.ingest.contained import contained
+    from leap_audit.ingest.sandbox.parent import contained
 
     if not model.is_file():
         raise ModelRefused(f"{model}: there is no such file.")
@@ -57,8 +57,8 @@ def annotated(model: Path, properties: dict[str, str], *, beside: bool) -> bytes
     """
     import onnx
 
-    from leap_audit.ingest.external import every_tensor
-    from leap_audit.ingest.onnx import read_onnx
+    from leap_audit.graph.protos import every_tensor
+    from leap_audit.ingest.files.onnx import read_onnx
 
     read_onnx(model)  # refuses what is no model, and external data that leads elsewhere
     proto = onnx.load(model, format="protobuf", load_external_data=False)

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,14 +15,15 @@ import typer
 
 from leap_audit.cli.judging import checks_of, lines_of_checks
 from leap_audit.errors import AuditIncomplete, LeapAuditError, LessOptimised, lacks_memory
-from leap_audit.filenames import legible
+from leap_audit.text.filenames import legible
+from leap_audit.text.lists import few
 
 if TYPE_CHECKING:
     from leap_audit.artifacts import Audit
     from leap_audit.pipeline import AuditResult, Inspection
     from leap_audit.terminal import Terminal
 
-__all__ = ["answering", "columns", "conclude", "conclude_dry_run", "few", "lines_of", "summary_of"]
+__all__ = ["answering", "conclude", "conclude_dry_run", "lines_of", "summary_of"]
 
 REFUSED = 3
 MEMORY = (
@@ -40,7 +41,7 @@ def answering(
     `as_json` prints that sentence on stdout as well, as {"status", "error"}. trust: models that are
     programs are opened without walls (--trust-model).
     """
-    from leap_audit.ingest.programs import trusting
+    from leap_audit.ingest.sandbox.programs import trusting
     from leap_audit.terminal import Terminal
 
     terminal = Terminal(quiet=quiet)
@@ -177,21 +178,3 @@ def lines_of(audit: "Audit", limit: int = 5) -> list[str]:
     if len(audit.findings) > limit:
         lines.append(f"  and {len(audit.findings) - limit} more findings in the report")
     return lines
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return one line for each row, its words under one another; control characters escaped."""
-    from leap_audit.terminal import clean
-
-    cleaned = [[clean(word) for word in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
-    return [
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-        for row in cleaned
-    ]
-
-
-def few(names: Sequence[str], limit: int = 3) -> str:
-    """Return the first names, and how many more there are."""
-    more = [f"and {len(names) - limit} more"] if len(names) > limit else []
-    return ", ".join([*names[:limit], *more])

@@ -65,7 +65,7 @@ def attach(
         from leap_audit.attach.push import planned
         from leap_audit.attach.record import Record
         from leap_audit.ingest.audits import shown
-        from leap_audit.report.folder import write_file
+        from leap_audit.publish.folder import write_file
 
         record = Record.read(audit_dir)
         place = None if onnx is None else out or onnx.with_name(f"{onnx.stem}.audited.onnx")

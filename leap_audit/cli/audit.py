@@ -99,7 +99,7 @@ def audit(
     }
     with answering(debug=debug, quiet=quiet, as_json=as_json, trust=trust_model) as terminal:
         from leap_audit import pipeline
-        from leap_audit.report.folder import default_folder
+        from leap_audit.publish.folder import default_folder
 
         if dry_run:
             inspection = pipeline.inspect(
@@ -137,7 +137,8 @@ def _options(
 ) -> "AuditOptions":
     """Return the options: those of the files, over them what was said in words."""
     from leap_audit.config import AuditOptions, layered
-    from leap_audit.ingest.foreign import preprocessing_in, table_in
+    from leap_audit.ingest.pictures.contained import preprocessing_in
+    from leap_audit.ingest.sandbox.tables import table_in
 
     tables = []
     if config is not None:

@@ -40,7 +40,7 @@ def compare(
         from leap_audit.compare import compare as compared
         from leap_audit.compare.page import COMPARISON, default_folder
         from leap_audit.ingest.audits import shown
-        from leap_audit.report.folder import AuditFolder
+        from leap_audit.publish.folder import AuditFolder
 
         sides = Side.read(old), Side.read(new)
         place = out or default_folder(old, new)

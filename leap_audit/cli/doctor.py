@@ -23,7 +23,7 @@ ABOUT_DOCTOR = (
 def doctor(as_json: flags.Json = False, debug: flags.Debug = False) -> None:
     """Print what is installed and what works."""
     with answering(debug=debug, as_json=as_json):
-        from leap_audit.doctor import checkup, said_of
+        from leap_audit.cli.checkup import checkup, said_of
 
         found = checkup()
         print(said_of(found, as_json=as_json), flush=True)

@@ -7,11 +7,12 @@ from typing import Any
 import typer
 
 from leap_audit.cli import flags, input_flags
-from leap_audit.cli.answers import answering, columns
+from leap_audit.cli.answers import answering
 from leap_audit.cli.app import Command, app
 from leap_audit.cli.trust import TrustModel
 from leap_audit.errors import GradientUnavailable, GradientWarning, LessOptimised, OutputRefused
-from leap_audit.filenames import plain_name
+from leap_audit.text.filenames import plain_name
+from leap_audit.text.lists import columns
 
 __all__: list[str] = []
 
@@ -55,10 +56,10 @@ def gradient(
     """Write the gradient graph of a model, and print what it is."""
     shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
     with answering(debug=debug, trust=trust_model) as terminal:
-        from leap_audit.commands import gradient_of
-        from leap_audit.ingest.contained import contained
-        from leap_audit.ingest.inputs import read_inputs
-        from leap_audit.report.folder import write_file
+        from leap_audit.ingest.inputs.selection import read_inputs
+        from leap_audit.ingest.sandbox.parent import contained
+        from leap_audit.pipeline.graphs import gradient_of
+        from leap_audit.publish.folder import write_file
 
         place = out or Path(f"{plain_name(model.stem)}.grad.onnx")
         if place.exists() and model.exists() and place.samefile(model):
@@ -103,9 +104,9 @@ def operators(
     """Print the operators, and what becomes of each in a gradient."""
     shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
     with answering(debug=debug, trust=trust_model) as terminal:
-        from leap_audit.commands import operators_of
-        from leap_audit.ingest.contained import contained
-        from leap_audit.ingest.inputs import read_inputs
+        from leap_audit.ingest.inputs.selection import read_inputs
+        from leap_audit.ingest.sandbox.parent import contained
+        from leap_audit.pipeline.graphs import operators_of
 
         asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
         asked["inputs"] = read_inputs(input_, said, signature)
@@ -134,11 +135,11 @@ def export(
     """Write a model as ONNX, and print what it is."""
     size, said = flags.size(ctx, input_size), input_flags.values(ctx, set_)
     with answering(debug=debug, trust=trust_model) as terminal:
-        from leap_audit.commands import exported_of
         from leap_audit.config import DeclaredPreprocessing
-        from leap_audit.ingest.contained import contained
-        from leap_audit.ingest.inputs import read_inputs
-        from leap_audit.report.folder import write_file
+        from leap_audit.ingest.inputs.selection import read_inputs
+        from leap_audit.ingest.sandbox.parent import contained
+        from leap_audit.pipeline.graphs import exported_of
+        from leap_audit.publish.folder import write_file
 
         place = out or Path(f"{plain_name(model.stem)}.onnx")
         if place.exists() and model.exists() and place.samefile(model):

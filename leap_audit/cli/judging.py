@@ -35,7 +35,7 @@ def refusals_in(junit: Path | None, folder: Path) -> Iterator[None]:
     if junit is None:
         yield
         return
-    from leap_audit.report.folder import write_file
+    from leap_audit.publish.folder import write_file
     from leap_audit.report.junit import hold_place, junit_of_refusal
 
     hold_place(junit, folder)

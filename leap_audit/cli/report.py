@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from leap_audit.cli import flags, judging
-from leap_audit.cli.answers import answering, columns, conclude
+from leap_audit.cli.answers import answering, conclude
 from leap_audit.cli.app import Command, app
 from leap_audit.cli.flags import option
+from leap_audit.text.lists import columns
 
 __all__: list[str] = []
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from leap_audit.cli import record_flags as flags
-from leap_audit.cli.answers import answering, columns
+from leap_audit.cli.answers import answering
 from leap_audit.cli.app import Command, app
 from leap_audit.cli.trust import TrustModel
 from leap_audit.errors import UsageError
+from leap_audit.text.lists import columns
 
 if TYPE_CHECKING:
     from leap_audit.verify.matches import Row

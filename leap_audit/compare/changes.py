@@ -19,9 +19,9 @@ from leap_audit.compare.record import (
     PrototypePair,
 )
 from leap_audit.findings import precedence
-from leap_audit.findings.names import ClassLabels, shortened
-from leap_audit.findings.numbers import count, listed, percent
 from leap_audit.report.wording import signed
+from leap_audit.text.names import ClassLabels, shortened
+from leap_audit.text.numbers import count, listed, percent
 
 __all__ = ["Compared", "changes_of"]
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from leap_audit.compare.record import ClassMatching
-from leap_audit.findings.names import ClassLabels
-from leap_audit.findings.numbers import count
-from leap_audit.ingest.known import plain
+from leap_audit.ingest.classes.known import plain
+from leap_audit.text.names import ClassLabels
+from leap_audit.text.numbers import count
 
 __all__ = ["Classes", "match"]
 

@@ -12,12 +12,12 @@ from leap_audit.compare.record import (
     PhotographPair,
     PrototypePair,
 )
-from leap_audit.filenames import plain_name
+from leap_audit.publish.folder import Kind
 from leap_audit.report import render_pdf
 from leap_audit.report.figures import bar_scale
-from leap_audit.report.folder import Kind
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import ENTANGLEMENTS_SHOWN, started_at, template
+from leap_audit.text.filenames import plain_name
 
 __all__ = ["COMPARISON", "default_folder", "render_comparison", "write_comparison"]
 

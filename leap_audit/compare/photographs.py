@@ -8,7 +8,7 @@ from leap_audit.compare.classes import Classes
 from leap_audit.compare.record import Accuracy, ClassAccuracy, IsolationPair, PhotographPair
 from leap_audit.compare.sides import Gallery
 from leap_audit.compare.statistics import mcnemar, overlap, overlap_by_chance, spearman
-from leap_audit.findings.measurements import core, ranking_of
+from leap_audit.findings.evidence import core, ranking_of
 
 __all__ = ["accuracy", "pair_photographs"]
 

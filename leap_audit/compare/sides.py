@@ -15,9 +15,9 @@ from leap_audit.artifacts import (
     Sample,
 )
 from leap_audit.compare.record import SideIdentity
-from leap_audit.filenames import legible
 from leap_audit.ingest.audits import ForeignAudit, open_audit
 from leap_audit.report.pictures import Pictures
+from leap_audit.text.filenames import legible
 
 __all__ = ["Gallery", "Side"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leap_audit.measure.chance import sign_test
+from leap_audit.statistics import sign_test
 
 __all__ = ["apart_by_chance", "mcnemar", "overlap", "overlap_by_chance", "spearman"]
 

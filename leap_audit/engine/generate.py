@@ -17,10 +17,10 @@ from leap_audit.engine.logged import log_stages, write_transparency
 from leap_audit.engine.results import results_dict, results_frame
 from leap_audit.engine.settings import Settings, isolate_lists, read_settings
 from leap_audit.errors import ConfigRefused, TargetRefused
-from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.classes.names import match_classes
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn, Request
+from leap_audit.measure.run import Classifier
 from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations
 from leap_audit.pipeline.measurements import (
     draw_prototypes,
@@ -29,7 +29,7 @@ from leap_audit.pipeline.measurements import (
     sample_tasks,
 )
 from leap_audit.pipeline.photographs import record_samples
-from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.work import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal

@@ -12,13 +12,13 @@ from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.engine.settings import Settings
 from leap_audit.errors import ConfigRefused, ExportFailed, PictureRefused
+from leap_audit.graph.protos import real_inputs, tensor_info
 from leap_audit.ingest import load
 from leap_audit.ingest.door import autograd_model, read_source
+from leap_audit.ingest.frameworks.torch import chained, export_module, put_before
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.onnx import real_inputs, tensor_info
+from leap_audit.ingest.pictures.callables import Encode, Fit
 from leap_audit.ingest.source import framework_of
-from leap_audit.ingest.steps import Encode, Fit
-from leap_audit.ingest.torch import chained, export_module, put_before
 from leap_audit.progress import Progress
 from leap_audit.run.providers import Provider, choose_provider
 from leap_audit.run.session import Array
@@ -80,7 +80,7 @@ def given_model(
             declared = _as_it_is(shape, settings, mode)
             return autograd_model(whole, str(error), declared, output=settings.output)
     elif framework_of(model):
-        from leap_audit.ingest.tensorflow import export_keras
+        from leap_audit.ingest.frameworks.tensorflow import export_keras
 
         made, mode = export_keras(model, shape, functions), "tf"
         shape = _input_shape(made)

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from leap_audit.ingest.pictures import write_picture
+from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.measure.answer import probabilities
-from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn
+from leap_audit.measure.run import Classifier
 from leap_audit.pipeline.prototypes import levels, stem
-from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.work import Measurements
 from leap_audit.tracking import Tracker
 
 __all__ = ["log_stages", "write_transparency"]

@@ -10,7 +10,7 @@ import pandas as pd
 from leap_audit.artifacts import Probabilities
 from leap_audit.measure.answer import probabilities
 from leap_audit.measure.prototype import Drawn
-from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.work import Measurements
 from leap_audit.report.table import COLUMNS, result_rows
 
 __all__ = ["results_dict", "results_frame"]

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from leap_audit.config import IsolationOptions, Options, PrototypeOptions, Transform
 from leap_audit.errors import ConfigRefused
-from leap_audit.ingest.foreign import table_in
+from leap_audit.ingest.sandbox.tables import table_in
 
 __all__ = ["Settings", "isolate_lists", "read_settings"]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leap_audit.artifacts import Finding, ModelIdentity, Prototype, Readings, Sample
-from leap_audit.findings.measurements import Measurements
+from leap_audit.findings.evidence import Measurements
 from leap_audit.findings.rules import RULES, Rule
 
 __all__ = ["RULES", "Rule", "find", "precedence"]

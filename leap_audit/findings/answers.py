@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 from leap_audit.artifacts import EvidencePicture
 from leap_audit.findings.answered import Answered, answered
-from leap_audit.findings.measurements import Measurements
-from leap_audit.findings.names import shortened
-from leap_audit.findings.numbers import count, decimal, listed, percent, wilson
+from leap_audit.findings.evidence import Measurements
 from leap_audit.findings.readings import doubt
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
-from leap_audit.ingest.trial import PICTURES
+from leap_audit.ingest.outputs.trial import PICTURES
+from leap_audit.text.names import shortened
+from leap_audit.text.numbers import count, decimal, listed, percent, wilson
 
 __all__ = [
     "answers_saturated",

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from leap_audit.artifacts import EvidencePicture, Prototype
-from leap_audit.findings.measurements import Measurements
-from leap_audit.findings.numbers import count, decimal, listed, percent
+from leap_audit.findings.evidence import Measurements
 from leap_audit.findings.shares import REACHED_RANK, shares_of_own
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures
+from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "class_not_reached",

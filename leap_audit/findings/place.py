@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from leap_audit.artifacts import EvidencePicture
-from leap_audit.findings.measurements import Measurements, Seen, core
-from leap_audit.findings.numbers import count, percent
+from leap_audit.findings.evidence import Measurements, Seen, core
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
+from leap_audit.text.numbers import count, percent
 
 __all__ = ["border", "one_corner"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from leap_audit.artifacts import EvidencePicture
-from leap_audit.findings.measurements import Measurements, Seen
-from leap_audit.findings.numbers import count, listed, percent
+from leap_audit.findings.evidence import Measurements, Seen
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures
+from leap_audit.text.numbers import count, listed, percent
 
 __all__ = ["erasing_changes_little", "isolation_not_enough"]
 

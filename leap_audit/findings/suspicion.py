@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from leap_audit.artifacts import EvidencePicture, Finding, Severity
-from leap_audit.findings.measurements import Measurements
+from leap_audit.findings.evidence import Measurements
 
 __all__ = ["PICTURES", "Rule", "Suspicion", "evidence_pictures", "seen_on"]
 

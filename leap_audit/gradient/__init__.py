@@ -3,10 +3,10 @@
 from leap_audit.gradient import rules as _rules  # noqa: F401  fills the table
 from leap_audit.gradient.agreement import Agreement, check_gradient
 from leap_audit.gradient.build import build_gradient
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.engine import Differentiable, OnnxGradient, differentiable
 from leap_audit.gradient.table import RULES, gradient, sample
 from leap_audit.gradient.walk import backpropagate
+from leap_audit.graph.emit import Emitter
 
 __all__ = [
     "RULES",

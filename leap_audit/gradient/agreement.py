@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from leap_audit.errors import GradientUnavailable, ModelRefused, UsageError
 from leap_audit.gradient.build import OF
-from leap_audit.gradient.overlays import METADATA
 from leap_audit.gradient.path import ROUNDING
-from leap_audit.ingest.integers import floating_input
+from leap_audit.gradient.rulesets import METADATA
+from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
 

@@ -10,9 +10,8 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import FlatGradient, GradientUnavailable, StraightThrough
-from leap_audit.gradient.emit import Emitter
-from leap_audit.gradient.overlays import METADATA, overlay, require_effect
 from leap_audit.gradient.path import (
     carrying,
     flat_nodes,
@@ -21,13 +20,16 @@ from leap_audit.gradient.path import (
     require_rules,
     rounding_nodes,
 )
+from leap_audit.gradient.rulesets import METADATA, overlay, require_effect
 from leap_audit.gradient.table import RULES, Rule
 from leap_audit.gradient.walk import backpropagate
-from leap_audit.ingest.canonical import canonicalise, static_shape
-from leap_audit.ingest.ends import tensor_outputs
-from leap_audit.ingest.head import FLOATS, SHAPE_ONLY
-from leap_audit.ingest.onnx import model_of, real_inputs
-from leap_audit.ingest.weights import poured
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.operators import FLOATS, SHAPE_ONLY
+from leap_audit.graph.protos import real_inputs
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.weights import poured
+from leap_audit.ingest.files.onnx import model_of
+from leap_audit.ingest.outputs.ends import tensor_outputs
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["OF", "Prepared", "build_gradient", "differentiate", "prepare"]

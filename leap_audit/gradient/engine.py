@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 
+from leap_audit.canonical.agreement import SCALES
+from leap_audit.canonical.form import input_shape
+from leap_audit.canonical.layers import agree
 from leap_audit.errors import (
     CanonicalMismatch,
     EngineFallback,
@@ -17,10 +20,8 @@ from leap_audit.errors import (
     RuntimeMissing,
 )
 from leap_audit.gradient.build import OF, build_gradient
-from leap_audit.ingest.agreement import SCALES
-from leap_audit.ingest.canonical import input_shape
-from leap_audit.ingest.layers import agree
-from leap_audit.ingest.onnx import is_float, model_of, real_inputs
+from leap_audit.graph.protos import is_float, real_inputs
+from leap_audit.ingest.files.onnx import model_of
 from leap_audit.run.fallback import TorchGradient, from_onnx
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session

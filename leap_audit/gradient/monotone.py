@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import onnx_ir as ir
 
-from leap_audit.gradient.emit import Emitter
+from leap_audit.graph.emit import Emitter
 
 __all__ = ["relu_behind_max"]
 

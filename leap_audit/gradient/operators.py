@@ -15,14 +15,16 @@ import onnx
 import onnx_ir as ir
 from onnx.defs import OpSchema
 
+from leap_audit.canonical.rewrite import REWRITINGS
+from leap_audit.canonical.rewrites import CONTROL, UNPACKED
+from leap_audit.canonical.upgrade import DEFINED, NEWER
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.build import differentiate, prepare
 from leap_audit.gradient.path import CHOICES, FLAT, INDEPENDENT, path, without_rule
 from leap_audit.gradient.table import RULES
-from leap_audit.ingest.onnx import ONNX_DOMAIN, model_of, runtime_operators_apart
-from leap_audit.ingest.rewrite import REWRITINGS
-from leap_audit.ingest.rewrites import CONTROL, UNPACKED
-from leap_audit.ingest.upgrade import DEFINED, NEWER, OPSET
+from leap_audit.graph.opset import ONNX_DOMAIN, OPSET
+from leap_audit.graph.protos import runtime_operators_apart
+from leap_audit.ingest.files.onnx import model_of
 
 __all__ = [
     "ModelOperators",

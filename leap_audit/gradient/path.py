@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import onnx_ir as ir
 
+from leap_audit.canonical.rewrites import CONTROL, why_left
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.table import Rule
-from leap_audit.ingest.onnx import ONNX_DOMAIN
-from leap_audit.ingest.rewrites import CONTROL, why_left
+from leap_audit.graph.opset import ONNX_DOMAIN
 
 __all__ = [
     "carries",

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import onnx_ir as ir
 
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.path import MOVING
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.values import constant_of
 
 __all__ = ["at_poles_zero", "behind_pole", "has_pole"]
 

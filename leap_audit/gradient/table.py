@@ -22,7 +22,8 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from leap_audit.ingest.canonical import OPSET, static_shape
+from leap_audit.graph.opset import OPSET
+from leap_audit.graph.shapes import static_shape
 
 __all__ = ["RULES", "Node", "Rule", "RuleSample", "gradient", "sample"]
 

@@ -16,9 +16,9 @@ from itertools import permutations, product
 
 import onnx_ir as ir
 
-from leap_audit.gradient.emit import Emitter
-from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
 
 __all__ = ["total"]
 

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.walk import backpropagate
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
 from leap_audit.run.session import Array
 
 __all__ = ["adam_draws", "adam_state", "append_adam"]

@@ -9,9 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx_ir as ir
 
 from leap_audit.errors import Defect, GradientUnavailable, LeapAuditError
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.monotone import relu_behind_max
-from leap_audit.gradient.outside import OUTSIDE
+from leap_audit.gradient.opaque import OUTSIDE
 from leap_audit.gradient.path import (
     carries,
     flat_nodes,
@@ -24,7 +23,8 @@ from leap_audit.gradient.path import (
 from leap_audit.gradient.poles import at_poles_zero, has_pole
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.gradient.total import total
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
 
 __all__ = ["backpropagate"]
 

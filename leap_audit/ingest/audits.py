@@ -20,7 +20,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.artifacts.audit import FILE, LARGEST
 from leap_audit.errors import AuditRefused, ModelRefused, PictureRefused, reason_of
 from leap_audit.files import read_regular, require_regular
-from leap_audit.ingest.contained import Child, Limits, contained
+from leap_audit.ingest.sandbox.parent import Child, Limits, contained
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from leap_audit.artifacts import Task
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import EngineFallback, ExportFailed, ModelRefused
-from leap_audit.ingest.contained import contained
-from leap_audit.ingest.programs import trusting
+from leap_audit.ingest.sandbox.parent import contained
+from leap_audit.ingest.sandbox.programs import trusting
 from leap_audit.run.providers import Provider, choose_provider
 
 if TYPE_CHECKING:
-    from leap_audit.ingest.inputs import Inputs
+    from leap_audit.ingest.inputs.selection import Inputs
     from leap_audit.ingest.model import Model
     from leap_audit.ingest.source import Picture, Source
 
@@ -44,7 +44,7 @@ def load(
     settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
     answers to audit, as fractions. output: the name of the output, or tensor inside the graph,
     that holds the scores; None: chosen, and the reason said. inputs: which input takes the picture
-    and what values the others get, where there are several (`leap_audit.ingest.inputs.Inputs`).
+    and what values the others get, where there are several.
 
     trust_model: open a format that is a program (all but ONNX and most of TensorFlow Lite) also
     where the system offers no sandbox for that; it can then do whatever the user can.
@@ -98,7 +98,7 @@ def autograd_model(
     why: what stood in the way of its graph; that is warned of, and stands in the report.
     Warns EngineFallback. Raises ModelRefused as `load` does, and where an output is named.
     """
-    from leap_audit.ingest.autograd import known_module
+    from leap_audit.ingest.opaque import known_module
 
     if output is not None:
         raise ModelRefused(
@@ -161,7 +161,7 @@ def read_file(
 
 def picture_of(declared: DeclaredPreprocessing, inputs: "Inputs | None" = None) -> "Picture":
     """Return what is declared of one picture, and of the inputs beside it."""
-    from leap_audit.ingest.inputs import Inputs
+    from leap_audit.ingest.inputs.selection import Inputs
     from leap_audit.ingest.source import Picture
 
     channels = max(len(declared.mean or ()), len(declared.std or ()))

@@ -7,33 +7,29 @@ import onnx
 import onnx_ir as ir
 
 from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
+from leap_audit.canonical.folding import inlined, with_weights_folded
+from leap_audit.canonical.form import canonicalise, input_shape
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
-from leap_audit.filenames import legible
-from leap_audit.ingest.canonical import canonicalise, input_shape, static_shape
-from leap_audit.ingest.ends import output_info, tensor_outputs, with_outputs
-from leap_audit.ingest.folding import inlined, with_weights_folded
-from leap_audit.ingest.head import find_head
-from leap_audit.ingest.inputs import Inputs, fix_inputs
-from leap_audit.ingest.integers import floating_input
-from leap_audit.ingest.onnx import (
-    opset_of,
-    parameters,
-    real_inputs,
-    tensor_info,
-)
-from leap_audit.ingest.outside import outside_graph
-from leap_audit.ingest.pixels import require_same_numbers
-from leap_audit.ingest.preprocess import resolve
-from leap_audit.ingest.reading import Reading, written
-from leap_audit.ingest.scaling import read_scaling
-from leap_audit.ingest.sides import sides_of
+from leap_audit.graph.opaque import outside_graph
+from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_info
+from leap_audit.graph.shapes import static_shape
+from leap_audit.ingest.inputs.integers import floating_input
+from leap_audit.ingest.inputs.pixels import require_same_numbers
+from leap_audit.ingest.inputs.selection import Inputs, fix_inputs
+from leap_audit.ingest.inputs.sides import sides_of
+from leap_audit.ingest.outputs.ends import output_info, tensor_outputs, with_outputs
+from leap_audit.ingest.outputs.head import find_head
+from leap_audit.ingest.outputs.reading import Reading, written
+from leap_audit.ingest.outputs.task import Asked, refuse_boxes
+from leap_audit.ingest.outputs.trial import Trial
+from leap_audit.ingest.pictures.preprocessing import resolve
+from leap_audit.ingest.pictures.scaling import read_scaling
 from leap_audit.ingest.source import Source
-from leap_audit.ingest.task import Asked, refuse_boxes
 from leap_audit.ingest.training import require_prediction
-from leap_audit.ingest.trial import Trial
-from leap_audit.run.outside import Outside
+from leap_audit.run.opaque import Outside
 from leap_audit.run.providers import Provider
+from leap_audit.text.filenames import legible
 
 __all__ = ["Model", "forward_graph", "known"]
 

@@ -15,10 +15,10 @@ from leap_audit.artifacts import FixedInput
 from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
 from leap_audit.files import open_regular, read_regular
-from leap_audit.ingest.foreign import read_once
-from leap_audit.ingest.inputs import Inputs
-from leap_audit.ingest.kinds import HEAD, described
-from leap_audit.ingest.onnx import checked, read_onnx
+from leap_audit.ingest.files.kinds import HEAD, described
+from leap_audit.ingest.files.once import read_once
+from leap_audit.ingest.files.onnx import checked, read_onnx
+from leap_audit.ingest.inputs.selection import Inputs
 
 __all__ = ["Picture", "Source", "framework_of", "open_file", "open_object"]
 
@@ -116,7 +116,7 @@ def open_object(model: Any, picture: Picture) -> Source:
     if kind == "torch":
         return _noted(_of_proto(_from_torch(model, picture), name, _by(f"a torch {name}", "torch")))
     if kind in ("keras", "tensorflow"):
-        from leap_audit.ingest.tensorflow import export_keras
+        from leap_audit.ingest.frameworks.tensorflow import export_keras
 
         made = export_keras(model, picture.last, inputs=picture.inputs)
         return _noted(_of_proto(made, name, _by(f"a {kind} {name}", "tf2onnx")))
@@ -133,8 +133,8 @@ def framework_of(model: object) -> str:
 
 
 def _from_torch(model: Any, picture: Picture) -> onnx.ModelProto:
-    from leap_audit.ingest.torch import export_module
-    from leap_audit.ingest.torch_programs import export_program, export_script
+    from leap_audit.ingest.frameworks.torch import export_module
+    from leap_audit.ingest.frameworks.torch_programs import export_program, export_script
     from leap_audit.run.fallback import pytorch
 
     torch = pytorch()
@@ -152,10 +152,10 @@ def _from_torch(model: Any, picture: Picture) -> onnx.ModelProto:
 
 
 def _open_archive(path: Path, picture: Picture) -> Source:
-    from leap_audit.ingest.archives import opened
-    from leap_audit.ingest.pt2 import is_program
-    from leap_audit.ingest.script import is_script
-    from leap_audit.ingest.torch_files import export_torch_file
+    from leap_audit.ingest.files.archives import opened
+    from leap_audit.ingest.frameworks.pt2 import is_program
+    from leap_audit.ingest.frameworks.torch_files import export_torch_file
+    from leap_audit.ingest.frameworks.torchscript import is_script
 
     with opened(path) as archive:
         names = list(archive.entries)
@@ -182,7 +182,7 @@ def _open_archive(path: Path, picture: Picture) -> Source:
 
 
 def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
-    from leap_audit.ingest.tensorflow import export_tensorflow_file
+    from leap_audit.ingest.frameworks.tensorflow import export_tensorflow_file
 
     made = export_tensorflow_file(path, picture.last, picture.inputs)
     try:
@@ -197,7 +197,7 @@ def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
 
 def _noted(source: Source) -> Source:
     """A source that was converted, with what was chosen of its inputs."""
-    from leap_audit.ingest.input_choice import noted
+    from leap_audit.ingest.inputs.converted import noted
 
     picture, fixed, signature = noted(source.proto)
     return replace(source, picture=picture, fixed_inputs=fixed, signature=signature)

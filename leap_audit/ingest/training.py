@@ -8,8 +8,9 @@ import onnx
 from numpy.typing import NDArray
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.onnx import ONNX_DOMAIN, opset_of
-from leap_audit.ingest.weights import numbers_of
+from leap_audit.graph.opset import ONNX_DOMAIN
+from leap_audit.graph.protos import opset_of
+from leap_audit.graph.weights import numbers_of
 
 __all__ = ["require_prediction"]
 

@@ -13,8 +13,10 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.graph.opset import IR_VERSION
+from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier, new_graph, new_input, place_model, session_of
+from leap_audit.measure.run import Classifier, place_model, session_of
 from leap_audit.run.session import Array
 
 __all__ = [
@@ -96,7 +98,7 @@ class _GradientCosines:
         logits = place_model(op, model, picture)
         (slope,) = backpropagate(op, {logits: cotangent}, [picture])
         op.graph.outputs.append(slope)
-        graph = ir.Model(op.graph, ir_version=10)
+        graph = ir.Model(op.graph, ir_version=IR_VERSION)
         self._session = session_of(model, graph, threads)
 
     def __call__(

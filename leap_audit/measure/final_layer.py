@@ -7,9 +7,9 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient import Emitter
-from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.head import SHAPE_ONLY
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.operators import SHAPE_ONLY
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
 from leap_audit.run.session import Array
 
 __all__ = ["FinalLayer", "final_layer"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from leap_audit.config import AuditOptions
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.model import Model, forward_graph
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from leap_audit.run.providers import free_memory
 
 __all__ = [

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from leap_audit.artifacts import ChannelOrder, OtherReading, Preprocessing, Readings
-from leap_audit.ingest.presets import IMAGENET_MEAN, IMAGENET_STD, KERAS_MODES
-from leap_audit.measure.chance import sign_test
-from leap_audit.measure.forward import Classifier
+from leap_audit.ingest.pictures.presets import IMAGENET_MEAN, IMAGENET_STD, KERAS_MODES
+from leap_audit.measure.run import Classifier
 from leap_audit.run.session import Array
+from leap_audit.statistics import sign_test
 
 __all__ = ["compare_readings"]
 

@@ -7,8 +7,8 @@ from leap_audit.digests import sha256_of
 from leap_audit.ingest.audits import ForeignAudit, open_audit, shown
 from leap_audit.pipeline.flow import AuditResult
 from leap_audit.policy import judge, read_policy
+from leap_audit.publish.folder import AuditFolder, write_file
 from leap_audit.report import write_report
-from leap_audit.report.folder import AuditFolder, write_file
 from leap_audit.report.junit import hold_place, junit_of_audit
 
 __all__ = ["render_again"]

@@ -12,21 +12,21 @@ from leap_audit.artifacts import Audit, Coverage, Environment
 from leap_audit.config import AuditOptions, layered
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
-from leap_audit.filenames import legible
 from leap_audit.findings import find
-from leap_audit.ingest.inputs import inputs_in_words
+from leap_audit.ingest.inputs.selection import inputs_in_words
 from leap_audit.ingest.model import Model
 from leap_audit.pipeline.environment import fixed, now, portable, repeatable, versions
 from leap_audit.pipeline.measurements import measure
 from leap_audit.pipeline.reading import read
-from leap_audit.pipeline.record import Measurements
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.withhold import WITHHELD, withhold, without_paths
+from leap_audit.pipeline.work import Measurements
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
+from leap_audit.publish.folder import AuditFolder, default_folder, write_file
 from leap_audit.report import write_report
-from leap_audit.report.folder import AuditFolder, default_folder, write_file
 from leap_audit.report.junit import hold_place, junit_of_audit
+from leap_audit.text.filenames import legible
 
 __all__ = ["AuditResult", "audit"]
 

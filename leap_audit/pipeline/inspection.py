@@ -11,8 +11,8 @@ from leap_audit.config import AuditOptions, layered
 from leap_audit.measure.plan import Plan
 from leap_audit.pipeline.measurements import planned
 from leap_audit.pipeline.reading import read
-from leap_audit.pipeline.record import Measurements
 from leap_audit.pipeline.settings import nested
+from leap_audit.pipeline.work import Measurements
 from leap_audit.policy import read_policy
 from leap_audit.progress import Progress, Silent
 

@@ -6,13 +6,13 @@ from typing import TypeVar
 
 from leap_audit.artifacts import Isolation, Prototype, Sample
 from leap_audit.config import AuditOptions
-from leap_audit.ingest.pictures import write_mask, write_picture
+from leap_audit.ingest.pictures.images import write_mask, write_picture
 from leap_audit.measure.answer import where_said
-from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject, sharpness
-from leap_audit.measure.ranking import rankings
-from leap_audit.measure.region import Region, read_region, shown
-from leap_audit.pipeline.record import Measurements
+from leap_audit.measure.isolation.ranking import rankings
+from leap_audit.measure.isolation.region import Region, read_region, shown
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject, sharpness
+from leap_audit.pipeline.work import Measurements
 from leap_audit.run.session import Array
 
 __all__ = ["ONE_AT_A_TIME", "Task", "record_isolations", "tasks_of"]

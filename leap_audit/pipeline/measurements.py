@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leap_audit.config import AuditOptions
+from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.targets import select_targets
-from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import Plan, choose_batches, logit_spread, plan_of
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
+from leap_audit.measure.run import Classifier
 from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations, tasks_of
 from leap_audit.pipeline.methods import methods_of
 from leap_audit.pipeline.photographs import answered, record_photographs, sample_stem
 from leap_audit.pipeline.prototypes import levels, record_prototypes, stem
-from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.work import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from leap_audit.config import AuditOptions
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from leap_audit.measure.validation import validated
 
 __all__ = ["methods_of"]

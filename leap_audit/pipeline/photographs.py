@@ -7,15 +7,16 @@ import numpy as np
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
 from leap_audit.findings.readings import doubt
-from leap_audit.ingest.bands import write_bands
-from leap_audit.ingest.dicom import is_dicom
-from leap_audit.ingest.foreign import known_in, photographs_child, require_no_links
-from leap_audit.ingest.photographs import names_of, read_photographs
-from leap_audit.ingest.pictures import find_pictures, write_picture
+from leap_audit.ingest.classes.contained import known_in
+from leap_audit.ingest.pictures.bands import write_bands
+from leap_audit.ingest.pictures.contained import photographs_child, require_no_links
+from leap_audit.ingest.pictures.dicom import is_dicom
+from leap_audit.ingest.pictures.images import find_pictures, write_picture
+from leap_audit.ingest.pictures.photographs import names_of, read_photographs
 from leap_audit.measure.answer import Answer, answer_of
-from leap_audit.measure.forward import Classifier
 from leap_audit.measure.preprocessing import compare_readings
-from leap_audit.pipeline.record import Measurements
+from leap_audit.measure.run import Classifier
+from leap_audit.pipeline.work import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 

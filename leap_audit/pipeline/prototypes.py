@@ -6,15 +6,15 @@ import numpy as np
 
 from leap_audit.artifacts import Entanglement, EntanglementMatrix, Neighbour, Prototype, Stability
 from leap_audit.config import AuditOptions
-from leap_audit.ingest.bands import write_bands
-from leap_audit.ingest.classes import display_name
-from leap_audit.ingest.pictures import write_picture
+from leap_audit.ingest.classes.names import display_name
+from leap_audit.ingest.pictures.bands import write_bands
+from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.measure.answer import answer_of
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
-from leap_audit.measure.forward import Classifier
 from leap_audit.measure.prototype import Drawn
+from leap_audit.measure.run import Classifier
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
-from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.work import Measurements
 from leap_audit.run.session import Array
 
 __all__ = ["levels", "record_prototypes", "stem"]

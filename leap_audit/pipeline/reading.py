@@ -7,12 +7,12 @@ from typing import NamedTuple
 from leap_audit.config import AuditOptions
 from leap_audit.gradient.path import ROUNDING
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lines import ClassList
-from leap_audit.ingest.classes import match_classes
-from leap_audit.ingest.foreign import class_list_in, names_in
-from leap_audit.ingest.inputs import inputs_in_words, read_inputs
+from leap_audit.ingest.classes.contained import class_list_in, names_in
+from leap_audit.ingest.classes.lines import ClassList
+from leap_audit.ingest.classes.names import match_classes
+from leap_audit.ingest.inputs.selection import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.preprocess import statement
+from leap_audit.ingest.pictures.preprocessing import statement
 from leap_audit.progress import Progress
 from leap_audit.run.providers import choose_provider
 

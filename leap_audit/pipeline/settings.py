@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.config import AuditOptions, DeclaredPreprocessing, Options, layered, read_table
-from leap_audit.ingest.preprocess import read_preprocessing
+from leap_audit.ingest.pictures.preprocessing import read_preprocessing
 
 __all__ = ["nested"]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from leap_audit.artifacts import Sample
-from leap_audit.pipeline.record import Measurements
+from leap_audit.pipeline.work import Measurements
 
 __all__ = ["WITHHELD", "withhold", "without_paths"]
 

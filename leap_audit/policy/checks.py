@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from leap_audit.findings.numbers import percent
 from leap_audit.policy import isolations, photographs, prototypes, whole
 from leap_audit.policy.figures import Answer, Subject
+from leap_audit.text.numbers import percent
 
 __all__ = ["CHECKS", "CheckKind", "Unit"]
 

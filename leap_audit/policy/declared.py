@@ -25,11 +25,11 @@ from pydantic import Field
 from leap_audit.artifacts import PolicyIdentity
 from leap_audit.config import Options, Words
 from leap_audit.errors import ConfigRefused, TargetRefused
-from leap_audit.filenames import legible
-from leap_audit.findings.names import shortened
-from leap_audit.ingest.foreign import table_in
-from leap_audit.ingest.targets import select_targets
+from leap_audit.ingest.classes.targets import select_targets
+from leap_audit.ingest.sandbox.tables import table_in
 from leap_audit.policy.checks import CHECKS, CheckKind
+from leap_audit.text.filenames import legible
+from leap_audit.text.names import shortened
 
 __all__ = ["READY", "DeclaredCheck", "Policy", "Thresholds", "read_policy", "ready_text"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from leap_audit.artifacts import Audit, Prototype
-from leap_audit.findings.measurements import Measurements, Seen
-from leap_audit.findings.names import ClassLabels
-from leap_audit.findings.numbers import listed
+from leap_audit.findings.evidence import Measurements, Seen
+from leap_audit.text.names import ClassLabels
+from leap_audit.text.numbers import listed
 
 __all__ = ["Answer", "Figure", "NotAssessed", "Subject"]
 

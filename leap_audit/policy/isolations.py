@@ -3,9 +3,9 @@
 from collections import Counter
 
 from leap_audit.artifacts import Isolation
-from leap_audit.findings.numbers import count, percent
 from leap_audit.findings.place import PICTURES_NEEDED
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+from leap_audit.text.numbers import count, percent
 
 __all__ = ["at_the_border", "enough", "erased", "in_a_corner", "kept"]
 

@@ -1,8 +1,8 @@
 """What a policy can ask of the photographs."""
 
 from leap_audit.findings.answered import answered
-from leap_audit.findings.numbers import count, percent, wilson
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+from leap_audit.text.numbers import count, percent, wilson
 
 __all__ = ["accuracy", "shown"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from leap_audit.artifacts import Prototype, Stability
-from leap_audit.findings.numbers import count, listed, percent
 from leap_audit.findings.shares import shares_of_own
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+from leap_audit.text.numbers import count, listed, percent
 
 __all__ = ["agreeing", "audited", "converged", "entangled", "reached", "stable"]
 

@@ -1,9 +1,9 @@
 """What a policy can ask of the audit as a whole: its findings, and what it rests on."""
 
 from leap_audit.artifacts import Severity
-from leap_audit.findings.numbers import count, listed
 from leap_audit.findings.readings import doubt
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+from leap_audit.text.numbers import count, listed
 
 __all__ = ["assumed", "doubted", "high", "low", "medium"]
 

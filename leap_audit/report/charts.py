@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from leap_audit.artifacts import Sample
 from leap_audit.findings.answered import Answered, answered
-from leap_audit.findings.numbers import percent, wilson
 from leap_audit.report.svg import DEEP, INK, LINE, drawing, text, width_of
+from leap_audit.text.numbers import percent, wilson
 
 __all__ = ["CALIBRATION_NEEDS", "Chart", "calibration"]
 

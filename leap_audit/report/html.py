@@ -7,8 +7,6 @@ from pathlib import Path
 
 from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.findings import RULES
-from leap_audit.findings.names import ClassLabels, shortened
-from leap_audit.findings.numbers import percent
 from leap_audit.report import wording
 from leap_audit.report.charts import CALIBRATION_NEEDS, calibration
 from leap_audit.report.figures import entanglement_scale
@@ -18,6 +16,8 @@ from leap_audit.report.pictures import Pictures
 from leap_audit.report.requirements import requirements
 from leap_audit.report.selection import Selection, everything
 from leap_audit.report.templates import started_at, template
+from leap_audit.text.names import ClassLabels, shortened
+from leap_audit.text.numbers import percent
 
 __all__ = ["render_html"]
 

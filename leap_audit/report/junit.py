@@ -15,8 +15,8 @@ from pathlib import Path
 
 from leap_audit.artifacts import Audit, Check
 from leap_audit.errors import OutputRefused
-from leap_audit.findings.names import shortened, visible
 from leap_audit.report.wording import status_sentence
+from leap_audit.text.names import shortened, visible
 
 __all__ = ["hold_place", "junit_of_audit", "junit_of_refusal"]
 

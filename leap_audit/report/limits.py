@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from leap_audit.artifacts import Audit
-from leap_audit.findings.numbers import count
+from leap_audit.text.numbers import count
 
 __all__ = ["Limit", "limits_of"]
 

@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from leap_audit.artifacts import Audit, EntanglementMatrix
-from leap_audit.findings.names import ClassLabels
-from leap_audit.findings.numbers import decimal
 from leap_audit.report.charts import Chart
 from leap_audit.report.pictures import data_uri
 from leap_audit.report.svg import FAINT, INK, PAPER, drawing, text, width_of
+from leap_audit.text.names import ClassLabels
+from leap_audit.text.numbers import decimal
 
 __all__ = ["entanglement_matrix"]
 

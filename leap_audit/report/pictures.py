@@ -9,7 +9,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from leap_audit.errors import PictureRefused, reason_of
-from leap_audit.findings.names import visible
+from leap_audit.text.names import visible
 
 __all__ = ["SMALL", "Pictures", "data_uri"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from leap_audit.artifacts import Audit, Isolation, Prototype, Sample
-from leap_audit.findings.names import visible
+from leap_audit.text.names import visible
 
 __all__ = ["COLUMNS", "result_rows", "results_table", "write_table"]
 

@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import leap_audit
-from leap_audit.findings.names import shortened, visible
-from leap_audit.findings.numbers import count, percent
 from leap_audit.report import wording
 from leap_audit.report.figures import curve
+from leap_audit.text.names import shortened, visible
+from leap_audit.text.numbers import count, percent
 
 __all__ = [
     "ENTANGLEMENTS_SHOWN",

@@ -14,8 +14,8 @@ from leap_audit.artifacts import (
     Sample,
     Stability,
 )
-from leap_audit.findings.numbers import count, decimal, percent
-from leap_audit.ingest.preprocess import shown_bands
+from leap_audit.ingest.pictures.preprocessing import shown_bands
+from leap_audit.text.numbers import count, decimal, percent
 
 __all__ = [
     "averaged",

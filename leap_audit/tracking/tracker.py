@@ -8,7 +8,7 @@ from typing import Protocol
 import pandas as pd
 
 from leap_audit.errors import LeapAuditError, PictureRefused, RuntimeMissing
-from leap_audit.findings.names import shortened
+from leap_audit.text.names import shortened
 
 __all__ = ["PICTURES", "Keys", "Tracker", "missing", "named_pictures", "plain", "refused"]
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from leap_audit.artifacts import Audit
 from leap_audit.digests import digest_of, files_of, sha256_of
-from leap_audit.filenames import legible
-from leap_audit.report.folder import CONTENTS
+from leap_audit.publish.folder import CONTENTS
+from leap_audit.text.filenames import legible
 
 __all__ = ["WRONG", "Row", "State", "match_files", "match_folder"]
 
@@ -83,8 +83,8 @@ def _photographs(audit: Audit, samples: Sequence[Path]) -> Iterator[Row]:
             count = f"{len(audit.samples)} photographs"
             yield Row("photographs", count, "not given", "pass --samples to compare them")
         return
-    from leap_audit.ingest.photographs import names_of
-    from leap_audit.ingest.pictures import find_pictures
+    from leap_audit.ingest.pictures.images import find_pictures
+    from leap_audit.ingest.pictures.photographs import names_of
 
     left: dict[str, list[Path]] = {}
     files = find_pictures(samples)

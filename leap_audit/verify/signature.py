@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from leap_audit.errors import OutputRefused, RuntimeMissing, SignatureRefused, reason_of
-from leap_audit.report.folder import write_file
+from leap_audit.publish.folder import write_file
 from leap_audit.verify.matches import Row
 
 __all__ = ["default_signature", "is_encrypted", "sign_folder", "verify_signature"]

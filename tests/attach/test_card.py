@@ -19,7 +19,7 @@ from leap_audit.attach.record import Record
 from leap_audit.attach.section import END, START
 from leap_audit.attach.strip import shown_prototypes
 from leap_audit.errors import AuditRefused, CardRefused, LeapAuditError, RuntimeMissing
-from leap_audit.findings.names import shortened
+from leap_audit.text.names import shortened
 from tests.attach.conftest import Made
 
 HOSTILE = (

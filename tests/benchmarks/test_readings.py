@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from benchmarks.entanglement import Seen, compare, soft_confusion
 from benchmarks.readings import READINGS, Prototypes
 from benchmarks.sanity import randomised
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from tests.measure.models import linear, read_model
 
 CLASSES, WIDTH = 30, 16

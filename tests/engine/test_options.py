@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from leap_audit.engine.settings import Settings, read_settings
-from leap_audit.measure.isolation import Subject, rank_pixels
+from leap_audit.measure.isolation.optimise import rank_pixels
+from leap_audit.measure.subject import Subject
 from tests.engine.conftest import SIDE, Run, planted
 from tests.measure.models import Node, read_model, uncounted, write_model
 

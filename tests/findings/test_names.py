@@ -1,7 +1,7 @@
 import pytest
 
-from leap_audit.findings.names import ClassLabels, shortened, visible
-from leap_audit.findings.numbers import listed, percent
+from leap_audit.text.names import ClassLabels, shortened, visible
+from leap_audit.text.numbers import listed, percent
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from leap_audit.findings.numbers import decimal, percent
 from leap_audit.report.wording import number, signed
+from leap_audit.text.numbers import decimal, percent
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from leap_audit.artifacts import (
     Stability,
 )
 from leap_audit.findings import RULES, Rule, find
-from leap_audit.findings.measurements import core
-from leap_audit.findings.numbers import wilson
+from leap_audit.findings.evidence import core
+from leap_audit.text.numbers import wilson
 from tests.audits import a_model
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")

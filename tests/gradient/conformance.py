@@ -17,7 +17,7 @@ from onnx.backend.test.case import node as cases
 from onnx.reference.ops import op_pool_common
 
 from leap_audit.gradient.table import RULES, RuleSample
-from leap_audit.ingest.canonical import OPSET
+from leap_audit.graph.opset import OPSET
 
 LARGEST = 3000
 """Numbers in a case's inputs and outputs, above which onnx.reference is too slow to ask."""

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from leap_audit.canonical.form import to_proto
 from leap_audit.gradient import Emitter
-from leap_audit.ingest.canonical import to_proto
 from leap_audit.run import Session, choose_provider
 
 

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from leap_audit.gradient.operators import OperatorState, State, operator_states
-from leap_audit.ingest.canonical import OPSET
+from leap_audit.graph.opset import OPSET
 from tests.gradient.conformance import Case
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operators.md"

@@ -14,9 +14,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+from leap_audit.canonical.form import to_proto
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.gradient.table import Rule, RuleSample
-from leap_audit.ingest.canonical import OPSET, static_shape, to_proto
+from leap_audit.graph.opset import OPSET
+from leap_audit.graph.shapes import static_shape
 
 STEP = 1e-5
 DIRECTIONS = 2

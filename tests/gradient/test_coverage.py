@@ -2,11 +2,12 @@
 
 import onnx
 
+from leap_audit.canonical.rewrite import REWRITINGS
+from leap_audit.canonical.rewrites import CONTROL, UNPACKED
+from leap_audit.canonical.upgrade import DEFINED, NEWER
 from leap_audit.gradient import RULES
 from leap_audit.gradient.path import CHOICES, FLAT, INDEPENDENT
-from leap_audit.ingest.rewrite import REWRITINGS
-from leap_audit.ingest.rewrites import CONTROL, UNPACKED
-from leap_audit.ingest.upgrade import DEFINED, NEWER, OPSET
+from leap_audit.graph.opset import OPSET
 
 FLOATS = {"tensor(float)", "seq(tensor(float))", "optional(tensor(float))"}
 WITHOUT_FLOATS = {

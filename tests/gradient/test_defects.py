@@ -3,12 +3,12 @@
 import pytest
 from onnx import parser
 
+from leap_audit.canonical import form as canonical
+from leap_audit.canonical.form import canonicalise
+from leap_audit.canonical.rewrite import REWRITINGS, Rewriting
 from leap_audit.errors import Defect, ModelRefused
 from leap_audit.gradient import build_gradient
 from leap_audit.gradient.table import RULES, Rule
-from leap_audit.ingest import canonical
-from leap_audit.ingest.canonical import canonicalise
-from leap_audit.ingest.rewrite import REWRITINGS, Rewriting
 from leap_audit.run import choose_provider
 from tests.ingest.contrib import one_node
 

@@ -7,6 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from leap_audit.canonical.rewrite import REWRITINGS
+from leap_audit.canonical.upgrade import NEWER
 from leap_audit.errors import FlatGradient, GradientUnavailable
 from leap_audit.gradient import RULES, backpropagate, build_gradient
 from leap_audit.gradient.operators import (
@@ -16,8 +18,6 @@ from leap_audit.gradient.operators import (
     operator_states,
 )
 from leap_audit.gradient.path import FLAT, INDEPENDENT
-from leap_audit.ingest.rewrite import REWRITINGS
-from leap_audit.ingest.upgrade import NEWER
 from leap_audit.run import Session, choose_provider
 from tests.gradient.graphs import numbers, start
 from tests.gradient.networks import conv_net

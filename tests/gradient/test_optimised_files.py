@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from leap_audit.canonical import nchwc as blocked
+from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import ModelRefused
 from leap_audit.gradient import build_gradient
-from leap_audit.ingest import blocked
-from leap_audit.ingest.canonical import canonicalise
 from leap_audit.run import Session, choose_provider
 from tests.gradient.networks import conv_net, residual_net, transformer
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from leap_audit.cli import flags
 from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.gradient import build_gradient, check_gradient
-from leap_audit.gradient.overlays import METADATA, OVERLAYS
+from leap_audit.gradient.rulesets import METADATA, OVERLAYS
 from leap_audit.run import Session, choose_provider
 from tests.gradient.networks import WEIGHTS, relu_net, torch_relu_net
 

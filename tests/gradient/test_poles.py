@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from leap_audit.gradient import backpropagate
-from leap_audit.gradient.emit import Emitter
+from leap_audit.graph.emit import Emitter
 from tests.gradient.graphs import numbers, start
 
 Write = Callable[[Emitter, ir.Value], ir.Value]

@@ -3,8 +3,8 @@
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.canonical.form import to_proto
 from leap_audit.gradient.training import adam_draws, adam_state, append_adam
-from leap_audit.ingest.canonical import to_proto
 from leap_audit.run import Session, choose_provider
 from leap_audit.run.session import Loop
 from tests.gradient.graphs import start

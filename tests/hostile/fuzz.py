@@ -30,14 +30,14 @@ import numpy as np
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import LeapAuditError
-from leap_audit.ingest.child import is_of_memory, keep
-from leap_audit.ingest.class_lists import read_classes
-from leap_audit.ingest.contained import Limits
+from leap_audit.ingest.classes.lists import read_classes
 from leap_audit.ingest.door import load_file
-from leap_audit.ingest.foreign import photographs_child
-from leap_audit.ingest.photographs import names_of, read_photographs
-from leap_audit.ingest.pictures import read_picture
-from leap_audit.ingest.preprocess import read_preprocessing
+from leap_audit.ingest.pictures.contained import photographs_child
+from leap_audit.ingest.pictures.images import read_picture
+from leap_audit.ingest.pictures.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures.preprocessing import read_preprocessing
+from leap_audit.ingest.sandbox.child import is_of_memory, keep
+from leap_audit.ingest.sandbox.parent import Limits
 from leap_audit.run.providers import Provider, runtime
 from tests.hostile.mutate import mutated_bytes, mutated_model
 from tests.hostile.seeds import models, others

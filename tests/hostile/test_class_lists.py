@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from leap_audit.errors import ClassesRefused
-from leap_audit.ingest.class_lists import MAX_BYTES, read_classes
-from leap_audit.terminal import clean
+from leap_audit.ingest.classes.lists import MAX_BYTES, read_classes
+from leap_audit.text.filenames import clean
 
 DEEP = "[" * 100_000 + "]" * 100_000
 REFUSED = {

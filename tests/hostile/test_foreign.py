@@ -21,7 +21,7 @@ from leap_audit.files import open_regular, read_regular
 from leap_audit.ingest import foreign
 from leap_audit.ingest.audits import open_audit
 from leap_audit.ingest.door import load, read_source
-from leap_audit.ingest.pictures import find_pictures
+from leap_audit.ingest.pictures.images import find_pictures
 from tests.audits import make_audit, with_pictures
 from tests.hostile.corpus import network
 from tests.hostile.fuzz import pictures_in

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from leap_audit.cli import app
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.onnx import model_of, read_onnx
+from leap_audit.ingest.files.onnx import model_of, read_onnx
 from tests.hostile.corpus import CANARY, MODELS, network, with_data
 
 LONGEST = 1000

@@ -12,7 +12,7 @@ from PIL import Image
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
-from leap_audit.ingest.pictures import MAX_PIXELS, read_picture
+from leap_audit.ingest.pictures.images import MAX_PIXELS, read_picture
 
 PLAIN = Preprocessing(
     layout="NCHW",

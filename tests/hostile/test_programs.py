@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.archives import LARGEST_FILE, opened
-from leap_audit.ingest.contained import contained
 from leap_audit.ingest.door import read_source
-from leap_audit.ingest.programs import require_walls, trusting
-from leap_audit.ingest.pt2_sizes import clean_size
+from leap_audit.ingest.files.archives import LARGEST_FILE, opened
+from leap_audit.ingest.frameworks.pt2_sizes import clean_size
+from leap_audit.ingest.sandbox.parent import contained
+from leap_audit.ingest.sandbox.programs import require_walls, trusting
 from leap_audit.walls import raised
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -196,7 +196,7 @@ def test_a_program(
 
 
 def test_examples_and_source_for_debugging_never_reach_pytorch(program: bytes) -> None:
-    from leap_audit.ingest.pt2 import clean_program
+    from leap_audit.ingest.frameworks.pt2 import clean_program
 
     def change(entries: dict[str, bytes]) -> None:
         at("guards_code", [CODE])(entries)
@@ -207,7 +207,7 @@ def test_examples_and_source_for_debugging_never_reach_pytorch(program: bytes) -
 
     path = Path("m.pt2")
     with zipfile.ZipFile(io.BytesIO(changed(program, change))) as archive:
-        from leap_audit.ingest.archives import Archive
+        from leap_audit.ingest.files.archives import Archive
 
         clean = clean_program(Archive(path, archive, 1000), path)
     assert b"write_text" not in clean
@@ -311,7 +311,7 @@ def test_without_a_wall_a_program_is_refused_and_both_ways_out_are_named(
 
 
 def trusts() -> bool:
-    from leap_audit.ingest.programs import trusted
+    from leap_audit.ingest.sandbox.programs import trusted
 
     return trusted()
 

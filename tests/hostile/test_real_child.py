@@ -12,9 +12,9 @@ from PIL import Image
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, PictureRefused, UsageError
 from leap_audit.ingest import foreign, load
-from leap_audit.ingest.inputs import Inputs, read_inputs
-from leap_audit.ingest.photographs import names_of, read_photographs
-from leap_audit.ingest.pictures import find_pictures
+from leap_audit.ingest.inputs.selection import Inputs, read_inputs
+from leap_audit.ingest.pictures.images import find_pictures
+from leap_audit.ingest.pictures.photographs import names_of, read_photographs
 from tests.dicoms import PLANTED, write_dicom
 from tests.ingest.test_pictures import asking
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest import tf_runtime
-from leap_audit.ingest.tensorflow import export_tensorflow_file
-from leap_audit.ingest.tf_allowed import allowed
-from leap_audit.ingest.tflite_checked import checked_tflite
+from leap_audit.ingest.frameworks import tf_runtime
+from leap_audit.ingest.frameworks.tensorflow import export_tensorflow_file
+from leap_audit.ingest.frameworks.tf_allowed import allowed
+from leap_audit.ingest.frameworks.tflite_checked import checked_tflite
 from tests.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from leap_audit.ingest import tf_runtime
+from leap_audit.ingest.frameworks import tf_runtime
 from tests.lazily import Lazily
 
 keras = Lazily(tf_runtime.keras)

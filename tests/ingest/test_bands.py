@@ -9,9 +9,9 @@ from PIL import Image
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
-from leap_audit.ingest.bands import GAP, in_colour, tiles, write_bands
-from leap_audit.ingest.pictures import find_pictures, read_picture
-from leap_audit.ingest.preprocess import statement
+from leap_audit.ingest.pictures.bands import GAP, in_colour, tiles, write_bands
+from leap_audit.ingest.pictures.images import find_pictures, read_picture
+from leap_audit.ingest.pictures.preprocessing import statement
 from tests.ingest.test_pictures import asking
 
 RNG = np.random.default_rng(0)

@@ -5,10 +5,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from leap_audit.canonical import form as canonical
+from leap_audit.canonical import upgrade
+from leap_audit.canonical.form import canonicalise, to_proto
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
-from leap_audit.ingest import canonical, upgrade
-from leap_audit.ingest.canonical import OPSET, canonicalise, static_shape, to_proto
-from leap_audit.ingest.weights import LARGE
+from leap_audit.graph.opset import OPSET
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.weights import LARGE
 from leap_audit.run import Session, choose_provider
 from tests.gradient.networks import conv_net
 

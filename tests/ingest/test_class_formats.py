@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import ClassesRefused
-from leap_audit.ingest.class_lists import read_class_list, read_classes
-from leap_audit.ingest.classes import match_classes
+from leap_audit.ingest.classes.lists import read_class_list, read_classes
+from leap_audit.ingest.classes.names import match_classes
 
 ANIMALS = ("cat", "dog", "emu")
 READ = {

@@ -6,8 +6,8 @@ import onnx
 import pytest
 
 from leap_audit.errors import ClassesRefused
-from leap_audit.ingest.class_lists import names_inside, read_classes
-from leap_audit.ingest.classes import display_name, match_classes, quoted
+from leap_audit.ingest.classes.lists import names_inside, read_classes
+from leap_audit.ingest.classes.names import display_name, match_classes, quoted
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ import pytest
 
 from leap_audit import errors
 from leap_audit.config import AuditOptions
-from leap_audit.ingest.contained import GIB, Limits, contained
-from leap_audit.ingest.plain import Plain
+from leap_audit.ingest.sandbox.parent import GIB, Limits, contained
+from leap_audit.ingest.sandbox.unpickler import Plain
 from tests.ingest import misbehaviour
 
 LIMITS = Limits(memory=GIB, seconds=60)
@@ -113,7 +113,7 @@ def test_an_interruption_ends_the_child() -> None:
 def test_the_child_ends_with_its_parent() -> None:
     program = (
         "from pathlib import Path; from tests.ingest import misbehaviour\n"
-        "from leap_audit.ingest.contained import Child, Limits\n"
+        "from leap_audit.ingest.sandbox.parent import Child, Limits\n"
         "with Child(Limits(1 << 30, 60)) as child:\n"
         "    print(child.call(misbehaviour.number), flush=True)\n"
         "    child.call(misbehaviour.hang, Path('m.onnx'))"
@@ -167,7 +167,7 @@ def test_a_file_can_be_read_in_this_process(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_limits_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = "leap_audit.ingest.limits.installed_memory"
+    installed = "leap_audit.ingest.sandbox.limits.installed_memory"
     monkeypatch.setattr(installed, lambda: 64 * GIB)
     (tmp_path / "m.onnx").write_bytes(b"x")
     with (tmp_path / "m.data").open("wb") as file:
@@ -207,10 +207,10 @@ def test_data_is_unpickled(sample_models: Path, tmp_path: Path) -> None:
         ("os", "system"),
         ("builtins", "eval"),
         ("leap_audit.config", "layered"),
-        ("leap_audit.ingest.contained", "contained"),
-        ("leap_audit.ingest.contained", "subprocess"),
-        ("leap_audit.ingest.contained", "subprocess.run"),
-        ("leap_audit.ingest.contained", "Path.unlink"),
+        ("leap_audit.ingest.sandbox.parent", "contained"),
+        ("leap_audit.ingest.sandbox.parent", "subprocess"),
+        ("leap_audit.ingest.sandbox.parent", "subprocess.run"),
+        ("leap_audit.ingest.sandbox.parent", "Path.unlink"),
         ("leap_audit.config", "BaseModel"),
         ("onnx.onnx_ml_pb2", "DESCRIPTOR"),
         ("numpy", "load"),

@@ -5,11 +5,11 @@ import onnx
 import pytest
 from onnx import parser
 
+from leap_audit.canonical import form as canonical
+from leap_audit.canonical.form import canonicalise
+from leap_audit.canonical.rewrites import CONTROL, control
 from leap_audit.errors import CanonicalMismatch, GradientUnavailable, LeapAuditError
 from leap_audit.gradient import build_gradient, check_gradient
-from leap_audit.ingest import canonical
-from leap_audit.ingest.canonical import canonicalise
-from leap_audit.ingest.rewrites import CONTROL, control
 from leap_audit.run import Session, choose_provider
 
 CPU = choose_provider("cpu")

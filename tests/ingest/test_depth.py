@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, PictureRefused
-from leap_audit.ingest.photographs import Photographs, names_of, read_photographs
+from leap_audit.ingest.pictures.photographs import Photographs, names_of, read_photographs
 from tests.ingest.test_bands import bands
 from tests.ingest.test_pictures import asking
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import PictureRefused, RuntimeMissing
-from leap_audit.ingest.photographs import names_of, read_photographs
-from leap_audit.ingest.pictures import find_pictures, read_picture
+from leap_audit.ingest.pictures.images import find_pictures, read_picture
+from leap_audit.ingest.pictures.photographs import names_of, read_photographs
 from tests.dicoms import PLANTED, write_dicom
 from tests.ingest.test_pictures import asking
 

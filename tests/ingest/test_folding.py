@@ -5,10 +5,11 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from leap_audit.canonical.folding import fold, with_weights_folded
+from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.canonical import canonicalise, static_shape
-from leap_audit.ingest.folding import fold, with_weights_folded
-from leap_audit.ingest.weights import LARGE, apart
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.weights import LARGE, apart
 from leap_audit.run import Session, choose_provider
 
 CPU = choose_provider("cpu")

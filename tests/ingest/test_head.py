@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from tests.measure.models import Node, read_model, write_model
 
 RNG = np.random.default_rng(0)

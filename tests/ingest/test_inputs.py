@@ -12,8 +12,8 @@ import leap_audit
 from leap_audit.config import AuditOptions, DeclaredPreprocessing
 from leap_audit.errors import ConfigRefused, LeapAuditError, ModelRefused, UsageError
 from leap_audit.ingest import load
-from leap_audit.ingest.inputs import Inputs, fix_inputs, read_inputs
-from leap_audit.measure.forward import Classifier
+from leap_audit.ingest.inputs.selection import Inputs, fix_inputs, read_inputs
+from leap_audit.measure.run import Classifier
 from leap_audit.run import Session, choose_provider
 from tests.ingest.inputs import F32, HEAD, network
 from tests.pipeline.conftest import TINY

@@ -14,7 +14,7 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.ingest import load
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from leap_audit.run import Session, choose_provider
 from tests.ingest.inputs import CONV, F32, behind
 from tests.pipeline.conftest import TINY

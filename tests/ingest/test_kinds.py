@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.ingest.kinds import HEAD, described
+from leap_audit.ingest.files.kinds import HEAD, described
 
 
 def _zip() -> bytes:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leap_audit.errors import PictureRefused
-from leap_audit.ingest.known import known_classes
+from leap_audit.ingest.classes.known import known_classes
 
 CLASSES = ("tench, Tinca tinca", "great white shark", "crane", "crane", "7")
 

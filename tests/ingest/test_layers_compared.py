@@ -8,11 +8,11 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
+from leap_audit.canonical import form as canonical
+from leap_audit.canonical.form import canonicalise
+from leap_audit.canonical.rewrite import REWRITINGS, Rewriting, Writer, Written
+from leap_audit.canonical.rewrites import quantised
 from leap_audit.errors import CanonicalMismatch
-from leap_audit.ingest import canonical
-from leap_audit.ingest.canonical import canonicalise
-from leap_audit.ingest.rewrite import REWRITINGS, Rewriting, Writer, Written
-from leap_audit.ingest.rewrites import quantised
 from leap_audit.run import choose_provider
 
 CPU = choose_provider("cpu")

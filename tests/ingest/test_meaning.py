@@ -8,10 +8,11 @@ import pytest
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest import load
-from leap_audit.ingest.canonical import static_shape
 from leap_audit.measure.answer import probabilities
-from leap_audit.measure.forward import Classifier, new_graph, new_input, place_scores
+from leap_audit.measure.run import Classifier, place_scores
 from leap_audit.run import Session
 from leap_audit.run.session import Array
 from tests.ingest.ends import ENDS, End, own_answer, pictures, write_end

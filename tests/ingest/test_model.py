@@ -10,10 +10,10 @@ import pytest
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest import load
-from leap_audit.ingest.canonical import static_shape
 from leap_audit.ingest.model import forward_graph
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from tests.measure.models import CPU, Node, read_model, write_model
 
 RNG = np.random.default_rng(0)

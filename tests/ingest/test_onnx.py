@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.onnx import parameters, read_onnx, real_inputs, tensor_info
+from leap_audit.graph.protos import parameters, real_inputs, tensor_info
+from leap_audit.ingest.files.onnx import read_onnx
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from leap_audit.gradient import build_gradient
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
 from leap_audit.measure.answer import probabilities
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from tests.ingest.ends import own_answer, pictures, write_text
 from tests.measure.models import CPU, RAW
 

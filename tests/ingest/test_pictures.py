@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
-from leap_audit.ingest.pictures import find_pictures, read_picture, write_mask, write_picture
+from leap_audit.ingest.pictures.images import find_pictures, read_picture, write_mask, write_picture
 
 
 def asking(height: int, width: int, **changes: Any) -> Preprocessing:

@@ -9,8 +9,8 @@ import pytest
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ConfigRefused, PreprocessingRefused
-from leap_audit.ingest.preprocess import read_preprocessing, resolve, statement
-from leap_audit.ingest.scaling import Scaling
+from leap_audit.ingest.pictures.preprocessing import read_preprocessing, resolve, statement
+from leap_audit.ingest.pictures.scaling import Scaling
 
 Shape = tuple[int | str | None, ...]
 SCALED = Scaling((0, 255), "the model scales its input itself")

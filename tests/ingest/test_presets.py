@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from leap_audit.errors import ConfigRefused, PreprocessingRefused
-from leap_audit.ingest.preprocess import read_preprocessing, resolve, statement
-from leap_audit.ingest.presets import KERAS_MODES, KERAS_NETWORKS
+from leap_audit.ingest.pictures.preprocessing import read_preprocessing, resolve, statement
+from leap_audit.ingest.pictures.presets import KERAS_MODES, KERAS_NETWORKS
 
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 

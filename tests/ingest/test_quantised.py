@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from leap_audit.ingest.canonical import canonicalise, to_proto
+from leap_audit.canonical.form import canonicalise, to_proto
 from leap_audit.run import Session, choose_provider
 from tests.ingest.contrib import one_node
 

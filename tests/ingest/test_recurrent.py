@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from leap_audit.ingest.canonical import canonicalise, to_proto
+from leap_audit.canonical.form import canonicalise, to_proto
 from leap_audit.run import Session, choose_provider
 from tests.ingest.recurrent import BATCH, STEPS, WIDTH, layer
 

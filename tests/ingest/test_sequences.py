@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from leap_audit.canonical.form import canonicalise
 from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.ingest.canonical import canonicalise
 from leap_audit.run import choose_provider
 
 

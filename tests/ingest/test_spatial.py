@@ -5,11 +5,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from leap_audit.canonical import rewrite
+from leap_audit.canonical.form import canonicalise
+from leap_audit.canonical.rewrites import spatial
 from leap_audit.errors import CanonicalMismatch
 from leap_audit.gradient import build_gradient, check_gradient
-from leap_audit.ingest import rewrite
-from leap_audit.ingest.canonical import canonicalise
-from leap_audit.ingest.rewrites import spatial
 from leap_audit.run import choose_provider
 
 RNG = np.random.default_rng(0)

@@ -11,9 +11,10 @@ from PIL import Image
 from leap_audit.artifacts import Interpolation, Preprocessing
 from leap_audit.errors import PreprocessingRefused
 from leap_audit.gradient import Emitter
-from leap_audit.ingest.pictures import read_picture
-from leap_audit.ingest.steps import Encode, Fit, resampling, steps
-from leap_audit.measure.forward import new_graph, new_input, preprocess
+from leap_audit.graph.values import new_graph, new_input
+from leap_audit.ingest.pictures.callables import Encode, Fit, resampling, steps
+from leap_audit.ingest.pictures.images import read_picture
+from leap_audit.measure.run import preprocess
 from leap_audit.run import Session, choose_provider
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import pytest
 
 from leap_audit.errors import TargetRefused
-from leap_audit.ingest.targets import select_targets
+from leap_audit.ingest.classes.targets import select_targets
 
 ANIMALS = ("background", "tench, Tinca tinca", "goldfish", "crane", "hen", "crane", "<b>x</b>")
 

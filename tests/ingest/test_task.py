@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from leap_audit.canonical.form import canonicalise
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
+from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest import load
-from leap_audit.ingest.canonical import canonicalise, static_shape
-from leap_audit.ingest.head import Head, find_head
+from leap_audit.ingest.files.onnx import read_onnx
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.onnx import read_onnx
-from leap_audit.ingest.preprocess import resolve
-from leap_audit.ingest.task import Asked
-from leap_audit.ingest.trial import Trial
+from leap_audit.ingest.outputs.head import Head, find_head
+from leap_audit.ingest.outputs.task import Asked
+from leap_audit.ingest.outputs.trial import Trial
+from leap_audit.ingest.pictures.preprocessing import resolve
 from tests.measure import kinds
 from tests.measure.models import CPU, RAW, Node, write_model
 

@@ -12,10 +12,10 @@ import pytest
 
 from leap_audit.errors import RuntimeMissing
 from leap_audit.gradient import build_gradient
-from leap_audit.ingest import tensorflow as door
-from leap_audit.ingest import tf_runtime
-from leap_audit.ingest.onnx import checked
-from leap_audit.ingest.tensorflow import export_keras, export_tensorflow_file
+from leap_audit.ingest.files.onnx import checked
+from leap_audit.ingest.frameworks import tensorflow as door
+from leap_audit.ingest.frameworks import tf_runtime
+from leap_audit.ingest.frameworks.tensorflow import export_keras, export_tensorflow_file
 from leap_audit.run import Session, choose_provider
 from tests.ingest import keras_models as models
 from tests.lazily import Lazily, require

@@ -8,9 +8,10 @@ import pytest
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest import load, tf_runtime
-from leap_audit.ingest.inputs import Inputs
-from leap_audit.measure.forward import Classifier
+from leap_audit.ingest import load
+from leap_audit.ingest.frameworks import tf_runtime
+from leap_audit.ingest.inputs.selection import Inputs
+from leap_audit.measure.run import Classifier
 from leap_audit.run import choose_provider
 from tests.lazily import Lazily, require
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest import tf_runtime, tf_trace
-from leap_audit.ingest.tensorflow import export_keras, export_tensorflow_file
+from leap_audit.ingest.frameworks import tf_runtime, tf_trace
+from leap_audit.ingest.frameworks.tensorflow import export_keras, export_tensorflow_file
 from tests.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
 
 from leap_audit.errors import ModelRefused, RuntimeMissing  # noqa: E402
-from leap_audit.ingest.onnx import checked  # noqa: E402
-from leap_audit.ingest.torch import export_module, put_before  # noqa: E402
+from leap_audit.ingest.files.onnx import checked  # noqa: E402
+from leap_audit.ingest.frameworks.torch import export_module, put_before  # noqa: E402
 from leap_audit.run import Session, choose_provider  # noqa: E402
 
 CPU = choose_provider("cpu")

@@ -12,8 +12,8 @@ from torch import nn  # noqa: E402
 from leap_audit.config import DeclaredPreprocessing  # noqa: E402
 from leap_audit.errors import ModelRefused  # noqa: E402
 from leap_audit.ingest import load  # noqa: E402
-from leap_audit.ingest.inputs import Inputs  # noqa: E402
-from leap_audit.measure.forward import Classifier  # noqa: E402
+from leap_audit.ingest.inputs.selection import Inputs  # noqa: E402
+from leap_audit.measure.run import Classifier  # noqa: E402
 from leap_audit.run import choose_provider  # noqa: E402
 
 CPU = choose_provider("cpu")

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest import load
-from leap_audit.ingest.inputs import Inputs
+from leap_audit.ingest.inputs.selection import Inputs
 from leap_audit.ingest.training import require_prediction
 from leap_audit.run import choose_provider
 from tests.ingest.inputs import F32, HEAD, behind, network

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import parser
 
-from leap_audit.ingest.canonical import canonicalise, to_proto
+from leap_audit.canonical.form import canonicalise, to_proto
 from leap_audit.run import Session, choose_provider
 
 CPU = choose_provider("cpu")

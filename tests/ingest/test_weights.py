@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.weights import LARGE, apart, poured, put_back
+from leap_audit.graph.weights import LARGE, apart, poured, put_back
 
 
 def _model(weight: onnx.TensorProto, *, listed: bool) -> onnx.ModelProto:

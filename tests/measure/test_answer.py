@@ -11,10 +11,11 @@ from leap_audit.config import DeclaredPreprocessing, IsolationOptions, Prototype
 from leap_audit.ingest import load
 from leap_audit.measure.answer import answer_of, log_probabilities, probabilities, where_said
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS, measure_entanglement
-from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject, rank_pixels
+from leap_audit.measure.isolation.optimise import rank_pixels
+from leap_audit.measure.isolation.region import read_region
 from leap_audit.measure.prototype import Request, make_prototypes, settled
-from leap_audit.measure.region import read_region
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject
 from tests.gradient.graphs import numbers, start
 from tests.measure import kinds
 from tests.measure.models import CPU, RAW, read_model, uncounted

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leap_audit.measure.entanglement import WEIGHTS, measure_entanglement
-from leap_audit.measure.forward import Classifier
+from leap_audit.measure.run import Classifier
 from tests.measure.models import Node, read_model, write_model
 
 RNG = np.random.default_rng(0)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import IsolationOptions, PrototypeOptions
 from leap_audit.measure.answer import probabilities
-from leap_audit.measure.forward import Classifier, preprocess
-from leap_audit.measure.isolation import Subject, rank_pixels
+from leap_audit.measure.isolation.optimise import rank_pixels
 from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.run import Classifier, preprocess
+from leap_audit.measure.subject import Subject
 from leap_audit.run import Session
 from tests.gradient.graphs import numbers, start
 from tests.measure.models import CPU, Node, linear, read_model, uncounted, write_model

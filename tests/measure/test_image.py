@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.shapes import static_shape
 from leap_audit.measure.prototype.image import paint
 from tests.gradient.graphs import numbers, start
 

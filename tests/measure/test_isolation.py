@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
-from leap_audit.measure.isolation import (
+from leap_audit.measure.isolation.optimise import (
     FIRST_SOFTNESS,
     SOFTNESS,
     WIDEST,
-    Subject,
     _softness,
     blurred,
     rank_pixels,
-    sharpness,
 )
+from leap_audit.measure.subject import Subject, sharpness
 from tests.measure.models import linear, read_model, uncounted, write_model
 
 SIDE = 16

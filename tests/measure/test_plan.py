@@ -8,13 +8,13 @@ import pytest
 
 from leap_audit.ingest.model import Model
 from leap_audit.measure import plan
-from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import (
     Batches,
     choose_batches,
     expected_seconds,
     logit_spread,
 )
+from leap_audit.measure.run import Classifier
 from tests.measure.models import linear, read_model
 
 

@@ -8,11 +8,11 @@ import pytest
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.findings.readings import doubt
 from leap_audit.ingest import load
-from leap_audit.ingest.class_lists import read_classes
-from leap_audit.ingest.known import known_classes
-from leap_audit.ingest.pictures import find_pictures, read_picture
-from leap_audit.measure.forward import Classifier
+from leap_audit.ingest.classes.known import known_classes
+from leap_audit.ingest.classes.lists import read_classes
+from leap_audit.ingest.pictures.images import find_pictures, read_picture
 from leap_audit.measure.preprocessing import compare_readings
+from leap_audit.measure.run import Classifier
 from leap_audit.run import choose_provider
 from tests.measure.models import read_model, write_model
 

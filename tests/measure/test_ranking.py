@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject
-from leap_audit.measure.ranking import best_of, candidates, rankings
-from leap_audit.measure.sensitivity import Sensitivity
+from leap_audit.measure.attribution.smooth_grad import Sensitivity
+from leap_audit.measure.isolation.ranking import best_of, candidates, rankings
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject
 from tests.measure.models import linear, read_model, uncounted
 
 SIDE = 16
@@ -90,7 +90,7 @@ def test_a_map_that_settled_in_the_wrong_place_is_not_kept(
     def lost(*given: Any, **more: Any) -> Any:
         yield -truth()
 
-    monkeypatch.setattr("leap_audit.measure.ranking.rank_pixels", lost)
+    monkeypatch.setattr("leap_audit.measure.isolation.ranking.rank_pixels", lost)
     (found,) = rankings(
         Classifier.of(model, 8, 1),
         [subject],

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
-from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject
-from leap_audit.measure.region import AREAS, read_region, shown
+from leap_audit.measure.isolation.region import AREAS, read_region, shown
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject
 
 SIDE = 20
 

@@ -7,9 +7,9 @@ import pytest
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.run import Classifier
 from leap_audit.run.session import Array
 from tests.measure.models import RAW, read_model, uncounted, write_model
 

@@ -10,11 +10,11 @@ from leap_audit.config import PrototypeOptions
 from leap_audit.errors import ConfigRefused
 from leap_audit.gradient.training import adam_draws
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import session_of
 from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.prototype.image import coefficient_channels
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.step import Key, draws, step_graph
+from leap_audit.measure.run import session_of
 from leap_audit.run.session import Array
 from tests.measure.models import uncounted
 

@@ -16,7 +16,7 @@ import leap_audit
 from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
-from leap_audit.ingest.photographs import labels_of
+from leap_audit.ingest.pictures.photographs import labels_of
 from leap_audit.pipeline import AuditResult, audit, prototypes
 from leap_audit.progress import Advance, Silent
 from tests.ingest.test_model import one_at_a_time

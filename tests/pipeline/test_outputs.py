@@ -144,8 +144,8 @@ def test_the_command_takes_an_output_and_records_it(tmp_path: Path) -> None:
 def test_a_file_that_runs_is_never_called_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from leap_audit.canonical import form as canonical
     from leap_audit.errors import Defect
-    from leap_audit.ingest import canonical
 
     def fails(*_: object) -> None:
         raise ZeroDivisionError("nought")

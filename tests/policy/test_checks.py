@@ -18,9 +18,9 @@ from leap_audit.artifacts import (
     Sample,
     Stability,
 )
-from leap_audit.findings.numbers import wilson
 from leap_audit.policy import CHECKS
 from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+from leap_audit.text.numbers import wilson
 from tests.audits import make_audit
 
 CLASSES = ("cat", "dog", "owl", "fox")

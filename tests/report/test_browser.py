@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from leap_audit.artifacts import Audit
-from leap_audit.findings.names import ClassLabels
 from leap_audit.notebook import pages_of
 from leap_audit.report import render_html, results_table
 from leap_audit.report.matrix import entanglement_matrix
+from leap_audit.text.names import ClassLabels
 from tests.audits import make_audit, with_pictures
 from tests.conftest import ROOT
 from tests.report.pages import HOSTILE

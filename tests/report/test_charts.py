@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from leap_audit.artifacts import Prediction, Sample
-from leap_audit.findings.names import ClassLabels
 from leap_audit.report.charts import CALIBRATION_NEEDS, Chart, calibration
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.svg import width_of
+from leap_audit.text.names import ClassLabels
 from tests.report.conftest import Build
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,7 +10,7 @@ import pytest
 
 from leap_audit.artifacts import SCHEMA
 from leap_audit.errors import OutputRefused
-from leap_audit.report.folder import AuditFolder, default_folder, write_file
+from leap_audit.publish.folder import AuditFolder, default_folder, write_file
 
 
 def write_audit(folder: Path, word: str, status: str = "complete") -> None:
@@ -240,7 +240,7 @@ def test_what_a_killed_process_left_is_cleaned_and_what_a_living_one_writes_is_n
     out = tmp_path / "out"
     killed = (
         "import os, sys, pathlib\n"
-        "from leap_audit.report.folder import AuditFolder\n"
+        "from leap_audit.publish.folder import AuditFolder\n"
         "folder = AuditFolder.open(pathlib.Path(sys.argv[1]))\n"
         "os._exit(9)\n"
     )

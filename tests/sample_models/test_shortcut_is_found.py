@@ -11,11 +11,11 @@ from PIL import Image
 from leap_audit.config import DeclaredPreprocessing, IsolationOptions, PrototypeOptions
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
-from leap_audit.measure.forward import Classifier
-from leap_audit.measure.isolation import Subject
+from leap_audit.measure.isolation.ranking import rankings
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
-from leap_audit.measure.ranking import rankings
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject
 from leap_audit.run.providers import choose_provider
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leap_audit.errors import ModelRefused, PictureRefused
-from leap_audit.ingest.contained import GIB, Child, Limits
+from leap_audit.ingest.sandbox.parent import GIB, Child, Limits
 from leap_audit.walls import missing_walls
 from tests.walls import attacks
 

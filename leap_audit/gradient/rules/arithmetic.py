@@ -4,9 +4,9 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.values import constant_of
 
 _PAIRS = [
     sample((2, 3), (2, 3), wrt=(0, 1)),

@@ -7,11 +7,11 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.rules.arithmetic import in_type_of
 from leap_audit.gradient.table import Gradients, Node, RuleSample, gradient, sample
-from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
 
 
 def _blocks(shape: tuple[int, ...], image: list[int], block: list[int], **k: Any) -> RuleSample:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.rules.scatter import added_at
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
 
 _Pick = Callable[[ir.Value], ir.Value]
 _Put = Callable[[ir.Value, ir.Value, str], ir.Value]

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
 
 LARGEST_DET = 16
 """Rows of a matrix up to which all its minors are affordable: they hold n^4 numbers."""

@@ -4,9 +4,9 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.values import constant_of
 
 _STATISTICS = (np.array([0.5, 2.0, -1.0]), np.array([0.1, 0.2, 0.3]), np.array([0.3, -0.2, 0.1]))
 

@@ -6,11 +6,11 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.rules.conv import Window, conv_input_gradient, window_of
 from leap_audit.gradient.rules.scatter import added_at
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
 
 _PLACES = np.array([[[[0, 3], [13, 10]], [[17, 18], [28, 31]]]])
 

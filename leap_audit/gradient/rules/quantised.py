@@ -8,12 +8,12 @@ import math
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.poles import behind_pole
 from leap_audit.gradient.rules.activation import between
 from leap_audit.gradient.table import Gradients, Node, gradient
-from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
 
 
 @gradient("DequantizeLinear", samples=[])

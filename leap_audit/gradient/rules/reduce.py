@@ -6,10 +6,10 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
-from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
 
 _SAMPLES = [
     sample((2, 3, 4), np.array([1]), keepdims=0),

@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.rules.index import full
 from leap_audit.gradient.table import Gradients, Node, RuleSample, gradient, sample
-from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
 
 LEAST = -3.0e38
 """Below every candidate of a maximum: in the place of samples that a region does not have."""

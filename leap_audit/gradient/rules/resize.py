@@ -8,10 +8,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, RuleSample, gradient, sample
-from leap_audit.ingest.canonical import static_shape
-from leap_audit.ingest.values import constant_of
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
 
 Matrix = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from leap_audit.gradient.emit import Emitter
+from leap_audit.graph.emit import Emitter
 
 __all__ = ["added_at"]
 

@@ -2,8 +2,8 @@
 
 import onnx_ir as ir
 
-from leap_audit.gradient.emit import Emitter
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
+from leap_audit.graph.emit import Emitter
 
 _ANY = [sample((2, 3)), sample((2, 3, 4))]
 _INSIDE = [sample((2, 3), low=-0.9, high=0.9)]

@@ -8,15 +8,16 @@ import numpy as np
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state
+from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import generator
-from leap_audit.measure.forward import new_graph, new_input, session_of
 from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.rate import best_rate, range_test, settling
 from leap_audit.measure.prototype.step import Key, draws, step_graph
-from leap_audit.run.outside import AnyLoop, AnySession
+from leap_audit.measure.run import session_of
+from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
 
 __all__ = ["Drawn", "Look", "Request", "Stage", "make_prototypes"]

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.shapes import static_shape
 from leap_audit.run.session import Array
 
 __all__ = ["Painted", "coefficient_channels", "ink", "over", "paint"]

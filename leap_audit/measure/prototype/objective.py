@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient import Emitter
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.shapes import static_shape
 from leap_audit.measure.final_layer import final_layer
 from leap_audit.run.session import Array
 

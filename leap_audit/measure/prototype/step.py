@@ -13,10 +13,11 @@ import onnx_ir as ir
 from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import append_adam
-from leap_audit.ingest.canonical import static_shape
+from leap_audit.graph.opset import IR_VERSION
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import generator
-from leap_audit.measure.forward import new_graph, new_input, place_model
 from leap_audit.measure.prototype.image import Painted, coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import (
     averaged,
@@ -27,6 +28,7 @@ from leap_audit.measure.prototype.objective import (
     weighted_logit,
 )
 from leap_audit.measure.prototype.transforms import blur_at, light, view
+from leap_audit.measure.run import place_model
 from leap_audit.run.session import Array
 
 __all__ = ["Key", "Objective", "draws", "step_graph"]
@@ -88,7 +90,7 @@ def step_graph(
     cotangents |= {p: op.constant(np.full(batch, weight * spread)) for p, weight in penalties}
     append_adam(op, coefficients, cotangents, lr=options.lr)
     score.name = "score"
-    return ir.Model(graph, ir_version=10)
+    return ir.Model(graph, ir_version=IR_VERSION)
 
 
 def draws(

@@ -1,0 +1,1 @@
+"""Any ONNX graph in one form: one opset, static shapes, constants folded, and checked."""

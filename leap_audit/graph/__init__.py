@@ -1,0 +1,1 @@
+"""The vocabulary of ONNX graphs: values, shapes, weights, and nodes written as calls."""

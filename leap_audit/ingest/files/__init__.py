@@ -1,0 +1,1 @@
+"""Files of models: recognised, checked for what they claim, and read."""

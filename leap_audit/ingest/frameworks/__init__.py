@@ -1,0 +1,1 @@
+"""Models of PyTorch, TensorFlow and Keras as ONNX. Frameworks are imported lazily."""

@@ -1,0 +1,219 @@
+"""Which output of a graph holds the class scores, and the reason for it in words."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import onnx_ir as ir
+
+from leap_audit.errors import ModelRefused
+from leap_audit.graph.operators import FLOATS
+from leap_audit.graph.shapes import static_shape
+from leap_audit.ingest.outputs.chosen import Chosen, candidate, leading_to, only_arranged
+from leap_audit.ingest.outputs.reading import stepped
+from leap_audit.ingest.outputs.task import Asked, is_embedding, refuse_boxes_beside
+
+__all__ = ["choose_output"]
+
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum"})
+"""Operators with weights: what a network is deep in."""
+BACKGROUND = 1
+"""A list of names may leave out the background, or have it in excess."""
+
+
+def choose_output(graph: ir.Graph, batch: int, asked: Asked) -> Chosen:
+    """Return the output that holds the class scores.
+
+    The one that `asked` names. Else, of the outputs of numbers with the batch as first dimension:
+    those with as many scores as there are names of classes; lists before maps; not what another
+    list is computed from, as the features under the logits are; not features divided by their
+    length; the end of the network, not of a branch in its middle. An output of labels, of the
+    largest scores or of their ranks stands for the scores that it was chosen from.
+
+    Raises ModelRefused: there is none, none is called so, or several are left.
+    """
+    if asked.output is not None:
+        return _named(graph, batch, asked.output)
+    every = [c for value in graph.outputs if (c := candidate(value, batch)) is not None]
+    if not every:
+        kinds = ", ".join(f"{v.name!r} ({v.dtype}, {_shape_text(v)})" for v in graph.outputs)
+        raise ModelRefused(
+            f"no output holds floating-point class scores for each of {batch} pictures ({kinds}); "
+            "export the model without its final label lookup, or name a tensor inside the graph "
+            "with --output."
+        )
+    if len(graph.outputs) == 1:
+        return every[0]
+    left = every
+    reasons = ["it alone holds class scores"] if len(every) == 1 else []
+    for reason, keep in _criteria(asked):
+        kept = keep(left)
+        if kept and len(kept) < len(left):
+            left = kept
+            reasons.append(reason)
+        if len(left) == 1:
+            break
+    if len(left) > 1:
+        refuse_boxes_beside(left[0].output, [v for v in graph.outputs if v.dtype in FLOATS])
+        shapes = ", ".join(f"{c.output.name!r} ({_shape_text(c.output)})" for c in left)
+        raise ModelRefused(
+            f"{len(left)} outputs may hold the class scores: {shapes}; choose one with --output, "
+            f"such as --output {left[0].output.name}."
+        )
+    (only,) = left
+    why = f"chosen of {len(graph.outputs)} outputs: {', '.join(reasons)}"
+    return Chosen(only.output, only.scores, only.back, only.choosing, why)
+
+
+def _named(graph: ir.Graph, batch: int, name: str) -> Chosen:
+    (output,) = [value for value in graph.outputs if value.name == name]
+    found = candidate(output, batch)
+    if found is None:
+        raise ModelRefused(
+            f"output {name!r} ({output.dtype}, {_shape_text(output)}) holds no class scores for "
+            f"each of {batch} pictures; name another output with --output."
+        )
+    why = "said with --output"
+    return Chosen(found.output, found.scores, found.back, found.choosing, why)
+
+
+Keep = Callable[[Sequence[Chosen]], list[Chosen]]
+
+
+def _criteria(asked: Asked) -> list[tuple[str, Keep]]:
+    """The reasons for which outputs are kept, in the order in which they are asked."""
+    names = asked.names
+    return [
+        (
+            f"it has as many scores as there are class names ({names})",
+            lambda left: [c for c in left if names is not None and names in _counts(c)],
+        ),
+        (
+            f"it has a score for each of the {names} class names but for the background",
+            lambda left: [c for c in left if names is not None and _with_background(c, names)],
+        ),
+        ("it is a list of scores, not a map", _lists),
+        ("it holds the scores, not one number computed from them", _not_sums),
+        ("others lead to it", _last),
+        (
+            "it holds scores, not features",
+            lambda left: [c for c in left if not is_embedding(c.scores)],
+        ),
+        ("others hold the same scores", _first_of_same),
+        ("the network goes on to it where others have branched off", _deepest),
+        (
+            "it holds probabilities",
+            lambda left: [c for c in left if _under_probability(c)[1]],
+        ),
+        (
+            "others are called auxiliary",
+            lambda left: [c for c in left if "aux" not in str(c.output.name).lower()],
+        ),
+    ]
+
+
+def _sides(choice: Chosen) -> tuple[int, ...]:
+    return static_shape(choice.scores)[1:]
+
+
+def _is_list(choice: Chosen) -> bool:
+    sides = _sides(choice)
+    return math.prod(sides) == max(sides, default=1)
+
+
+def _counts(choice: Chosen) -> set[int]:
+    """How many classes an output may tell apart."""
+    sides = _sides(choice)
+    if _is_list(choice):
+        count = math.prod(sides)
+        return {1, 2} if count == 1 else {count}
+    if len(sides) == 3:
+        return {1, 2} if 1 in (sides[0], sides[2]) else {sides[0], sides[2]}
+    return {sides[-1]} if len(sides) == 2 else set()
+
+
+def _with_background(choice: Chosen, names: int) -> bool:
+    return _is_list(choice) and abs(math.prod(_sides(choice)) - names) == BACKGROUND
+
+
+def _lists(left: Sequence[Chosen]) -> list[Chosen]:
+    found = [c for c in left if _is_list(c)]
+    return found or [c for c in left if len(_sides(c)) == 3]
+
+
+def _not_sums(left: Sequence[Chosen]) -> list[Chosen]:
+    """Without single numbers that are computed from a list of scores, such as their entropy."""
+    several = {_source(c) for c in left if math.prod(_sides(c)) > 1}
+    return [c for c in left if math.prod(_sides(c)) > 1 or not several & leading_to(c.scores)]
+
+
+def _last(left: Sequence[Chosen]) -> list[Chosen]:
+    """Without those that another of them is computed from."""
+    before = {c: leading_to(_source(c)) for c in left}
+    return [
+        c
+        for c in left
+        if not any(_source(c) in before[o] for o in left if _source(o) is not _source(c))
+    ]
+
+
+def _first_of_same(left: Sequence[Chosen]) -> list[Chosen]:
+    """One of those that hold the same scores, under a Softmax or not.
+
+    One under a Softmax goes first: its probabilities are the model's own. Where one is under a
+    Softmax and another under a Sigmoid, they say different things.
+    """
+    ends = {c: _under_probability(c) for c in left}
+    if len({end for end, _ in ends.values()}) != 1:
+        return list(left)
+    kinds = {op for _, op in ends.values()}
+    if {"Softmax", "Sigmoid"} <= kinds or {"LogSoftmax", "Sigmoid"} <= kinds:
+        return list(left)
+    order = ("Softmax", "Sigmoid", "LogSoftmax", "")
+    return [min(left, key=lambda c: order.index(ends[c][1]))]
+
+
+def _under_probability(choice: Chosen) -> tuple[ir.Value, str]:
+    value = _source(choice)
+    node = value.producer()
+    if node is None or node.op_type not in ("Softmax", "LogSoftmax", "Sigmoid"):
+        return value, ""
+    return only_arranged(stepped(value, [(node.op_type, 0)]))[0], node.op_type
+
+
+def _deepest(left: Sequence[Chosen]) -> list[Chosen]:
+    """The one that the network goes on for, where the others have left it.
+
+    Counted are layers with weights at more than one place that lead to it and not to the other:
+    heads side by side on the same features have none, or as many.
+    """
+    return [c for c in left if all(_goes_on(c, o) for o in left if o is not c)]
+
+
+def _goes_on(choice: Chosen, other: Chosen) -> bool:
+    own, others = leading_to(choice.scores), leading_to(other.scores)
+    return _layers(own - others, choice) > 2 * _layers(others - own, other)
+
+
+def _layers(values: set[ir.Value], choice: Chosen) -> int:
+    nodes = {node for value in values if (node := value.producer()) is not None}
+    layers = sum(1 for node in nodes if node.op_type in WEIGHTED and _has_places(node.outputs[0]))
+    return layers if _is_list(choice) else max(0, layers - 1)  # the scores of a map are a layer
+
+
+def _has_places(value: ir.Value) -> bool:
+    if value.shape is None or not value.shape.is_static():
+        return False
+    sides = static_shape(value)[1:]
+    if len(sides) == 3:
+        return sides[1] * sides[2] > 1
+    return len(sides) == 2 and sides[0] > 1
+
+
+def _source(choice: Chosen) -> ir.Value:
+    return only_arranged(choice.scores)[0]
+
+
+def _shape_text(value: ir.Value) -> str:
+    if value.shape is None:
+        return "of unknown shape"
+    return " × ".join(str(side) for side in value.shape) or "one number"

@@ -1,0 +1,223 @@
+"""What kind of answer a model gives: read off the end of its graph, or said by the user."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+
+from leap_audit.artifacts import Layout, Task
+from leap_audit.errors import ModelRefused
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import constant_of
+
+if TYPE_CHECKING:
+    from leap_audit.ingest.outputs.meaning import Meaning
+
+__all__ = [
+    "Asked",
+    "infer_task",
+    "is_embedding",
+    "refuse_boxes",
+    "refuse_boxes_beside",
+    "refuse_detector",
+]
+
+POOLS = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean", "GlobalMaxPool", "MaxPool"})
+SCORING = frozenset({"Conv", "Gemm", "MatMul", "Add", "BatchNormalization"})
+"""What gives scores of any sign; a pool over anything else averages activations."""
+NORMALISED = frozenset({"LayerNormalization", "BatchNormalization", "LpNormalization"})
+NORMS = frozenset({"ReduceL2", "ReduceSumSquare", "ReduceSum", "LpNormalization"})
+BETWEEN = frozenset({"Sqrt", "Clip", "Max", "Add", "Pow", "Expand", "Reshape", "Unsqueeze"})
+ARRANGING = frozenset(
+    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Gather", "Slice"}
+)
+IMAGENET = (1000, 1001)
+"""As many scores as ImageNet has classes, without or with one for the background."""
+BOXES = frozenset({"NonMaxSuppression", "RoiAlign", "MaxRoiPool"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of the answer before the graph is looked at."""
+
+    task: Task | None = None
+    """What the user says it is; None: inferred."""
+    names: int | None = None
+    """How many names of classes were given."""
+    layout: Layout = "NCHW"
+    """Of the input: an output that does not say where its classes are has the same."""
+    output: str | None = None
+    """The output, or tensor inside the graph, that holds the scores; None: chosen."""
+
+
+def infer_task(
+    output: ir.Value,
+    end: ir.Value,
+    shape: tuple[int, ...],
+    meaning: "Meaning",
+    taken: Sequence[str],
+    asked: Asked,
+) -> tuple[Task, str]:
+    """Return the task, and the reason for it in words.
+
+    output: as the file names it; end: the tensor that is read, once the operators `taken` are off;
+    shape: of one picture's scores, (classes,) of one answer to it, or (classes, height, width) of a
+    map of answers; meaning: what the numbers are.
+
+    Raises ModelRefused: an embedding, or what `asked` says does not fit.
+    """
+    where = f"output {output.name!r}"
+    if asked.task is not None:
+        _require_fit(where, asked.task, shape)
+        return asked.task, "said with --task"
+    last = f" under its {taken[0]}" if taken and taken[0] != "Resize" else ""
+    if len(shape) == 3:
+        if shape[0] == 1 and not meaning.probable:
+            raise ModelRefused(
+                f"{where} is a map of one number for each place, which is not one score per "
+                "class; pass --task segmentation if that is the logit of one class."
+            )
+        return "segmentation", f"{where} is a map with {_scores(shape[0])} for each place{last}"
+    if shape[0] == 1:
+        under = " under a Sigmoid" if "Sigmoid" in taken else ""
+        what = "probability" if meaning.probable and not under else "score"
+        return "binary", f"{where} is a single {what}{under}"
+    if meaning.single:
+        return "binary", f"{where} is a probability and what it leaves of 1"
+    if not meaning.exclusive:
+        a_sigmoid = "a Sigmoid gives each of the" if "Sigmoid" in taken else "each of the"
+        own = "its own probability" if "Sigmoid" in taken else "is a probability of its own"
+        return "multi-label", f"{a_sigmoid} {shape[0]} scores {own}"
+    named = asked.names == shape[0] or shape[0] in IMAGENET
+    if not meaning.probable and not taken and not named and (reason := _embedding(end)):
+        raise ModelRefused(
+            f"{where} is taken for an embedding of {shape[0]} features ({reason}), which has no "
+            "classes: give the classifier built on it, or pass --task classification to audit "
+            "each feature as if it were a class."
+        )
+    return "classification", f"{where} is one list of {shape[0]} scores"
+
+
+def refuse_detector(
+    output: ir.Value,
+    end: ir.Value,
+    others: Sequence[ir.Value],
+    shape: tuple[int, ...],
+    asked: Asked,
+) -> None:
+    """Raise ModelRefused where scores look like a detector's, unless `asked` says what they are.
+
+    others: the other outputs of numbers that are not on the way to these. The rest as `infer_task`.
+    """
+    if asked.task is None and (reason := _detector(end, others, shape)):
+        raise _refused_detector(output, reason)
+
+
+def refuse_boxes_beside(output: ir.Value, others: Sequence[ir.Value]) -> None:
+    """Raise ModelRefused where another output holds boxes."""
+    if reason := _boxes_in(others):
+        raise _refused_detector(output, reason)
+
+
+def _refused_detector(output: ir.Value, reason: str) -> ModelRefused:
+    return ModelRefused(
+        f"output {output.name!r} is taken for a detector's boxes and scores ({reason}), which "
+        "cannot be audited: give the classifier it was built on, or pass --task if it is none."
+    )
+
+
+def refuse_boxes(proto: onnx.ModelProto) -> None:
+    """Raise ModelRefused for a graph that proposes or sorts out boxes, before working on it."""
+    found = sorted({node.op_type for node in proto.graph.node} & BOXES)
+    if found:
+        raise ModelRefused(
+            f"the model is taken for a detector (it has {', '.join(found)}), which cannot be "
+            "audited: give the classifier it was built on."
+        )
+
+
+def _scores(count: int) -> str:
+    return "one score" if count == 1 else f"{count} scores"
+
+
+def _require_fit(where: str, task: Task, shape: tuple[int, ...]) -> None:
+    fits = {
+        "segmentation": len(shape) == 3,
+        "binary": shape == (1,),
+        "classification": len(shape) == 1 and shape[0] > 1,
+        "multi-label": len(shape) == 1 and shape[0] > 1,
+    }
+    if not fits[task]:
+        wanted = {"segmentation": "a map of scores", "binary": "a single score"}
+        raise ModelRefused(
+            f"--task {task} does not fit: it needs {wanted.get(task, 'one list of scores')}, and "
+            f"{where} gives {' × '.join(map(str, shape))} for a picture; leave --task out, or "
+            "give another model."
+        )
+
+
+def _detector(end: ir.Value, others: Sequence[ir.Value], shape: tuple[int, ...]) -> str:
+    """Why the scores look like a detector's; nothing where they do not."""
+    if len(shape) == 2:
+        return f"it is a list of {shape[0]} × {shape[1]} numbers for a picture"
+    if len(shape) > 3:
+        return f"it has {len(shape)} dimensions beside the batch"
+    if reason := _boxes_in(others):
+        return reason
+    if len(shape) == 3 and (node := end.producer()) is not None and node.op_type == "Concat":
+        parts = [static_shape(v)[1] for v in node.inputs if v is not None]
+        axis = node.attributes["axis"].as_int()
+        if axis == 1 and len(set(parts)) > 1:
+            return f"its {sum(parts)} channels are {' + '.join(map(str, parts))} joined"
+    return ""
+
+
+def _boxes_in(others: Sequence[ir.Value]) -> str:
+    for other in others:
+        sides = list(other.shape or ())
+        if len(sides) >= 3 and sides[-1] == 4:
+            return f"output {other.name!r} beside it holds four numbers each, as of boxes"
+    return ""
+
+
+def is_embedding(value: ir.Value) -> bool:
+    """Return whether the operators before a list of numbers give features, and no scores."""
+    return bool(_embedding(value))
+
+
+def _embedding(end: ir.Value) -> str:
+    """Why the numbers look like features and not like scores; nothing where they do not."""
+    node = _below(end)
+    if node is None:
+        return ""
+    if node.op_type in NORMALISED:
+        return f"{node.op_type} stands at the end, and no layer of scores"
+    if node.op_type == "Div" and _is_norm(node.inputs[1]):
+        return "they are divided by their length"
+    if node.op_type in POOLS:
+        under = _below(node.inputs[0])
+        if under is not None and under.op_type not in SCORING:
+            return f"{node.op_type} over {under.op_type} stands at the end, and no layer of scores"
+    return ""
+
+
+def _is_norm(value: ir.Value | None) -> bool:
+    while value is not None and constant_of(value) is None:
+        node = value.producer()
+        if node is None or node.op_type in NORMS:
+            return node is not None
+        if node.op_type not in BETWEEN:
+            return False
+        value = node.inputs[0]
+    return False
+
+
+def _below(value: ir.Value | None) -> ir.Node | None:
+    """The node that computes a value, under what only arranges it."""
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type not in ARRANGING:
+            return node
+        value = node.inputs[0]
+    return None

@@ -1,0 +1,1 @@
+"""Photographs: found, decoded, and preprocessed as the model expects."""

@@ -1,0 +1,1 @@
+"""A child process, within limits and walls, that opens the files of others."""

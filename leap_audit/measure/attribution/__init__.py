@@ -1,0 +1,1 @@
+"""Attribution: how much each pixel contributes to a score."""

@@ -1,0 +1,1 @@
+"""Isolation: the part of a picture that carries a class."""

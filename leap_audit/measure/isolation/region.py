@@ -1,0 +1,97 @@
+"""From a ranking of pixels to the smallest region that is enough, with its check."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leap_audit.ingest.pictures.bands import in_colour
+from leap_audit.measure.answer import probabilities
+from leap_audit.measure.isolation.optimise import blurred
+from leap_audit.measure.run import Classifier
+from leap_audit.measure.subject import Subject
+from leap_audit.run.session import Array
+
+__all__ = ["Region", "class_probabilities", "read_region", "shown"]
+
+AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
+LEAST = 0.01
+"""A picture that adds less than this to the class's probability carries nothing to isolate."""
+GREY, HAZE = 0.3, np.array([0.58, 0.62, 0.67], np.float32).reshape(3, 1, 1)
+"""What is outside a region fades to: some of its own grey in a light bluish haze, so that neither
+black nor white strokes inside can be taken for what is outside."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The smallest region of a ranking that is enough, and what the model says with and without."""
+
+    ranking: Array
+    """(height, width) uint8: 255 is kept first."""
+    area: float
+    prob: float
+    prob_keep: float
+    prob_delete: float
+    enough: bool
+
+    @property
+    def inside(self) -> Array:
+        """(height, width) bool: the region."""
+        return _brightest(self.ranking, self.area)
+
+
+def read_region(classifier: Classifier, subject: Subject, scores: Array, enough: float) -> Region:
+    """Return the smallest region that keeps `enough` of what the picture adds to the class.
+
+    What it adds is the probability on the picture less that on the picture fully erased, of a map
+    of answers averaged as the subject says the places count. Where no region up to 60 % keeps as
+    much, or the picture adds next to nothing, the one that keeps most, marked not enough. What is
+    erased is replaced by the blur under which the fully erased picture has the lowest probability.
+    """
+    picture = np.asarray(subject.picture, np.float32)
+    fills = blurred(picture[None])[:, 0]
+    ranking = _ranking(scores)
+    first = class_probabilities(classifier, np.concatenate([picture[None], fills]), subject)
+    prob, erased, fill = float(first[0]), float(first[1:].min()), fills[int(np.argmin(first[1:]))]
+    masks = [_brightest(ranking, area) for area in AREAS]
+    kept = class_probabilities(
+        classifier, np.stack([np.where(mask, picture, fill) for mask in masks]), subject
+    )
+    added = prob - erased
+    sufficient = np.flatnonzero((kept >= erased + enough * added) & (added >= LEAST))
+    place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept))
+    deleted = class_probabilities(classifier, np.where(masks[place], fill, picture)[None], subject)
+    return Region(
+        ranking=ranking,
+        area=AREAS[place],
+        prob=prob,
+        prob_keep=float(kept[place]),
+        prob_delete=float(deleted[0]),
+        enough=bool(len(sufficient)),
+    )
+
+
+def shown(picture: Array, inside: Array) -> Array:
+    """Return the picture, (channels, height, width), in colour, (3, ...), faded outside."""
+    colour = in_colour(picture)
+    faded = GREY * colour.mean(0, keepdims=True) + HAZE
+    return np.where(inside, colour, faded)
+
+
+def _ranking(scores: Array) -> Array:
+    """Scores as evenly used grey levels, the highest 255."""
+    order = np.empty(scores.size, int)
+    order[np.argsort(scores, axis=None, kind="stable")] = np.arange(scores.size)
+    levels = np.round(order * 255 / max(scores.size - 1, 1))
+    return np.asarray(levels.reshape(scores.shape).astype(np.uint8))
+
+
+def _brightest(ranking: Array, area: float) -> Array:
+    """The brightest fraction `area` of a ranking, as a mask."""
+    return np.asarray(ranking > 255 * (1 - area))
+
+
+def class_probabilities(classifier: Classifier, pictures: Array, subject: Subject) -> Array:
+    """Return (n,): the probability of the subject's class on each picture, as the places count."""
+    how = classifier.model.identity.probabilities
+    found = (probabilities(scores, how) for scores in classifier.scores(pictures))
+    return np.array([each[subject.class_] @ subject.where for each in found])

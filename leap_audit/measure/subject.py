@@ -1,0 +1,38 @@
+"""What a measurement is of: a picture, and the class that is asked about in it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from leap_audit.artifacts import Probabilities
+from leap_audit.measure.answer import steepness
+from leap_audit.run.session import Array
+
+__all__ = ["Subject", "sharpness"]
+
+WIDEST = 25.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture and the class to isolate in it."""
+
+    picture: Array
+    """(channels, height, width), 0..1."""
+    class_: int
+    sharpness: float = 1.0
+    """What the logits are multiplied by before the softmax of the loss (see `sharpness`)."""
+    where: Array = field(default_factory=lambda: np.ones(1, np.float32))
+    """(places,) how much the answer at each place counts; together 1. A picture with one answer
+    has one place."""
+
+
+def sharpness(scores: Array, how: Probabilities) -> float:
+    """Return the factor, at most 1, that brings one picture's scores to a usual range.
+
+    A model whose scores lie in the thousands has probabilities of exactly 0 and 1, whose slope
+    is lost; the factor makes the highest score stand WIDEST above the median. It bends the loss
+    alone: every probability reported is the model's own. scores: (classes, places).
+    """
+    height = steepness(scores, how)
+    return min(1.0, WIDEST / height) if height > 0 else 1.0
