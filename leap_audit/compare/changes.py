@@ -7,7 +7,7 @@ from statistics import median
 
 from leap_audit.artifacts import Finding, Prediction, Severity
 from leap_audit.compare.classes import Classes
-from leap_audit.compare.judged import concerned, turned
+from leap_audit.compare.judged import turned
 from leap_audit.compare.prototypes import compared, expected_by_chance
 from leap_audit.compare.record import (
     Accuracy,
@@ -53,21 +53,21 @@ def changes_of(seen: Compared) -> tuple[Change, ...]:
     findings, those first whose classes took part in most changed answers; then the rest.
     """
     kinds = (_findings, _accuracy, _answers, _regions, _entanglements)
-    found = [(weight, kind, change) for kind, of in enumerate(kinds) for weight, change in of(seen)]
-    found.sort(
+    weighed = [(kind, *each) for kind, changes in enumerate(kinds) for each in changes(seen)]
+    weighed.sort(
         key=lambda each: (
             _SEVERITIES.index(each[2].severity),
             _DIRECTIONS.index(each[2].direction),
+            each[0],
             each[1],
-            -each[0],
-            precedence(each[2].id.removeprefix("finding:")),
             each[2].id,
         )
     )
-    return tuple(change for _, _, change in found)
+    return tuple(change for _, _, change in weighed)
 
 
-_Weighed = tuple[float, Change]
+_Weighed = tuple[tuple[float, ...], Change]
+"""What sorts a change among those of its kind, the least first; and the change."""
 
 
 def _findings(seen: Compared) -> Iterator[_Weighed]:
@@ -77,14 +77,14 @@ def _findings(seen: Compared) -> Iterator[_Weighed]:
             continue
         direction, finding, title, evidence = judged
         on_new = pair.new is not None
-        indices = _of_new(concerned(finding), seen.classes, on_new)
+        indices = _of_new(finding.target, seen.classes, on_new)
         answers = [
             each
             for each in seen.photographs
             if each.changed and _about(each, indices, seen.classes)
         ]
         yield (
-            len(answers),
+            (-len(answers), precedence(finding.rule)),
             Change(
                 id=f"finding:{pair.key}",
                 direction=direction,
@@ -131,7 +131,7 @@ def _accuracy(seen: Compared) -> Iterator[_Weighed]:
         for of in falls[:NAMED]
     )
     yield (
-        0,
+        (),
         Change(
             id="accuracy",
             direction="worse" if worse else "better",
@@ -157,7 +157,7 @@ def _answers(seen: Compared) -> Iterator[_Weighed]:
     most, times = now.most_common(1)[0]
     said = listed([f"{way} ({n})" for way, n in ways.most_common()])
     yield (
-        len(changed),
+        (),
         Change(
             id="answers",
             direction="different",
@@ -186,7 +186,7 @@ def _regions(seen: Compared) -> Iterator[_Weighed]:
     alike = [each.spearman for _, each in moved if each.spearman is not None]
     names = listed([f"‘{seen.classes.new[each.new.class_]}’" for _, each in moved])
     yield (
-        len(moved),
+        (),
         Change(
             id="regions",
             direction="different",
@@ -226,7 +226,7 @@ def _entanglements(seen: Compared) -> Iterator[_Weighed]:
         for pair, each in changed[:NAMED]
     )
     yield (
-        len(changed),
+        (),
         Change(
             id="entanglement",
             direction="different",

@@ -14,7 +14,7 @@ from leap_audit.compare.record import (
 )
 from leap_audit.publish.folder import Kind
 from leap_audit.report import render_pdf
-from leap_audit.report.figures import bar_scale
+from leap_audit.report.charts import bar_scale
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import ENTANGLEMENTS_SHOWN, started_at, template
 from leap_audit.text.filenames import plain_name

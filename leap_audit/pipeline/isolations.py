@@ -87,6 +87,7 @@ def _record(task: Task, region: Region, seen: Measurements) -> Isolation:
     stem = f"images/{task.stem}-class-{class_:04d}"
     write_picture(seen.folder / f"{stem}.png", shown(task.subject.picture, region.inside))
     write_mask(seen.folder / f"{stem}-mask.png", region.ranking)
+    seen.rankings[f"{stem}-mask.png"] = region.ranking
     return Isolation(
         class_=class_,
         name=seen.classes[class_],

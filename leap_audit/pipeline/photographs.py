@@ -6,7 +6,7 @@ import numpy as np
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
-from leap_audit.findings.readings import doubt
+from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.contained import known_in
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.contained import photographs_child, require_no_links

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from leap_audit.policy import isolations, photographs, prototypes, whole
-from leap_audit.policy.figures import Answer, Subject
+from leap_audit.policy import isolations, prototypes, whole
+from leap_audit.policy.scope import Assessment, Scope
 from leap_audit.text.numbers import percent
 
 __all__ = ["CHECKS", "CheckKind", "Unit"]
@@ -36,7 +36,7 @@ class CheckKind:
     """What the figure is."""
     unassessed: str
     """When there is no figure."""
-    answer: Callable[[Subject], Answer]
+    answer: Callable[[Scope], Assessment]
     per_class: bool = True
     """Whether it can be restricted to some classes."""
     pairs: bool = False
@@ -200,7 +200,7 @@ CHECKS: dict[str, CheckKind] = {
             "higher",
             "photographs",
             "never",
-            photographs.shown,
+            whole.photographs,
             per_class=False,
         ),
         CheckKind(
@@ -212,7 +212,7 @@ CHECKS: dict[str, CheckKind] = {
             "is known, with its 95 % interval; the class fails where the whole interval does",
             "no photograph's class is known, the interval holds the threshold, or the model "
             "answers with a map or with several classes at once",
-            photographs.accuracy,
+            whole.right_answers,
         ),
         CheckKind(
             "preprocessing-assumed",

@@ -1,12 +1,15 @@
-"""What an audit cannot show."""
+"""The limits of an audit, and which requirements of frameworks it contributes evidence to."""
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from leap_audit.artifacts import Audit
 from leap_audit.text.numbers import count
 
-__all__ = ["Limit", "limits_of"]
+__all__ = ["Limit", "Requirement", "Requirements", "limits_of", "requirements"]
 
 
 @dataclass(frozen=True)
@@ -111,3 +114,33 @@ def _fields(names: list[str]) -> str:
     }
     said = [plain.get(name, name) for name in names]
     return " or ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+
+
+@dataclass(frozen=True)
+class Requirement:
+    source: str
+    asks: str
+    evidence: tuple[tuple[str, str], ...]
+    """(anchor of the part of the report, what it contributes)."""
+    not_shown: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    as_of: str
+    """When the statements were last checked, month and year."""
+    each: tuple[Requirement, ...]
+
+
+@cache
+def requirements() -> Requirements:
+    """Return the contents of requirements.toml."""
+    table = tomllib.loads((Path(__file__).parent / "requirements.toml").read_text("utf-8"))
+    return Requirements(
+        table["as_of"],
+        tuple(
+            Requirement(**(each | {"evidence": tuple(map(tuple, each["evidence"]))}))
+            for each in table["requirement"]
+        ),
+    )

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 import leap_audit
 from leap_audit.report import wording
-from leap_audit.report.figures import curve
+from leap_audit.report.charts import curve
 from leap_audit.text.names import shortened, visible
 from leap_audit.text.numbers import count, percent
 

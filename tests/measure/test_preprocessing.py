@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leap_audit.config import DeclaredPreprocessing
-from leap_audit.findings.readings import doubt
+from leap_audit.findings.evidence import doubt
 from leap_audit.ingest import load
 from leap_audit.ingest.classes.known import known_classes
 from leap_audit.ingest.classes.lists import read_classes

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from leap_audit.artifacts import Audit, Stability
+from leap_audit.artifacts import Audit, Isolation, Stability
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
 from leap_audit.report.templates import template_folder
@@ -152,11 +152,15 @@ def test_the_logits_of_other_seeds_stand_apart_from_the_shown() -> None:
 
 
 def test_a_class_that_no_part_carries_is_told_from_one_without_a_region(build: Build) -> None:
-    found = build().prototypes[0].isolations[0].model_copy(update={"enough": False})
-    failed = found.model_copy(update={"prob": 0.97, "prob_keep": 0.6, "prob_delete": 0.4})
+    figures = build().prototypes[0].isolations[0].model_dump(exclude={"outcome", "enough"})
+    failed = Isolation(
+        **figures | {"enough": False, "prob": 0.97, "prob_keep": 0.6, "prob_delete": 0.4}
+    )
     assert isolation_check(failed) == "check failed"
     assert "falls from 97\u00a0% to 60\u00a0%" in reading(failed, "sky")
-    everywhere = found.model_copy(update={"prob": 0.73, "prob_keep": 0.99, "prob_delete": 0.37})
+    everywhere = Isolation(
+        **figures | {"enough": False, "prob": 0.73, "prob_keep": 0.99, "prob_delete": 0.37}
+    )
     assert isolation_check(everywhere) == "nothing to isolate"
     assert "no part of it carries the class" in reading(everywhere, "sky")
     assert "falls" not in reading(everywhere, "sky")

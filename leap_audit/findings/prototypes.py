@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from leap_audit.artifacts import EvidencePicture, Prototype
-from leap_audit.findings.evidence import Measurements
-from leap_audit.findings.shares import REACHED_RANK, shares_of_own
+from leap_audit.findings.evidence import REACHED_RANK, Evidence, shares_of_own
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures
 from leap_audit.text.numbers import count, decimal, listed, percent
 
@@ -17,72 +16,77 @@ __all__ = [
 ]
 
 ENTANGLED_SHARE = 0.8
+"""Of a class's own entanglement: from here on, another class is hard to tell from it."""
 UNLIKE = 0.5
 """Below this mean cosine of their features, prototypes from several seeds count as unlike."""
 
 
-def class_not_reached(measured: Measurements) -> Iterator[Suspicion]:
-    for target, replicates in measured.replicates().items():
+def class_not_reached(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the classes that no prototype reaches."""
+    for target, replicates in evidence.by_target().items():
         best = min(replicates, key=lambda each: each.rank)
         if best.rank > REACHED_RANK:
-            label = measured.labels.of(target)
+            label = evidence.labels.of(target)
             yield Suspicion(
-                concerned=_key(target),
+                target=target,
                 classes=target,
                 title=f"No picture could be found that the model calls ‘{label}’",
                 evidence=f"The best of {count(len(replicates), 'prototype')} puts the class at "
-                f"place {best.rank} of {len(measured.classes)}, with a probability of "
+                f"place {best.rank} of {len(evidence.classes)}, with a probability of "
                 f"{percent(best.prob)}.",
                 sure=f"Sure of this search, not of the class: {_runs(replicates)}.",
                 confirm="More steps, another seed, and photographs of the class would tell.",
                 limits="Either the model hardly uses this class, or the search was too short.",
-                pictures=_pictures(measured, [best]),
+                pictures=_pictures(evidence, [best]),
                 figures={"rank": best.rank, "probability": best.prob},
             )
 
 
-def target_not_first(measured: Measurements) -> Iterator[Suspicion]:
-    for target, replicates in measured.replicates().items():
+def target_not_first(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the classes that are not the first answer on their own prototype."""
+    for target, replicates in evidence.by_target().items():
         if min(each.rank for each in replicates) > REACHED_RANK:
             continue
         beaten = [each for each in replicates if each.rank > 1]
         if beaten:
             worst = max(beaten, key=lambda each: each.rank)
-            label = measured.labels.of(target)
+            label = evidence.labels.of(target)
             yield Suspicion(
-                concerned=_key(target),
+                target=target,
                 classes=target,
                 title=f"On its own prototype, ‘{label}’ is not the model's first answer",
                 evidence=f"Of the prototypes made for the class ({len(replicates)}), the model "
                 f"calls {len(beaten)} something else; the class stands at place {worst.rank} "
-                f"there, with a probability of {percent(worst.prob)}.{_winner(measured, worst)}",
+                f"there, with a probability of {percent(worst.prob)}.{_winner(evidence, worst)}",
                 sure=f"Measured on the finished pictures; {_runs(replicates)}.",
                 confirm="Photographs of both classes, counted as right or wrong, would show "
                 "whether the model mixes them up in use.",
                 limits="A class may be a shade of another one, and then this is expected.",
-                pictures=_pictures(measured, beaten),
+                pictures=_pictures(evidence, beaten),
                 figures={"rank": worst.rank, "probability": worst.prob},
             )
 
 
-def prototype_not_converged(measured: Measurements) -> Iterator[Suspicion]:
-    rising = [each for each in measured.prototypes if not each.converged]
+def prototype_not_converged(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the prototypes whose logit still rose at the last step."""
+    rising = [each for each in evidence.prototypes if not each.converged]
     if rising:
         yield Suspicion(
             classes=tuple(dict.fromkeys(k for each in rising for k in each.target)),
             title=f"{count(len(rising), 'prototype')} had not settled when the search ended",
             evidence=f"The logit was still changing at the last step for "
-            f"{listed([measured.labels.of(each.target) for each in rising])} "
-            f"({len(rising)} of {len(measured.prototypes)} prototypes).",
+            f"{listed([evidence.labels.of(each.target) for each in rising])} "
+            f"({len(rising)} of {len(evidence.prototypes)} prototypes).",
             sure="Sure: read off the curves of the search.",
             confirm="A run with more steps (--steps) would show whether the pictures change.",
             limits="What these pictures show may still change; their figures are lower bounds.",
-            figures={"unsettled": len(rising), "prototypes": len(measured.prototypes)},
+            figures={"unsettled": len(rising), "prototypes": len(evidence.prototypes)},
         )
 
 
-def prototype_unstable(measured: Measurements) -> Iterator[Suspicion]:
-    for target, replicates in measured.replicates().items():
+def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the classes whose prototypes from several seeds are unlike."""
+    for target, replicates in evidence.by_target().items():
         unlike = [
             (each.stability, each)
             for each in replicates
@@ -90,10 +94,10 @@ def prototype_unstable(measured: Measurements) -> Iterator[Suspicion]:
         ]
         if unlike:
             stability, worst = min(unlike, key=lambda pair: pair[0].similarity)
-            label = measured.labels.of(target)
+            label = evidence.labels.of(target)
             faces = [(image, f"‘{label}’ from another seed") for image in stability.images]
             yield Suspicion(
-                concerned=_key(target),
+                target=target,
                 classes=target,
                 title=f"Another seed gives ‘{label}’ another face",
                 evidence=f"The features of its prototypes from {len(stability.logits)} seeds have "
@@ -105,26 +109,27 @@ def prototype_unstable(measured: Measurements) -> Iterator[Suspicion]:
                 "several faces or the search had not settled.",
                 limits="A class may truly look like several things. What one picture shows is "
                 "then a part of it, and its entanglements are those of that part.",
-                pictures=evidence_pictures([*_shown(measured, [worst]), *faces]),
+                pictures=evidence_pictures([*_shown(evidence, [worst]), *faces]),
                 figures={"similarity": stability.similarity, "agreement": stability.agreement},
             )
 
 
-def strong_entanglement(measured: Measurements) -> Iterator[Suspicion]:
-    for target, replicates in measured.replicates().items():
+def strong_entanglement(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the classes whose prototype points almost as much to another class."""
+    for target, replicates in evidence.by_target().items():
         close = _close(replicates)
         if close:
             order = sorted(close, key=lambda index: (-close[index], index))
-            names = [f"‘{measured.labels[index]}’ ({percent(close[index])})" for index in order]
+            names = [f"‘{evidence.labels[index]}’ ({percent(close[index])})" for index in order]
             beside = [
-                each for index in order for each in measured.replicates().get((index,), [])[:1]
+                each for index in order for each in evidence.by_target().get((index,), [])[:1]
             ]
             several = any(e.low is not None for p in replicates for e in p.entanglements)
             yield Suspicion(
-                concerned=_key(target),
+                target=target,
                 classes=(*target, *order),
-                title=f"‘{measured.labels.of(target)}’ is hard to tell from "
-                f"‘{measured.labels[order[0]]}’",
+                title=f"‘{evidence.labels.of(target)}’ is hard to tell from "
+                f"‘{evidence.labels[order[0]]}’",
                 evidence=f"The prototype's features point almost as much to {listed(names)} as to "
                 f"the class itself (entanglement as a share of the class's own; the line is drawn "
                 f"at {percent(ENTANGLED_SHARE)}).",
@@ -135,7 +140,7 @@ def strong_entanglement(measured: Measurements) -> Iterator[Suspicion]:
                 "often they are mixed up.",
                 limits="Expected between classes that look alike. Where they do not, mistakes are "
                 "to be expected between them.",
-                pictures=_pictures(measured, [replicates[0], *beside]),
+                pictures=_pictures(evidence, [replicates[0], *beside]),
                 figures={"share of own": close[order[0]], "classes": len(order)},
             )
 
@@ -150,30 +155,24 @@ def _close(replicates: Sequence[Prototype]) -> dict[int, float]:
     return close
 
 
-def _winner(measured: Measurements, prototype: Prototype) -> str:
+def _winner(evidence: Evidence, prototype: Prototype) -> str:
     others = [e for e in prototype.entanglements if e.class_ not in prototype.target]
     if not others:
         return ""
     first = max(others, key=lambda each: each.logit)
     if first.logit <= prototype.logit:
         return ""
-    return f" Ahead of it: ‘{measured.labels[first.class_]}’ ({percent(first.prob)})."
+    return f" Ahead of it: ‘{evidence.labels[first.class_]}’ ({percent(first.prob)})."
 
 
-def _pictures(
-    measured: Measurements, prototypes: Sequence[Prototype]
-) -> tuple[EvidencePicture, ...]:
-    return evidence_pictures(_shown(measured, prototypes))
+def _pictures(evidence: Evidence, prototypes: Sequence[Prototype]) -> tuple[EvidencePicture, ...]:
+    return evidence_pictures(_shown(evidence, prototypes))
 
 
-def _shown(measured: Measurements, prototypes: Sequence[Prototype]) -> list[tuple[str, str]]:
-    return [(p.image, f"Prototype of ‘{measured.labels.of(p.target)}’") for p in prototypes]
+def _shown(evidence: Evidence, prototypes: Sequence[Prototype]) -> list[tuple[str, str]]:
+    return [(p.image, f"Prototype of ‘{evidence.labels.of(p.target)}’") for p in prototypes]
 
 
 def _runs(replicates: Sequence[Prototype]) -> str:
     seeds = sum(len(p.stability.logits) if p.stability else 1 for p in replicates)
     return f"{count(seeds, 'run')} of {count(replicates[0].steps, 'step')}"
-
-
-def _key(target: tuple[int, ...]) -> str:
-    return "+".join(str(index) for index in target)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from leap_audit.report import render_html
-from leap_audit.report.requirements import requirements
+from leap_audit.report.limits import requirements
 from tests.report.conftest import Build
 
 
