@@ -115,3 +115,9 @@ def test_an_audit_of_before_is_read(tmp_path: Path) -> None:
     (tmp_path / "audit.json").write_text(json.dumps(before))
     assert several
     assert Audit.read(tmp_path) == audit
+    before["findings"] = [
+        {"id": "border:3", "severity": "low", "title": "", "evidence": "", "limits": ""}
+    ]
+    (tmp_path / "audit.json").write_text(json.dumps(before))
+    with pytest.raises(AuditRefused, match="a class that is not among the classes"):
+        Audit.read(tmp_path)

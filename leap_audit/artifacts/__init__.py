@@ -1,4 +1,4 @@
-"""What the stages hand to one another, and the schema of audit.json.
+"""The data that passes between stages, and the schema of audit.json.
 
 Everything here is frozen data without behaviour. `Audit` is what audit.json holds
 (schema `leap-audit/1`): fields may be added to it, none renamed. `class_` is spelt

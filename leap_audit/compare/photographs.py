@@ -1,4 +1,4 @@
-"""The photographs that both audits show: the answers, and what carried them."""
+"""Pair the photographs of two audits, with the answers and the isolations."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product

@@ -1,7 +1,7 @@
-"""The checks a policy can name: one table of small functions, each a question with a figure.
+"""The table of the checks that a policy can name: each a question with a figure.
 
-A check measures nothing: it reads one figure off the audit, and says when there is none to read.
-The thresholds are the policy's.
+A check measures nothing: it reads one figure from the audit, and says when there is none. The
+thresholds are the policy's.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _RANGES: dict[Unit, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class CheckKind:
-    """A question with one figure for an answer."""
+    """A question that one figure answers."""
 
     id: str
     question: str
@@ -42,7 +42,7 @@ class CheckKind:
     pairs: bool = False
     """Whether pairs of classes can be allowed."""
     lasting: bool = False
-    """Whether more measurements could never take a failure back."""
+    """Whether no further measurement could take a failure back."""
 
     @property
     def range(self) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The verdict: every check of a policy asked of an audit, and what follows for the whole."""
+"""Compute the checks of a policy on an audit, and the verdict that follows from them."""
 
 import math
 from collections.abc import Sequence

@@ -20,7 +20,14 @@ class Limit:
 
 def limits_of(audit: Audit) -> list[Limit]:
     """Return the limits of this audit, the one that matters most first."""
-    return [*_of_this_audit(audit), *_ALWAYS]
+    return [*_of_this_audit(audit), *_of_methods(audit), *_ALWAYS]
+
+
+def _of_methods(audit: Audit) -> Iterator[Limit]:
+    """The limits that a method states of itself, under `limits` of its record."""
+    for name, method in audit.methods.items():
+        if isinstance(method, dict) and isinstance(method.get("limits"), str):
+            yield Limit(name.replace("_", " ").capitalize(), method["limits"])
 
 
 def _of_this_audit(audit: Audit) -> Iterator[Limit]:
@@ -65,7 +72,7 @@ def _of_this_audit(audit: Audit) -> Iterator[Limit]:
         )
     if not audit.samples:
         yield Limit(
-            "No photographs were given",
+            "No photographs were audited",
             "How the model decides on real pictures was not measured; prototypes alone do not "
             "tell.",
         )
@@ -112,8 +119,8 @@ def _fields(names: list[str]) -> str:
         "layout": "the layout",
         "input_size": "the input size",
     }
-    said = [plain.get(name, name) for name in names]
-    return " or ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+    words = [plain.get(name, name) for name in names]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 @dataclass(frozen=True)

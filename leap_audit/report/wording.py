@@ -19,9 +19,10 @@ from leap_audit.ingest.pictures.preprocessing import shown_bands
 from leap_audit.text.numbers import count, decimal, percent
 
 __all__ = [
-    "averaged",
+    "averaging",
     "channels",
     "data_digest",
+    "file_size",
     "isolation_check",
     "number",
     "probability_meaning",
@@ -29,7 +30,6 @@ __all__ = [
     "prototype_reading",
     "reading",
     "signed",
-    "size",
     "stability_reading",
     "status_sentence",
     "verdict_sentence",
@@ -60,7 +60,7 @@ def signed(value: float | None) -> str:
     return f"+{text}" if text[0].isdigit() else text
 
 
-def size(count_of_bytes: int) -> str:
+def file_size(count_of_bytes: int) -> str:
     """Return a file size in the unit that suits it."""
     for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count_of_bytes >= power:
@@ -115,7 +115,7 @@ def reading(isolation: Isolation, label: str) -> str:
     return f"{kept}; erasing it leaves {delete}."
 
 
-def averaged(model: ModelIdentity) -> str:
+def averaging(model: ModelIdentity) -> str:
     """Return over what a figure is averaged, nothing where a picture gets one answer."""
     if model.places == (1, 1):
         return ""
@@ -144,12 +144,12 @@ def probability_meaning(model: ModelIdentity) -> str:
 def probability_source(model: ModelIdentity, classes: int) -> str:
     """Return what a probability of this model was computed from."""
     if model.probabilities == "given":
-        return f"The model's own number{averaged(model)}; the logit is its logarithm."
+        return f"The model's own number{averaging(model)}; the logit is its logarithm."
     if model.independent:
-        return f"The sigmoid of the class's own logit{averaged(model)}."
+        return f"The sigmoid of the class's own logit{averaging(model)}."
     if model.task == "binary":
         return "The sigmoid of the single score, which the two classes share."
-    return f"Computed from the logits of all {classes:,} classes{averaged(model)}."
+    return f"Computed from the logits of all {classes:,} classes{averaging(model)}."
 
 
 def channels(preprocessing: Preprocessing) -> str:

@@ -10,7 +10,6 @@ from PIL import Image
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.report.charts import (
-    CALIBRATION_NEEDS,
     BarScale,
     Chart,
     calibration,
@@ -73,6 +72,15 @@ def many_classes(build: Build, many: int) -> Chart:
     return chart
 
 
+def test_a_matrix_of_twelve_has_its_numbers(build: Build) -> None:
+    assert len(words(many_classes(build, 12))) == 2 * 12 + 12 * 12
+
+
+def test_a_matrix_of_48_has_its_names(build: Build) -> None:
+    assert not many_classes(build, 48).note
+    assert many_classes(build, 49).note
+
+
 def test_a_large_matrix_drops_its_numbers(build: Build) -> None:
     chart = many_classes(build, 13)
     assert len(words(chart)) == 2 * 13
@@ -114,7 +122,7 @@ def test_calibration_counts_each_photograph_once() -> None:
 
 
 def test_the_axis_of_the_calibration_stands_beside_its_numbers() -> None:
-    chart = calibration(photographs(*[(0.9, True)] * CALIBRATION_NEEDS))
+    chart = calibration(photographs(*[(0.9, True)] * 10))
     assert chart is not None
     texts = list(drawn(chart).iter(f"{SVG}text"))
     (axis,) = [float(each.attrib["x"]) for each in texts if each.text == "right"]
@@ -128,7 +136,7 @@ def test_the_axis_of_the_calibration_stands_beside_its_numbers() -> None:
 
 
 def test_too_few_photographs_are_no_calibration(folder: Path) -> None:
-    assert calibration(photographs(*[(0.9, True)] * (CALIBRATION_NEEDS - 1))) is None
+    assert calibration(photographs(*[(0.9, True)] * 9)) is None
     unknown = [s.model_copy(update={"known": None}) for s in photographs(*[(0.9, True)] * 20)]
     assert calibration(unknown) is None
 
