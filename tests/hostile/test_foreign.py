@@ -22,9 +22,9 @@ from leap_audit.ingest import foreign
 from leap_audit.ingest.audits import open_audit
 from leap_audit.ingest.door import load, read_source
 from leap_audit.ingest.pictures.images import find_pictures
-from tests.audits import make_audit, with_pictures
-from tests.hostile.corpus import network
-from tests.hostile.fuzz import pictures_in
+from tests.builders.audits import make_audit, with_pictures
+from tests.builders.corpus import network
+from tools.fuzz import pictures_in
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="makes links and pipes")
 SECRET = b"the secret of the reader"

@@ -15,8 +15,8 @@ from leap_audit.ingest import foreign, load
 from leap_audit.ingest.inputs.selection import Inputs, read_inputs
 from leap_audit.ingest.pictures.images import find_pictures
 from leap_audit.ingest.pictures.photographs import names_of, read_photographs
-from tests.dicoms import PLANTED, write_dicom
-from tests.ingest.test_pictures import asking
+from tests.builders.dicoms import PLANTED, write_dicom
+from tests.builders.preprocessings import asking
 
 pytestmark = pytest.mark.xdist_group("tensorflow")  # its children import it, one at a time
 GREY = asking(8, 8, channel_order="GRAY")
