@@ -22,6 +22,7 @@ from leap_audit.artifacts import (
 )
 from leap_audit.findings import Evidence, find
 from leap_audit.findings.evidence import read_rankings
+from leap_audit.report import write_report
 
 
 def with_pictures(folder: Path) -> Path:
@@ -162,6 +163,14 @@ def _prototype(
         ),
         isolations=parts,
     )
+
+
+def write_pictured_report(folder: Path) -> None:
+    """Write a report with pictures that are embedded as JPEG and as PNG."""
+    with_pictures(folder)
+    large = make_audit(folder, prototypes=1, samples=0, picture="large")
+    small = make_audit(folder, prototypes=1)
+    write_report(small.model_copy(update={"prototypes": large.prototypes}), folder)
 
 
 def a_model() -> ModelIdentity:
