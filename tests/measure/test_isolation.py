@@ -18,6 +18,7 @@ from leap_audit.measure.isolation.optimise import (
     blurred,
     rank_pixels,
 )
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject, sharpness
 from tests.measure.models import linear, read_model, uncounted, write_model
 
@@ -51,8 +52,8 @@ def picture(seed: int) -> NDArray[Any]:
 def ranked(model: Model, subjects: list[Subject], **given: Any) -> list[NDArray[Any]]:
     counted: list[int] = []
     options = IsolationOptions(steps=given.pop("steps", 60), grid=8)
-    chosen = {"seed": 0, "batch": 2, "threads": 1, **given}
-    maps = list(rank_pixels(model, subjects, options, advance=counted.append, **chosen))
+    chosen = {"seed": 0, "batch": 2, **given}
+    maps = list(rank_pixels(Run(model, 1, 1), subjects, options, advance=counted.append, **chosen))
     assert sum(counted) == options.steps * len(subjects)
     return maps
 
@@ -106,12 +107,11 @@ def test_a_model_that_takes_one_picture_at_a_time_is_refused(model: Model) -> No
     with pytest.raises(ValueError, match="one picture at a time"):
         next(
             rank_pixels(
-                replace(model, batchable=False),
+                Run(replace(model, batchable=False), 1, 1),
                 [Subject(picture(0), 1)],
                 IsolationOptions(steps=1),
                 seed=0,
                 batch=1,
-                threads=1,
                 advance=uncounted,
             )
         )

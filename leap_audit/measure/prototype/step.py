@@ -28,6 +28,7 @@ from leap_audit.measure.prototype.objective import (
     weighted_logit,
 )
 from leap_audit.measure.prototype.transforms import blur_at, light, view
+from leap_audit.measure.run import averaged as over_places
 from leap_audit.measure.run import place_model
 from leap_audit.run.session import Array
 
@@ -70,7 +71,8 @@ def step_graph(
         behind = new_input(graph, "behind", (seen_at_once, channels, 1, 1))
         picture = over(op, Painted(picture, _repeated(op, painted.alpha, views)), behind)
     seen = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
-    logits = place_model(op, model, op.Add(seen, noise))
+    placed = place_model(op, model, op.Add(seen, noise))
+    logits = over_places(op, placed.scores)
     if objective == "target":
         weights = new_input(graph, "weights", (batch, model.classes))
         score = weighted_logit(op, averaged(op, logits, views), weights)
@@ -85,7 +87,8 @@ def step_graph(
         penalties.append((coverage(op, painted.alpha), options.alpha_weight))
     if options.diversity and objective == "target":
         same = new_input(graph, "same", (batch, batch))
-        penalties.append((likeness(op, logits, same), options.diversity))
+        features = placed.features(op) or logits
+        penalties.append((likeness(op, features, same), options.diversity))
     cotangents = {score: op.constant(-np.ones(batch))}
     cotangents |= {p: op.constant(np.full(batch, weight * spread)) for p, weight in penalties}
     append_adam(op, coefficients, cotangents, lr=options.lr)
