@@ -46,7 +46,7 @@ def randomised(model: Model, seed: int) -> Model:
             order = rng.permuted(array.ravel()).reshape(array.shape)
             value.const_value = ir.tensor(order, name=name)
     last = final_layer(shuffled.graph.outputs[0], model.answer)
-    return replace(model, graph=shuffled, final_layer=last)
+    return replace(model, canonical=ir.to_proto(shuffled), final_layer=last)
 
 
 def maps_of(

@@ -1,9 +1,9 @@
 """From a network as ONNX to a Model: everything a later stage may know of it."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -13,11 +13,13 @@ from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
 from leap_audit.canonical.batch import copied, with_batch
 from leap_audit.canonical.folding import inlined, with_weights_folded
 from leap_audit.canonical.form import canonicalise, input_shape, require_batch
+from leap_audit.canonical.sizes import explain_open_shapes
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.graph.digest import graph_digest
 from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_info
 from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.weights import apart, put_back, shared_with
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.ingest.inputs.pixels import require_same_numbers
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs
@@ -43,8 +45,6 @@ BYTES = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
 """Types of whole numbers that a picture's pixels fill from end to end."""
 TRIED = 2
 """Pictures that go through at once when it is found out whether several can."""
-KEPT = 4
-"""Graphs of other batches that are kept where each takes canonicalising."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,9 @@ class Model:
     proto: onnx.ModelProto
     """As it came, but with one input, the picture in floating point, and one output, the one that
     is read; and with its weights folded."""
-    graph: ir.Model
-    """The canonical graph of one picture: the model's input in, its scores out. It is never
-    changed; `with_batch` copies it."""
+    canonical: onnx.ModelProto
+    """The canonical graph of one picture: the model's input in, its scores out. Large weights that
+    stand in `proto` as well are inputs of it; `graph` has them."""
     identity: ModelIdentity
     preprocessing: Preprocessing
     answer: Answer
@@ -70,9 +70,9 @@ class Model:
     provider: Provider
     reading: Reading
     """How the scores are read out of the model's output; already done in `graph`."""
-    widen: Callable[[int], ir.Model] | None = field(default=None, compare=False)
-    """What gives the graph of a batch where the batch is not the first axis of every tensor, and
-    `with_batch` therefore has to canonicalise again."""
+    batch_leads: bool = True
+    """Whether the batch is the first axis of every tensor. Where it is not, as in attention over
+    (tokens, batch, features), each batch takes canonicalising once more."""
     outside: Outside | None = None
     """What runs it where it is no ONNX graph; then `proto` is empty."""
     labels: tuple[str, ...] = ()
@@ -104,15 +104,35 @@ class Model:
             digest.update(self.identity.sha256.encode())
         return digest.hexdigest()
 
+    @cached_property
+    def graph(self) -> ir.Model:
+        """Return the canonical graph of one picture, never changed: `with_batch` copies it."""
+        graph = ir.from_proto(self.canonical)
+        put_back(graph, apart(self.proto)[1])
+        explain_open_shapes(graph.graph)
+        return graph
+
     def with_batch(self, batch: int) -> ir.Model:
         """Return a copy of the canonical graph for `batch` pictures, to be changed at will.
 
         Its weights are those of `graph`, not copies.
         Raises ModelRefused or CanonicalMismatch: it takes one picture at a time.
         """
-        if batch == 1 or self.widen is None:
+        if batch == 1 or self.batch_leads:
             return with_batch(self.graph, batch)
-        return self.widen(batch)
+        if batch not in self._others:
+            sizes = _sizes(tensor_info(_only_input(self.proto)), self.preprocessing)
+            self._others[batch] = _canonicalised(self.proto, self.reading, batch, sizes, None)
+        return copied(self._others[batch])
+
+    @cached_property
+    def _others(self) -> dict[int, ir.Model]:
+        """The graphs of other batches, where each takes canonicalising."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields alone: what is made of them is no plain data."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def known(
@@ -204,7 +224,7 @@ def known(
         signature=source.signature,
     )
     proto = with_weights_folded(proto)
-    batchable, widen = _batching(proto, canonical, head.reading, sizes, provider)
+    batchable, leads = _batching(proto, canonical, head.reading, sizes, provider)
     canonical.graph.outputs[:] = [written(canonical.graph, head.reading)]
     answer = answer_kind(
         head.classes,
@@ -214,18 +234,19 @@ def known(
         axis=head.axis,
         region=region,
     )
+    last = final_layer(canonical.graph.outputs[0], answer)
     return Model(
         proto=proto,
-        graph=canonical,
+        canonical=shared_with(canonical, apart(proto)[1]),
         identity=identity,
         preprocessing=preprocessing,
         answer=answer,
-        final_layer=final_layer(canonical.graph.outputs[0], answer),
+        final_layer=last,
         operators=dict(sorted(operators.items())),
         batchable=batchable,
+        batch_leads=leads,
         provider=provider,
         reading=head.reading,
-        widen=widen,
         labels=ends.names if len(ends.names) == head.classes else (),
         labels_in=ends.names_in,
     )
@@ -237,36 +258,38 @@ def _batching(
     reading: Reading,
     sizes: dict[str, tuple[int, ...]],
     provider: Provider,
-) -> tuple[bool, Callable[[int], ir.Model] | None]:
-    """Whether several pictures can go through at once, and what else than `with_batch` does it.
+) -> tuple[bool, bool]:
+    """Whether several pictures can go through at once, and whether `with_batch` serves for it.
 
-    Both are tried on TRIED pictures beside the model itself. A graph made by canonicalising again
-    is that of the same rewriting for every other batch.
+    Both are tried on TRIED pictures beside the model itself; other batches are the same rewriting.
     """
     refused = (CanonicalMismatch, ModelRefused)
     try:
         require_batch(proto, canonical, TRIED, sizes=sizes, provider=provider)
-        return True, None
+        return True, True
     except refused:
         pass
-
-    @lru_cache(maxsize=KEPT)
-    def canonicalised(batch: int) -> ir.Model:
-        tried = provider if batch == TRIED else None
-        again = canonicalise(proto, batch=batch, sizes=sizes, provider=tried)
-        scores = written(again.graph, reading)
-        if static_shape(scores)[0] != batch:
-            raise ModelRefused(
-                f"tensor {scores.name!r}: holds no scores for each of {batch} pictures."
-            )
-        again.graph.outputs[:] = [scores]
-        return again
-
     try:
-        canonicalised(TRIED)
+        _canonicalised(proto, reading, TRIED, sizes, provider)
     except refused:
-        return False, None
-    return True, lambda batch: copied(canonicalised(batch))
+        return False, True
+    return True, False
+
+
+def _canonicalised(
+    proto: onnx.ModelProto,
+    reading: Reading,
+    batch: int,
+    sizes: dict[str, tuple[int, ...]],
+    provider: Provider | None,
+) -> ir.Model:
+    """The canonical graph of a batch, with the scores as its output."""
+    again = canonicalise(proto, batch=batch, sizes=sizes, provider=provider)
+    scores = written(again.graph, reading)
+    if static_shape(scores)[0] != batch:
+        raise ModelRefused(f"tensor {scores.name!r}: holds no scores for each of {batch} pictures.")
+    again.graph.outputs[:] = [scores]
+    return again
 
 
 def _is_output(proto: onnx.ModelProto, name: str | None) -> bool:

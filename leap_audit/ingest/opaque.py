@@ -93,7 +93,7 @@ def known_module(
     graph.graph.outputs[:] = [written(graph.graph, reading)]
     return Model(
         proto=onnx.ModelProto(),
-        graph=graph,
+        canonical=ir.to_proto(graph),
         identity=identity,
         preprocessing=preprocessing,
         answer=_answer(shape, found, meaning, region),

@@ -66,7 +66,7 @@ def test_shuffling_keeps_every_weight_and_no_place(tmp_path: Path) -> None:
     assert (np.sort(before, None) == np.sort(after, None)).all()
     assert (before != after).mean() > 0.9
     assert before == pytest.approx(weights, abs=1e-6)  # the model itself is left as it was
-    assert replace(other, graph=model.graph, final_layer=model.final_layer) == model
+    assert replace(other, canonical=model.canonical, final_layer=model.final_layer) == model
 
 
 def test_a_network_is_read_as_the_audit_reads_it(tmp_path: Path) -> None:
