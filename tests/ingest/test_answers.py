@@ -14,7 +14,7 @@ from leap_audit.ingest.outputs.answer import (
     Softmax,
     answer_kind,
 )
-from tests.gradient.graphs import numbers, start
+from tests.builders.emitted import numbers, start
 
 RNG = np.random.default_rng(0)
 REGION = (0.0, 0.5, 0.5, 1.0)

@@ -11,10 +11,10 @@ from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
 from leap_audit.measure.run import Run
 from leap_audit.pipeline import audit
-from tests.ingest.ends import own_answer
-from tests.measure import kinds
-from tests.measure.models import RAW, Node, linear, read_model, write_model
-from tests.pipeline.conftest import TINY
+from tests.builders import kinds
+from tests.builders.classifiers import RAW, Node, linear, read_model, write_model
+from tests.builders.ends import own_answer
+from tests.builders.running import TINY
 
 
 @pytest.fixture

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Sigmoids, Softmax
 from leap_audit.measure.isolation.optimise import (
     FIRST_SOFTNESS,
     SOFTNESS,
-    WIDEST,
     _softness,
     blurred,
     rank_pixels,
 )
 from leap_audit.measure.run import Run
-from leap_audit.measure.subject import Subject, sharpness
-from tests.measure.models import linear, read_model, uncounted, write_model
+from leap_audit.measure.subject import WIDEST, Subject, sharpness
+from tests.builders.classifiers import linear, read_model, uncounted, write_model
 
 SIDE = 16
 PATCH = (9, 2, 14, 7)
@@ -118,11 +118,11 @@ def test_a_model_that_takes_one_picture_at_a_time_is_refused(model: Model) -> No
 
 
 def test_sharpness_tames_scores_in_the_thousands_and_leaves_others_alone() -> None:
-    assert sharpness(np.array([[0], [1], [5.0]]), "softmax") == 1
-    assert sharpness(np.zeros((4, 2)), "softmax") == sharpness(np.zeros((4, 2)), "sigmoid") == 1
+    assert sharpness(np.array([[0], [1], [5.0]]), Softmax(4)) == 1
+    assert sharpness(np.zeros((4, 2)), Softmax(4)) == sharpness(np.zeros((4, 2)), Sigmoids(4)) == 1
     wild = np.array([0, 100, 50_000.0, -3e6, 20])
-    factor = sharpness(wild[:, None], "softmax")
-    assert sharpness(wild[:, None], "sigmoid") * 3e6 == pytest.approx(WIDEST)
+    factor = sharpness(wild[:, None], Softmax(4))
+    assert sharpness(wild[:, None], Sigmoids(4)) * 3e6 == pytest.approx(WIDEST)
     assert 0 < factor < 1
     assert (wild.max() - np.median(wild)) * factor == pytest.approx(WIDEST)
 

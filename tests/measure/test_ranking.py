@@ -12,7 +12,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.isolation.ranking import best_of, candidates, rankings, slopes_of
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
-from tests.measure.models import linear, read_model, uncounted
+from tests.builders.classifiers import linear, read_model, uncounted
 
 SIDE = 16
 PATCH = np.s_[9:14, 2:7]

@@ -11,7 +11,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run import Session
 from leap_audit.run.session import Array
-from tests.measure.models import CPU, Node, read_model, write_model
+from tests.builders.classifiers import CPU, Node, read_model, write_model
 
 SIDE, CLASSES = 6, 3
 NODES: list[Node] = [
