@@ -39,7 +39,7 @@ from leap_audit.run.opaque import Outside
 from leap_audit.run.providers import Provider
 from leap_audit.text.filenames import legible
 
-__all__ = ["Model", "known"]
+__all__ = ["Model", "make_model"]
 
 BYTES = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
 """Types of whole numbers that a picture's pixels fill from end to end."""
@@ -135,7 +135,7 @@ class Model:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def known(
+def make_model(
     source: Source,
     declared: DeclaredPreprocessing,
     provider: Provider,
@@ -297,7 +297,7 @@ def _is_output(proto: onnx.ModelProto, name: str | None) -> bool:
 
 
 def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
-    (value,) = real_inputs(proto)  # known() leaves one
+    (value,) = real_inputs(proto)  # make_model leaves one
     return value
 
 

@@ -25,7 +25,7 @@ from leap_audit.run.fallback import TorchGradient
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array
 
-__all__ = ["known_module"]
+__all__ = ["make_module_model"]
 
 FAR = 100
 """How many times the numbers of a picture may be, to see what the module's own are bounded by."""
@@ -33,7 +33,7 @@ MOVING = 0.1
 """How far numbers must reach in 0..1 to be taken for probabilities, each by itself."""
 
 
-def known_module(
+def make_module_model(
     module: Any,
     why: str,
     declared: DeclaredPreprocessing,

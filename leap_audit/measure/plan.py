@@ -58,7 +58,7 @@ def choose_batches(model: Model, views: int, wanted: int = 0) -> Batches:
     few = model.provider.device == "cpu" and height * width > SMALL_PICTURE
     most = min(max(fits, 1), FEW if few else MANY)
     power = 2 ** int(math.log2(most))  # so that a little less free memory changes nothing
-    # Pictures that are only looked at come in any number: where a batch is no faster, filling
+    # Pictures that are only evaluated come in any number: where a batch is no faster, filling
     # one up would be wasted.
     return Batches(max(1, power // views), max(1, power // 2), 1 if few else power)
 

@@ -57,25 +57,25 @@ class _Reading:
 
 
 def compare_readings(
-    run: Run, pictures: Sequence[Array], known: Sequence[int | None]
+    run: Run, pictures: Sequence[Array], ground_truth: Sequence[int | None]
 ) -> Readings | None:
     """Return how often the model is right as it is shown photographs, and as it might be.
 
-    pictures: (channels, height, width) in 0..1 each; known: the class of each, None where it is
-    not known. The other readings are the conventions of image models: other ranges, means and
-    deviations, and red and blue exchanged. `p` of one is the probability that it would gain so
+    pictures: (channels, height, width) in 0..1 each; ground_truth: the class of each, None
+    where it is not known. The other readings are the conventions of image models: other ranges,
+    means and deviations, and red and blue exchanged. `p` of one is the probability that it would gain so
     much by chance (an exact sign test over the photographs that the two readings answer
     differently, times the number of readings tried).
 
     None where no photograph of a known class is given, or the model takes bands.
     """
     own = _own(run.model.preprocessing)
-    chosen = [i for i, class_ in enumerate(known) if class_ is not None]
+    chosen = [i for i, class_ in enumerate(ground_truth) if class_ is not None]
     if not chosen or own.order == "BANDS":
         return None
     chosen = chosen[:: math.ceil(len(chosen) / MOST)]
     shown = np.stack([pictures[i] for i in chosen])
-    wanted = np.array([known[i] for i in chosen])
+    wanted = np.array([ground_truth[i] for i in chosen])
     right = run.logits(shown).argmax(1) == wanted
     every = [other for other in _conventions(own) if not other.same(own)]
     others = []

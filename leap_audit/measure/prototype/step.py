@@ -61,17 +61,17 @@ def step_graph(
     planes = coefficient_channels(channels, options)
     coefficients = new_input(graph, "coefficients", (batch, planes, height, width))
     assert options.views is not None
-    views, seen_at_once = options.views, batch * options.views
-    rows = new_input(graph, "rows", (seen_at_once, 1, height, height))
-    columns = new_input(graph, "columns", (seen_at_once, 1, width, width))
-    noise = new_input(graph, "noise", (seen_at_once, channels, height, width))
+    views, pictures_at_once = options.views, batch * options.views
+    rows = new_input(graph, "rows", (pictures_at_once, 1, height, height))
+    columns = new_input(graph, "columns", (pictures_at_once, 1, width, width))
+    noise = new_input(graph, "noise", (pictures_at_once, channels, height, width))
     painted = paint(op, coefficients, channels, options)
     picture = _repeated(op, painted.colour, views)
     if painted.alpha is not None:
-        behind = new_input(graph, "behind", (seen_at_once, channels, 1, 1))
+        behind = new_input(graph, "behind", (pictures_at_once, channels, 1, 1))
         picture = over(op, Painted(picture, _repeated(op, painted.alpha, views)), behind)
-    seen = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
-    placed = place_model(op, model, op.Add(seen, noise))
+    viewed = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
+    placed = place_model(op, model, op.Add(viewed, noise))
     logits = over_places(op, placed.scores)
     if objective == "target":
         weights = new_input(graph, "weights", (batch, model.classes))
@@ -112,8 +112,8 @@ def draws(
     for key in keys:
         rng = generator(seed, "prototype step", *key, step)
         for _ in range(options.views):
-            seen = view(rng, height, width, options)
-            a, b = (m if blur is None else m @ blur for m, blur in zip(seen, blurs, strict=True))
+            viewed = view(rng, height, width, options)
+            a, b = (m if blur is None else m @ blur for m, blur in zip(viewed, blurs, strict=True))
             rows.append(a[None])
             columns.append(b[None])
             noise.append(rng.standard_normal((channels, height, width), np.float32) * options.noise)
