@@ -63,8 +63,8 @@ def compare_readings(
 
     pictures: (channels, height, width) in 0..1 each; ground_truth: the class of each, None
     where it is not known. The other readings are the conventions of image models: other ranges,
-    means and deviations, and red and blue exchanged. `p` of one is the probability that it would gain so
-    much by chance (an exact sign test over the photographs that the two readings answer
+    means and deviations, and red and blue exchanged. `p` of one is the probability that it would
+    gain so much by chance (an exact sign test over the photographs that the two readings answer
     differently, times the number of readings tried).
 
     None where no photograph of a known class is given, or the model takes bands.
