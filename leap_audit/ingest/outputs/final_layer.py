@@ -1,4 +1,4 @@
-"""The last linear layer of a classifier: penultimate features and each class's weight vector."""
+"""The final linear layer of a classifier: penultimate features and each class's weight vector."""
 
 import math
 from dataclasses import dataclass
@@ -6,40 +6,47 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.gradient import Emitter
 from leap_audit.graph.operators import SHAPE_ONLY
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
+from leap_audit.ingest.outputs.answer import Answer, ScoreMap
 from leap_audit.run.session import Array
 
 __all__ = ["FinalLayer", "final_layer"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FinalLayer:
-    """logits = features · weightsᵀ + bias"""
+    """scores = features · weightsᵀ + bias"""
 
-    features: ir.Value
-    """(batch, features)"""
+    features: str
+    """The tensor of the canonical graph that holds the features."""
+    pooled: bool
+    """Whether they are averaged over the map that this tensor is."""
     weights: Array
     """(classes, features)"""
 
 
-def final_layer(op: Emitter, logits: ir.Value, classes: int) -> FinalLayer | None:
-    """Return the layer that gives `logits`, or None where the last step is not linear.
+def final_layer(scores: ir.Value, answer: Answer) -> FinalLayer | None:
+    """Return the layer that gives the scores of one picture, None where the last step is no such.
 
     A Gemm, a MatMul, or a 1×1 convolution on a map of one pixel or averaged over the map, with a
-    bias or without; a ReLU after it makes it another function, and the answer None.
+    bias or without; a ReLU after it makes it another function, and the answer None. So does a
+    region of a map, and one logit for two classes.
     """
-    batch = static_shape(logits)[0]
-    value, averaged = logits, False
+    averaged = isinstance(answer, ScoreMap)
+    if answer.numbers != answer.classes:
+        return None
+    if isinstance(answer, ScoreMap) and answer.window is not None:
+        return None
+    classes, value = answer.classes, scores
     while (node := value.producer()) is not None:
         if node.op_type in SHAPE_ONLY:
-            value = _given(node, 0)
+            value = _input(node, 0)
         elif node.op_type == "Add" and any(constant_of(v) is not None for v in node.inputs):
-            value = _given(node, 1 if constant_of(node.inputs[0]) is not None else 0)
+            value = _input(node, 1 if constant_of(node.inputs[0]) is not None else 0)
         elif node.op_type in ("GlobalAveragePool", "ReduceMean"):
-            value, averaged = _given(node, 0), True
+            value, averaged = _input(node, 0), True
         else:
             break
     if node is None:
@@ -47,7 +54,8 @@ def final_layer(op: Emitter, logits: ir.Value, classes: int) -> FinalLayer | Non
     kernel = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
     if kernel is None:
         return None
-    features = _given(node, 0)
+    features, pooled = _input(node, 0), False
+    numbers = math.prod(static_shape(features))
     if node.op_type == "Conv":
         if kernel.shape[0] != classes or math.prod(kernel.shape[2:]) != 1:
             return None
@@ -55,7 +63,8 @@ def final_layer(op: Emitter, logits: ir.Value, classes: int) -> FinalLayer | Non
         if math.prod(pixels) != 1:
             if not averaged or static_shape(node.outputs[0])[2:] != pixels:
                 return None  # strides leave out pixels that the average of the features holds
-            features = op.GlobalAveragePool(features)
+            pooled = True
+            numbers //= math.prod(pixels)
         weights = kernel.reshape(classes, -1)
     elif node.op_type in ("MatMul", "Gemm"):
         turned = node.op_type == "Gemm" and _flag(node, "transB")
@@ -64,12 +73,12 @@ def final_layer(op: Emitter, logits: ir.Value, classes: int) -> FinalLayer | Non
         weights = kernel if turned else kernel.T
     else:
         return None
-    if weights.shape[0] != classes or math.prod(static_shape(features)) != batch * weights.shape[1]:
+    if weights.shape[0] != classes or numbers != weights.shape[1]:
         return None
-    return FinalLayer(op.Reshape(features, (batch, weights.shape[1])), np.asarray(weights))
+    return FinalLayer(str(features.name), pooled, np.asarray(weights))
 
 
-def _given(node: ir.Node, index: int) -> ir.Value:
+def _input(node: ir.Node, index: int) -> ir.Value:
     value = node.inputs[index]
     assert value is not None
     return value
