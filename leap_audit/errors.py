@@ -1,4 +1,4 @@
-"""Everything that goes wrong on purpose.
+"""The errors and warnings that a user may see, as one tree.
 
     LeapAuditError               one clear sentence: what, where, what to do. Exit code 3
     ├── UsageError               wrong words on the command line. Exit code 2

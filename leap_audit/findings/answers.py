@@ -8,7 +8,7 @@ from leap_audit.findings.answered import Answered, answered
 from leap_audit.findings.evidence import Measurements
 from leap_audit.findings.readings import doubt
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
-from leap_audit.ingest.outputs.trial import PICTURES
+from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
 from leap_audit.text.names import shortened
 from leap_audit.text.numbers import count, decimal, listed, percent, wilson
 
@@ -58,7 +58,7 @@ def constant_answer(measured: Measurements) -> Iterator[Suspicion]:
             "wrong.",
             limits="Prototypes, entanglements and isolations of a model that does not answer show "
             "nothing. A dead model and one that is shown pictures in the wrong range look alike.",
-            figures={"pictures": PICTURES},
+            figures={"pictures": TRIAL_PICTURES},
         )
 
 

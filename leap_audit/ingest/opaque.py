@@ -10,7 +10,7 @@ import onnx_ir as ir
 from leap_audit.artifacts import ModelIdentity, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.frameworks.exported import CHECKED, random_pictures, reason
+from leap_audit.ingest.frameworks.export_check import CHECKED, random_pictures, reason
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.head import as_asked
 from leap_audit.ingest.outputs.meaning import Meaning, meaning_of

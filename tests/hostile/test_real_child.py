@@ -14,7 +14,7 @@ from leap_audit.errors import ClassesRefused, PictureRefused, UsageError
 from leap_audit.ingest import foreign, load
 from leap_audit.ingest.inputs.selection import Inputs, read_inputs
 from leap_audit.ingest.pictures.images import find_pictures
-from leap_audit.ingest.pictures.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures.photographs import photograph_names, read_photographs
 from tests.dicoms import PLANTED, write_dicom
 from tests.ingest.test_pictures import asking
 
@@ -36,7 +36,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shown(paths: list[Path]) -> Any:
     with foreign.photographs_child(paths) as ask:
-        names = names_of(paths, ask)
+        names = photograph_names(paths, ask)
         return names, read_photographs(paths, names, GREY, ask=ask)
 
 
@@ -112,7 +112,7 @@ def test_a_photograph_that_changes_after_it_was_hashed(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("L", (8, 8)).save(path)
     with foreign.photographs_child([path]) as ask:
-        names = names_of([path], ask)
+        names = photograph_names([path], ask)
         Image.new("L", (8, 8), 255).save(path)
         with pytest.raises(PictureRefused, match="changed while it was read"):
             read_photographs([path], names, GREY, ask=ask)

@@ -1,4 +1,4 @@
-"""A SavedModel, looked through and written anew before TensorFlow opens it.
+"""Check a SavedModel and rewrite it before TensorFlow opens it.
 
 What it runs while it is loaded is in its graphs and functions: every operator there is held
 against those that compute. What saves and restores it is taken out, with everything that calls it.
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.files import read_regular
-from leap_audit.ingest.frameworks.tf_allowed import CHECKPOINT, nodes_of, require_inside
+from leap_audit.ingest.frameworks.tf_allowlist import CHECKPOINT, nodes_of, require_allowed
 from leap_audit.ingest.frameworks.tf_runtime import saved_model
 
 __all__ = ["GRAPH", "clean_saved_model"]
@@ -46,11 +46,11 @@ def clean_saved_model(path: Path, folder: Path) -> Path:
         graph = meta.graph_def
         gone = _without_saver(graph, in_functions=bool(meta.object_graph_def.nodes))
         for name in meta.object_graph_def.concrete_functions:  # not its own saver, but served
-            require_inside(path, gone.get(name, ()))
+            require_allowed(path, gone.get(name, ()))
         own = [function.signature.name for function in graph.library.function]
         reads = "" if meta.object_graph_def.nodes else "RestoreV2"  # as before TensorFlow 2
         operators = (node.op for node in nodes_of(graph) if node.op != reads)
-        require_inside(path, operators, own)
+        require_allowed(path, operators, own)
     made = folder / "model"
     (made / "variables").mkdir(parents=True)
     (made / GRAPH).write_bytes(message.SerializeToString())

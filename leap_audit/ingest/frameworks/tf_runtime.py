@@ -1,4 +1,4 @@
-"""TensorFlow, Keras and tf2onnx: the only place that imports them, lazily and without a word."""
+"""Import TensorFlow, Keras and tf2onnx, lazily and silently: no other module does."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A TorchScript file, looked through and written anew before PyTorch opens it.
+"""Check a TorchScript file and rewrite it before PyTorch opens it.
 
 It is a ZIP archive of source in a language that looks like Python, of pickles and of weights.
 PyTorch runs the source. It is parsed here, every operator that it names is held against those that
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.files.archives import Archive, archive_of
+from leap_audit.ingest.files.archives import Archive, write_archive
 
 __all__ = ["Operators", "clean_script", "is_script"]
 
@@ -99,7 +99,7 @@ def clean_script(archive: Archive, path: Path, operators: Operators) -> bytes:
                 f"{path}: holds {name[:80]!r}, which TorchScript does not have; save the network "
                 "again with torch.jit.save."
             )
-    return archive_of(clean)
+    return write_archive(clean)
 
 
 class _Code:

@@ -1,4 +1,4 @@
-"""A picture of whole numbers as an input of floating-point numbers, for a gradient needs those.
+"""Replace an integer image input by a floating-point one, which a gradient needs.
 
 Where a model takes uint8 pixels and converts them to float inside, its gradient is the one behind
 that conversion: the input is declared float, and so is everything before the conversion. That is

@@ -1,4 +1,4 @@
-"""Pictures of whole numbers: what black and white are in each type, and what arithmetic keeps."""
+"""Black and white of each integer type, and the range in which float32 is exact."""
 
 from collections.abc import Callable, Mapping
 

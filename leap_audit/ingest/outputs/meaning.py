@@ -1,4 +1,4 @@
-"""What a model's numbers are: probabilities, their logarithms or logits, as measured on pictures.
+"""Determine by measurement whether an output holds logits, probabilities or log-probabilities.
 
 The numbers decide, not the last operator. A tensor behind the answer of which the answer is the
 softmax, or the sigmoid, holds the logits, whatever operators compute it. Without one, numbers that
@@ -14,10 +14,9 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.artifacts import Probabilities
-from leap_audit.ingest.outputs.behind import Behind, reachable
 from leap_audit.ingest.outputs.bounds import Interval
-from leap_audit.ingest.outputs.reading import Change, Step
-from leap_audit.ingest.outputs.shares import (
+from leap_audit.ingest.outputs.logit_candidates import LogitCandidate, farthest_reachable
+from leap_audit.ingest.outputs.probabilities import (
     PERCENT,
     SPREAD,
     SUMS_FLOAT,
@@ -25,6 +24,7 @@ from leap_audit.ingest.outputs.shares import (
     sigmoid,
     softmax,
 )
+from leap_audit.ingest.outputs.reading import Change, Step
 from leap_audit.run.session import Array
 
 __all__ = ["Meaning", "meaning_of"]
@@ -42,7 +42,7 @@ SAME = 1e-6
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the answer's numbers are, and from where the scores are read."""
+    """The meaning of an answer's numbers, and the tensor that holds the scores."""
 
     back: tuple[Step, ...]
     """From the answer to the tensor that is read."""
@@ -66,13 +66,13 @@ class Meaning:
 
 def meaning_of(
     answer: Array,
-    behind: Sequence[tuple[Behind, Array]],
+    behind: Sequence[tuple[LogitCandidate, Array]],
     bounds: Interval,
     dtype: ir.DataType,
     *,
     part: bool = False,
 ) -> Meaning:
-    """Return what the numbers of an answer are.
+    """Determine the meaning of the numbers of an answer.
 
     answer: (pictures, classes, places). behind: the tensors behind it with their numbers, in the
     same shape or with one class. bounds: between which the operators leave it. dtype: the
@@ -93,7 +93,7 @@ def meaning_of(
 @dataclass(frozen=True)
 class _Measured:
     answer: Array
-    behind: Sequence[tuple[Behind, Array]]
+    behind: Sequence[tuple[LogitCandidate, Array]]
     bounds: Interval
     dtype: ir.DataType
     part: bool
@@ -107,7 +107,7 @@ class _Measured:
     def exact(self) -> float:
         return EXACT.get(self.dtype, EXACT_FLOAT)
 
-    def same(self, found: Array, wanted: Array, each: Behind) -> bool:
+    def same(self, found: Array, wanted: Array, each: LogitCandidate) -> bool:
         """Whether a function of a tensor gives the answer, and operators that may compute it."""
         if found.shape != wanted.shape:
             return False
@@ -147,7 +147,7 @@ def _a_softmax(m: _Measured, total: float | None) -> Meaning | None:
             if each.together and m.same(softmax(x), wanted / whole, each)
         ]
         if fits:
-            far = reachable(fits, fits[0], SHIFTS)
+            far = farthest_reachable(fits, fits[0], SHIFTS)
             kind = "logarithms of probabilities" if logarithms else _shared(whole)
             return Meaning(
                 far.back,

@@ -1,4 +1,4 @@
-"""What a child process of `contained.py` does: it answers questions, within limits and walls."""
+"""Answer the calls of the parent process, inside the sandbox: the program of the child."""
 
 import faulthandler
 import importlib.util
@@ -15,10 +15,10 @@ from typing import Any
 from leap_audit import errors
 from leap_audit.errors import LeapAuditError, lacks_memory, reason_of
 from leap_audit.ingest.sandbox.limits import Limits
-from leap_audit.ingest.sandbox.programs import trusting
+from leap_audit.ingest.sandbox.trust import trust_models
 from leap_audit.walls import raise_walls
 
-__all__ = ["is_of_memory", "keep", "serve"]
+__all__ = ["apply_limits", "is_of_memory", "serve"]
 
 
 def serve() -> None:
@@ -28,12 +28,12 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever prints must not print into the answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     limits, allowed, trust = pickle.loads(_received())
-    keep(limits)
+    apply_limits(limits)
     importlib.util.find_spec("leap_audit_has_no_such_module")  # lists every place of modules once
     raise_walls(allowed)  # while there is one thread, and before anything foreign is opened
     questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(questions,), daemon=True).start()
-    with trusting(trust):
+    with trust_models(trust):
         while True:
             pickle.dump(_answer_to(questions.get()), answer, protocol=5)
             answer.flush()
@@ -90,7 +90,7 @@ def _known(kind: type[BaseException]) -> str:
     return next(known).__name__
 
 
-def keep(limits: Limits) -> None:
+def apply_limits(limits: Limits) -> None:
     """Hold this process to its limits, and let it end with its parent."""
     if sys.platform == "win32":
         return

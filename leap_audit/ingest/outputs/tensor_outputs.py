@@ -1,4 +1,4 @@
-"""The outputs of a file as tensors of numbers: what stands behind its maps, sequences and texts.
+"""Replace outputs that are maps, sequences or strings by the tensors they are computed from.
 
 Classical exporters end a network in operators that only dress its numbers up for a program: ZipMap
 makes a dictionary of each row, LabelEncoder a text of each number. Behind them stands a tensor; the
@@ -18,7 +18,7 @@ from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.protos import dtype_name, real_inputs, tensor_info
 from leap_audit.graph.weights import apart
 
-__all__ = ["Ends", "output_info", "tensor_outputs", "with_outputs"]
+__all__ = ["TensorOutputs", "output_info", "with_outputs", "with_tensor_outputs"]
 
 ML = "ai.onnx.ml"
 LABELS = frozenset({"LabelEncoder", "CategoryMapper", "ArrayFeatureExtractor", "CastMap"})
@@ -31,8 +31,8 @@ HOLDING = frozenset({"SequenceConstruct", "SequenceInsert", "Optional"})
 
 
 @dataclass(frozen=True)
-class Ends:
-    """A model all of whose outputs are tensors of numbers."""
+class TensorOutputs:
+    """A model whose outputs are all numeric tensors."""
 
     proto: onnx.ModelProto
     names: tuple[str, ...] = ()
@@ -43,8 +43,8 @@ class Ends:
     """What was taken off or left out, a sentence's part each."""
 
 
-def tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> Ends:
-    """Return the model with tensors of numbers for outputs; itself where it has no others.
+def with_tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> TensorOutputs:
+    """Return the model with numeric tensors as its outputs; itself where they all are.
 
     wanted: the one output, or tensor inside the graph, to keep.
 
@@ -69,7 +69,7 @@ def tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> Ends:
             f"no output holds numbers ({kinds}); export the model so that it gives its scores."
         )
     names, names_in = work.names()
-    return Ends(with_outputs(proto, list(kept)), names, names_in, tuple(taken))
+    return TensorOutputs(with_outputs(proto, list(kept)), names, names_in, tuple(taken))
 
 
 def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
@@ -147,8 +147,8 @@ class _Work:
             elif node.op_type not in CLASSIFIERS or name != node.output[0]:
                 yield name
         elif node is not None and node.domain in ONNX_DOMAIN and node.op_type in HOLDING:
-            for given in node.input[:2]:
-                yield from self.numbers(given, None)
+            for each in node.input[:2]:
+                yield from self.numbers(each, None)
         elif node is not None and node.op_type == "SequenceEmpty":
             return
         elif node is not None and node.op_type in ("SplitToSequence", *self._dressed(node)):
@@ -161,38 +161,42 @@ class _Work:
         before = self.makers.get(node.input[0]) if node.input else None
         if node.op_type not in ARRANGING or node.domain not in ONNX_DOMAIN or before is None:
             return ()
-        seen = {before.op_type}
+        visited = {before.op_type}
         while before is not None and before.op_type in ARRANGING and before.input:
             before = self.makers.get(before.input[0])
-            seen.add(before.op_type if before is not None else "")
+            visited.add(before.op_type if before is not None else "")
         dressing = {"ZipMap", *LABELS, *HOLDING, "SplitToSequence"}
-        return (node.op_type,) if seen & dressing else ()
+        return (node.op_type,) if visited & dressing else ()
 
     def _chosen(self, node: onnx.NodeProto) -> Iterator[str]:
         """The ranks or scores that a label was looked up by: the input that is computed."""
-        for given in node.input:
-            if given in self.makers and self.makers[given].op_type != "Constant":
-                yield from self.numbers(given, None)
+        for each in node.input:
+            if each in self.makers and self.makers[each].op_type != "Constant":
+                yield from self.numbers(each, None)
 
     def names(self) -> tuple[tuple[str, ...], str]:
         """Names of classes at the end of the graph, and the operator that holds them."""
         for node in self.graph.node:
             if node.domain != ML:
                 continue
-            given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             found: tuple[str, ...] = ()
             if node.op_type == "ZipMap":
-                strings = given.get("classlabels_strings") or given.get("classlabels_int64s") or ()
+                strings = (
+                    attributes.get("classlabels_strings")
+                    or attributes.get("classlabels_int64s")
+                    or ()
+                )
                 found = tuple(_text(each) for each in strings)
-            elif node.op_type == "LabelEncoder" and given.get("values_strings"):
-                keys = given.get("keys_int64s") or given.get("keys_floats") or ()
+            elif node.op_type == "LabelEncoder" and attributes.get("values_strings"):
+                keys = attributes.get("keys_int64s") or attributes.get("keys_floats") or ()
                 if sorted(keys) == list(range(len(keys))):
-                    pairs = zip(keys, given["values_strings"], strict=False)
+                    pairs = zip(keys, attributes["values_strings"], strict=False)
                     found = tuple(_text(name) for _, name in sorted(pairs))
-            elif node.op_type == "LabelEncoder" and given.get("classes_strings"):
-                found = tuple(_text(each) for each in given["classes_strings"])
-            elif node.op_type in CLASSIFIERS and given.get("classlabels_strings"):
-                found = tuple(_text(each) for each in given["classlabels_strings"])
+            elif node.op_type == "LabelEncoder" and attributes.get("classes_strings"):
+                found = tuple(_text(each) for each in attributes["classes_strings"])
+            elif node.op_type in CLASSIFIERS and attributes.get("classlabels_strings"):
+                found = tuple(_text(each) for each in attributes["classlabels_strings"])
             elif node.op_type == "ArrayFeatureExtractor":
                 found = self._strings(node.input[0])
             if found and all(name.strip() for name in found):

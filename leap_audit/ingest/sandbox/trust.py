@@ -1,4 +1,4 @@
-"""Formats that are programs: opened behind the walls of the system, or where the user trusts them.
+"""Require a sandbox, or the user's trust, for formats that can carry code.
 
 ONNX, pictures, TOML and JSON are data. A torch.export program, TorchScript, a SavedModel, a file of
 Keras and TensorFlow Lite with TensorFlow's operators are programs for their framework: what is
@@ -13,20 +13,20 @@ from pathlib import Path
 from leap_audit.errors import ModelRefused
 from leap_audit.walls import missing_here
 
-__all__ = ["require_walls", "trusted", "trusting"]
+__all__ = ["is_trusted", "require_walls", "trust_models"]
 
 _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
 
-def trusted() -> bool:
-    """Whether the user said that models are trusted: --trust-model, trust_model=True."""
+def is_trusted() -> bool:
+    """Return whether the user trusts the model: --trust-model, trust_model=True."""
     return _trusted.get()
 
 
 @contextlib.contextmanager
-def trusting(trust: bool) -> Iterator[None]:
+def trust_models(trust: bool) -> Iterator[None]:
     """Open programs where no wall stands, if `trust`; in this process and in its children."""
-    token = _trusted.set(trust or trusted())
+    token = _trusted.set(trust or is_trusted())
     try:
         yield
     finally:
@@ -39,7 +39,7 @@ def require_walls(path: Path, kind: str) -> None:
     kind: what the file is, with its article.
     """
     missing = missing_here()
-    if not missing or trusted():
+    if not missing or is_trusted():
         return
     wall, why = next(iter(missing.items()))
     raise ModelRefused(

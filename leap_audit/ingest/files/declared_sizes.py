@@ -1,4 +1,4 @@
-"""What a model claims of itself, held against what is there, before anything is made of it.
+"""Refuse a model that declares more than its file holds, before anything is allocated.
 
 A small file can ask for much: a tensor of a billion billion numbers, functions that call one
 another until there are as many nodes. Found here, it costs nothing.
@@ -12,9 +12,9 @@ import onnx
 
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.protos import every_graph, every_tensor
-from leap_audit.ingest.files.external import named, size_of
+from leap_audit.ingest.files.external_data import quoted_tensor, size_of
 
-__all__ = ["require_modest"]
+__all__ = ["require_plausible_sizes"]
 
 MOST_NODES = 200_000
 """The largest networks in use have some 20,000, with every function written out."""
@@ -28,8 +28,8 @@ MOST_DENSE = 1 << 28
 Key = tuple[str, str]
 
 
-def require_modest(model: onnx.ModelProto, name: str) -> None:
-    """Raise ModelRefused for a model that claims more than is there, or than a network has.
+def require_plausible_sizes(model: onnx.ModelProto, name: str) -> None:
+    """Raise ModelRefused where a model declares more than its file holds, or than a network has.
 
     Of its tensors whose numbers it holds, its sparse tensors, its nodes when the functions are
     written out, and functions that call themselves.
@@ -84,8 +84,8 @@ def _require_numbers(tensor: onnx.TensorProto) -> None:
     )
     if size > there:
         raise ModelRefused(
-            f"the tensor {named(tensor)} claims {size} bytes, and {there} are there; the file is "
-            "damaged or hostile."
+            f"the tensor {quoted_tensor(tensor)} declares {size} bytes, and the file "
+            f"holds {there} of them; the file is damaged or hostile."
         )
 
 
@@ -94,8 +94,8 @@ def _require_small_sparse(model: onnx.ModelProto) -> None:
         for sparse in graph.sparse_initializer:
             if math.prod(sparse.dims) > MOST_DENSE or any(size < 0 for size in sparse.dims):
                 raise ModelRefused(
-                    f"the sparse tensor {named(sparse.values)} stands for more than {MOST_DENSE} "
-                    "numbers, which have to be written out; export it dense."
+                    f"the sparse tensor {quoted_tensor(sparse.values)} stands for more than "
+                    f"{MOST_DENSE} numbers, which have to be written out; export it dense."
                 )
 
 
@@ -128,7 +128,7 @@ def _written(
     written: dict[Key, int],
     via: tuple[Key, ...],
 ) -> int:
-    """Return how many nodes there are when functions are written out; `written` remembers."""
+    """Return the number of nodes with functions inlined; `written` caches the counts."""
     total = 0
     for key, times in calls.items():
         if key in bodies and key not in written:

@@ -1,18 +1,26 @@
-"""Which output of a graph holds the class scores, and the reason for it in words."""
+"""Select the output that holds the class scores, and give the reason in words."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.operators import FLOATS
+from leap_audit.graph.operators import FLOATS, SHAPE_ONLY
 from leap_audit.graph.shapes import static_shape
-from leap_audit.ingest.outputs.chosen import Chosen, candidate, leading_to, only_arranged
-from leap_audit.ingest.outputs.reading import stepped
+from leap_audit.graph.values import constant_of
+from leap_audit.ingest.outputs.reading import Step, stepped
 from leap_audit.ingest.outputs.task import Asked, is_embedding, refuse_boxes_beside
 
-__all__ = ["choose_output"]
+__all__ = [
+    "OutputCandidate",
+    "ancestors",
+    "output_candidate",
+    "select_output",
+    "undo_reshapes",
+    "undo_selection",
+]
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm", "Einsum"})
 """Operators with weights: what a network is deep in."""
@@ -20,8 +28,23 @@ BACKGROUND = 1
 """A list of names may leave out the background, or have it in excess."""
 
 
-def choose_output(graph: ir.Graph, batch: int, asked: Asked) -> Chosen:
-    """Return the output that holds the class scores.
+@dataclass(frozen=True)
+class OutputCandidate:
+    """An output, and the scores that it holds or that its answer was chosen from."""
+
+    output: ir.Value
+    scores: ir.Value
+    """The output itself, or what the operators `choosing` choose from."""
+    back: tuple[Step, ...]
+    """From the output to the scores."""
+    choosing: tuple[str, ...]
+    """ArgMax, TopK and the like that stand between the two, the last first."""
+    why: str = ""
+    """Why this output was taken, where the graph has several."""
+
+
+def select_output(graph: ir.Graph, batch: int, asked: Asked) -> OutputCandidate:
+    """Select the output that holds the class scores.
 
     The one that `asked` names. Else, of the outputs of numbers with the batch as first dimension:
     those with as many scores as there are names of classes; lists before maps; not what another
@@ -33,7 +56,7 @@ def choose_output(graph: ir.Graph, batch: int, asked: Asked) -> Chosen:
     """
     if asked.output is not None:
         return _named(graph, batch, asked.output)
-    every = [c for value in graph.outputs if (c := candidate(value, batch)) is not None]
+    every = [c for value in graph.outputs if (c := output_candidate(value, batch)) is not None]
     if not every:
         kinds = ", ".join(f"{v.name!r} ({v.dtype}, {_shape_text(v)})" for v in graph.outputs)
         raise ModelRefused(
@@ -61,22 +84,21 @@ def choose_output(graph: ir.Graph, batch: int, asked: Asked) -> Chosen:
         )
     (only,) = left
     why = f"chosen of {len(graph.outputs)} outputs: {', '.join(reasons)}"
-    return Chosen(only.output, only.scores, only.back, only.choosing, why)
+    return replace(only, why=why)
 
 
-def _named(graph: ir.Graph, batch: int, name: str) -> Chosen:
+def _named(graph: ir.Graph, batch: int, name: str) -> OutputCandidate:
     (output,) = [value for value in graph.outputs if value.name == name]
-    found = candidate(output, batch)
+    found = output_candidate(output, batch)
     if found is None:
         raise ModelRefused(
             f"output {name!r} ({output.dtype}, {_shape_text(output)}) holds no class scores for "
             f"each of {batch} pictures; name another output with --output."
         )
-    why = "said with --output"
-    return Chosen(found.output, found.scores, found.back, found.choosing, why)
+    return replace(found, why="said with --output")
 
 
-Keep = Callable[[Sequence[Chosen]], list[Chosen]]
+Keep = Callable[[Sequence[OutputCandidate]], list[OutputCandidate]]
 
 
 def _criteria(asked: Asked) -> list[tuple[str, Keep]]:
@@ -111,16 +133,16 @@ def _criteria(asked: Asked) -> list[tuple[str, Keep]]:
     ]
 
 
-def _sides(choice: Chosen) -> tuple[int, ...]:
+def _sides(choice: OutputCandidate) -> tuple[int, ...]:
     return static_shape(choice.scores)[1:]
 
 
-def _is_list(choice: Chosen) -> bool:
+def _is_list(choice: OutputCandidate) -> bool:
     sides = _sides(choice)
     return math.prod(sides) == max(sides, default=1)
 
 
-def _counts(choice: Chosen) -> set[int]:
+def _counts(choice: OutputCandidate) -> set[int]:
     """How many classes an output may tell apart."""
     sides = _sides(choice)
     if _is_list(choice):
@@ -131,24 +153,24 @@ def _counts(choice: Chosen) -> set[int]:
     return {sides[-1]} if len(sides) == 2 else set()
 
 
-def _with_background(choice: Chosen, names: int) -> bool:
+def _with_background(choice: OutputCandidate, names: int) -> bool:
     return _is_list(choice) and abs(math.prod(_sides(choice)) - names) == BACKGROUND
 
 
-def _lists(left: Sequence[Chosen]) -> list[Chosen]:
+def _lists(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
     found = [c for c in left if _is_list(c)]
     return found or [c for c in left if len(_sides(c)) == 3]
 
 
-def _not_sums(left: Sequence[Chosen]) -> list[Chosen]:
+def _not_sums(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
     """Without single numbers that are computed from a list of scores, such as their entropy."""
     several = {_source(c) for c in left if math.prod(_sides(c)) > 1}
-    return [c for c in left if math.prod(_sides(c)) > 1 or not several & leading_to(c.scores)]
+    return [c for c in left if math.prod(_sides(c)) > 1 or not several & ancestors(c.scores)]
 
 
-def _last(left: Sequence[Chosen]) -> list[Chosen]:
+def _last(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
     """Without those that another of them is computed from."""
-    before = {c: leading_to(_source(c)) for c in left}
+    before = {c: ancestors(_source(c)) for c in left}
     return [
         c
         for c in left
@@ -156,7 +178,7 @@ def _last(left: Sequence[Chosen]) -> list[Chosen]:
     ]
 
 
-def _first_of_same(left: Sequence[Chosen]) -> list[Chosen]:
+def _first_of_same(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
     """One of those that hold the same scores, under a Softmax or not.
 
     One under a Softmax goes first: its probabilities are the model's own. Where one is under a
@@ -172,15 +194,15 @@ def _first_of_same(left: Sequence[Chosen]) -> list[Chosen]:
     return [min(left, key=lambda c: order.index(ends[c][1]))]
 
 
-def _under_probability(choice: Chosen) -> tuple[ir.Value, str]:
+def _under_probability(choice: OutputCandidate) -> tuple[ir.Value, str]:
     value = _source(choice)
     node = value.producer()
     if node is None or node.op_type not in ("Softmax", "LogSoftmax", "Sigmoid"):
         return value, ""
-    return only_arranged(stepped(value, [(node.op_type, 0)]))[0], node.op_type
+    return undo_reshapes(stepped(value, [(node.op_type, 0)]))[0], node.op_type
 
 
-def _deepest(left: Sequence[Chosen]) -> list[Chosen]:
+def _deepest(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
     """The one that the network goes on for, where the others have left it.
 
     Counted are layers with weights at more than one place that lead to it and not to the other:
@@ -189,12 +211,12 @@ def _deepest(left: Sequence[Chosen]) -> list[Chosen]:
     return [c for c in left if all(_goes_on(c, o) for o in left if o is not c)]
 
 
-def _goes_on(choice: Chosen, other: Chosen) -> bool:
-    own, others = leading_to(choice.scores), leading_to(other.scores)
+def _goes_on(choice: OutputCandidate, other: OutputCandidate) -> bool:
+    own, others = ancestors(choice.scores), ancestors(other.scores)
     return _layers(own - others, choice) > 2 * _layers(others - own, other)
 
 
-def _layers(values: set[ir.Value], choice: Chosen) -> int:
+def _layers(values: set[ir.Value], choice: OutputCandidate) -> int:
     nodes = {node for value in values if (node := value.producer()) is not None}
     layers = sum(1 for node in nodes if node.op_type in WEIGHTED and _has_places(node.outputs[0]))
     return layers if _is_list(choice) else max(0, layers - 1)  # the scores of a map are a layer
@@ -209,11 +231,94 @@ def _has_places(value: ir.Value) -> bool:
     return len(sides) == 2 and sides[0] > 1
 
 
-def _source(choice: Chosen) -> ir.Value:
-    return only_arranged(choice.scores)[0]
+def _source(choice: OutputCandidate) -> ir.Value:
+    return undo_reshapes(choice.scores)[0]
 
 
 def _shape_text(value: ir.Value) -> str:
     if value.shape is None:
         return "of unknown shape"
     return " × ".join(str(side) for side in value.shape) or "one number"
+
+
+def undo_reshapes(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...]]:
+    """Return the tensor before reshapes, transposes and casts, and the steps back to it."""
+    back: list[Step] = []
+    while (node := value.producer()) is not None and node.op_type in SHAPE_ONLY:
+        back.append((node.op_type, 0))
+        value = stepped(value, back[-1:])
+    return value, tuple(back)
+
+
+def output_candidate(output: ir.Value, batch: int) -> OutputCandidate | None:
+    """Return an output with its scores; None where it has no scores for each picture."""
+    value = output
+    back: tuple[Step, ...] = ()
+    choosing: list[str] = []
+    while (found := undo_selection(value)) is not None:
+        value, steps, op_type = found
+        back += steps
+        choosing.append(op_type)
+    under, steps = undo_reshapes(value)
+    node = under.producer()
+    if value.dtype not in FLOATS and node is not None and node.op_type == "QuantizeLinear":
+        back += (*steps, (node.op_type, 0))
+        value = stepped(under, back[-1:])
+        choosing.append(node.op_type)
+    if value.dtype not in FLOATS or value.shape is None or not value.shape.is_static():
+        return None
+    shape = static_shape(value)
+    if not shape or shape[0] != batch:
+        return None
+    return OutputCandidate(output, value, back, tuple(choosing))
+
+
+def undo_selection(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...], str] | None:
+    """Return the tensor before an ArgMax, TopK or the like, the steps to it, and the operator.
+
+    None where they are not chosen from others.
+    """
+    under, back = undo_reshapes(value)
+    node = under.producer()
+    if node is None:
+        return None
+    index = 0
+    if node.op_type in ("Gather", "GatherElements", "GatherND"):
+        if node.op_type == "Gather" and constant_of(node.inputs[0]) is not None:
+            index = 1  # a label's number, out of a table
+        ranks = node.inputs[1]
+        assert ranks is not None
+        if undo_selection(ranks) is None:
+            return None
+    elif node.op_type == "ReduceMax":
+        if not _is_best(node):
+            return None
+    elif node.op_type not in ("ArgMax", "TopK", "Hardmax"):
+        return None
+    steps = (*back, (node.op_type, index))
+    return stepped(value, steps), steps, node.op_type
+
+
+def _is_best(node: ir.Node) -> bool:
+    """Whether a ReduceMax gives the best of a picture's scores, and not the most of a map."""
+    x, y = node.inputs[0], node.outputs[0]
+    if x is None or x.shape is None or y.shape is None:
+        return False
+    if not (x.shape.is_static() and y.shape.is_static()):
+        return False
+    if any(use.node.op_type in ("ArgMax", "TopK") for use in x.uses()):
+        return True
+    sides = static_shape(x)[1:]
+    return math.prod(static_shape(y)[1:]) == 1 and max(sides, default=1) == math.prod(sides) > 1
+
+
+def ancestors(value: ir.Value) -> set[ir.Value]:
+    """Return all tensors that a tensor is computed from, itself included."""
+    found, waiting = {value}, [value]
+    while waiting:
+        node = waiting.pop().producer()
+        for x in () if node is None else node.inputs:
+            if x is not None and x not in found:
+                found.add(x)
+                waiting.append(x)
+    return found
