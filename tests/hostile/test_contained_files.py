@@ -22,12 +22,12 @@ from leap_audit.ingest.audits import open_audit
 from leap_audit.ingest.classes.sandboxed import read_classes_in_child, read_ground_truth_in_child
 from leap_audit.ingest.files.hashing import read_hashed
 from leap_audit.ingest.loading import load, read_source
-from leap_audit.ingest.pictures.files import find_pictures
+from leap_audit.ingest.pictures.images import find_pictures
 from leap_audit.ingest.pictures.sandboxed import read_preprocessing_in_child, require_no_links
 from leap_audit.ingest.sandbox.config_files import read_table_in_child
-from tests.audits import make_audit, with_pictures
-from tests.hostile.corpus import network
-from tests.hostile.fuzz import pictures_in
+from tests.builders.audits import make_audit, with_pictures
+from tests.builders.corpus import network
+from tools.fuzz import pictures_in
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="makes links and pipes")
 SECRET = b"the secret of the reader"
