@@ -44,12 +44,12 @@ class Source:
     file: str
     """The file's base name, or the class of the object."""
     sha256: str
-    """Of what was given: the file, the files of a folder, or the ONNX graph of an object."""
+    """SHA-256 of the source: the file, the files of a folder, or the ONNX graph of an object."""
     size_bytes: int
     converted: str = ""
-    """What it was and who wrote it as ONNX; empty for an ONNX file."""
+    """The source format and its exporter; empty for an ONNX file."""
     picture: str = ""
-    """What the input that takes the picture is called there; empty: as in `proto`."""
+    """The name of the picture's input in the source; empty: as in `proto`."""
     fixed_inputs: tuple[FixedInput, ...] = ()
     """Other inputs, whose values were written into `proto` already."""
     signature: str = ""
@@ -58,13 +58,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is said of one picture, for sources that do not say it themselves."""
+    """The declared shape of one picture, for sources that do not declare it themselves."""
 
     size: tuple[int, int] | None = None
     """(height, width) in pixels."""
     channels: int = 3
     inputs: Inputs = field(default_factory=Inputs)
-    """What the user says of the inputs beside it."""
+    """The user's options for the other inputs."""
 
     @property
     def first(self) -> tuple[int, int, int] | None:
@@ -196,7 +196,7 @@ def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
 
 
 def _noted(source: Source) -> Source:
-    """A source that was converted, with what was chosen of its inputs."""
+    """Return a converted source with the inputs that were selected."""
     from leap_audit.ingest.inputs.conversion import recorded_inputs
 
     picture, fixed, signature = recorded_inputs(source.proto)
@@ -232,7 +232,7 @@ def _head(path: Path) -> bytes:
 
 
 def _pickled(path: Path, data: bytes) -> str:
-    """What to give instead of a pickle, which is looked at and never loaded."""
+    """Say what to use instead of a pickle, which is inspected and never loaded."""
     modules = set()
     stream = io.BytesIO(data)
     try:

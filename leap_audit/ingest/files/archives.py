@@ -1,8 +1,8 @@
 """Read a foreign ZIP archive: check every entry, and write a new archive from the checked ones.
 
 A framework reads an archive in its own way: by names that differ in case, by the second of two
-entries, by files of an older layout. So it is never given the archive that came, but one that holds
-what was checked and nothing else.
+entries, by files of an older layout. So it never opens the original archive, but a new one with the
+checked entries and nothing else.
 """
 
 import io

@@ -1,7 +1,7 @@
 """Refuse a model that declares more than its file holds, before anything is allocated.
 
-A small file can ask for much: a tensor of a billion billion numbers, functions that call one
-another until there are as many nodes. Found here, it costs nothing.
+A small file can declare much: a tensor of a billion billion elements, or functions that call one
+another until there are as many nodes. Here, such a file costs nothing.
 """
 
 import math
@@ -31,8 +31,8 @@ Key = tuple[str, str]
 def require_plausible_sizes(model: onnx.ModelProto, name: str) -> None:
     """Raise ModelRefused where a model declares more than its file holds, or than a network has.
 
-    Of its tensors whose numbers it holds, its sparse tensors, its nodes when the functions are
-    written out, and functions that call themselves.
+    Checked are dense tensors, sparse tensors, the number of nodes with functions inlined, and
+    recursive functions.
     """
     try:
         _require_short_notes(model)
@@ -46,7 +46,7 @@ def require_plausible_sizes(model: onnx.ModelProto, name: str) -> None:
 
 
 def _require_short_notes(model: onnx.ModelProto) -> None:
-    """Raise ModelRefused for more metadata than a model has: text that nobody would read."""
+    """Raise ModelRefused for more metadata than any model has."""
     notes = [*model.metadata_props, *model.graph.metadata_props]
     size = sum(len(each.key) + len(each.value) for each in notes) + len(model.doc_string)
     if size > MOST_NOTES:
@@ -57,7 +57,7 @@ def _require_short_notes(model: onnx.ModelProto) -> None:
 
 
 def _require_few_dimensions(model: onnx.ModelProto) -> None:
-    """Raise ModelRefused for a tensor of more dimensions than any program computes with."""
+    """Raise ModelRefused for a tensor of more dimensions than any runtime supports."""
     shapes = [(tensor.name, len(tensor.dims)) for tensor in every_tensor(model)]
     for graph in every_graph(model):
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -71,7 +71,7 @@ def _require_few_dimensions(model: onnx.ModelProto) -> None:
 
 
 def _require_numbers(tensor: onnx.TensorProto) -> None:
-    """Raise ModelRefused where a tensor's shape says that it has more numbers than it has."""
+    """Raise ModelRefused where a tensor's shape declares more elements than it holds."""
     size = size_of(tensor)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return
@@ -100,7 +100,7 @@ def _require_small_sparse(model: onnx.ModelProto) -> None:
 
 
 def _require_few_nodes(model: onnx.ModelProto) -> None:
-    """Raise ModelRefused for more nodes than a network has, with functions written out."""
+    """Raise ModelRefused for more nodes than any network has, with functions inlined."""
     bodies = {(f.domain, f.name): _calls(f.node) for f in model.functions}
     written: dict[Key, int] = {}
     count = _written(_calls(model.graph.node), bodies, written, ())
@@ -111,7 +111,7 @@ def _require_few_nodes(model: onnx.ModelProto) -> None:
 
 
 def _calls(nodes: Iterable[onnx.NodeProto]) -> Counter[Key]:
-    """Return how often each operator is used, in subgraphs too."""
+    """Count the uses of each operator, subgraphs included."""
     found: Counter[Key] = Counter()
     waiting = [nodes]
     while waiting:

@@ -1,7 +1,7 @@
 """Read a file together with its SHA-256.
 
-A file that changes meanwhile is refused, so that a digest in the report is of what the figures
-are of.
+A file that changes meanwhile is refused, so that the digest in the report belongs to the bytes that
+were measured.
 """
 
 from collections.abc import Callable

@@ -25,7 +25,7 @@ __all__ = [
 EXAMPLE = 2
 """Pictures that are traced; of one an exporter makes a batch fixed at 1."""
 CHECKED = 3
-"""Pictures on which a graph is held against what it was made of: another batch than was traced."""
+"""Pictures on which an export is compared with its source: another batch size than was traced."""
 
 
 def random_pictures(batch: int, shape: Sequence[int]) -> Array:

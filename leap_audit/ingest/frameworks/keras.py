@@ -72,7 +72,7 @@ def keras_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) -> Tra
 def _several(
     model: Any, label: str, shape: Sequence[int] | None, inputs: Inputs, symbolic: Sequence[Any]
 ) -> TracedFunction:
-    """A model with several inputs, of which all but the picture's have a value."""
+    """Return a model with several inputs, of which all but the picture's have a value."""
     infos = [as_tensor_info(each.name, str(each.dtype), tuple(each.shape)) for each in symbolic]
     chosen = select_inputs(infos, inputs, label)
     picture = next(each for each in symbolic if each.name == chosen.picture.name)
@@ -107,7 +107,7 @@ def picture_shape(model: Any, label: str, shape: Sequence[int] | None) -> tuple[
 
 @contextlib.contextmanager
 def in_float32(model: Any) -> Iterator[None]:
-    """Let the layers that compute in half precision do so in float32, in which they are audited.
+    """Set layers that compute in half precision to float32, in which they are audited.
 
     Their variables are what they are, mostly float32: mixed precision is a way to train.
     """
@@ -128,7 +128,7 @@ def in_float32(model: Any) -> Iterator[None]:
 def load_keras(path: Path) -> Any:
     """Return the Keras model in a .keras, .h5 or .hdf5 file, not compiled.
 
-    Its description is looked through before anything is made of it: what would run code, load
+    Its description is checked before Keras uses it: what would run code, load
     another file, or name what neither Keras has nor this process registered is refused, however
     deep it lies. (Keras's own safe mode, which is on as well, knows what it wraps, and not in
     every version the Lambda layers of a .h5 file.)
@@ -179,7 +179,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def _cleaned_zip(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Return the description in a .keras file, and the file written anew from what was checked."""
+    """Return the description in a .keras file, and the file rewritten from the checked parts."""
     with open_archive(path) as archive:
         if "config.json" not in archive.entries:
             raise ModelRefused(f"{path}: is not a Keras model; save it again with model.save.")
@@ -195,7 +195,7 @@ def _cleaned_zip(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def _cleaned_hdf5(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Return the description in a .h5 file, and its bytes, once they were looked through."""
+    """Return the description in a .h5 file, and its bytes, after a check."""
     keras()  # h5py comes with it
     import h5py
 
@@ -250,7 +250,7 @@ def _require_harmless(path: Path, config: Any, registered: dict[str, Any]) -> No
 
 
 def _older(library: Any) -> dict[str, Any]:
-    """What Keras 2 wrote into .h5 files and Keras 3 does not take, as exporters still do."""
+    """Convert settings of Keras 2 in .h5 files that Keras 3 does not accept."""
 
     class DepthwiseConv2D(library.layers.DepthwiseConv2D):  # type: ignore[misc]
         @classmethod

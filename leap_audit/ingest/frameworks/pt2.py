@@ -1,8 +1,8 @@
 """Check a torch.export program (.pt2) and rewrite it before PyTorch opens it.
 
-It is a ZIP archive of a description in JSON and of weights. PyTorch looks up with getattr what the
-description calls, evaluates its sizes as Python, writes its names into Python source, unpickles the
-example inputs, and falls back to other entries of the archive.
+A program is a ZIP archive of a JSON description and weights. PyTorch resolves the calls of the
+description with getattr, evaluates its sizes as Python, writes its names into Python source,
+unpickles the example inputs, and falls back to other entries of the archive.
 """
 
 import ast
@@ -87,7 +87,7 @@ def is_program(names: Iterator[str] | list[str]) -> bool:
 
 
 def clean_program(archive: Archive, path: Path) -> bytes:
-    """Return the archive of a program with what was checked, and nothing else.
+    """Return a new archive of a program, with the checked entries and nothing else.
 
     Raises ModelRefused: it calls what no network needs, has sizes that are no arithmetic, names
     that are none, or holds code, pickled objects or entries that no program of PyTorch has.
@@ -132,7 +132,7 @@ def _kept(archive: Archive, name: str, path: Path) -> bytes:
 
 
 class _Looked:
-    """Looks through a description, and makes it anew."""
+    """Checks a description and rewrites it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -144,7 +144,7 @@ class _Looked:
         }
 
     def through(self, value: Any, key: str = "", depth: int = 0) -> Any:
-        """Return what a description holds there, looked through. Raises ModelRefused."""
+        """Return a checked copy of a value in a description. Raises ModelRefused."""
         if depth > 400:
             raise ModelRefused(f"{self._path}: its description nests too deeply; export it again.")
         if isinstance(value, dict):
@@ -233,7 +233,7 @@ def _json(archive: Archive, name: str, path: Path) -> Any:
 
 
 def clean_size(text: str) -> str | None:
-    """Return the expression written anew, or None where it is more than arithmetic on sizes."""
+    """Return the rewritten expression of a size; None where it is more than arithmetic on sizes."""
     if len(text) > LONGEST_SIZE or not text.isascii() or not text.isprintable():
         return None
     try:
@@ -276,7 +276,7 @@ def _is_symbol_name(node: ast.AST) -> bool:
 
 
 def _modest(tree: ast.AST) -> bool:
-    """Whether no power in it is a number of a million digits."""
+    """Return whether every exponent is small, so that no power has a million digits."""
     powers = [n for n in ast.walk(tree) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Pow)]
     named = ("Pow", "PowByNatural", "FloatPow", "LShift", "exp")
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]

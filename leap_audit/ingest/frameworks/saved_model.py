@@ -1,7 +1,7 @@
 """Check a SavedModel and rewrite it before TensorFlow opens it.
 
-What it runs while it is loaded is in its graphs and functions: every operator there is held
-against those that compute. What saves and restores it is taken out, with everything that calls it.
+Loading it runs its graphs and functions: every operator in them must be on the list of those that
+only compute. Operators that save and restore it are removed, with everything that calls them.
 """
 
 import re
@@ -64,7 +64,7 @@ def clean_saved_model(path: Path, folder: Path) -> Path:
 
 
 def _without_saver(graph: Any, *, in_functions: bool) -> dict[str, set[str]]:
-    """Take out of a graph what saves and restores it, and what calls or waits for that.
+    """Remove the operators that save and restore, and those that call or wait for them.
 
     Return the functions that are gone, with the operators in them that save and restore.
     """

@@ -104,7 +104,7 @@ def resolved_shape(
 
 
 def convert_function(source: TracedFunction) -> onnx.ModelProto:
-    """Return a source as ONNX, without the traces of this machine.
+    """Convert a source to ONNX, without names and paths of this machine.
 
     Its input `picture` is float32 (or the whole numbers that the function takes) of (batch,
     *shape), its only output `logits`; several have the names they have. The batch is free.
@@ -148,7 +148,7 @@ def convert_function(source: TracedFunction) -> onnx.ModelProto:
 
 
 def require_same(proto: onnx.ModelProto, source: TracedFunction) -> None:
-    """Run a graph beside its source on random pictures, in 0..1 and in 0..255.
+    """Compare a graph with its source on random pictures, in 0..1 and in 0..255.
 
     Raises ModelRefused: the source or the graph fails, or they give other numbers.
     """

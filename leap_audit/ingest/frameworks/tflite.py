@@ -91,7 +91,7 @@ def export_tflite(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> on
 
 
 def checked_tflite(path: Path) -> bytes:
-    """Return the bytes of a TensorFlow Lite file, once its operators were looked at.
+    """Return the bytes of a TensorFlow Lite file after its operators were checked.
 
     Raises ModelRefused: damaged; it holds operators of TensorFlow that reach outside the model, or
     any of them where no wall stands and the file is not trusted.
@@ -125,7 +125,7 @@ def _flex(data: bytes) -> list[str]:
 
 
 def _defined(operator: Any) -> list[str]:
-    """What is run: the node in an operator's options, whatever the operator is called."""
+    """Return the operators that run: the node in an operator's options, whatever its name."""
     from flatbuffers import flexbuffers
 
     options = operator.CustomOptionsAsNumpy()

@@ -1,8 +1,8 @@
 """Read PyTorch files without running their code: exported programs and TorchScript.
 
-Both are ZIP archives that name what is to be computed. What they name is held against a list of
-operators, and PyTorch is given an archive that was written anew from what was checked (`pt2.py`,
-`script.py`), because PyTorch itself would look up and call anything.
+Both are ZIP archives that name the operators to run. Every operator must be on a list, and PyTorch
+opens an archive that was rewritten from the checked parts (`pt2.py`, `torchscript.py`), because
+PyTorch itself would resolve and call any name.
 """
 
 import io

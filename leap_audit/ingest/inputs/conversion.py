@@ -37,7 +37,7 @@ class SelectedInputs:
     picture: TensorInfo
     values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     repeated: frozenset[str] = frozenset()
-    """Those of `values` that are given once for each picture."""
+    """Those of `values` that are repeated for each picture of the batch."""
 
     def around(self, tf: Any, x: Any) -> dict[str, Any]:
         """Return the tensor of every input, by name, for a batch of pictures."""

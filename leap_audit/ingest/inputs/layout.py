@@ -37,9 +37,9 @@ def require_declared(
     named: tuple[str, ...],
     label: str,
 ) -> None:
-    """Raise PreprocessingRefused where something is neither declared nor said by the model.
+    """Raise PreprocessingRefused where a size or the layout is neither declared nor in the model.
 
-    One sentence names all of it, so that nobody is asked twice.
+    One error lists everything that is missing.
     """
     free, flags = [], []
     layout = declared.layout or _inferred_layout(sides, named)
@@ -71,7 +71,7 @@ def _shown(sides: Sequence[int | None]) -> str:
 
 
 def _inferred_layout(sides: tuple[int | None, ...], named: tuple[str, ...]) -> Layout | None:
-    """The layout that the sizes show, or the names of the free sides; None where neither does."""
+    """Infer the layout from the sizes or the names of free dimensions; None: unclear."""
     if 3 in (sides[1], sides[3]):
         return "NCHW" if sides[1] == 3 else "NHWC"
     if 1 in (sides[1], sides[3]):
@@ -119,7 +119,7 @@ def resolve_layout(
 
 
 def _fewer(channels: int | None, *sides: int | None) -> bool:
-    """Whether a dimension can only be the channels: it is smaller than both sides."""
+    """Return whether a dimension can only be the channels: it is smaller than height and width."""
     return channels is not None and all(s is not None and channels < s for s in sides)
 
 
@@ -176,7 +176,7 @@ def _channels(node: onnx.NodeProto, weights: Mapping[str, tuple[int, ...]]) -> i
 
 
 def _axes(node: onnx.NodeProto, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The axis of the input that each axis of the node's result is."""
+    """Map each axis of the node's output to an axis of the input."""
     if node.op_type != "Transpose":
         return axes
     order = next((list(a.ints) for a in node.attribute if a.name == "perm"), [3, 2, 1, 0])

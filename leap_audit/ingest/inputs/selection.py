@@ -161,7 +161,7 @@ def fix_inputs(
 def _picture_among(
     inputs: Sequence[TensorInfo], chosen: Inputs, label: str, unread: Sequence[str]
 ) -> TensorInfo:
-    """The picture: the input that was named, the only one left, or the only one of 4 dimensions."""
+    """Return the picture's input: the named one, the only one left, or the only one in 4-D."""
     if chosen.picture is not None:
         return next(each for each in inputs if each.name == chosen.picture)
     if len(inputs) == 1:
@@ -190,7 +190,7 @@ def _picture_among(
 
 
 def _unread(proto: onnx.ModelProto) -> list[str]:
-    """The inputs that nothing in the model reads."""
+    """Return the inputs that no node reads."""
     read = {value.name for value in proto.graph.output}
     _read_by(proto.graph, read)
     return [value.name for value in real_inputs(proto) if value.name not in read]
@@ -236,7 +236,7 @@ def _write_constant(
 
 
 def recorded_value(name: str, array: NDArray[Any]) -> FixedInput:
-    """Return what audit.json says of the value of an input."""
+    """Return the record of an input's value in audit.json."""
     numbers = array.reshape(-1)
     alike = numbers.size > 0 and bool((numbers == numbers[0]).all())
     shown = numbers[:1] if alike else numbers if numbers.size <= SHOWN else numbers[:0]
@@ -250,7 +250,7 @@ def recorded_value(name: str, array: NDArray[Any]) -> FixedInput:
 
 
 def _suggestion(info: TensorInfo) -> str:
-    """The flag that would give an input its value."""
+    """Return the flag that sets the value of an input."""
     known = [side for side in info.shape[1:] if not isinstance(side, int)]
     count = math.prod(side for side in info.shape if isinstance(side, int))
     single = not known and count == 1

@@ -53,18 +53,18 @@ class LogitCandidate:
     back: tuple[Step, ...]
     """From the answer to it."""
     operators: tuple[str, ...]
-    """Of the nodes that lead from it to the answer, in any order."""
+    """The operators from it to the answer, in any order."""
     rounded: bool = False
-    """Whether numbers are rounded on the way."""
+    """Whether values are rounded on the way."""
 
     @property
     def together(self) -> bool:
-        """Whether numbers are computed from several of its numbers at once."""
+        """Return whether values are computed from several of its elements at once."""
         return not set(self.operators) <= EACH_ALONE
 
     @property
     def literal(self) -> bool:
-        """Whether its numbers go through an operator that is a softmax or a sigmoid."""
+        """Return whether a softmax or sigmoid operator follows it."""
         return not {"Softmax", "LogSoftmax", "Sigmoid"}.isdisjoint(self.operators)
 
     @property
@@ -118,7 +118,7 @@ def logit_candidates(
 
 
 def is_part_of_softmax(answer: ir.Value, count: int) -> bool:
-    """Return whether a tensor of `count` numbers is some of those that a Softmax gives."""
+    """Return whether a tensor of `count` elements is part of the output of a Softmax."""
     waiting, visited = [answer], {answer}
     while waiting and len(visited) < MOST:
         node = waiting.pop().producer()
@@ -137,7 +137,7 @@ def is_part_of_softmax(answer: ir.Value, count: int) -> bool:
 def farthest_reachable(
     found: Iterable[LogitCandidate], start: LogitCandidate, across: Collection[str]
 ) -> LogitCandidate:
-    """Return the farthest of some tensors that is behind `start` across these operators alone."""
+    """Return the farthest candidate that only these operators separate from `start`."""
     by_value = {each.value: each for each in found}
     farthest, waiting, visited = start, [start.value], {start.value}
     while waiting:
@@ -166,7 +166,7 @@ def _fits(value: ir.Value, answer: ir.Value, counts: Collection[int], shape: boo
 
 
 def _between(answer: ir.Value, start: ir.Value) -> list[ir.Node]:
-    """The nodes that are computed from `start` and lead to the answer."""
+    """Return the nodes between `start` and the answer."""
     reaches: dict[ir.Value, bool] = {start: True}
     found: list[ir.Node] = []
     order: list[ir.Value] = [answer]

@@ -1,10 +1,9 @@
 """Determine by measurement whether an output holds logits, probabilities or log-probabilities.
 
-The numbers decide, not the last operator. A tensor behind the answer of which the answer is the
-softmax, or the sigmoid, holds the logits, whatever operators compute it. Without one, numbers that
-lie in 0..1 and add up to 1 on every picture are probabilities themselves. Numbers that only
-happened to lie in 0..1 are not: each by itself counts as a probability where the operators
-before it leave no other numbers.
+The values decide, not the last operator. If the answer is the softmax, or the sigmoid, of an
+earlier tensor, that tensor holds the logits, whichever operators compute it. Otherwise, values in
+0..1 that add up to 1 on every picture are probabilities. Values that only happened to lie in 0..1
+are not: a single value is a probability only where the operators before it bound it to 0..1.
 """
 
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ EXACT_FLOAT = 2e-6
 ROUNDED = 0.01
 """The same where probabilities are rounded: to whole percents, or to 8 bits."""
 SHIFTS = ("LogSoftmax", "Log", "Softmax", "Sub")
-"""Across these the logits may lie farther back: a softmax forgets what is taken from all."""
+"""The logits may be before these operators: a softmax ignores a constant subtracted from all."""
 SAME = 1e-6
 """Numbers that differ by less of their size from picture to picture do not move."""
 
@@ -57,11 +56,11 @@ class Meaning:
     single: bool = False
     """Whether one score stands for two classes."""
     exclusive: bool = True
-    """Whether the classes share 100 %."""
+    """Whether the probabilities of the classes add up to 1."""
     probable: bool = False
-    """Whether the answer was found to hold probabilities or their logarithms."""
+    """Whether the answer holds probabilities or their logarithms."""
     constant: bool = False
-    """Whether it was the same for every picture."""
+    """Whether the answer was the same for every picture."""
 
 
 def meaning_of(
@@ -108,7 +107,7 @@ class _Measured:
         return EXACT.get(self.dtype, EXACT_FLOAT)
 
     def same(self, found: Array, wanted: Array, each: LogitCandidate) -> bool:
-        """Whether a function of a tensor gives the answer, and operators that may compute it."""
+        """Return whether a function of a tensor equals the answer, and operators can compute it."""
         if found.shape != wanted.shape:
             return False
         if np.abs(found - wanted).max() > (ROUNDED if each.rounded else self.exact):

@@ -35,12 +35,12 @@ class ScoreTensor:
     back: tuple[Step, ...]
     """From the output to it."""
     axis: int | None
-    """Of the classes, where an operator says it."""
+    """The class axis, where an operator gives it."""
     taken: tuple[str, ...] = ()
-    """Operators taken off, the last first."""
+    """Operators that were undone, the last first."""
 
     def before(self, index: int, axis: int | None, *, taken: bool) -> "ScoreTensor":
-        """The same one operator farther back."""
+        """Return the tensor one operator farther back."""
         node = self.value.producer()
         assert node is not None
         step = (node.op_type, index)
@@ -79,7 +79,7 @@ def undo_upsampling(end: ScoreTensor) -> ScoreTensor:
 
 
 def _arranged_off(end: ScoreTensor) -> ScoreTensor:
-    """The numbers before they were only arranged; the axis of the classes is lost in a reshape."""
+    """Undo reshapes, transposes and casts; a reshape loses the axis of the classes."""
     while (node := end.value.producer()) is not None and node.op_type in SHAPE_ONLY:
         axis = end.axis
         if axis is not None and node.op_type == "Transpose":
@@ -101,7 +101,7 @@ def probability_operator(value: ir.Value) -> str | None:
 
 
 def _axis(node: ir.Node, default: int | None, known: int | None) -> int | None:
-    """The axis an operator works along, counted from the front."""
+    """Return the axis of an operator, counted from the front."""
     if default is None:
         return known
     attribute = node.attributes.get("axis")
@@ -112,7 +112,7 @@ def _axis(node: ir.Node, default: int | None, known: int | None) -> int | None:
 
 
 def _enlarges(node: ir.Node) -> bool:
-    """Whether a Resize makes a map of scores larger, or leaves its size."""
+    """Return whether a Resize does not shrink a map of scores."""
     x = node.inputs[0]
     assert x is not None
     before, after = static_shape(x), static_shape(node.outputs[0])
@@ -120,7 +120,7 @@ def _enlarges(node: ir.Node) -> bool:
 
 
 def undo_transposes(end: ScoreTensor, asked: Asked) -> ScoreTensor:
-    """The map before it is transposed, with the axis of its classes if four dimensions show it."""
+    """Return the map before transposes, with its class axis if four dimensions show it."""
     shape = static_shape(end.value)
     axis = end.axis
     if axis is None and len(shape) == 4:
@@ -140,7 +140,7 @@ def class_axis(axis: int | None, rank: int) -> int:
 
 
 def map_shape(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
-    """(classes, height, width) of a map; anything else as it is, without the batch."""
+    """Return the (classes, height, width) of a map; any other shape as it is, without the batch."""
     if axis in (None, 0) or len(shape) not in (3, 4):
         return shape[1:]
     assert axis is not None

@@ -34,13 +34,13 @@ class OutputCandidate:
 
     output: ir.Value
     scores: ir.Value
-    """The output itself, or what the operators `choosing` choose from."""
+    """The output itself, or the tensor that the operators `choosing` select from."""
     back: tuple[Step, ...]
     """From the output to the scores."""
     choosing: tuple[str, ...]
     """ArgMax, TopK and the like that stand between the two, the last first."""
     why: str = ""
-    """Why this output was taken, where the graph has several."""
+    """The reason for this output, where the graph has several."""
 
 
 def select_output(graph: ir.Graph, batch: int, asked: Asked) -> OutputCandidate:
@@ -102,7 +102,7 @@ Keep = Callable[[Sequence[OutputCandidate]], list[OutputCandidate]]
 
 
 def _criteria(asked: Asked) -> list[tuple[str, Keep]]:
-    """The reasons for which outputs are kept, in the order in which they are asked."""
+    """Return the criteria for outputs, each with its reason in words, in their order."""
     names = asked.names
     return [
         (
@@ -143,7 +143,7 @@ def _is_list(choice: OutputCandidate) -> bool:
 
 
 def _counts(choice: OutputCandidate) -> set[int]:
-    """How many classes an output may tell apart."""
+    """Return how many classes an output may distinguish."""
     sides = _sides(choice)
     if _is_list(choice):
         count = math.prod(sides)
@@ -163,13 +163,13 @@ def _lists(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
 
 
 def _not_sums(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
-    """Without single numbers that are computed from a list of scores, such as their entropy."""
+    """Remove single numbers that are computed from a list of scores, such as their entropy."""
     several = {_source(c) for c in left if math.prod(_sides(c)) > 1}
     return [c for c in left if math.prod(_sides(c)) > 1 or not several & ancestors(c.scores)]
 
 
 def _last(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
-    """Without those that another of them is computed from."""
+    """Remove those that another of them is computed from."""
     before = {c: ancestors(_source(c)) for c in left}
     return [
         c
@@ -179,10 +179,10 @@ def _last(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
 
 
 def _first_of_same(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
-    """One of those that hold the same scores, under a Softmax or not.
+    """Keep one of those that hold the same scores, with or without a Softmax.
 
-    One under a Softmax goes first: its probabilities are the model's own. Where one is under a
-    Softmax and another under a Sigmoid, they say different things.
+    The one with a Softmax goes first: its probabilities are the model's own. A Softmax and a
+    Sigmoid of the same scores mean different things, so both are kept.
     """
     ends = {c: _under_probability(c) for c in left}
     if len({end for end, _ in ends.values()}) != 1:
@@ -203,7 +203,7 @@ def _under_probability(choice: OutputCandidate) -> tuple[ir.Value, str]:
 
 
 def _deepest(left: Sequence[OutputCandidate]) -> list[OutputCandidate]:
-    """The one that the network goes on for, where the others have left it.
+    """Keep the output that the network continues to, where the others have branched off.
 
     Counted are layers with weights at more than one place that lead to it and not to the other:
     heads side by side on the same features have none, or as many.
@@ -300,7 +300,7 @@ def undo_selection(value: ir.Value) -> tuple[ir.Value, tuple[Step, ...], str] | 
 
 
 def _is_best(node: ir.Node) -> bool:
-    """Whether a ReduceMax gives the best of a picture's scores, and not the most of a map."""
+    """Return whether a ReduceMax gives the highest class score, and not the maximum of a map."""
     x, y = node.inputs[0], node.outputs[0]
     if x is None or x.shape is None or y.shape is None:
         return False

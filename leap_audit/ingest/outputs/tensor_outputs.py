@@ -1,8 +1,8 @@
 """Replace outputs that are maps, sequences or strings by the tensors they are computed from.
 
-Classical exporters end a network in operators that only dress its numbers up for a program: ZipMap
-makes a dictionary of each row, LabelEncoder a text of each number. Behind them stands a tensor; the
-names that they hold are names of classes.
+Classical exporters append operators that convert scores for a program: ZipMap makes a dictionary
+of each row, LabelEncoder a string of each index. The tensor before them holds the scores, and the
+strings in them are class names.
 """
 
 import difflib
@@ -36,11 +36,11 @@ class TensorOutputs:
 
     proto: onnx.ModelProto
     names: tuple[str, ...] = ()
-    """Names of classes that stood in an operator at the end."""
+    """Class names in an operator at the end of the graph."""
     names_in: str = ""
-    """That operator."""
+    """The operator that holds the class names."""
     taken: tuple[str, ...] = ()
-    """What was taken off or left out, a sentence's part each."""
+    """What was skipped or left out, each as part of a sentence."""
 
 
 def with_tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> TensorOutputs:
@@ -75,7 +75,7 @@ def with_tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> Te
 def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
     """Return the model with these tensors for outputs, itself where it has them already.
 
-    What leads to no output, and the weights of it, are left out.
+    Nodes that no output needs, and their weights, are left out.
     """
     graph = proto.graph
     if [value.name for value in graph.output] == names:
@@ -115,7 +115,7 @@ def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
 
 
 def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the outputs of a model the types that ONNX infers, which a file must say."""
+    """Set the types of a model's outputs to those that ONNX infers; a file must declare them."""
     inferred = onnx.shape_inference.infer_shapes(apart(model)[0]).graph
     types = {value.name: value.type for value in (*inferred.value_info, *inferred.output)}
     for value in model.graph.output:
@@ -137,7 +137,7 @@ class _Work:
     makers: dict[str, onnx.NodeProto]
 
     def numbers(self, name: str, declared: onnx.ValueInfoProto | None) -> Iterator[str]:
-        """Yield the tensors of numbers that an output stands for; none for a text or a label."""
+        """Yield the numeric tensors that an output is made of; none for a string or a label."""
         node = self.makers.get(name)
         if node is not None and node.domain == ML:
             if node.op_type == "ZipMap":
@@ -157,7 +157,7 @@ class _Work:
             yield name
 
     def _dressed(self, node: onnx.NodeProto) -> tuple[str, ...]:
-        """An operator that only arranges what is no number: it is looked behind."""
+        """Return the operator if it only rearranges values that are not numbers."""
         before = self.makers.get(node.input[0]) if node.input else None
         if node.op_type not in ARRANGING or node.domain not in ONNX_DOMAIN or before is None:
             return ()
@@ -169,13 +169,13 @@ class _Work:
         return (node.op_type,) if visited & dressing else ()
 
     def _chosen(self, node: onnx.NodeProto) -> Iterator[str]:
-        """The ranks or scores that a label was looked up by: the input that is computed."""
+        """Yield the ranks or scores that index a label table: the input that is computed."""
         for each in node.input:
             if each in self.makers and self.makers[each].op_type != "Constant":
                 yield from self.numbers(each, None)
 
     def names(self) -> tuple[tuple[str, ...], str]:
-        """Names of classes at the end of the graph, and the operator that holds them."""
+        """Return class names at the end of the graph, and the operator that holds them."""
         for node in self.graph.node:
             if node.domain != ML:
                 continue
@@ -204,7 +204,7 @@ class _Work:
         return (), ""
 
     def _strings(self, name: str) -> tuple[str, ...]:
-        """The texts in an initializer or Constant of texts; none where it is none."""
+        """Return the strings in a string initializer or Constant; else none."""
         tensors = [t for t in self.graph.initializer if t.name == name]
         node = self.makers.get(name)
         if node is not None and node.op_type == "Constant":
@@ -216,7 +216,7 @@ class _Work:
 def _wanted(
     proto: onnx.ModelProto, makers: dict[str, onnx.NodeProto], wanted: str
 ) -> onnx.ValueInfoProto:
-    """The output, or tensor inside the graph, of that name."""
+    """Return the output, or tensor inside the graph, of that name."""
     outputs = {value.name: value for value in proto.graph.output}
     if wanted in outputs:
         return outputs[wanted]
@@ -237,7 +237,7 @@ def _is_tensor(kind: onnx.TypeProto) -> bool:
 
 
 def _holds_numbers(kind: onnx.TypeProto) -> bool:
-    """Whether a type is a tensor of numbers, or nothing is said of it."""
+    """Return whether a type is a numeric tensor, or is not declared."""
     if not kind.WhichOneof("value"):
         return True
     return _is_tensor(kind) and kind.tensor_type.elem_type != onnx.TensorProto.STRING

@@ -74,7 +74,7 @@ class DicomRendering:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do: `DICM` behind 128 bytes. Unreadable files do not."""
+    """Return whether a file is DICOM: `DICM` after 128 bytes. An unreadable file is not."""
     try:
         with open_regular(path) as file:
             return file.read(PREAMBLE + len(MARK))[PREAMBLE:] == MARK
@@ -122,7 +122,7 @@ def read_dicom(
 
 @contextmanager
 def _quiet(label: str) -> Iterator[None]:
-    """Keep pydicom from printing, and from quoting the file in an error."""
+    """Silence pydicom, and keep its errors from quoting the file."""
     try:
         import pydicom
     except ImportError:

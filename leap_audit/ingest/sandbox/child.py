@@ -22,7 +22,7 @@ __all__ = ["apply_limits", "is_of_memory", "serve"]
 
 
 def serve() -> None:
-    """Answer the questions that come on stdin: what the child does."""
+    """Answer the calls that arrive on stdin: the main loop of the child."""
     faulthandler.enable()  # where it crashed, for --debug
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the answer
@@ -48,7 +48,7 @@ def _received() -> bytes:
 
 
 def _receive(questions: "queue.SimpleQueue[bytes]") -> None:
-    """Pass on what comes, and end this process when the parent has gone."""
+    """Forward calls from the parent, and end this process when the parent has ended."""
     while True:
         questions.put(_received())
 
@@ -72,7 +72,7 @@ def _answer_to(question: bytes) -> tuple[str, Any, str, list[Any]]:
 
 
 def is_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, means that there was no memory."""
+    """Return whether an error, or its cause, means that memory ran out."""
     while error is not None:
         if isinstance(error, MemoryError) or lacks_memory(str(error)):
             return True
@@ -91,7 +91,7 @@ def _known(kind: type[BaseException]) -> str:
 
 
 def apply_limits(limits: Limits) -> None:
-    """Hold this process to its limits, and let it end with its parent."""
+    """Set the resource limits of this process, and end it with its parent."""
     if sys.platform == "win32":
         return
     import resource

@@ -64,7 +64,7 @@ def environment(scratch: str) -> dict[str, str]:
 
 
 def readable_paths(path: Path, *, alone: bool) -> Iterator[Path]:
-    """Yield what a child may read to open a file or folder.
+    """Yield the paths that a child may read to open a file or folder.
 
     alone: only that. Otherwise also what lies beside an ONNX file, as its weights may; a file of
     another kind holds all of its model. Of a home folder, or one that a home lies in, only the
@@ -108,7 +108,7 @@ def modules_of(module: str) -> Iterator[Path]:
 
 
 def modules_for(path: Path) -> tuple[str, ...]:
-    """Return the modules that a child imports to open a model, by how the file begins."""
+    """Return the modules that a child imports to open a model, by the magic bytes of the file."""
     ours = ("onnx", "onnxscript", "leap_audit.ingest.model", "leap_audit.ingest.source")
     if path.is_dir():
         return (*ours, *TENSORFLOW)
@@ -124,7 +124,7 @@ def modules_for(path: Path) -> tuple[str, ...]:
 
 
 def precompile(modules: Sequence[str]) -> None:
-    """Let Python keep what it compiles of modules that only a confined child will import.
+    """Compile modules that only a confined child imports, which may not write bytecode itself.
 
     That child writes nothing, so that without this it would compile them each time. It is done
     once, in a process of its own that opens nothing foreign, where something is not compiled.

@@ -1,8 +1,8 @@
 """Require a sandbox, or the user's trust, for formats that can carry code.
 
 ONNX, pictures, TOML and JSON are data. A torch.export program, TorchScript, a SavedModel, a file of
-Keras and TensorFlow Lite with TensorFlow's operators are programs for their framework: what is
-allowed in them is looked through, and the system holds what that does not see.
+Keras and TensorFlow Lite with TensorFlow's operators can carry code for their framework: a check
+allows listed operators alone, and the sandbox confines what the check misses.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def is_trusted() -> bool:
 
 @contextlib.contextmanager
 def trust_models(trust: bool) -> Iterator[None]:
-    """Open programs where no wall stands, if `trust`; in this process and in its children."""
+    """Allow formats that can carry code without a sandbox, if `trust`; in child processes too."""
     token = _trusted.set(trust or is_trusted())
     try:
         yield
@@ -34,7 +34,7 @@ def trust_models(trust: bool) -> Iterator[None]:
 
 
 def require_walls(path: Path, kind: str) -> None:
-    """Raise ModelRefused where a program would be opened without a wall, and without trust.
+    """Raise ModelRefused for a format that can carry code, without a sandbox and without trust.
 
     kind: what the file is, with its article.
     """
