@@ -193,7 +193,7 @@ def test_the_glossary_explains_each_term_once_and_where_it_is() -> None:
     for term, meaning, place in terms:
         assert meaning.endswith("."), term
         path = place.strip("`")
-        there = (ROOT if path.startswith("tests/") else PACKAGE) / path
+        there = (ROOT if path.startswith(("tests/", "tools/")) else PACKAGE) / path
         assert there.exists(), f"{term}: {path} is not there"
     replaced = [row[0] for row in rows(page) if len(row) == 2]
     assert len(set(replaced)) == len(replaced)
