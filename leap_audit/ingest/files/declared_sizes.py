@@ -84,8 +84,8 @@ def _require_numbers(tensor: onnx.TensorProto) -> None:
     )
     if size > there:
         raise ModelRefused(
-            f"the tensor {quoted_tensor(tensor)} declares {size} bytes, and the file "
-            f"holds {there} of them; the file is damaged or hostile."
+            f"the tensor {quoted_tensor(tensor)} declares {size} bytes, "
+            f"and {there} are there; the file is damaged or hostile."
         )
 
 
