@@ -29,7 +29,7 @@ from leap_audit.graph.protos import real_inputs
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.weights import poured
 from leap_audit.ingest.files.onnx import model_of
-from leap_audit.ingest.outputs.ends import tensor_outputs
+from leap_audit.ingest.outputs.tensor_outputs import with_tensor_outputs
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["OF", "Prepared", "build_gradient", "differentiate", "prepare"]
@@ -161,7 +161,7 @@ def differentiate(prepared: Prepared, rules: Mapping[str, Rule] | None = None) -
 def _of_tensors(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with the tensors behind its maps, sequences and texts for outputs."""
     plain = all(_is_tensor(value) for value in proto.graph.output)
-    return proto if plain else tensor_outputs(proto).proto
+    return proto if plain else with_tensor_outputs(proto).proto
 
 
 def _is_tensor(value: onnx.ValueInfoProto) -> bool:

@@ -21,15 +21,15 @@ from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_in
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.weights import apart, put_back, shared_with
 from leap_audit.ingest.inputs.integers import floating_input
+from leap_audit.ingest.inputs.layout import input_dimensions
 from leap_audit.ingest.inputs.pixels import require_same_numbers
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs
-from leap_audit.ingest.inputs.sides import sides_of
 from leap_audit.ingest.outputs.answer import Answer, answer_kind
-from leap_audit.ingest.outputs.ends import output_info, tensor_outputs, with_outputs
 from leap_audit.ingest.outputs.final_layer import FinalLayer, final_layer
 from leap_audit.ingest.outputs.head import find_head
 from leap_audit.ingest.outputs.reading import Reading, written
 from leap_audit.ingest.outputs.task import Asked, refuse_boxes
+from leap_audit.ingest.outputs.tensor_outputs import output_info, with_outputs, with_tensor_outputs
 from leap_audit.ingest.outputs.trial import Trial
 from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.pictures.scaling import read_scaling
@@ -156,7 +156,7 @@ def make_model(
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
-    ends = tensor_outputs(source.proto, output)
+    ends = with_tensor_outputs(source.proto, output)
     # What was converted has its other inputs fixed already.
     chosen = Inputs() if source.converted or inputs is None else inputs
     fixed, name, values = fix_inputs(ends.proto, chosen)
@@ -164,7 +164,7 @@ def make_model(
     require_prediction(inlined(fixed))
     proto, pixels, unrounded = floating_input(fixed, name)
     value = _only_input(proto)
-    info, sides = tensor_info(value), sides_of(proto, value)
+    info, sides = tensor_info(value), input_dimensions(proto, value)
     first = resolve(declared, sides, name=name)
     sizes = _sizes(info, first)
     if pixels is not None:

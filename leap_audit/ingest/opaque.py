@@ -11,7 +11,7 @@ from leap_audit.artifacts import ModelIdentity, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.opaque import outside_graph
-from leap_audit.ingest.frameworks.exported import CHECKED, random_pictures, reason
+from leap_audit.ingest.frameworks.export_check import CHECKED, random_pictures, reason
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Answer, answer_kind
 from leap_audit.ingest.outputs.head import as_asked

@@ -7,13 +7,13 @@ import numpy as np
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
 from leap_audit.findings.evidence import doubt
-from leap_audit.ingest.classes.contained import known_in
+from leap_audit.ingest.classes.sandboxed import read_ground_truth_in_child
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.ingest.pictures.bands import write_bands
-from leap_audit.ingest.pictures.contained import photographs_child, require_no_links
 from leap_audit.ingest.pictures.dicom import is_dicom
 from leap_audit.ingest.pictures.images import find_pictures, write_picture
-from leap_audit.ingest.pictures.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures.photographs import photograph_names, read_photographs
+from leap_audit.ingest.pictures.sandboxed import photographs_child, require_no_links
 from leap_audit.measure.preprocessing import compare_readings
 from leap_audit.measure.run import Run
 from leap_audit.pipeline.work import Measurements
@@ -39,7 +39,7 @@ def record_photographs(
         photographs_child(paths) as ask,
         told.stage("Reading the photographs", len(paths)) as advance,
     ):
-        names = names_of(paths, ask)
+        names = photograph_names(paths, ask)
         seen.private = names.private
         read = read_photographs(
             paths, names, run.model.preprocessing, options.photo_range, advance, ask
@@ -48,7 +48,7 @@ def record_photographs(
     seen.notes.extend(read.notes)
     for note in read.notes:
         told.note(note)
-    known = known_in(paths, seen.classes, options.labels, private=names.private)
+    known = read_ground_truth_in_child(paths, seen.classes, options.labels, private=names.private)
     record_samples(pictures, names.names, names.digests, run, options, seen)
     seen.samples[:] = [
         sample.model_copy(update={"known": class_})

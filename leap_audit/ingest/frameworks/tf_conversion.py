@@ -1,4 +1,4 @@
-"""A function of TensorFlow's as ONNX, by tf2onnx, and held against itself."""
+"""Convert a TensorFlow function by tf2onnx, and check the result against the function."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,31 +14,37 @@ from leap_audit.canonical.agreement import SCALES, STEPS
 from leap_audit.canonical.layers import ROUNDING, TOLERANCE, agree
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.weights import poured
-from leap_audit.ingest.frameworks.exported import CHECKED, ran, random_pictures, reason, sides
-from leap_audit.ingest.frameworks.tf_names import steady
+from leap_audit.ingest.frameworks.export_check import (
+    CHECKED,
+    random_pictures,
+    reason,
+    run_graph,
+    shape_text,
+)
+from leap_audit.ingest.frameworks.tf_determinism import with_stable_names
 from leap_audit.ingest.frameworks.tf_operators import handlers
 from leap_audit.ingest.frameworks.tf_runtime import converter, quiet, tensorflow
-from leap_audit.ingest.inputs.converted import Chosen, note
+from leap_audit.ingest.inputs.conversion import SelectedInputs, record_inputs
 from leap_audit.run.session import Array
 
 __all__ = [
-    "OPSET",
-    "Source",
-    "cleaned",
+    "TF2ONNX_OPSET",
+    "TracedFunction",
+    "clean_conversion",
+    "convert_function",
     "converting",
     "require_numbers",
     "require_same",
-    "settled",
-    "written",
+    "resolved_shape",
 ]
 
-OPSET = 18
+TF2ONNX_OPSET = 18
 """The newest that tf2onnx writes."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """What is made ONNX: a function from a batch of pictures to tensors."""
+class TracedFunction:
+    """A function from a batch of pictures to tensors, to be converted."""
 
     label: str
     """What to call it in a message."""
@@ -50,7 +56,7 @@ class Source:
     """NumPy's name of what the function takes."""
     names: tuple[str, ...] = ()
     """Of several tensors, if they have names."""
-    chosen: Chosen | None = None
+    chosen: SelectedInputs | None = None
     """Where the function has several inputs: what goes in beside the picture."""
     signature: str = ""
     """Which of several functions it is."""
@@ -61,7 +67,7 @@ class Source:
         return self.dtype if "int" in self.dtype else "float32"
 
 
-def require_numbers(source: Source) -> None:
+def require_numbers(source: TracedFunction) -> None:
     """Raise ModelRefused where a function takes no numbers, but such as the bytes of a file."""
     if "int" not in source.dtype and "float" not in source.dtype:
         raise ModelRefused(
@@ -70,7 +76,7 @@ def require_numbers(source: Source) -> None:
         )
 
 
-def settled(
+def resolved_shape(
     label: str, known: Sequence[int | None] | None, shape: Sequence[int] | None
 ) -> tuple[int, ...]:
     """Return the shape of one picture: what the model says of it, and what was given.
@@ -83,20 +89,22 @@ def settled(
             "(224, 224, 3)."
         )
     taken = tuple(known if known is not None else shape or ())
-    given = tuple(shape) if shape is not None else taken
-    fits = len(given) == len(taken)
-    if not fits or any(a not in (None, b) for a, b in zip(taken, given, strict=True)):
-        raise ModelRefused(f"{label} takes pictures of {sides(taken)}, not of {sides(given)}.")
-    if not given or not all(given):
+    declared = tuple(shape) if shape is not None else taken
+    fits = len(declared) == len(taken)
+    if not fits or any(a not in (None, b) for a, b in zip(taken, declared, strict=True)):
         raise ModelRefused(
-            f"{label} takes pictures of {sides(taken)}, which leaves their size free; pass "
+            f"{label} takes pictures of {shape_text(taken)}, not of {shape_text(declared)}."
+        )
+    if not declared or not all(declared):
+        raise ModelRefused(
+            f"{label} takes pictures of {shape_text(taken)}, which leaves their size free; pass "
             "--input-size HEIGHT,WIDTH, such as --input-size 224,224."
         )
-    return tuple(int(side) for side in given if side)
+    return tuple(int(side) for side in declared if side)
 
 
-def written(source: Source) -> onnx.ModelProto:
-    """Return a source as ONNX, without the traces of this machine.
+def convert_function(source: TracedFunction) -> onnx.ModelProto:
+    """Convert a source to ONNX, without names and paths of this machine.
 
     Its input `picture` is float32 (or the whole numbers that the function takes) of (batch,
     *shape), its only output `logits`; several have the names they have. The batch is free.
@@ -131,14 +139,16 @@ def written(source: Source) -> onnx.ModelProto:
                 frozen,
                 input_names=[concrete.inputs[0].name],  # what is captured stands behind it
                 output_names=[tensor.name for tensor in concrete.outputs],
-                opset=OPSET,
+                opset=TF2ONNX_OPSET,
                 custom_op_handlers=handlers(tf),
             )
-    return note(cleaned(proto, source.label, names), source.chosen, source.signature)
+    return record_inputs(
+        clean_conversion(proto, source.label, names), source.chosen, source.signature
+    )
 
 
-def require_same(proto: onnx.ModelProto, source: Source) -> None:
-    """Run a graph beside its source on random pictures, in 0..1 and in 0..255.
+def require_same(proto: onnx.ModelProto, source: TracedFunction) -> None:
+    """Compare a graph with its source on random pictures, in 0..1 and in 0..255.
 
     Raises ModelRefused: the source or the graph fails, or they give other numbers.
     """
@@ -147,7 +157,7 @@ def require_same(proto: onnx.ModelProto, source: Source) -> None:
     for scale in SCALES:
         x = (random_pictures(batch, source.shape) * scale).astype(source.picture_dtype)
         wants = _evaluated(source, x)
-        haves = ran(proto, x, f"{source.label}, as tf2onnx writes it,")
+        haves = run_graph(proto, x, f"{source.label}, as tf2onnx writes it,")
         for want, have in zip(wants, haves, strict=True):
             if not agree(want, have.astype(want.dtype), STEPS / 127 if rounds else TOLERANCE):
                 raise ModelRefused(
@@ -156,7 +166,7 @@ def require_same(proto: onnx.ModelProto, source: Source) -> None:
                 )
 
 
-def cleaned(proto: onnx.ModelProto, label: str, names: Sequence[str]) -> onnx.ModelProto:
+def clean_conversion(proto: onnx.ModelProto, label: str, names: Sequence[str]) -> onnx.ModelProto:
     """Return what tf2onnx wrote with `picture` and names for the outputs, and without traces.
 
     Raises ModelRefused: operators that are not ONNX's are left in it; they are named.
@@ -172,7 +182,7 @@ def cleaned(proto: onnx.ModelProto, label: str, names: Sequence[str]) -> onnx.Mo
             "computes it, or export the model to ONNX yourself."
         )
     common.ClearMetadataAndDocStringPass()(model)
-    steady(model)
+    with_stable_names(model)
     graph.name = "model"
     graph.inputs[0].name = "picture"
     for value, name in zip(graph.outputs, names, strict=True):
@@ -194,7 +204,7 @@ def converting(tf2onnx: Any, label: str) -> Iterator[None]:
             raise ModelRefused(f"tf2onnx cannot write {label} as ONNX: {reason(error)}") from error
 
 
-def _outputs(tf: Any, source: Source, picture: Any) -> dict[str, Any]:
+def _outputs(tf: Any, source: TracedFunction, picture: Any) -> dict[str, Any]:
     """Return what a source gives of pictures, float32 where it is floating-point, by name."""
     result = source.call(tf.cast(picture, source.dtype))
     if isinstance(result, dict):
@@ -212,7 +222,7 @@ def _outputs(tf: Any, source: Source, picture: Any) -> dict[str, Any]:
     }
 
 
-def _evaluated(source: Source, x: Array) -> list[Array]:
+def _evaluated(source: TracedFunction, x: Array) -> list[Array]:
     tf = tensorflow()
     with quiet(), tf.device("/CPU:0"):
         try:
@@ -221,6 +231,6 @@ def _evaluated(source: Source, x: Array) -> list[Array]:
             raise _failing(source, error) from error
 
 
-def _failing(source: Source, error: Exception) -> ModelRefused:
-    size = sides(source.shape)
+def _failing(source: TracedFunction, error: Exception) -> ModelRefused:
+    size = shape_text(source.shape)
     return ModelRefused(f"{source.label} fails on pictures of {size}: {reason(error)}")

@@ -1,4 +1,4 @@
-"""Numbers that share a whole: what those of the classes add up to."""
+"""Softmax and sigmoid, and the total that the numbers of the classes add up to."""
 
 import numpy as np
 import onnx_ir as ir

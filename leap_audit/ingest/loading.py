@@ -1,4 +1,4 @@
-"""The one door: a file or an object in, a `Model` out."""
+"""Load a file or an object as a `Model`."""
 
 import warnings
 from dataclasses import replace
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from leap_audit.artifacts import Task
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import EngineFallback, ExportFailed, ModelRefused
-from leap_audit.ingest.sandbox.parent import contained
-from leap_audit.ingest.sandbox.programs import trusting
+from leap_audit.ingest.sandbox.parent import run_in_child
+from leap_audit.ingest.sandbox.trust import trust_models
 from leap_audit.run.providers import Provider, choose_provider
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def load(
     inputs: "Inputs | None" = None,
     trust_model: bool = False,
 ) -> "Model":
-    """Return a network, ready to be audited.
+    """Load a network as a `Model`, ready to be audited.
 
     source: the path of an ONNX file, a torch.export program (.pt2), TorchScript, a .keras or .h5
     file, a SavedModel folder or a TensorFlow Lite file; or an object: an onnx.ModelProto, a
@@ -49,7 +49,7 @@ def load(
     trust_model: open a format that is a program (all but ONNX and most of TensorFlow Lite) also
     where the system offers no sandbox for that; it can then do whatever the user can.
 
-    A file is opened in a child process, within limits (see contained.py). A torch.nn.Module that
+    A file is opened in a child process, within limits (sandbox/parent.py). A torch.nn.Module that
     cannot be exported is run and differentiated by PyTorch; EngineFallback is warned.
 
     Raises ModelRefused, PreprocessingRefused, CanonicalMismatch or RuntimeMissing, with a
@@ -58,8 +58,8 @@ def load(
     declared = declared or DeclaredPreprocessing()
     chosen = provider or choose_provider()
     if isinstance(source, str | Path):
-        with trusting(trust_model):
-            model = contained(
+        with trust_models(trust_model):
+            model = run_in_child(
                 load_file, Path(source), declared, task, names, region, output, inputs
             )
         return replace(model, provider=chosen)
@@ -69,7 +69,7 @@ def load(
     try:
         opened = open_object(source, picture_of(declared, inputs))
     except ExportFailed as error:
-        if inputs is not None and inputs.given:
+        if inputs is not None and inputs.specified:
             raise  # PyTorch itself is asked about pictures alone
         return autograd_model(source, str(error), declared, task=task, region=region, output=output)
     return make_model(
@@ -116,10 +116,10 @@ def read_source(
     declared: DeclaredPreprocessing | None = None,
     inputs: "Inputs | None" = None,
 ) -> "Source":
-    """Return a network as ONNX, as `load` opens it, before anything is asked of it."""
+    """Return a network as ONNX, as `load` opens it, before it is analysed."""
     declared = declared or DeclaredPreprocessing()
     if isinstance(source, str | Path):
-        return contained(read_file, Path(source), declared, inputs)
+        return run_in_child(read_file, Path(source), declared, inputs)
     from leap_audit.ingest.source import open_object
 
     return open_object(source, picture_of(declared, inputs))
@@ -153,14 +153,14 @@ def load_file(
 def read_file(
     path: Path, declared: DeclaredPreprocessing, inputs: "Inputs | None" = None
 ) -> "Source":
-    """What the child does for `read_source`."""
+    """Read a source in the child process."""
     from leap_audit.ingest.source import open_file
 
     return open_file(path, picture_of(declared, inputs))
 
 
 def picture_of(declared: DeclaredPreprocessing, inputs: "Inputs | None" = None) -> "Picture":
-    """Return what is declared of one picture, and of the inputs beside it."""
+    """Return the declared shape of one picture, and the values of the other inputs."""
     from leap_audit.ingest.inputs.selection import Inputs
     from leap_audit.ingest.source import Picture
 

@@ -1,4 +1,4 @@
-"""What every export is held against: random pictures, through one model and the other."""
+"""Check an export: run it and its source on the same random pictures."""
 
 import re
 from collections.abc import Sequence
@@ -12,12 +12,20 @@ from leap_audit.graph.protos import real_inputs
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["CHECKED", "EXAMPLE", "ran", "random_pictures", "reason", "require_agreement", "sides"]
+__all__ = [
+    "CHECKED",
+    "EXAMPLE",
+    "random_pictures",
+    "reason",
+    "require_same_outputs",
+    "run_graph",
+    "shape_text",
+]
 
 EXAMPLE = 2
 """Pictures that are traced; of one an exporter makes a batch fixed at 1."""
 CHECKED = 3
-"""Pictures on which a graph is held against what it was made of: another batch than was traced."""
+"""Pictures on which an export is compared with its source: another batch size than was traced."""
 
 
 def random_pictures(batch: int, shape: Sequence[int]) -> Array:
@@ -25,11 +33,11 @@ def random_pictures(batch: int, shape: Sequence[int]) -> Array:
     return np.random.default_rng(0).random((batch, *shape), np.float32)
 
 
-def require_agreement(
+def require_same_outputs(
     proto: onnx.ModelProto, pictures: Array, want: Array, label: str, framework: str = "PyTorch"
 ) -> None:
     """Raise ExportFailed where the graph gives other numbers than `want`, the framework's own."""
-    have = ran(proto, pictures, f"{label}, as {framework} exports it,")[0]
+    have = run_graph(proto, pictures, f"{label}, as {framework} exports it,")[0]
     if not agree(want, have.astype(want.dtype)):
         raise ExportFailed(
             f"{label}: what {framework} exports gives other numbers than {framework} itself; take "
@@ -37,7 +45,7 @@ def require_agreement(
         )
 
 
-def ran(model: onnx.ModelProto, x: Array, label: str) -> list[Array]:
+def run_graph(model: onnx.ModelProto, x: Array, label: str) -> list[Array]:
     """Return the outputs of a model with one input, as it is written.
 
     Raises ExportFailed: it does not run; `label` says what it is.
@@ -61,6 +69,6 @@ def reason(error: BaseException) -> str:
     return f"{lines[0][:200].rstrip('.')}."
 
 
-def sides(shape: Sequence[int | str | None]) -> str:
+def shape_text(shape: Sequence[int | str | None]) -> str:
     """Return a shape in words: 3 × 224 × 224, with ? for a side that is free."""
     return " × ".join("?" if side is None else str(side) for side in shape) or "single numbers"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leap_audit.errors import PictureRefused
-from leap_audit.ingest.classes.known import known_classes
+from leap_audit.ingest.classes.ground_truth import ground_truth
 
 CLASSES = ("tench, Tinca tinca", "great white shark", "crane", "crane", "7")
 
@@ -15,7 +15,7 @@ def paths(*names: str) -> list[Path]:
 
 
 def test_folders_called_like_classes() -> None:
-    found = known_classes(
+    found = ground_truth(
         paths("Great_White-Shark/a.png", "tinca tinca/b.png", "7/c.png", "crane/d.png", "x/e.png"),
         CLASSES,
         None,
@@ -35,7 +35,7 @@ def test_folders_called_like_classes() -> None:
 def test_a_table(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.csv").write_text(text)
     given = paths("a.png", "x/b.png", "y/b.png")
-    assert known_classes(given, CLASSES, tmp_path / "labels.csv") == [0, 1, None]
+    assert ground_truth(given, CLASSES, tmp_path / "labels.csv") == [0, 1, None]
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_a_table(tmp_path: Path, text: str) -> None:
 def test_a_table_that_is_refused(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(PictureRefused, match=says):
-        known_classes(paths("a.png"), CLASSES, tmp_path / "labels.csv")
+        ground_truth(paths("a.png"), CLASSES, tmp_path / "labels.csv")

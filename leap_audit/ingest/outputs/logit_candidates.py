@@ -1,4 +1,4 @@
-"""The tensors that may hold the logits under a model's answer: what stands right behind it."""
+"""Find tensors that may hold the logits: ancestors of the output of the same size."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -9,7 +9,7 @@ import onnx_ir as ir
 from leap_audit.graph.operators import FLOATS, SHAPE_ONLY
 from leap_audit.ingest.outputs.reading import Step
 
-__all__ = ["Behind", "is_part_of_softmax", "reachable", "tensors_behind"]
+__all__ = ["LogitCandidate", "farthest_reachable", "is_part_of_softmax", "logit_candidates"]
 
 MOST = 48
 """Tensors that are looked at."""
@@ -46,25 +46,25 @@ TOGETHER = frozenset(
 
 
 @dataclass(frozen=True)
-class Behind:
-    """A tensor behind an answer."""
+class LogitCandidate:
+    """A tensor from which the answer is computed."""
 
     value: ir.Value
     back: tuple[Step, ...]
     """From the answer to it."""
     operators: tuple[str, ...]
-    """Of the nodes that lead from it to the answer, in any order."""
+    """The operators from it to the answer, in any order."""
     rounded: bool = False
-    """Whether numbers are rounded on the way."""
+    """Whether values are rounded on the way."""
 
     @property
     def together(self) -> bool:
-        """Whether numbers are computed from several of its numbers at once."""
+        """Return whether values are computed from several of its elements at once."""
         return not set(self.operators) <= EACH_ALONE
 
     @property
     def literal(self) -> bool:
-        """Whether its numbers go through an operator that is a softmax or a sigmoid."""
+        """Return whether a softmax or sigmoid operator follows it."""
         return not {"Softmax", "LogSoftmax", "Sigmoid"}.isdisjoint(self.operators)
 
     @property
@@ -84,8 +84,10 @@ class Behind:
         return tuple(op_type for op_type, _ in self.back if op_type not in SHAPE_ONLY)
 
 
-def tensors_behind(answer: ir.Value, counts: Collection[int], shape: bool) -> list[Behind]:
-    """Return the tensors behind an answer that hold as many numbers as it, the nearest first.
+def logit_candidates(
+    answer: ir.Value, counts: Collection[int], shape: bool
+) -> list[LogitCandidate]:
+    """Return the ancestors of an answer that have as many elements as it, the nearest first.
 
     counts: how many numbers they may hold. shape: whether they must have the shape of the answer
     too, and nothing that arranges numbers anew between. Layers with weights are not looked behind.
@@ -93,32 +95,32 @@ def tensors_behind(answer: ir.Value, counts: Collection[int], shape: bool) -> li
     crossed = EACH_ALONE | TOGETHER
     if shape:
         crossed -= SHAPE_ONLY - {"Identity", "Cast"}
-    found: list[Behind] = []
-    seen = {answer}
+    found: list[LogitCandidate] = []
+    visited = {answer}
     waiting: list[tuple[ir.Value, tuple[Step, ...]]] = [(answer, ())]
-    while waiting and len(seen) < MOST:
+    while waiting and len(visited) < MOST:
         value, back = waiting.pop(0)
         node = value.producer()
         if node is None or node.op_type not in crossed:
             continue
         for index, x in enumerate(node.inputs):
-            if x is None or x in seen or x.producer() is None:
+            if x is None or x in visited or x.producer() is None:
                 continue
-            seen.add(x)
+            visited.add(x)
             steps = (*back, (node.op_type, index))
             waiting.append((x, steps))
             if x.dtype in FLOATS and _fits(x, answer, counts, shape):
                 nodes = _between(answer, x)
                 operators = tuple(node.op_type for node in nodes)
                 rounded = not ROUNDING.isdisjoint(operators)
-                found.append(Behind(x, steps, operators, rounded))
+                found.append(LogitCandidate(x, steps, operators, rounded))
     return found
 
 
 def is_part_of_softmax(answer: ir.Value, count: int) -> bool:
-    """Return whether a tensor of `count` numbers is some of those that a Softmax gives."""
-    waiting, seen = [answer], {answer}
-    while waiting and len(seen) < MOST:
+    """Return whether a tensor of `count` elements is part of the output of a Softmax."""
+    waiting, visited = [answer], {answer}
+    while waiting and len(visited) < MOST:
         node = waiting.pop().producer()
         if node is None or node.op_type not in {*SHAPE_ONLY, "Slice", "Gather", "Split", "Softmax"}:
             continue
@@ -126,24 +128,26 @@ def is_part_of_softmax(answer: ir.Value, count: int) -> bool:
             shape = node.outputs[0].shape
             return shape is not None and shape.is_static() and math.prod(shape.numpy()) > count
         x = node.inputs[0]
-        if x is not None and x not in seen:
-            seen.add(x)
+        if x is not None and x not in visited:
+            visited.add(x)
             waiting.append(x)
     return False
 
 
-def reachable(found: Iterable[Behind], start: Behind, across: Collection[str]) -> Behind:
-    """Return the farthest of some tensors that is behind `start` across these operators alone."""
+def farthest_reachable(
+    found: Iterable[LogitCandidate], start: LogitCandidate, across: Collection[str]
+) -> LogitCandidate:
+    """Return the farthest candidate that only these operators separate from `start`."""
     by_value = {each.value: each for each in found}
-    farthest, waiting, seen = start, [start.value], {start.value}
+    farthest, waiting, visited = start, [start.value], {start.value}
     while waiting:
         value = waiting.pop(0)
         node = value.producer()
         if node is None or node.op_type not in {*across, *SHAPE_ONLY}:
             continue
         for x in node.inputs:
-            if x is not None and x not in seen:
-                seen.add(x)
+            if x is not None and x not in visited:
+                visited.add(x)
                 waiting.append(x)
                 farthest = by_value.get(x, farthest)
     return farthest
@@ -162,7 +166,7 @@ def _fits(value: ir.Value, answer: ir.Value, counts: Collection[int], shape: boo
 
 
 def _between(answer: ir.Value, start: ir.Value) -> list[ir.Node]:
-    """The nodes that are computed from `start` and lead to the answer."""
+    """Return the nodes between `start` and the answer."""
     reaches: dict[ir.Value, bool] = {start: True}
     found: list[ir.Node] = []
     order: list[ir.Value] = [answer]

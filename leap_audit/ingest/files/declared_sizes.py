@@ -1,7 +1,7 @@
-"""What a model claims of itself, held against what is there, before anything is made of it.
+"""Refuse a model that declares more than its file holds, before anything is allocated.
 
-A small file can ask for much: a tensor of a billion billion numbers, functions that call one
-another until there are as many nodes. Found here, it costs nothing.
+A small file can declare much: a tensor of a billion billion elements, or functions that call one
+another until there are as many nodes. Here, such a file costs nothing.
 """
 
 import math
@@ -12,9 +12,9 @@ import onnx
 
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.protos import every_graph, every_tensor
-from leap_audit.ingest.files.external import named, size_of
+from leap_audit.ingest.files.external_data import quoted_tensor, size_of
 
-__all__ = ["require_modest"]
+__all__ = ["require_plausible_sizes"]
 
 MOST_NODES = 200_000
 """The largest networks in use have some 20,000, with every function written out."""
@@ -28,11 +28,11 @@ MOST_DENSE = 1 << 28
 Key = tuple[str, str]
 
 
-def require_modest(model: onnx.ModelProto, name: str) -> None:
-    """Raise ModelRefused for a model that claims more than is there, or than a network has.
+def require_plausible_sizes(model: onnx.ModelProto, name: str) -> None:
+    """Raise ModelRefused where a model declares more than its file holds, or than a network has.
 
-    Of its tensors whose numbers it holds, its sparse tensors, its nodes when the functions are
-    written out, and functions that call themselves.
+    Checked are dense tensors, sparse tensors, the number of nodes with functions inlined, and
+    recursive functions.
     """
     try:
         _require_short_notes(model)
@@ -46,7 +46,7 @@ def require_modest(model: onnx.ModelProto, name: str) -> None:
 
 
 def _require_short_notes(model: onnx.ModelProto) -> None:
-    """Raise ModelRefused for more metadata than a model has: text that nobody would read."""
+    """Raise ModelRefused for more metadata than any model has."""
     notes = [*model.metadata_props, *model.graph.metadata_props]
     size = sum(len(each.key) + len(each.value) for each in notes) + len(model.doc_string)
     if size > MOST_NOTES:
@@ -57,7 +57,7 @@ def _require_short_notes(model: onnx.ModelProto) -> None:
 
 
 def _require_few_dimensions(model: onnx.ModelProto) -> None:
-    """Raise ModelRefused for a tensor of more dimensions than any program computes with."""
+    """Raise ModelRefused for a tensor of more dimensions than any runtime supports."""
     shapes = [(tensor.name, len(tensor.dims)) for tensor in every_tensor(model)]
     for graph in every_graph(model):
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -71,7 +71,7 @@ def _require_few_dimensions(model: onnx.ModelProto) -> None:
 
 
 def _require_numbers(tensor: onnx.TensorProto) -> None:
-    """Raise ModelRefused where a tensor's shape says that it has more numbers than it has."""
+    """Raise ModelRefused where a tensor's shape declares more elements than it holds."""
     size = size_of(tensor)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         return
@@ -84,8 +84,8 @@ def _require_numbers(tensor: onnx.TensorProto) -> None:
     )
     if size > there:
         raise ModelRefused(
-            f"the tensor {named(tensor)} claims {size} bytes, and {there} are there; the file is "
-            "damaged or hostile."
+            f"the tensor {quoted_tensor(tensor)} declares {size} bytes, "
+            f"and {there} are there; the file is damaged or hostile."
         )
 
 
@@ -94,13 +94,13 @@ def _require_small_sparse(model: onnx.ModelProto) -> None:
         for sparse in graph.sparse_initializer:
             if math.prod(sparse.dims) > MOST_DENSE or any(size < 0 for size in sparse.dims):
                 raise ModelRefused(
-                    f"the sparse tensor {named(sparse.values)} stands for more than {MOST_DENSE} "
-                    "numbers, which have to be written out; export it dense."
+                    f"the sparse tensor {quoted_tensor(sparse.values)} stands for more than "
+                    f"{MOST_DENSE} numbers, which have to be written out; export it dense."
                 )
 
 
 def _require_few_nodes(model: onnx.ModelProto) -> None:
-    """Raise ModelRefused for more nodes than a network has, with functions written out."""
+    """Raise ModelRefused for more nodes than any network has, with functions inlined."""
     bodies = {(f.domain, f.name): _calls(f.node) for f in model.functions}
     written: dict[Key, int] = {}
     count = _written(_calls(model.graph.node), bodies, written, ())
@@ -111,7 +111,7 @@ def _require_few_nodes(model: onnx.ModelProto) -> None:
 
 
 def _calls(nodes: Iterable[onnx.NodeProto]) -> Counter[Key]:
-    """Return how often each operator is used, in subgraphs too."""
+    """Count the uses of each operator, subgraphs included."""
     found: Counter[Key] = Counter()
     waiting = [nodes]
     while waiting:
@@ -128,7 +128,7 @@ def _written(
     written: dict[Key, int],
     via: tuple[Key, ...],
 ) -> int:
-    """Return how many nodes there are when functions are written out; `written` remembers."""
+    """Return the number of nodes with functions inlined; `written` caches the counts."""
     total = 0
     for key, times in calls.items():
         if key in bodies and key not in written:

@@ -1,4 +1,4 @@
-"""Operators of TensorFlow: which compute, and which reach outside the model.
+"""Allow the operators of TensorFlow that only compute, and refuse those that reach outside.
 
 TensorFlow says of each operator whether it has a state. Those without are let through, but for
 those that read, call or print all the same; of those with a state only those named here.
@@ -13,7 +13,7 @@ from typing import Any
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.frameworks.tf_runtime import operators_of_tensorflow
 
-__all__ = ["CHECKPOINT", "allowed", "nodes_of", "require_inside"]
+__all__ = ["CHECKPOINT", "is_allowed", "nodes_of", "require_allowed"]
 
 CHECKPOINT = re.compile(r"^(Distributed)?Save|^(DTensor)?Restore|^MergeV2Checkpoints$")
 """Those of a SavedModel's own saver, which have no place in what it serves."""
@@ -39,7 +39,7 @@ COMPUTES = re.compile(
 """Of those with a state: variables, tables, random numbers, control flow."""
 
 
-def allowed(operator: str) -> bool:
+def is_allowed(operator: str) -> bool:
     """Return whether an operator computes and reaches nothing outside the model."""
     states = _states()
     if operator not in states:
@@ -56,13 +56,13 @@ def nodes_of(graph: Any) -> Iterator[Any]:
         yield from function.node_def
 
 
-def require_inside(path: Path, operators: Iterable[str], own: Iterable[str] = ()) -> None:
-    """Raise ModelRefused where an operator is not `allowed`.
+def require_allowed(path: Path, operators: Iterable[str], own: Iterable[str] = ()) -> None:
+    """Raise ModelRefused where an operator is not `is_allowed`.
 
     own: names of functions, which old graphs call like operators.
     """
     known = frozenset(own)
-    found = sorted({op for op in operators if op not in known and not allowed(op)})
+    found = sorted({op for op in operators if op not in known and not is_allowed(op)})
     if found:
         few = ", ".join(name[:60] for name in found[:5])
         raise ModelRefused(

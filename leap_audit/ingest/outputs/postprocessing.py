@@ -1,4 +1,4 @@
-"""What stands between an output and the numbers that a network says: taken off, step by step."""
+"""Undo post-processing: find the scores behind ArgMax, upsampling, reshapes and transposes."""
 
 import math
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ import onnx_ir as ir
 
 from leap_audit.graph.operators import SHAPE_ONLY
 from leap_audit.graph.shapes import static_shape
-from leap_audit.ingest.outputs.chosen import Chosen, only_arranged
 from leap_audit.ingest.outputs.reading import Step, stepped
+from leap_audit.ingest.outputs.selection import OutputCandidate, undo_reshapes
 from leap_audit.ingest.outputs.task import Asked
 
 __all__ = [
-    "End",
-    "answer_end",
-    "enlargements_off",
+    "ScoreTensor",
+    "answer_tensor",
+    "class_axis",
     "is_list",
-    "literal_behind",
-    "map_sides",
-    "settled_axis",
-    "upright",
+    "map_shape",
+    "probability_operator",
+    "undo_transposes",
+    "undo_upsampling",
 ]
 
 LITERAL = {"Softmax": -1, "LogSoftmax": -1, "Sigmoid": None}
@@ -30,33 +30,35 @@ CHOOSING = {"ArgMax": 0, "TopK": -1, "Hardmax": -1}
 
 
 @dataclass(frozen=True)
-class End:
+class ScoreTensor:
     value: ir.Value
     back: tuple[Step, ...]
     """From the output to it."""
     axis: int | None
-    """Of the classes, where an operator says it."""
+    """The class axis, where an operator gives it."""
     taken: tuple[str, ...] = ()
-    """Operators taken off, the last first."""
+    """Operators that were undone, the last first."""
 
-    def before(self, index: int, axis: int | None, *, taken: bool) -> "End":
-        """The same one operator farther back."""
+    def before(self, index: int, axis: int | None, *, taken: bool) -> "ScoreTensor":
+        """Return the tensor one operator farther back."""
         node = self.value.producer()
         assert node is not None
         step = (node.op_type, index)
         more = (node.op_type,) if taken and node.op_type not in self.taken else ()
-        return End(stepped(self.value, [step]), (*self.back, step), axis, (*self.taken, *more))
+        return ScoreTensor(
+            stepped(self.value, [step]), (*self.back, step), axis, (*self.taken, *more)
+        )
 
 
-def answer_end(chosen: Chosen) -> End:
-    """The model's own numbers: what it chooses from, before an enlargement, and not arranged."""
+def answer_tensor(chosen: OutputCandidate) -> ScoreTensor:
+    """Return the model's own scores: before selection, upsampling and reshapes."""
     axis = None
     if chosen.choosing:
         node = stepped(chosen.output, chosen.back[:-1]).producer()
         if node is not None and node.op_type in CHOOSING:
             axis = _axis(node, CHOOSING[node.op_type], None)
     taken = tuple(dict.fromkeys(chosen.choosing))
-    end = enlargements_off(End(chosen.scores, chosen.back, axis, taken))
+    end = undo_upsampling(ScoreTensor(chosen.scores, chosen.back, axis, taken))
     under = _arranged_off(end)
     node = under.value.producer()
     if node is None or node.op_type not in LITERAL:
@@ -66,8 +68,8 @@ def answer_end(chosen: Chosen) -> End:
     return replace(under, axis=_axis(node, LITERAL[node.op_type], under.axis))
 
 
-def enlargements_off(end: End) -> End:
-    """The map of scores before it is enlarged, which adds no information."""
+def undo_upsampling(end: ScoreTensor) -> ScoreTensor:
+    """Return the score map before it is upsampled, which adds no information."""
     while True:
         under = _arranged_off(end)
         node = under.value.producer()
@@ -76,8 +78,8 @@ def enlargements_off(end: End) -> End:
         end = under.before(0, under.axis, taken=True)
 
 
-def _arranged_off(end: End) -> End:
-    """The numbers before they were only arranged; the axis of the classes is lost in a reshape."""
+def _arranged_off(end: ScoreTensor) -> ScoreTensor:
+    """Undo reshapes, transposes and casts; a reshape loses the axis of the classes."""
     while (node := end.value.producer()) is not None and node.op_type in SHAPE_ONLY:
         axis = end.axis
         if axis is not None and node.op_type == "Transpose":
@@ -92,14 +94,14 @@ def is_list(shape: Sequence[int]) -> bool:
     return math.prod(shape[1:]) == max(shape[1:], default=1)
 
 
-def literal_behind(value: ir.Value) -> str | None:
-    """The operator that makes probabilities of a tensor right behind this one."""
-    node = only_arranged(value)[0].producer()
+def probability_operator(value: ir.Value) -> str | None:
+    """Return the operator right before this tensor if it makes probabilities."""
+    node = undo_reshapes(value)[0].producer()
     return node.op_type if node is not None and node.op_type in LITERAL else None
 
 
 def _axis(node: ir.Node, default: int | None, known: int | None) -> int | None:
-    """The axis an operator works along, counted from the front."""
+    """Return the axis of an operator, counted from the front."""
     if default is None:
         return known
     attribute = node.attributes.get("axis")
@@ -110,15 +112,15 @@ def _axis(node: ir.Node, default: int | None, known: int | None) -> int | None:
 
 
 def _enlarges(node: ir.Node) -> bool:
-    """Whether a Resize makes a map of scores larger, or leaves its size."""
-    given = node.inputs[0]
-    assert given is not None
-    before, after = static_shape(given), static_shape(node.outputs[0])
+    """Return whether a Resize does not shrink a map of scores."""
+    x = node.inputs[0]
+    assert x is not None
+    before, after = static_shape(x), static_shape(node.outputs[0])
     return len(before) == 4 and all(a <= b for a, b in zip(before, after, strict=True))
 
 
-def upright(end: End, asked: Asked) -> End:
-    """The map before it is transposed, with the axis of its classes if four dimensions show it."""
+def undo_transposes(end: ScoreTensor, asked: Asked) -> ScoreTensor:
+    """Return the map before transposes, with its class axis if four dimensions show it."""
     shape = static_shape(end.value)
     axis = end.axis
     if axis is None and len(shape) == 4:
@@ -133,12 +135,12 @@ def upright(end: End, asked: Asked) -> End:
     return end
 
 
-def settled_axis(axis: int | None, rank: int) -> int:
+def class_axis(axis: int | None, rank: int) -> int:
     return axis if axis is not None and 0 < axis < rank else 1
 
 
-def map_sides(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
-    """(classes, height, width) of a map; anything else as it is, without the batch."""
+def map_shape(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
+    """Return the (classes, height, width) of a map; any other shape as it is, without the batch."""
     if axis in (None, 0) or len(shape) not in (3, 4):
         return shape[1:]
     assert axis is not None

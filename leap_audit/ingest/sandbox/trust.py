@@ -1,8 +1,8 @@
-"""Formats that are programs: opened behind the walls of the system, or where the user trusts them.
+"""Require a sandbox, or the user's trust, for formats that can carry code.
 
 ONNX, pictures, TOML and JSON are data. A torch.export program, TorchScript, a SavedModel, a file of
-Keras and TensorFlow Lite with TensorFlow's operators are programs for their framework: what is
-allowed in them is looked through, and the system holds what that does not see.
+Keras and TensorFlow Lite with TensorFlow's operators can carry code for their framework: a check
+allows listed operators alone, and the sandbox confines what the check misses.
 """
 
 import contextlib
@@ -13,20 +13,20 @@ from pathlib import Path
 from leap_audit.errors import ModelRefused
 from leap_audit.walls import missing_here
 
-__all__ = ["require_walls", "trusted", "trusting"]
+__all__ = ["is_trusted", "require_walls", "trust_models"]
 
 _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
 
-def trusted() -> bool:
-    """Whether the user said that models are trusted: --trust-model, trust_model=True."""
+def is_trusted() -> bool:
+    """Return whether the user trusts the model: --trust-model, trust_model=True."""
     return _trusted.get()
 
 
 @contextlib.contextmanager
-def trusting(trust: bool) -> Iterator[None]:
-    """Open programs where no wall stands, if `trust`; in this process and in its children."""
-    token = _trusted.set(trust or trusted())
+def trust_models(trust: bool) -> Iterator[None]:
+    """Allow formats that can carry code without a sandbox, if `trust`; in child processes too."""
+    token = _trusted.set(trust or is_trusted())
     try:
         yield
     finally:
@@ -34,12 +34,12 @@ def trusting(trust: bool) -> Iterator[None]:
 
 
 def require_walls(path: Path, kind: str) -> None:
-    """Raise ModelRefused where a program would be opened without a wall, and without trust.
+    """Raise ModelRefused for a format that can carry code, without a sandbox and without trust.
 
     kind: what the file is, with its article.
     """
     missing = missing_here()
-    if not missing or trusted():
+    if not missing or is_trusted():
         return
     wall, why = next(iter(missing.items()))
     raise ModelRefused(

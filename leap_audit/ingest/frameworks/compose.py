@@ -1,4 +1,4 @@
-"""One graph before another: what the first gives is what the second takes."""
+"""Compose two graphs: the outputs of the first are the inputs of the second."""
 
 import onnx
 import onnx_ir as ir
@@ -9,13 +9,13 @@ from leap_audit.canonical.upgrade import upgraded
 from leap_audit.graph.protos import real_inputs, runtime_operators_apart
 from leap_audit.graph.weights import apart, poured, put_back
 
-__all__ = ["merged"]
+__all__ = ["composed"]
 
 BEFORE = "preprocessing/"
 """Stands before the names of the first graph, which may be the names of the second too."""
 
 
-def merged(before: ir.Model, model: onnx.ModelProto) -> onnx.ModelProto:
+def composed(before: ir.Model, model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model with `before` in front of its only input, at the canonical opset.
 
     before: one input and one output. The result has its input, under a name that nothing in the

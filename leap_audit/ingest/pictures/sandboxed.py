@@ -1,4 +1,4 @@
-"""Photographs and declared preprocessing, read in a child process."""
+"""Read photographs and preprocessing files in a child process."""
 
 import contextlib
 import os
@@ -13,11 +13,16 @@ from leap_audit.errors import ConfigRefused, PictureRefused
 from leap_audit.files import open_regular
 from leap_audit.ingest.pictures.dicom import is_dicom
 from leap_audit.ingest.pictures.preprocessing import read_preprocessing
-from leap_audit.ingest.sandbox.grants import warm
+from leap_audit.ingest.sandbox.grants import precompile
 from leap_audit.ingest.sandbox.limits import SECONDS, Limits
-from leap_audit.ingest.sandbox.parent import Child, contained
+from leap_audit.ingest.sandbox.parent import Child, run_in_child
 
-__all__ = ["photographs_child", "preprocessing_in", "require_no_links", "require_short_head"]
+__all__ = [
+    "photographs_child",
+    "read_preprocessing_in_child",
+    "require_no_links",
+    "require_short_head",
+]
 
 PICTURE_SECONDS = 60.0
 """The largest that is read takes a few."""
@@ -37,11 +42,11 @@ HEAD = 1 << 16
 TOKEN = re.compile(rb"(?:#[^\n\r]*|\s)*([^\s#]+)")
 
 
-def preprocessing_in(what: str | Path) -> DeclaredPreprocessing:
+def read_preprocessing_in_child(what: str | Path) -> DeclaredPreprocessing:
     """Return what a file or a name declares, as `read_preprocessing` does; a file in a child."""
     if not Path(what).exists():
         return read_preprocessing(what)
-    return contained(_preprocessing, Path(what), alone=True, refusal=ConfigRefused)
+    return run_in_child(_preprocessing, Path(what), alone=True, refusal=ConfigRefused)
 
 
 @contextlib.contextmanager
@@ -55,13 +60,13 @@ def photographs_child(paths: Sequence[Path]) -> Iterator[Callable[..., Any]]:
         limits = replace(limits, seconds=min(limits.seconds, PICTURE_SECONDS))
     limits = replace(limits, answers=QUESTIONS * len(paths))
     if any(map(is_dicom, paths)):
-        warm(("pydicom", "pydicom.pixels"))
+        precompile(("pydicom", "pydicom.pixels"))
     with Child(limits, paths, refusal=PictureRefused) as child:
         yield child.call
 
 
 def require_no_links(
-    found: Sequence[Path], given: Sequence[Path], *, private: bool = False
+    pictures: Sequence[Path], roots: Sequence[Path], *, private: bool = False
 ) -> None:
     """Raise PictureRefused for a picture in a given folder that lies elsewhere.
 
@@ -69,9 +74,9 @@ def require_no_links(
     anywhere. A file that was given itself is taken as it is. private: names of files may name
     patients, and stand in no message.
     """
-    folders = [folder.resolve() for folder in given if folder.is_dir()]
-    named = set(given)
-    for number, path in enumerate(found, 1):
+    folders = [folder.resolve() for folder in roots if folder.is_dir()]
+    named = set(roots)
+    for number, path in enumerate(pictures, 1):
         if path in named:
             continue
         outside = not any(path.resolve().is_relative_to(folder) for folder in folders)

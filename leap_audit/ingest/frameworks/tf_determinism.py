@@ -1,4 +1,4 @@
-"""The same graph, the same bytes: order and names that follow from the graph alone.
+"""Name and order the nodes of a conversion by the graph alone, so that its bytes repeat.
 
 tf2onnx goes through sets in an order that changes from call to call, puts addresses of memory into
 names, and of what is double keeps the name of any. A report's checksum must not change with that.
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-__all__ = ["steady"]
+__all__ = ["with_stable_names"]
 
 
-def steady(model: ir.Model) -> None:
+def with_stable_names(model: ir.Model) -> None:
     """Order the nodes by what the outputs need first, and name nodes, values and constants by it.
 
     A node with weights keeps its name, which is that of its layer; another is called after its

@@ -1,4 +1,4 @@
-"""What photographs are known to show: from a table, or from the folders they lie in."""
+"""Read the ground truth of photographs: from a table, or from the names of their folders."""
 
 import csv
 import re
@@ -6,24 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leap_audit.errors import PictureRefused
-from leap_audit.ingest.classes.lists import text_of
+from leap_audit.ingest.classes.lists import read_class_text
 from leap_audit.ingest.classes.names import quoted
 from leap_audit.ingest.classes.table import delimiter_of
 
-__all__ = ["known_classes", "plain"]
+__all__ = ["ground_truth", "normalised_name"]
 
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "picture", "")
 CLASS_COLUMNS = ("class", "label", "class_name", "name", "category", "target", "class_index")
 
 
-def known_classes(
+def ground_truth(
     paths: Sequence[Path],
     classes: Sequence[str],
     labels: Path | None,
     *,
     private: bool = False,
 ) -> list[int | None]:
-    """Return the class that each picture is known to show; None where nothing says it.
+    """Return the true class of each picture; None where it is unknown.
 
     labels: a table (.csv, .tsv) with a column of files (file, filename, path, image) and one of
     classes (class, label, name), by name or number; a file counts by its path's end. Without it a
@@ -36,7 +36,7 @@ def known_classes(
     """
     index = _index(classes)
     if labels is None:
-        return [index.get(plain(path.resolve().parent.name)) for path in paths]
+        return [index.get(normalised_name(path.resolve().parent.name)) for path in paths]
     where = "the table of --labels" if private else str(labels)
     said = _table(labels, index, len(classes), where, private=private)
     found = [_looked_up(said, path) for path in paths]
@@ -54,12 +54,12 @@ def _index(classes: Sequence[str]) -> dict[str, int]:
     found: dict[str, set[int]] = {}
     for index, name in enumerate(classes):
         for part in {name, *name.split(",")}:
-            found.setdefault(plain(part), set()).add(index)
+            found.setdefault(normalised_name(part), set()).add(index)
     return {name: min(of) for name, of in found.items() if len(of) == 1 and name}
 
 
-def plain(name: str) -> str:
-    """Return a name of which case, spaces, hyphens and underscores do not matter."""
+def normalised_name(name: str) -> str:
+    """Normalise a class name: case, spaces, hyphens and underscores do not matter."""
     return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
 
 
@@ -67,7 +67,7 @@ def _table(
     path: Path, index: dict[str, int], classes: int, where: str, *, private: bool
 ) -> dict[str, int]:
     """File -> class, of a table with or without a head."""
-    text = text_of(path)
+    text = read_class_text(path)
     delimiter = delimiter_of(text, path.suffix.lower())
     try:
         rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
@@ -87,7 +87,7 @@ def _table(
         if max(file, class_) >= len(row):
             raise PictureRefused(f"{where}: needs two columns, file and class, in every row.")
         cell = row[class_].strip()
-        number = index.get(plain(cell))
+        number = index.get(normalised_name(cell))
         if number is None and cell.isdecimal() and int(cell) < classes:
             number = int(cell)
         if number is None:
@@ -101,6 +101,6 @@ def _table(
 
 
 def _looked_up(said: dict[str, int], path: Path) -> int | None:
-    """What is said of the longest end of a path that the table has."""
+    """Look up a path in the table, by its longest suffix that the table has."""
     parts = path.parts
     return next((said[e] for i in range(len(parts)) if (e := "/".join(parts[i:])) in said), None)

@@ -1,8 +1,8 @@
-"""The environment variables that keep libraries from telling anybody what they are used for."""
+"""Turn off the telemetry of libraries, by their environment variables."""
 
 import os
 
-__all__ = ["SILENCE", "be_silent"]
+__all__ = ["SILENCE", "disable_telemetry"]
 
 SILENCE = {
     "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime 1.32 connects to its maker unless this is set
@@ -18,6 +18,6 @@ SILENCE = {
 """Variable -> value, read by a library when it is loaded: they are set before that."""
 
 
-def be_silent() -> None:
+def disable_telemetry() -> None:
     """Set the variables in this process, and so in every process that it starts."""
     os.environ.update(SILENCE)

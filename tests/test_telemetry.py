@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leap_audit.silence import SILENCE
+from leap_audit.telemetry import SILENCE
 from tests.walls.listening import here, listen
 
 pytestmark = pytest.mark.skipif(
@@ -76,7 +76,7 @@ def test_the_commands(tmp_path: Path) -> None:
 
 def test_every_variable_is_set_before_a_library_is_loaded(tmp_path: Path) -> None:
     code = (
-        "import sys, leap_audit, os; from leap_audit.silence import SILENCE\n"
+        "import sys, leap_audit, os; from leap_audit.telemetry import SILENCE\n"
         "print([n for n in SILENCE if os.environ.get(n) != SILENCE[n]])\n"
         "print([m for m in ('onnxruntime', 'numpy', 'torch') if m in sys.modules])"
     )

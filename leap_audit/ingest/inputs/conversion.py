@@ -1,4 +1,4 @@
-"""Several inputs of a model that is converted: which takes the picture, what the others hold."""
+"""Select the picture's input of a model before its conversion, and the values of the others."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import FixedInput, TensorInfo
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.protos import dtype_name
-from leap_audit.ingest.inputs.selection import Inputs, choose_picture, recorded
+from leap_audit.ingest.inputs.selection import Inputs, recorded_value, select_picture
 from leap_audit.ingest.inputs.values import array_for
 
-__all__ = ["Chosen", "choose", "choose_signature", "info_of", "note", "noted", "pictures_in"]
+__all__ = [
+    "SelectedInputs",
+    "as_tensor_info",
+    "record_inputs",
+    "recorded_inputs",
+    "select_inputs",
+    "select_signature",
+    "takes_pictures",
+]
 
 SERVED = "serving_default"
 NOTE = "leap_audit.inputs"
@@ -23,13 +31,13 @@ NOTE = "leap_audit.inputs"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedInputs:
     """The input that takes the picture, and the values of the others."""
 
     picture: TensorInfo
     values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     repeated: frozenset[str] = frozenset()
-    """Those of `values` that are given once for each picture."""
+    """Those of `values` that are repeated for each picture of the batch."""
 
     def around(self, tf: Any, x: Any) -> dict[str, Any]:
         """Return the tensor of every input, by name, for a batch of pictures."""
@@ -40,8 +48,8 @@ class Chosen:
         return found
 
 
-def info_of(name: str, dtype: str, shape: Sequence[int | None] | None) -> TensorInfo:
-    """Return an input of TensorFlow as it would be described in ONNX.
+def as_tensor_info(name: str, dtype: str, shape: Sequence[int | None] | None) -> TensorInfo:
+    """Describe an input of TensorFlow in ONNX's terms.
 
     dtype: TensorFlow's name. shape: with the batch; None: of any rank.
     """
@@ -53,17 +61,17 @@ def info_of(name: str, dtype: str, shape: Sequence[int | None] | None) -> Tensor
     return TensorInfo(name=name, dtype=kind, shape=sides)
 
 
-def choose(infos: Sequence[TensorInfo], inputs: Inputs, label: str) -> Chosen:
-    """Return the picture's input and the values of the others. Raises ModelRefused."""
-    picture = choose_picture(infos, inputs, label)
+def select_inputs(infos: Sequence[TensorInfo], inputs: Inputs, label: str) -> SelectedInputs:
+    """Select the picture's input and the values of the others. Raises ModelRefused."""
+    picture = select_picture(infos, inputs, label)
     others = [each for each in infos if each.name != picture.name]
     values = {each.name: array_for(each, inputs.values[each.name], picture) for each in others}
     free = {e.name for e in others if e.shape and e.shape[0] == "?"}
     repeated = frozenset(name for name in free if values[name].shape[:1] == (1,))
-    return Chosen(picture, values, repeated)
+    return SelectedInputs(picture, values, repeated)
 
 
-def choose_signature(label: str, takes: Mapping[str, bool], wanted: str | None) -> str:
+def select_signature(label: str, takes: Mapping[str, bool], wanted: str | None) -> str:
     """Return the name of the signature to audit.
 
     takes: name -> whether it takes pictures: a tensor of numbers of 4 dimensions. wanted: the one
@@ -88,27 +96,31 @@ def choose_signature(label: str, takes: Mapping[str, bool], wanted: str | None) 
     )
 
 
-def pictures_in(infos: Sequence[TensorInfo]) -> bool:
+def takes_pictures(infos: Sequence[TensorInfo]) -> bool:
     """Return whether one of a signature's inputs can be a batch of pictures."""
     return any(each.dtype != "string" and len(each.shape) in (0, 4) for each in infos)
 
 
-def note(proto: onnx.ModelProto, chosen: Chosen | None, signature: str) -> onnx.ModelProto:
-    """Return a conversion with a note of what was chosen; itself where nothing was."""
+def record_inputs(
+    proto: onnx.ModelProto, chosen: SelectedInputs | None, signature: str
+) -> onnx.ModelProto:
+    """Record the selected inputs in a model's metadata; return the model."""
     values = {} if chosen is None else chosen.values
     if not values and not signature:
         return proto
     said = {
         "picture": chosen.picture.name if chosen is not None and values else "",
-        "fixed": [recorded(name, array).model_dump(mode="json") for name, array in values.items()],
+        "fixed": [
+            recorded_value(name, array).model_dump(mode="json") for name, array in values.items()
+        ],
         "signature": signature,
     }
     proto.metadata_props.add(key=NOTE, value=json.dumps(said, sort_keys=True))
     return proto
 
 
-def noted(proto: onnx.ModelProto) -> tuple[str, tuple[FixedInput, ...], str]:
-    """Return the picture's input, the fixed inputs and the signature that `note` wrote."""
+def recorded_inputs(proto: onnx.ModelProto) -> tuple[str, tuple[FixedInput, ...], str]:
+    """Read the picture's input, the fixed inputs and the signature from a model's metadata."""
     for each in proto.metadata_props:
         if each.key == NOTE:
             said = json.loads(each.value)

@@ -1,4 +1,4 @@
-"""The numbers of tensors that stand in files beside the model, found without following a trap."""
+"""Read the external data of tensors, and refuse a path that leaves the folder of the model."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from leap_audit.errors import ModelRefused
 from leap_audit.graph.protos import every_tensor
 
 __all__ = [
-    "named",
+    "quoted_tensor",
     "read_external",
     "size_of",
 ]
@@ -22,7 +22,7 @@ MOST_SHARED = 8
 
 
 def read_external(model: onnx.ModelProto, path: Path) -> None:
-    """Put the numbers into the tensors of a model whose numbers stand in other files.
+    """Read external data into the tensors of a model.
 
     Before anything is read: every file lies in the model's folder, or, where the model's file is
     a symbolic link as in the caches of model hubs, in the folder of what it leads to; it is a
@@ -48,14 +48,16 @@ def read_external(model: onnx.ModelProto, path: Path) -> None:
 
 
 def size_of(tensor: onnx.TensorProto) -> int:
-    """Return the bytes that a tensor's shape and type say it has. Raises ModelRefused."""
+    """Return the size in bytes that a tensor declares. Raises ModelRefused: it is negative."""
     if any(size < 0 for size in tensor.dims):
-        raise ModelRefused(f"the tensor {named(tensor)} has a negative size; export it again.")
+        raise ModelRefused(
+            f"the tensor {quoted_tensor(tensor)} has a negative size; export it again."
+        )
     bits = _bits(tensor.data_type)
     return (math.prod(tensor.dims) * bits + 7) // 8
 
 
-def named(tensor: onnx.TensorProto) -> str:
+def quoted_tensor(tensor: onnx.TensorProto) -> str:
     """Return a tensor's name for a message: in quotes, shortened, control characters escaped."""
     return repr(tensor.name if len(tensor.name) <= 60 else f"{tensor.name[:57]}...")
 
@@ -80,7 +82,9 @@ def _place(tensor: onnx.TensorProto, path: Path) -> tuple[Path, int]:
     """Return the real file that has a tensor's numbers, and how many bytes it is to give."""
     entries = _entries(tensor)
     location = entries.get("location", "")
-    label = f"{path}: tensor {named(tensor)} has its external data in {location[:200]!r}, which"
+    label = (
+        f"{path}: tensor {quoted_tensor(tensor)} has its external data in {location[:200]!r}, which"
+    )
     if not location or "\0" in location or Path(location).is_absolute():
         raise ModelRefused(f"{label} is no place in the model's folder; export the model again.")
     folders = [path.parent.resolve(), path.resolve().parent]

@@ -1,8 +1,8 @@
-"""The outputs of a file as tensors of numbers: what stands behind its maps, sequences and texts.
+"""Replace outputs that are maps, sequences or strings by the tensors they are computed from.
 
-Classical exporters end a network in operators that only dress its numbers up for a program: ZipMap
-makes a dictionary of each row, LabelEncoder a text of each number. Behind them stands a tensor; the
-names that they hold are names of classes.
+Classical exporters append operators that convert scores for a program: ZipMap makes a dictionary
+of each row, LabelEncoder a string of each index. The tensor before them holds the scores, and the
+strings in them are class names.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.protos import dtype_name, real_inputs, tensor_info
 from leap_audit.graph.weights import apart
 
-__all__ = ["Ends", "output_info", "tensor_outputs", "with_outputs"]
+__all__ = ["TensorOutputs", "output_info", "with_outputs", "with_tensor_outputs"]
 
 ML = "ai.onnx.ml"
 LABELS = frozenset({"LabelEncoder", "CategoryMapper", "ArrayFeatureExtractor", "CastMap"})
@@ -31,20 +31,20 @@ HOLDING = frozenset({"SequenceConstruct", "SequenceInsert", "Optional"})
 
 
 @dataclass(frozen=True)
-class Ends:
-    """A model all of whose outputs are tensors of numbers."""
+class TensorOutputs:
+    """A model whose outputs are all numeric tensors."""
 
     proto: onnx.ModelProto
     names: tuple[str, ...] = ()
-    """Names of classes that stood in an operator at the end."""
+    """Class names in an operator at the end of the graph."""
     names_in: str = ""
-    """That operator."""
+    """The operator that holds the class names."""
     taken: tuple[str, ...] = ()
-    """What was taken off or left out, a sentence's part each."""
+    """What was skipped or left out, each as part of a sentence."""
 
 
-def tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> Ends:
-    """Return the model with tensors of numbers for outputs; itself where it has no others.
+def with_tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> TensorOutputs:
+    """Return the model with numeric tensors as its outputs; itself where they all are.
 
     wanted: the one output, or tensor inside the graph, to keep.
 
@@ -69,13 +69,13 @@ def tensor_outputs(proto: onnx.ModelProto, wanted: str | None = None) -> Ends:
             f"no output holds numbers ({kinds}); export the model so that it gives its scores."
         )
     names, names_in = work.names()
-    return Ends(with_outputs(proto, list(kept)), names, names_in, tuple(taken))
+    return TensorOutputs(with_outputs(proto, list(kept)), names, names_in, tuple(taken))
 
 
 def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
     """Return the model with these tensors for outputs, itself where it has them already.
 
-    What leads to no output, and the weights of it, are left out.
+    Nodes that no output needs, and their weights, are left out.
     """
     graph = proto.graph
     if [value.name for value in graph.output] == names:
@@ -115,7 +115,7 @@ def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
 
 
 def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the outputs of a model the types that ONNX infers, which a file must say."""
+    """Set the types of a model's outputs to those that ONNX infers; a file must declare them."""
     inferred = onnx.shape_inference.infer_shapes(apart(model)[0]).graph
     types = {value.name: value.type for value in (*inferred.value_info, *inferred.output)}
     for value in model.graph.output:
@@ -137,7 +137,7 @@ class _Work:
     makers: dict[str, onnx.NodeProto]
 
     def numbers(self, name: str, declared: onnx.ValueInfoProto | None) -> Iterator[str]:
-        """Yield the tensors of numbers that an output stands for; none for a text or a label."""
+        """Yield the numeric tensors that an output is made of; none for a string or a label."""
         node = self.makers.get(name)
         if node is not None and node.domain == ML:
             if node.op_type == "ZipMap":
@@ -147,8 +147,8 @@ class _Work:
             elif node.op_type not in CLASSIFIERS or name != node.output[0]:
                 yield name
         elif node is not None and node.domain in ONNX_DOMAIN and node.op_type in HOLDING:
-            for given in node.input[:2]:
-                yield from self.numbers(given, None)
+            for each in node.input[:2]:
+                yield from self.numbers(each, None)
         elif node is not None and node.op_type == "SequenceEmpty":
             return
         elif node is not None and node.op_type in ("SplitToSequence", *self._dressed(node)):
@@ -157,42 +157,46 @@ class _Work:
             yield name
 
     def _dressed(self, node: onnx.NodeProto) -> tuple[str, ...]:
-        """An operator that only arranges what is no number: it is looked behind."""
+        """Return the operator if it only rearranges values that are not numbers."""
         before = self.makers.get(node.input[0]) if node.input else None
         if node.op_type not in ARRANGING or node.domain not in ONNX_DOMAIN or before is None:
             return ()
-        seen = {before.op_type}
+        visited = {before.op_type}
         while before is not None and before.op_type in ARRANGING and before.input:
             before = self.makers.get(before.input[0])
-            seen.add(before.op_type if before is not None else "")
+            visited.add(before.op_type if before is not None else "")
         dressing = {"ZipMap", *LABELS, *HOLDING, "SplitToSequence"}
-        return (node.op_type,) if seen & dressing else ()
+        return (node.op_type,) if visited & dressing else ()
 
     def _chosen(self, node: onnx.NodeProto) -> Iterator[str]:
-        """The ranks or scores that a label was looked up by: the input that is computed."""
-        for given in node.input:
-            if given in self.makers and self.makers[given].op_type != "Constant":
-                yield from self.numbers(given, None)
+        """Yield the ranks or scores that index a label table: the input that is computed."""
+        for each in node.input:
+            if each in self.makers and self.makers[each].op_type != "Constant":
+                yield from self.numbers(each, None)
 
     def names(self) -> tuple[tuple[str, ...], str]:
-        """Names of classes at the end of the graph, and the operator that holds them."""
+        """Return class names at the end of the graph, and the operator that holds them."""
         for node in self.graph.node:
             if node.domain != ML:
                 continue
-            given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             found: tuple[str, ...] = ()
             if node.op_type == "ZipMap":
-                strings = given.get("classlabels_strings") or given.get("classlabels_int64s") or ()
+                strings = (
+                    attributes.get("classlabels_strings")
+                    or attributes.get("classlabels_int64s")
+                    or ()
+                )
                 found = tuple(_text(each) for each in strings)
-            elif node.op_type == "LabelEncoder" and given.get("values_strings"):
-                keys = given.get("keys_int64s") or given.get("keys_floats") or ()
+            elif node.op_type == "LabelEncoder" and attributes.get("values_strings"):
+                keys = attributes.get("keys_int64s") or attributes.get("keys_floats") or ()
                 if sorted(keys) == list(range(len(keys))):
-                    pairs = zip(keys, given["values_strings"], strict=False)
+                    pairs = zip(keys, attributes["values_strings"], strict=False)
                     found = tuple(_text(name) for _, name in sorted(pairs))
-            elif node.op_type == "LabelEncoder" and given.get("classes_strings"):
-                found = tuple(_text(each) for each in given["classes_strings"])
-            elif node.op_type in CLASSIFIERS and given.get("classlabels_strings"):
-                found = tuple(_text(each) for each in given["classlabels_strings"])
+            elif node.op_type == "LabelEncoder" and attributes.get("classes_strings"):
+                found = tuple(_text(each) for each in attributes["classes_strings"])
+            elif node.op_type in CLASSIFIERS and attributes.get("classlabels_strings"):
+                found = tuple(_text(each) for each in attributes["classlabels_strings"])
             elif node.op_type == "ArrayFeatureExtractor":
                 found = self._strings(node.input[0])
             if found and all(name.strip() for name in found):
@@ -200,7 +204,7 @@ class _Work:
         return (), ""
 
     def _strings(self, name: str) -> tuple[str, ...]:
-        """The texts in an initializer or Constant of texts; none where it is none."""
+        """Return the strings in a string initializer or Constant; else none."""
         tensors = [t for t in self.graph.initializer if t.name == name]
         node = self.makers.get(name)
         if node is not None and node.op_type == "Constant":
@@ -212,7 +216,7 @@ class _Work:
 def _wanted(
     proto: onnx.ModelProto, makers: dict[str, onnx.NodeProto], wanted: str
 ) -> onnx.ValueInfoProto:
-    """The output, or tensor inside the graph, of that name."""
+    """Return the output, or tensor inside the graph, of that name."""
     outputs = {value.name: value for value in proto.graph.output}
     if wanted in outputs:
         return outputs[wanted]
@@ -233,7 +237,7 @@ def _is_tensor(kind: onnx.TypeProto) -> bool:
 
 
 def _holds_numbers(kind: onnx.TypeProto) -> bool:
-    """Whether a type is a tensor of numbers, or nothing is said of it."""
+    """Return whether a type is a numeric tensor, or is not declared."""
     if not kind.WhichOneof("value"):
         return True
     return _is_tensor(kind) and kind.tensor_type.elem_type != onnx.TensorProto.STRING

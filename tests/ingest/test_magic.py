@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.ingest.files.kinds import HEAD, described
+from leap_audit.ingest.files.magic import HEAD, identify
 
 
 def _zip() -> bytes:
@@ -54,23 +54,23 @@ FILES = {
 
 @pytest.mark.parametrize("words", FILES)
 def test_a_file_is_told_by_its_beginning(words: str) -> None:
-    assert described(FILES[words][:HEAD]) == words
+    assert identify(FILES[words][:HEAD]) == words
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("value", [{"a": 1}, [1], "x", (1, 2), 3, 1.5, Path("a")], ids=str)
 def test_pickles(protocol: int, value: object) -> None:
-    assert described(pickle.dumps(value, protocol)) == "a Python pickle"
+    assert identify(pickle.dumps(value, protocol)) == "a Python pickle"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Python is an ELF executable on Linux")
 def test_an_executable() -> None:
     with Path(sys.executable).open("rb") as file:
-        assert described(file.read(HEAD)) == "an ELF executable"
+        assert identify(file.read(HEAD)) == "an ELF executable"
 
 
 def test_models_and_text_are_none_of_these(sample_models: Path) -> None:
     for model in sample_models.glob("*.onnx"):
-        assert described(model.read_bytes()[:HEAD]) is None
-    assert described(b"") is None
-    assert described(b"cat\ndog\n") is None
+        assert identify(model.read_bytes()[:HEAD]) is None
+    assert identify(b"") is None
+    assert identify(b"cat\ndog\n") is None

@@ -1,4 +1,4 @@
-"""The walls raised one after the other, and which of them stand."""
+"""Raise each wall in turn, and report which of them stand."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["WALLS", "Allowed", "missing_here", "missing_walls", "raise_walls"]
+__all__ = ["WALLS", "AllowedPaths", "missing_here", "missing_walls", "raise_walls"]
 
 FILES = "files"
 CALLS = "network, programs and other processes"
@@ -28,8 +28,8 @@ SINK = Path("/dev/null")
 
 
 @dataclass(frozen=True)
-class Allowed:
-    """What a confined process may open beside the installation of Python."""
+class AllowedPaths:
+    """The paths that a confined process may open, beside the installation of Python."""
 
     read: tuple[Path, ...] = ()
     """Files, and folders with everything below them."""
@@ -40,7 +40,7 @@ _missing: dict[str, str] | None = None
 """Of this process: wall -> why it does not stand; None: none was ever raised."""
 
 
-def raise_walls(allowed: Allowed) -> dict[str, str]:
+def raise_walls(allowed: AllowedPaths) -> dict[str, str]:
     """Confine this process for good, as far as the system can; return wall -> why it is missing."""
     global _missing
     _missing = missing_walls()
@@ -87,7 +87,7 @@ def _raised(wall: str, how: object) -> None:
         _missing[wall] = error.strerror or str(error)
 
 
-def _confine_files(allowed: Allowed) -> None:
+def _confine_files(allowed: AllowedPaths) -> None:
     from leap_audit.walls.landlock import confine_files
 
     if len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208

@@ -1,11 +1,11 @@
-"""What a file is that is not what it was given as, told by how it begins."""
+"""Identify a file by its magic bytes."""
 
 import re
 
-__all__ = ["HEAD", "described"]
+__all__ = ["HEAD", "identify"]
 
 HEAD = 4096
-"""How many bytes of a file `described` wants to see: the first ones."""
+"""How many bytes of a file `identify` wants to see: the first ones."""
 
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (
@@ -39,8 +39,8 @@ MARKUP = re.compile(
 PICKLE = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?[\x8c\x8acX}\]()qKG]", re.S)
 
 
-def described(head: bytes) -> str | None:
-    """Return what a file is that begins with these bytes, or None: an ONNX model, or unknown.
+def identify(head: bytes) -> str | None:
+    """Identify a file by its first bytes; None: an ONNX model, or an unknown format.
 
     The words are a noun with its article ("a ZIP archive"), in brackets behind it what to do.
     """

@@ -1,7 +1,7 @@
-"""Read a file and hash what was read.
+"""Read a file together with its SHA-256.
 
-A file that changes meanwhile is refused, so that a digest in the report is of what the figures
-are of.
+A file that changes meanwhile is refused, so that the digest in the report belongs to the bytes that
+were measured.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from leap_audit.digests import sha256_of
 from leap_audit.errors import LeapAuditError
 from leap_audit.files import require_regular
 
-__all__ = ["read_once"]
+__all__ = ["read_hashed"]
 
 R = TypeVar("R")
 
 
-def read_once(
+def read_hashed(
     path: Path, read: Callable[[], R], refusal: type[LeapAuditError], label: str = ""
 ) -> tuple[R, str]:
-    """Return what `read` makes of a file, and the SHA-256 of what it read.
+    """Return the result of `read` on a file, and the SHA-256 of the bytes that it read.
 
     label: what messages call the file; its path unless given.
 
