@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.graph.opset import IR_VERSION, OPSET
 from leap_audit.graph.protos import opset_of
 from leap_audit.graph.weights import numbers_of
 from leap_audit.run.providers import choose_provider
@@ -98,8 +99,8 @@ def _block_size() -> int:
         [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape)],
     )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(BLOCKED, 1)]
-    probe = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(BLOCKED, 1)]
+    probe = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     pixel = np.broadcast_to(np.arange(2, dtype=np.float32), shape)
     try:
         (found,) = Session(probe, choose_provider("cpu"), threads=1).run({"x": pixel})

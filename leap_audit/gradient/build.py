@@ -24,7 +24,7 @@ from leap_audit.gradient.rulesets import METADATA, overlay, require_effect
 from leap_audit.gradient.table import RULES, Rule
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.graph.emit import Emitter
-from leap_audit.graph.operators import FLOATS, SHAPE_ONLY
+from leap_audit.graph.operators import FLOATS, QUANTISED, SHAPE_ONLY
 from leap_audit.graph.protos import real_inputs
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.weights import poured
@@ -46,8 +46,6 @@ class Prepared:
 
 OF = "leap_audit.of"
 """The key under which a gradient graph's metadata names the output that it differentiates."""
-QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
-"""Whole numbers that stand for others in a quantised model, or for a picture's pixels."""
 
 
 def build_gradient(

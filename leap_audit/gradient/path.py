@@ -7,6 +7,7 @@ import onnx_ir as ir
 from leap_audit.canonical.rewrites import CONTROL, why_left
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.table import Rule
+from leap_audit.graph.operators import CASTING, MOVING
 from leap_audit.graph.opset import ONNX_DOMAIN
 
 __all__ = [
@@ -24,21 +25,14 @@ __all__ = [
 
 FLAT = frozenset({"Bernoulli", "Ceil", "Floor", "Hardmax", "MelWeightMatrix", "Round", "Sign"})
 """Operators that are constant nearly everywhere: their gradient is zero."""
-CHOICES = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike"})
-"""Operators that give whole numbers: what is computed from those carries no gradient."""
+CHOICES = frozenset({"ArgMax", "ArgMin", *CASTING})
+"""Operators that give integers: what is computed from those carries no gradient."""
 INDEPENDENT = frozenset({"EyeLike", "RandomNormalLike", "RandomUniformLike"})
 """Operators that read the shape of their input alone: what they give carries no gradient."""
 ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
 """Operators whose whole numbers stand for others: their rounding counts as the identity."""
-MOVING = frozenset(
-    {
-        *("Cast", "CastLike", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity"),
-        *("MaxPool", "Pad", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze"),
-        *("Tile", "Transpose", "Unsqueeze"),
-    }
-)
-"""Operators that give their first input's numbers (Concat those of all), whole ones as well."""
-
+CARRYING = frozenset({*MOVING, *CASTING, "MaxPool", "Pad", "Resize"})
+"""Operators through which integers stay numbers: no index, no mask comes out of them."""
 LONGEST = 60
 """Characters of a node's name that a sentence bears."""
 
@@ -139,7 +133,7 @@ def carries(value: ir.Value) -> bool:
         return node.op_type not in FLAT | INDEPENDENT
     if not _is_whole(value):
         return False
-    if node.op_type in MOVING:
+    if node.op_type in CARRYING:
         first = node.inputs[0]
         own = value is node.outputs[0] or node.op_type == "Split"  # MaxPool's second are indices
         return own and first is not None and _is_whole(first)
@@ -160,7 +154,7 @@ def reads_as_number(node: ir.Node, index: int) -> bool:
         return False
     if node.domain not in ONNX_DOMAIN or node.op_type == "Concat":
         return True
-    return index == 0 and node.op_type in (*MOVING, "DequantizeLinear")
+    return index == 0 and node.op_type in (*CARRYING, "DequantizeLinear")
 
 
 def is_floating(value: ir.Value) -> bool:

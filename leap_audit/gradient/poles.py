@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import onnx_ir as ir
 
-from leap_audit.gradient.path import MOVING
+from leap_audit.gradient.path import CARRYING
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.values import constant_of
 
@@ -17,9 +17,9 @@ __all__ = ["at_poles_zero", "behind_pole", "has_pole"]
 
 OPERAND = {"Div": 1, "Log": 0, "Pow": 0, "Reciprocal": 0, "Sqrt": 0}
 """Operator -> the input at whose zero its slope is infinite."""
-ZERO_AT_ZERO = frozenset({*MOVING, "Abs", "Mul", "Neg", "Pow", "Relu", "Sqrt"})
+ZERO_AT_ZERO = frozenset({*CARRYING, "Abs", "Mul", "Neg", "Pow", "Relu", "Sqrt"})
 """Operators that make zeros of zeros."""
-SPREADING = frozenset({*MOVING, "Add", "Mul", "Neg", "Sub"})
+SPREADING = frozenset({*CARRYING, "Add", "Mul", "Neg", "Sub"})
 """Operators that pass on what is no number."""
 
 

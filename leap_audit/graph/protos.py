@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 
 from leap_audit.artifacts import TensorInfo
+from leap_audit.graph.operators import FLOATS
 from leap_audit.graph.opset import ONNX_DOMAIN
 
 __all__ = [
@@ -72,12 +73,8 @@ def dtype_name(elem_type: int) -> str:
 
 
 def is_float(value: onnx.ValueInfoProto) -> bool:
-    return value.type.tensor_type.elem_type in (
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.DOUBLE,
-        onnx.TensorProto.FLOAT16,
-        onnx.TensorProto.BFLOAT16,
-    )
+    """Return whether a tensor holds floating-point numbers."""
+    return value.type.tensor_type.elem_type in FLOATS
 
 
 def parameters(model: onnx.ModelProto) -> int:

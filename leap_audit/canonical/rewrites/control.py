@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, names_in, replace
+from leap_audit.canonical.rewrite import Writer, replace
 from leap_audit.canonical.rewrites.counting import counted
+from leap_audit.graph.emit import Names
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.shapes import forget_shapes, shape_of
 from leap_audit.graph.values import constant_of
@@ -26,12 +27,12 @@ Step = Sequence[ir.Value]
 
 def unroll(graph: ir.Graph) -> bool:
     """Write out the loops of the graph whose length is known and return whether there was one."""
-    taken = names_in(graph)
+    names = Names(graph)
     found = False
     for node in list(graph):
         if node.op_type not in LOOPS or node.domain not in ONNX_DOMAIN:
             continue
-        op = Writer(graph, node, taken)
+        op = Writer(graph, node, names)
         made = None
         if _obstacle(node) is None:
             made = _loop(op) if node.op_type == "Loop" else _scan(op)
@@ -143,7 +144,7 @@ def _written(op: Writer, given: Step) -> list[ir.Value]:
     nodes = list(body)
     body.remove(nodes)
     for node in nodes:
-        op.take(node)
+        op.append(node)
     return outputs
 
 
@@ -156,7 +157,7 @@ def _results(
     for k in range(len(op.node.outputs) - len(state)):
         parts = [step[k] for step in collected]
         if not parts:
-            if op.used(len(state) + k):
+            if op.is_read(len(state) + k):
                 return None
             made.append(None)
             continue

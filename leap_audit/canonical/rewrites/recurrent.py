@@ -127,9 +127,9 @@ def _rnn_step(layer: Direction, x: ir.Value, state: State) -> State:
 def _unrolled(
     op: Writer, gates: int, step: Step, default: Sequence[str], *, states: int
 ) -> Written:
-    x, w, r, b, lengths = (op.given(i) for i in range(5))
+    x, w, r, b, lengths = (op.input(i) for i in range(5))
     shape = shape_of(x)
-    peepholes = op.given(7)
+    peepholes = op.input(7)
     weights = [constant_of(v) for v in (w, r, b, peepholes)]
     computed = [v for v, a in zip((w, r, b, peepholes), weights, strict=True) if v and a is None]
     w_array, r_array, b_array, p_array = weights
@@ -139,7 +139,7 @@ def _unrolled(
     if layout:
         x, shape = op.Transpose(x, perm=[1, 0, 2]), (shape[1], shape[0], shape[2])
     layers = list(_directions(op, gates, default, w_array, r_array, b_array, p_array))
-    first = [_initial(op, op.given(5 + k), layout, len(layers)) for k in range(states)]
+    first = [_initial(op, op.input(5 + k), layout, len(layers)) for k in range(states)]
     masks = _masks(op, lengths, shape[0])
     whole: list[ir.Value] = []
     last: list[State] = []
@@ -235,13 +235,13 @@ def _outputs(
     """Return Y, Y_h (and Y_c), those that are used."""
     found: list[ir.Value | None] = []
     y = None
-    if op.used(0):
+    if op.is_read(0):
         y = op.Concat(*whole, axis=1) if len(whole) > 1 else whole[0]
         y = op.Transpose(y, perm=[2, 0, 1, 3]) if layout else y
     found.append(y)
     for k in range(len(last[0])):
         end = None
-        if op.used(1 + k):
+        if op.is_read(1 + k):
             parts = [state[k] for state in last]
             end = op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
             end = op.Transpose(end, perm=[1, 0, 2]) if layout else end
