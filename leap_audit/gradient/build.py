@@ -1,6 +1,7 @@
 """ONNX in, gradient ONNX out."""
 
 import difflib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,16 @@ from leap_audit.gradient.path import (
     require_rules,
     rounding_nodes,
 )
-from leap_audit.gradient.rulesets import METADATA, overlay, require_effect
-from leap_audit.gradient.table import RULES, Rule
+from leap_audit.gradient.rulesets import (
+    METADATA,
+    OPTIONS_METADATA,
+    Pass,
+    RuleSet,
+    choose_rules,
+    require_effect,
+    rule_set,
+)
+from leap_audit.gradient.table import RULES
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.operators import FLOATS, QUANTISED, SHAPE_ONLY
@@ -55,7 +64,7 @@ def build_gradient(
     wrt: str | Sequence[str] | None = None,
     of: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    rules: str | None = None,
+    rules: str | RuleSet | None = None,
 ) -> onnx.ModelProto:
     """Return a graph that computes the model's outputs and a gradient.
 
@@ -64,8 +73,8 @@ def build_gradient(
     all floating-point inputs and those of 8 or 16 bits that `of` is computed from. of: the output,
     or tensor inside the graph, that is differentiated; unless given the first floating-point
     output, or the first of 8 or 16 bits. shapes: input name -> its shape without the batch, for
-    inputs that leave more than the batch free. rules: a rule set of `overlays.py`, "guided" or
-    "deconvnet": its answer in place of the gradient.
+    inputs that leave more than the batch free. rules: a rule set, or the name of
+    one of `rulesets.py` ("guided", "deconvnet"): its answer in place of the gradient.
 
     Inputs of the graph: the model's own and `cotangent`, of the shape and type of `of`.
     Outputs: the model's own, whose meaning never changes (of one that is a map, a sequence or a
@@ -80,7 +89,8 @@ def build_gradient(
     differentiated where `wrt` names it. Rounding to quantised numbers counts as the identity, and
     its gradient is zero beyond what can be represented. Indices have no gradient.
 
-    The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`.
+    The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`,
+    its options under `leap_audit.rules.options`.
 
     Warns FlatGradient: operators on the way that are constant nearly everywhere, such as Round,
     pass no gradient; they are named. StraightThrough: operators on the way that round, named.
@@ -89,12 +99,14 @@ def build_gradient(
     CanonicalMismatch: the graph could not be brought to opset 21 without changing its outputs.
     UsageError: no rule set of that name.
     """
-    changed = overlay(rules)
-    prepared = prepare(model, batch=batch, wrt=wrt, of=of, shapes=shapes)
+    replaced = rule_set(rules)
+    passes = replaced.passes if replaced is not None else ()
+    prepared = prepare(model, batch=batch, wrt=wrt, of=of, shapes=shapes, passes=passes)
     graph, ends = prepared.model.graph, [prepared.output]
-    table = {**RULES, **changed}
+    nodes = path(graph, ends, prepared.values)
+    chosen = choose_rules(replaced, nodes, prepared.values)
     # Before shapes, which a foreign operator leaves open.
-    require_rules(path(graph, ends, prepared.values), table)
+    require_rules([node for node in nodes if node not in chosen], RULES)
     if flat := flat_nodes(graph, ends, prepared.values):
         warnings.warn(
             f"no gradient passes through: {named(flat)}; it leaves out what depends on them.",
@@ -108,11 +120,13 @@ def build_gradient(
             StraightThrough,
             stacklevel=2,
         )
-    if rules is not None:
-        require_effect(rules, graph, prepared.output, prepared.values)
-        prepared.model.metadata_props[METADATA] = rules
+    if replaced is not None:
+        require_effect(replaced, chosen, prepared.output)
+        prepared.model.metadata_props[METADATA] = replaced.name
+        if options := replaced.options.model_dump(mode="json"):
+            prepared.model.metadata_props[OPTIONS_METADATA] = json.dumps(options, sort_keys=True)
     prepared.model.metadata_props[OF] = str(prepared.output.name)
-    differentiate(prepared, changed)
+    differentiate(prepared, replaced)
     return poured(prepared.model)
 
 
@@ -123,8 +137,12 @@ def prepare(
     wrt: str | Sequence[str] | None = None,
     of: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    passes: Sequence[Pass] = (),
 ) -> Prepared:
-    """Return what `build_gradient`, whose parameters these are, differentiates."""
+    """Return what `build_gradient`, whose other parameters these are, differentiates.
+
+    passes: run on the canonical graph; the tensors named in `wrt` and `of` are outputs of it then.
+    """
     wanted = [wrt] if isinstance(wrt, str) else list(wrt or ())
     sizes = {name: tuple(shape) for name, shape in (shapes or {}).items()}
     canonical = canonicalise(
@@ -133,12 +151,14 @@ def prepare(
         sizes=sizes,
         provider=choose_provider("cpu"),
     )
+    for change in passes:
+        change(canonical)
     graph = canonical.graph
     output = _output(graph, of)
     return Prepared(canonical, output, tuple(_values(graph, wanted, output)))
 
 
-def differentiate(prepared: Prepared, rules: Mapping[str, Rule] | None = None) -> None:
+def differentiate(prepared: Prepared, rules: RuleSet | None = None) -> None:
     """Append the input `cotangent` and the outputs `<name>_grad` to a prepared graph."""
     graph, output, values = prepared.model.graph, prepared.output, prepared.values
     _clear_names(graph, {"cotangent", *(f"{value.name}_grad" for value in values)})

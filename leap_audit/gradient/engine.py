@@ -20,6 +20,7 @@ from leap_audit.errors import (
     RuntimeMissing,
 )
 from leap_audit.gradient.build import OF, build_gradient
+from leap_audit.gradient.rulesets import RuleSet
 from leap_audit.graph.protos import is_float, real_inputs
 from leap_audit.ingest.files.onnx import model_of
 from leap_audit.run.fallback import TorchGradient, from_onnx
@@ -61,7 +62,7 @@ class OnnxGradient:
         batch: int = 1,
         of: str | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
-        rules: str | None = None,
+        rules: str | RuleSet | None = None,
         provider: str = "auto",
         threads: int = 0,
     ) -> None:

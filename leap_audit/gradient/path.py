@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from leap_audit.canonical.rewrites import CONTROL, why_left
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.table import Rule
+from leap_audit.gradient.table import Node, Rule
 from leap_audit.graph.operators import CASTING, MOVING
 from leap_audit.graph.opset import ONNX_DOMAIN
 
@@ -16,10 +16,12 @@ __all__ = [
     "flat_nodes",
     "is_floating",
     "named",
+    "node_view",
     "path",
     "reads_as_number",
     "require_rules",
     "rounding_nodes",
+    "tensors_on_path",
     "without_rule",
 ]
 
@@ -48,6 +50,25 @@ def path(
         graph, set(wrt) - set(stop), _numbers, lambda y: y not in stop and carries(y)
     )
     return _backward(nodes, reached, outputs, _numbers)
+
+
+def tensors_on_path(
+    nodes: Sequence[ir.Node], wrt: Collection[ir.Value], stop: Collection[ir.Value] = ()
+) -> set[ir.Value]:
+    """Return the tensors that carry a gradient over these nodes to `wrt`."""
+    return {*wrt, *(y for node in nodes for y in node.outputs if carries(y))} - set(stop)
+
+
+def node_view(node: ir.Node, on_path: Collection[ir.Value]) -> Node:
+    """Return a node as a rule reads it. on_path: the tensors that carry a gradient."""
+    return Node(
+        op_type=node.op_type,
+        name=str(node.name),
+        inputs=tuple(node.inputs),
+        outputs=tuple(node.outputs),
+        needs=tuple(x in on_path and reads_as_number(node, i) for i, x in enumerate(node.inputs)),
+        attributes={a.name: a.value for a in node.attributes.values() if isinstance(a, ir.Attr)},
+    )
 
 
 def carrying(

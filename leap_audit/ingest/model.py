@@ -11,7 +11,7 @@ from leap_audit.canonical.folding import inlined, with_weights_folded
 from leap_audit.canonical.form import canonicalise, input_shape
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
-from leap_audit.graph.opaque import outside_graph
+from leap_audit.graph.opaque import opaque_graph
 from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_info
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.inputs.integers import floating_input
@@ -27,7 +27,7 @@ from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.pictures.scaling import read_scaling
 from leap_audit.ingest.source import Source
 from leap_audit.ingest.training import require_prediction
-from leap_audit.run.opaque import Outside
+from leap_audit.run.opaque import OpaqueModule
 from leap_audit.run.providers import Provider
 from leap_audit.text.filenames import legible
 
@@ -59,7 +59,7 @@ class Model:
     """Whether one score stands for both classes."""
     axis: int = 1
     """Of the classes, in the logits of `forward_graph`."""
-    outside: Outside | None = None
+    outside: OpaqueModule | None = None
     """What runs it where it is no ONNX graph; then `proto` is empty."""
     scores: tuple[int, ...] = ()
     """Of such a network: the shape of one picture's scores."""
@@ -192,7 +192,7 @@ def forward_graph(model: Model, batch: int) -> ir.Model:
     """
     if model.outside is not None:
         shape = (batch, *model.picture_shape)
-        canonical = outside_graph(shape, (batch, *model.scores))
+        canonical = opaque_graph(shape, (batch, *model.scores))
         canonical.graph.outputs[:] = [written(canonical.graph, model.reading)]
         return canonical
     info = tensor_info(_only_input(model.proto))

@@ -13,7 +13,7 @@ from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model, forward_graph
 from leap_audit.measure.final_layer import final_layer
-from leap_audit.run.opaque import AnySession, DividedSession
+from leap_audit.run.opaque import AnySession, OpaqueSession
 from leap_audit.run.session import Array, Session
 
 __all__ = ["Classifier", "place_model", "place_scores", "session_of"]
@@ -100,7 +100,7 @@ def session_of(model: Model, graph: ir.Graph | ir.Model, threads: int) -> AnySes
     """Return a graph in which `place_model` placed the model, ready to run as the model runs."""
     whole = graph if isinstance(graph, ir.Model) else ir.Model(graph, ir_version=IR_VERSION)
     if model.outside is not None:
-        return DividedSession(whole, model.outside, model.provider, threads)
+        return OpaqueSession(whole, model.outside, model.provider, threads)
     return Session(whole, model.provider, threads)
 
 
