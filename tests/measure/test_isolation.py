@@ -13,13 +13,12 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.isolation.optimise import (
     FIRST_SOFTNESS,
     SOFTNESS,
-    WIDEST,
     _softness,
     blurred,
     rank_pixels,
 )
-from leap_audit.measure.subject import Subject, sharpness
-from tests.measure.models import linear, read_model, uncounted, write_model
+from leap_audit.measure.subject import WIDEST, Subject, sharpness
+from tests.builders.classifiers import linear, read_model, uncounted, write_model
 
 SIDE = 16
 PATCH = (9, 2, 14, 7)
