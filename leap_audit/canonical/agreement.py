@@ -9,15 +9,16 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from leap_audit.canonical.layers import ROUNDING, TOLERANCE, Layers, agree
+from leap_audit.canonical.layers import TOLERANCE, Layers, agree
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused, reason_of
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.graph.opset import ONNX_DOMAIN, OPSET
 from leap_audit.graph.protos import opset_of
-from leap_audit.graph.weights import put_back
+from leap_audit.graph.weights import restore_weights
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session, foreign
 
-__all__ = ["SCALES", "require_agreement", "require_runs"]
+__all__ = ["SCALES", "require_runs", "require_same_outputs"]
 
 RUNTIME_DOMAINS = ("ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 """What ONNX Runtime brings along beside ONNX's own operators."""
@@ -30,7 +31,7 @@ original: a last digit tips a number over to its neighbour. Where they share som
 compared (see `layers.py`)."""
 
 
-def require_agreement(
+def require_same_outputs(
     original: onnx.ModelProto,
     weights: Mapping[str, ir.TensorProtocol],
     canonical: ir.Model,
@@ -93,7 +94,7 @@ def require_runs(
     one_by_one: bool,
     provider: Provider,
 ) -> None:
-    """Raise ModelRefused where the original itself does not run; as `require_agreement`."""
+    """Raise ModelRefused where the original itself does not run; as `require_same_outputs`."""
     trials = _trials(original, weights, shapes)
     _run_original(original, weights, trials, one_by_one, provider)
 
@@ -164,7 +165,7 @@ def _original(
         if opset_of(model) <= OPSET or domains - set(ONNX_DOMAIN):
             raise ModelRefused(f"the model itself does not load: {error}{_hint(model)}") from None
         whole = ir.from_proto(model)
-        put_back(whole, weights)
+        restore_weights(whole, weights)
         evaluator = ReferenceEvaluator(ir.to_proto(whole))
         return lambda inputs: list(evaluator.run(None, dict(inputs)))
 

@@ -17,13 +17,13 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from leap_audit.errors import LeapAuditError
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.graph.values import new_constant
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["ROUNDING", "TOLERANCE", "Layers", "agree"]
+__all__ = ["TOLERANCE", "Layers", "agree"]
 
-ROUNDING = ("DynamicQuantizeLinear", "QuantizeLinear")
 TOLERANCE = 1e-3
 """Largest difference from the original's output, relative to the output's largest number."""
 TIE = 0.01

@@ -20,7 +20,7 @@ from leap_audit.graph.weights import numbers_of
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Session
 
-__all__ = ["BLOCKED", "unblocked"]
+__all__ = ["BLOCKED", "without_blocks"]
 
 BLOCKED = "com.microsoft.nchwc"
 OLDEST = 11
@@ -49,7 +49,7 @@ class _Work:
         return name
 
 
-def unblocked(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model without blocks, itself if it has none.
 
     Raises ModelRefused: a part of it cannot be written without them.

@@ -18,11 +18,12 @@ from typing import Any
 import onnx_ir as ir
 
 from leap_audit.errors import Defect, LeapAuditError
-from leap_audit.graph.emit import Emitter, Names
+from leap_audit.graph.emit import Emitter, TensorNames
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.shapes import forget_shapes
 
 __all__ = [
+    "MICROSOFT",
     "REWRITINGS",
     "Rewriting",
     "Writer",
@@ -31,6 +32,8 @@ __all__ = [
     "rewriting",
 ]
 
+MICROSOFT = "com.microsoft::"
+"""Begins the names of operators of ONNX Runtime."""
 Written = ir.Value | Sequence[ir.Value | None] | None
 
 
@@ -40,7 +43,7 @@ class Writer(Emitter):
     Constants of floats have the node's floating-point type.
     """
 
-    def __init__(self, graph: ir.Graph, node: ir.Node, names: Names) -> None:
+    def __init__(self, graph: ir.Graph, node: ir.Node, names: TensorNames) -> None:
         types = [v.dtype for v in (*node.inputs, *node.outputs) if v is not None and v.dtype]
         floating = (dtype for dtype in types if dtype.is_floating_point())
         self.node = node
@@ -115,7 +118,7 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
 
     shapes: run those that need static shapes, or those that do not. within: only these nodes.
     """
-    names = Names(graph)
+    names = TensorNames(graph)
     changed = False
     for node in list(graph):
         own = node.domain in ONNX_DOMAIN

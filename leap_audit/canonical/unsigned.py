@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from leap_audit.graph.emit import Names
+from leap_audit.graph.emit import TensorNames
 from leap_audit.graph.operators import MOVING
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.values import constant_of, new_constant
@@ -34,7 +34,7 @@ def as_unsigned(graph: ir.Graph) -> bool:
     """
     done: set[ir.Value] = set()
     changed = False
-    names = Names(graph)
+    names = TensorNames(graph)
     for node in graph:
         value = node.outputs[0]
         if _is(node, "QuantizeLinear") and value.dtype == ir.DataType.INT8 and value not in done:
@@ -111,7 +111,7 @@ def _has_known_zero_point(node: ir.Node) -> bool:
     return scale is not None and scale.shape is not None and scale.shape.is_static()
 
 
-def _change(graph: ir.Graph, values: Iterable[ir.Value], names: Names) -> None:
+def _change(graph: ir.Graph, values: Iterable[ir.Value], names: TensorNames) -> None:
     unsigned = ir.TensorType(ir.DataType.UINT8)
     for value in values:
         for use in list(value.uses()):
@@ -128,7 +128,7 @@ def _change(graph: ir.Graph, values: Iterable[ir.Value], names: Names) -> None:
         value.type = unsigned
 
 
-def _shift_zero_point(graph: ir.Graph, node: ir.Node, names: Names) -> None:
+def _shift_zero_point(graph: ir.Graph, node: ir.Node, names: TensorNames) -> None:
     zero_point = node.inputs[2] if len(node.inputs) > 2 else None
     if zero_point is None:
         scale = node.inputs[1]
@@ -143,7 +143,7 @@ def _shift_zero_point(graph: ir.Graph, node: ir.Node, names: Names) -> None:
     node.replace_input_with(2, fresh)
 
 
-def _shifted(graph: ir.Graph, value: ir.Value, names: Names) -> ir.Value:
+def _shifted(graph: ir.Graph, value: ir.Value, names: TensorNames) -> ir.Value:
     """The constant moved by 128, stored once however many nodes read it."""
     name = f"{value.name}_unsigned"
     known = graph.initializers.get(name)
@@ -154,5 +154,5 @@ def _shifted(graph: ir.Graph, value: ir.Value, names: Names) -> ir.Value:
     return _constant(graph, name, data, names)
 
 
-def _constant(graph: ir.Graph, name: str, data: NDArray[np.int8], names: Names) -> ir.Value:
+def _constant(graph: ir.Graph, name: str, data: NDArray[np.int8], names: TensorNames) -> ir.Value:
     return new_constant(graph, names.new(name), (data.astype(np.int16) + SHIFT).astype(np.uint8))

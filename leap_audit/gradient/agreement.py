@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from leap_audit.errors import GradientUnavailable, ModelRefused, UsageError
 from leap_audit.gradient.build import OF
-from leap_audit.gradient.path import ROUNDING
 from leap_audit.gradient.rulesets import METADATA
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
@@ -33,8 +33,8 @@ Numbers = dict[str, NDArray[np.float64]]
 
 AGREES = 0.02
 """Largest relative difference that single precision and the kinks of a network explain."""
-HALVES = 3
-STEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
+DIRECTIONS = 3
+STEP_LENGTHS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 """Lengths of a step, relative to the input: long ones meet kinks, short ones rounding."""
 
 
@@ -122,7 +122,7 @@ def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0
     line = _Line(session, inputs, output, moved)
     full = line.gradient(inputs)
     found: list[float | None] = []
-    for _ in range(HALVES):
+    for _ in range(DIRECTIONS):
         kept = {name: rng.random(slope.shape) < 0.5 for name, slope in full.items()}
         for side in (True, False):
             direction = {name: np.where(kept[name] == side, g, 0) for name, g in full.items()}
@@ -161,7 +161,7 @@ class _Line:
     def quotients(self, direction: Numbers) -> list[tuple[float, float]]:
         """Step and difference quotient, from the longest step to the shortest."""
         size = _length({name: self.inputs[name].astype(np.float64) for name in direction})
-        steps = [relative * max(size, 1e-6) for relative in STEPS]
+        steps = [relative * max(size, 1e-6) for relative in STEP_LENGTHS]
         return [
             (h, (self.value(self.at(direction, h)) - self.value(self.at(direction, -h))) / (2 * h))
             for h in steps

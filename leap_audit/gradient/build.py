@@ -16,7 +16,7 @@ from leap_audit.errors import FlatGradient, GradientUnavailable, StraightThrough
 from leap_audit.gradient.path import (
     carrying,
     flat_nodes,
-    named,
+    list_nodes,
     path,
     require_rules,
     rounding_nodes,
@@ -36,7 +36,7 @@ from leap_audit.graph.emit import Emitter
 from leap_audit.graph.operators import FLOATS, QUANTISED, SHAPE_ONLY
 from leap_audit.graph.protos import real_inputs
 from leap_audit.graph.shapes import static_shape
-from leap_audit.graph.weights import poured
+from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.files.onnx import model_of
 from leap_audit.ingest.outputs.ends import tensor_outputs
 from leap_audit.run.providers import choose_provider
@@ -109,14 +109,14 @@ def build_gradient(
     require_rules([node for node in nodes if node not in chosen], RULES)
     if flat := flat_nodes(graph, ends, prepared.values):
         warnings.warn(
-            f"no gradient passes through: {named(flat)}; it leaves out what depends on them.",
+            f"no gradient passes through: {list_nodes(flat)}; it leaves out what depends on them.",
             FlatGradient,
             stacklevel=2,
         )
     if rounding := rounding_nodes(graph, ends, prepared.values):
         warnings.warn(
-            f"the gradient passes straight through rounding: {named(rounding)}; it is that of the "
-            "dequantised model, and zero beyond what can be represented.",
+            f"the gradient passes straight through rounding: {list_nodes(rounding)}; it is that of "
+            "the dequantised model, and zero beyond what can be represented.",
             StraightThrough,
             stacklevel=2,
         )
@@ -127,7 +127,7 @@ def build_gradient(
             prepared.model.metadata_props[OPTIONS_METADATA] = json.dumps(options, sort_keys=True)
     prepared.model.metadata_props[OF] = str(prepared.output.name)
     differentiate(prepared, replaced)
-    return poured(prepared.model)
+    return into_proto(prepared.model)
 
 
 def prepare(

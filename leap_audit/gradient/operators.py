@@ -23,7 +23,7 @@ from leap_audit.gradient.build import differentiate, prepare
 from leap_audit.gradient.path import CHOICES, FLAT, INDEPENDENT, path, without_rule
 from leap_audit.gradient.table import RULES
 from leap_audit.graph.opset import ONNX_DOMAIN, OPSET
-from leap_audit.graph.protos import runtime_operators_apart
+from leap_audit.graph.protos import separate_runtime_operators
 from leap_audit.ingest.files.onnx import model_of
 
 __all__ = [
@@ -103,7 +103,7 @@ def model_operators(
     prepared = prepare(proto, batch=batch, wrt=wrt, of=of, shapes=shapes)
     nodes = path(prepared.model.graph, [prepared.output], prepared.values)
     missing = _by_operator(without_rule(nodes, RULES))
-    own = ir.from_proto(runtime_operators_apart(proto))
+    own = ir.from_proto(separate_runtime_operators(proto))
     functions = {(function.domain, function.name) for function in own.functions.values()}
     nodes = [*own.graph.all_nodes()]
     for function in own.functions.values():

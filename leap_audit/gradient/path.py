@@ -7,7 +7,7 @@ import onnx_ir as ir
 from leap_audit.canonical.rewrites import CONTROL, why_left
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.table import Node, Rule
-from leap_audit.graph.operators import CASTING, MOVING
+from leap_audit.graph.operators import CASTING, MOVING, ROUNDING
 from leap_audit.graph.opset import ONNX_DOMAIN
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "carrying",
     "flat_nodes",
     "is_floating",
-    "named",
+    "list_nodes",
     "node_view",
     "path",
     "reads_as_number",
@@ -31,11 +31,9 @@ CHOICES = frozenset({"ArgMax", "ArgMin", *CASTING})
 """Operators that give integers: what is computed from those carries no gradient."""
 INDEPENDENT = frozenset({"EyeLike", "RandomNormalLike", "RandomUniformLike"})
 """Operators that read the shape of their input alone: what they give carries no gradient."""
-ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
-"""Operators whose whole numbers stand for others: their rounding counts as the identity."""
 CARRYING = frozenset({*MOVING, *CASTING, "MaxPool", "Pad", "Resize"})
 """Operators through which integers stay numbers: no index, no mask comes out of them."""
-LONGEST = 60
+LONGEST_NAME = 60
 """Characters of a node's name that a sentence bears."""
 
 
@@ -118,14 +116,16 @@ def require_rules(nodes: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:
     """Raise GradientUnavailable naming the operators without a rule, all of them at once."""
     if missing := without_rule(nodes, table):
         reasons = [why_left(node) for node in missing if node.op_type in CONTROL]
-        raise GradientUnavailable(" ".join([f"no gradient rule for: {named(missing)}.", *reasons]))
+        raise GradientUnavailable(
+            " ".join([f"no gradient rule for: {list_nodes(missing)}.", *reasons])
+        )
 
 
-def named(nodes: Sequence[ir.Node]) -> str:
+def list_nodes(nodes: Sequence[ir.Node]) -> str:
     """Return the operators of some nodes, how many there are of each, and the name of one."""
 
     def short(name: str) -> str:
-        return name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+        return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
     found: dict[str, list[str]] = {}
     for node in nodes:

@@ -9,11 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx_ir as ir
 
 from leap_audit.errors import Defect, GradientUnavailable, LeapAuditError
-from leap_audit.gradient.monotone import relu_behind_max
 from leap_audit.gradient.path import (
     flat_nodes,
     is_floating,
-    named,
+    list_nodes,
     node_view,
     path,
     require_rules,
@@ -21,8 +20,8 @@ from leap_audit.gradient.path import (
 )
 from leap_audit.gradient.poles import at_poles_zero, has_pole
 from leap_audit.gradient.rulesets import RuleSet, choose_rules
+from leap_audit.gradient.savings import relu_behind_max, sum_gradients
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
-from leap_audit.gradient.total import total
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.opaque import opaque_gradient
 from leap_audit.graph.shapes import static_shape
@@ -70,7 +69,7 @@ def backpropagate(
     on_path = tensors_on_path(nodes, wrt, stop)
     received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
     for node in reversed(nodes):
-        dys = [total(op, received.get(y, [])) for y in node.outputs]
+        dys = [sum_gradients(op, received.get(y, [])) for y in node.outputs]
         if all(dy is None for dy in dys):
             continue
         rule = chosen[node] if node in chosen else table[node.op_type]
@@ -94,10 +93,10 @@ def backpropagate(
             if not is_floating(value) and dx.dtype != ir.DataType.FLOAT:
                 dx = op.Cast(dx, to=ir.DataType.FLOAT.value)
             received.setdefault(value, []).append(dx)
-    found = [total(op, received.get(value, [])) for value in wrt]
+    found = [sum_gradients(op, received.get(value, [])) for value in wrt]
     if all(dx is None for dx in found):
         flat = flat_nodes(op.graph, cotangents, wrt)
-        why = f", except through {named(flat)}" if flat else ""
+        why = f", except through {list_nodes(flat)}" if flat else ""
         raise GradientUnavailable(
             f"the output does not depend on {', '.join(repr(str(v.name)) for v in wrt)}{why}: "
             "the gradient is zero everywhere."

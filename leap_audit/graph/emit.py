@@ -15,17 +15,17 @@ from leap_audit.graph.opset import OPSET
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of, new_constant, new_node
 
-__all__ = ["Emitter", "Names"]
+__all__ = ["Emitter", "TensorNames"]
 
 SMALL = 4096
 """Numbers in a constant up to which inference may look at its value."""
 _OPSETS = [onnx.helper.make_opsetid("", OPSET)]
 _READ = (ir.DataType.INT64, ir.DataType.FLOAT)
 """Types of constants whose numbers inference looks at."""
-Signature = tuple[ir.DataType, tuple[int, ...], bytes | None] | None
+_Signature = tuple[ir.DataType, tuple[int, ...], bytes | None] | None
 
 
-class Names:
+class TensorNames:
     """The names of a graph's tensors, and new ones that differ from all of them."""
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -59,7 +59,7 @@ class Emitter:
         graph: ir.Graph,
         prefix: str,
         *,
-        names: Names | None = None,
+        names: TensorNames | None = None,
         append: Callable[[ir.Node], object] | None = None,
         infer: bool = True,
         dtype: ir.DataType = ir.DataType.FLOAT,
@@ -67,7 +67,7 @@ class Emitter:
         self.graph = graph
         self.dtype = dtype
         self._prefix = prefix
-        self._names = names or Names(graph)
+        self._names = names or TensorNames(graph)
         self._append = append or graph.append
         self._infers = infer
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
@@ -170,7 +170,7 @@ def _constant_type(
     return next(iter(like.values()), ir.DataType.FLOAT)
 
 
-def _signature(value: ir.Value | None) -> Signature:
+def _signature(value: ir.Value | None) -> _Signature:
     """Return what inference may look at: type, shape and a small constant's numbers."""
     if value is None or value.name is None or value.dtype is None:
         return None
@@ -182,7 +182,7 @@ def _signature(value: ir.Value | None) -> Signature:
 
 
 def _infer_outputs(
-    written: onnx.NodeProto, inputs: Sequence[Signature]
+    written: onnx.NodeProto, inputs: Sequence[_Signature]
 ) -> list[tuple[ir.DataType, tuple[int, ...]]]:
     """Return the type and shape of a node's outputs, from ONNX's shape inference."""
     types: dict[str, onnx.TypeProto] = {}

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-__all__ = ["CASTING", "FLOATS", "MOVING", "QUANTISED", "RESHAPING", "SHAPE_ONLY"]
+__all__ = ["CASTING", "FLOATS", "MOVING", "QUANTISED", "RESHAPING", "ROUNDING", "SHAPE_ONLY"]
 
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE, ir.DataType.BFLOAT16)
 QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
@@ -16,6 +16,8 @@ SELECTING = frozenset({"Compress", "Gather", "GatherElements", "GatherND", "Slic
 """Operators that keep some numbers; which, does not depend on the numbers."""
 REPEATING = frozenset({"Expand", "Tile"})
 """Operators that repeat numbers."""
+ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
+"""Operators whose integers stand for other numbers: their rounding counts as the identity."""
 CASTING = frozenset({"Cast", "CastLike"})
 """Operators that change the type."""
 

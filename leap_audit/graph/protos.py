@@ -17,7 +17,7 @@ __all__ = [
     "opset_of",
     "parameters",
     "real_inputs",
-    "runtime_operators_apart",
+    "separate_runtime_operators",
     "subgraphs",
     "tensor_info",
 ]
@@ -31,7 +31,7 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next((o.version for o in model.opset_import if o.domain in ONNX_DOMAIN), 1)
 
 
-def runtime_operators_apart(model: onnx.ModelProto) -> onnx.ModelProto:
+def separate_runtime_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with operators of ONNX Runtime's alone in the domain com.microsoft."""
     version = opset_of(model)
     foreign = [

@@ -15,7 +15,15 @@ from onnx import numpy_helper
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["LARGE", "apart", "fill", "numbers_of", "poured", "put_back", "taken_out"]
+__all__ = [
+    "LARGE",
+    "add_weights",
+    "into_proto",
+    "numbers_of",
+    "pop_weights",
+    "restore_weights",
+    "split_weights",
+]
 
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -23,7 +31,7 @@ LARGE = 4096
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
-def apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
+def split_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
     """Return a copy of a model in which its large initializers are inputs, and those.
 
     Raises ModelRefused: an initializer has other numbers than its shape says.
@@ -44,7 +52,7 @@ def apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorP
     return light, weights
 
 
-def put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
+def restore_weights(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
     """Make the inputs that stand for weights initializers again."""
     for value in list(model.graph.inputs):
         if (tensor := weights.get(str(value.name))) is not None:
@@ -53,7 +61,7 @@ def put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
             model.graph.register_initializer(value)
 
 
-def taken_out(model: ir.Model) -> dict[str, ir.TensorProtocol]:
+def pop_weights(model: ir.Model) -> dict[str, ir.TensorProtocol]:
     """Return the large weights of a graph, which no longer holds them.
 
     A graph refers to itself in circles, so that what it holds is not freed with it at once.
@@ -68,15 +76,15 @@ def taken_out(model: ir.Model) -> dict[str, ir.TensorProtocol]:
     return large
 
 
-def poured(model: ir.Model) -> onnx.ModelProto:
+def into_proto(model: ir.Model) -> onnx.ModelProto:
     """Return a graph as protobuf; its large weights leave it one by one, never all held twice."""
-    large = taken_out(model)
+    large = pop_weights(model)
     proto = ir.to_proto(model)
-    fill(proto, large)
+    add_weights(proto, large)
     return proto
 
 
-def fill(model: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
+def add_weights(model: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
     """Make a model's weights, some of which may be inputs of it, its initializers.
 
     They leave `weights` one by one, so that they are never all held twice.

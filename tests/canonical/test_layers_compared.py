@@ -21,9 +21,9 @@ CPU = choose_provider("cpu")
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """Let every test rewrite the graph for itself, and leave nothing that it has changed."""
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()
     yield
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()
 
 
 LAYERS = 12

@@ -5,9 +5,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, Written, rewriting
-
-MICROSOFT = "com.microsoft::"
+from leap_audit.canonical.rewrite import MICROSOFT, Writer, Written, rewriting
 
 
 def normal_gelu(op: Writer, x: ir.Value) -> ir.Value:

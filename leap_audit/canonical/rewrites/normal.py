@@ -2,11 +2,9 @@
 
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, Written, rewriting
+from leap_audit.canonical.rewrite import MICROSOFT, Writer, Written, rewriting
 from leap_audit.canonical.rewrites.quantised import channels_first
 from leap_audit.graph.shapes import shape_of
-
-MICROSOFT = "com.microsoft::"
 
 
 @rewriting(f"{MICROSOFT}LayerNormalization")

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, Written, rewriting
+from leap_audit.canonical.rewrite import MICROSOFT, Writer, Written, rewriting
 from leap_audit.graph.shapes import shape_of
-
-MICROSOFT = "com.microsoft::"
 
 
 @rewriting(f"{MICROSOFT}QuantizeLinear", f"{MICROSOFT}DequantizeLinear")

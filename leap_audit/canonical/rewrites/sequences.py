@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.canonical.rewrite import Writer, replace
-from leap_audit.graph.emit import Names
+from leap_audit.graph.emit import TensorNames
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.values import constant_of
 
@@ -25,7 +25,7 @@ Sequences = dict[ir.Value | None, Held]
 def unpack(graph: ir.Graph) -> bool:
     """Put tensors in the place of what reads sequences, and return whether there was one."""
     sequences: Sequences = {}
-    names = Names(graph)
+    names = TensorNames(graph)
     found = False
     for node in list(graph):
         write = UNPACKED.get(node.op_type)

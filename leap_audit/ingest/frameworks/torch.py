@@ -15,7 +15,7 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ExportFailed, ModelRefused
 from leap_audit.graph.protos import real_inputs, tensor_info
-from leap_audit.graph.weights import poured
+from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.frameworks.exported import (
     CHECKED,
     EXAMPLE,
@@ -79,7 +79,7 @@ def export_module(
 
     parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
     chain = _chain(torch, parts, [module, *_modules(torch, functions)])
-    proto = poured(_exported(torch, chain, parts, shape, "logits"))
+    proto = into_proto(_exported(torch, chain, parts, shape, "logits"))
     pictures = random_pictures(CHECKED, shape)
     require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
     return note_values(proto, inputs or Inputs())

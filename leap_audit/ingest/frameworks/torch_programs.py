@@ -12,7 +12,7 @@ from onnx_ir.passes import common
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.weights import poured
+from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.frameworks.exported import (
     CHECKED,
     EXAMPLE,
@@ -82,7 +82,7 @@ def written_program(
         raise ModelRefused(f"{name}: PyTorch cannot write it as ONNX: {reason(error)}") from error
     del model.graph.outputs[1:]  # other results, and statistics that training would update
     common.ClearMetadataAndDocStringPass()(model)
-    proto = poured(model)
+    proto = into_proto(model)
     values = {
         each: array_for(info, inputs.values[each], picture)
         for each, info in infos.items()
@@ -146,7 +146,7 @@ def written_script(
     model = ir.from_proto(onnx.load_from_string(written.getvalue()))
     common.ClearMetadataAndDocStringPass()(model)
     del model.graph.outputs[1:]
-    proto = poured(model)
+    proto = into_proto(model)
     pictures = random_pictures(CHECKED, shape)
     want = numbers(first_tensor(call(torch.from_numpy(pictures))))
     require_agreement(proto, pictures, want, name)
