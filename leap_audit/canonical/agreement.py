@@ -1,4 +1,4 @@
-"""Whether the canonical graph gives the numbers of the model that it came from."""
+"""Check that the canonical graph computes what the original model computes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -40,7 +40,7 @@ def require_same_outputs(
     one_by_one: bool,
     provider: Provider,
 ) -> None:
-    """Run both on random inputs of each scale.
+    """Require that both graphs give the same outputs on random inputs of each scale.
 
     weights: those that are inputs of the original. shapes: of its other inputs. one_by_one: it
     takes one item at a time.
@@ -51,14 +51,16 @@ def require_same_outputs(
     # One after the other: what the graphs compute then lies in memory for one of them only.
     expected = _run_original(original, weights, trials, one_by_one, provider)
     names = [value.name for value in original.graph.output]
-    found = _run_canonical(canonical, trials, names, provider)
+    actual = _run_canonical(canonical, trials, names, provider)
     quantised = {y.name for n in canonical.graph if n.op_type in ROUNDING for y in n.outputs}
     kinds = _kinds(original)
 
     def differing(steps: int) -> str | None:
         """The first output that differs by more than the tolerance or so many steps of 8 bits."""
-        for wants, haves in zip(expected, found, strict=True):
-            for value, want, have in zip(original.graph.output, wants, haves, strict=True):
+        for expected_outputs, actual_outputs in zip(expected, actual, strict=True):
+            for value, want, have in zip(
+                original.graph.output, expected_outputs, actual_outputs, strict=True
+            ):
                 kind = kinds[value.name]
                 if kind == ir.DataType.UNDEFINED or kind.is_floating_point():
                     same = agree(want, have, max(steps / 127, TOLERANCE))
@@ -189,8 +191,8 @@ def _fed(
 
 def _refuse_foreign(model: onnx.ModelProto) -> None:
     """Raise ModelRefused, with their names, for operators that only a library could run."""
-    known = {*ONNX_DOMAIN, *RUNTIME_DOMAINS, *(function.domain for function in model.functions)}
-    foreign = [node for node in model.graph.node if node.domain not in known]
+    domains = {*ONNX_DOMAIN, *RUNTIME_DOMAINS, *(function.domain for function in model.functions)}
+    foreign = [node for node in model.graph.node if node.domain not in domains]
     if foreign:
         names = sorted({f"{node.domain}::{node.op_type} at {node.name!r}"[:80] for node in foreign})
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

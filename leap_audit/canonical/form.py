@@ -1,4 +1,4 @@
-"""One form for every graph, so that a later stage meets static shapes and one opset.
+"""Bring any ONNX graph to one form: one opset, static shapes, constants folded.
 
 Weights are taken out while the graph is simplified on (folding a 500 MB weight costs minutes and
 gains nothing) and put back after. The result must reproduce the model it came from.
@@ -244,8 +244,8 @@ def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
 
 def _has_whole_shape(node: ir.Node, at: int) -> bool:
     """Return whether an input of a node holds the shape of its output, the batch included."""
-    shape, given = shape_of(node.outputs[0]), node.inputs[at] if at < len(node.inputs) else None
-    numbers = shape_of(given)
+    shape, operand = shape_of(node.outputs[0]), node.inputs[at] if at < len(node.inputs) else None
+    numbers = shape_of(operand)
     return shape is not None and (node.op_type != "Resize" or numbers == (len(shape),))
 
 
@@ -258,9 +258,9 @@ def _batched(graph: ir.Graph, value: ir.Value, shape: tuple[int, ...], batch: in
 def _on_a_path(graph: ir.Graph) -> set[ir.Node]:
     """The nodes that an input of numbers reaches: only they are ever differentiated."""
     reached = {v for v in graph.inputs if v.dtype not in (ir.DataType.BOOL, ir.DataType.STRING)}
-    found: set[ir.Node] = set()
+    nodes: set[ir.Node] = set()
     for node in graph:
         if any(value in reached for value in node.inputs):
             reached.update(node.outputs)
-            found.add(node)
-    return found
+            nodes.add(node)
+    return nodes

@@ -1,4 +1,4 @@
-"""Files of ONNX Runtime's optimiser at its highest level: channels in blocks, for one processor.
+"""Undo the layout that ONNX Runtime's optimiser writes for one processor: channels in blocks.
 
 A tensor in blocks becomes a plain one with as many channels, rounded up to whole blocks; the
 channels behind the real ones are zero in the weights that make them and that read them.

@@ -1,13 +1,13 @@
-"""Operators written in others: small functions that put standard nodes in a node's place.
+"""Replace operators by standard ones: one small function for each operator.
 
     @rewriting("com.microsoft::QuickGelu")
     def quick_gelu(op):
         (x,) = op.node.inputs
         return op.Mul(x, op.Sigmoid(op.Mul(x, op.number("alpha", 1.702))))
 
-A rewriting takes a writer at the node and returns what replaces the node's outputs: one tensor, or
-a sequence with None for an output that nothing reads. It returns None to leave the node as it is; a
-gradient then names the operator as one without a rule. Shapes may still be unknown, unless the
+A rewriting takes a `Writer` for the node and returns what replaces the node's outputs: one tensor,
+or a sequence with None for an output that nothing reads. It returns None to leave the node as it
+is; a gradient then names the operator as one without a rule. Shapes may still be unknown, unless the
 rewriting is entered with `shapes=True`. The check of the canonical form judges the result.
 """
 

@@ -1,4 +1,4 @@
-"""Signed 8-bit activations of a graph, written as unsigned ones with the zero point moved by 128.
+"""Write signed 8-bit activations as unsigned ones, with the zero point moved by 128.
 
 Every number stays what it was: round(x / scale) + zero point and its bounds move together, and
 DequantizeLinear takes the same amount off again. ONNX Runtime (1.27 to 1.32 at least) makes this
@@ -58,7 +58,7 @@ def _numbers(node: ir.Node) -> list[ir.Value]:
 
 def _together(start: ir.Value) -> list[ir.Value]:
     """The int8 tensors that must change with this one: those that it is moved to or from."""
-    found = {start: None}
+    tensors = {start: None}
     waiting = [start]
     while waiting:
         value = waiting.pop()
@@ -70,10 +70,10 @@ def _together(start: ir.Value) -> list[ir.Value]:
             if _is(use.node, *ORDERED) and value in _numbers(use.node):
                 near += use.node.outputs
         for each in near:
-            if each not in found and each.dtype == ir.DataType.INT8:
-                found[each] = None
+            if each not in tensors and each.dtype == ir.DataType.INT8:
+                tensors[each] = None
                 waiting.append(each)
-    return list(found)
+    return list(tensors)
 
 
 def _can_change(value: ir.Value) -> bool:
@@ -146,9 +146,9 @@ def _shift_zero_point(graph: ir.Graph, node: ir.Node, names: TensorNames) -> Non
 def _shifted(graph: ir.Graph, value: ir.Value, names: TensorNames) -> ir.Value:
     """The constant moved by 128, stored once however many nodes read it."""
     name = f"{value.name}_unsigned"
-    known = graph.initializers.get(name)
-    if known is not None and known.dtype == ir.DataType.UINT8:
-        return known
+    stored = graph.initializers.get(name)
+    if stored is not None and stored.dtype == ir.DataType.UINT8:
+        return stored
     data = constant_of(value)
     assert data is not None
     return _constant(graph, name, data, names)

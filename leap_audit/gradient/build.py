@@ -1,4 +1,4 @@
-"""ONNX in, gradient ONNX out."""
+"""Build the gradient of an ONNX model as an ONNX graph."""
 
 import difflib
 import json
@@ -167,8 +167,8 @@ def differentiate(prepared: Prepared, rules: RuleSet | None = None) -> None:
     graph.inputs.append(cotangent)
     op = Emitter(graph, "gradient")
     gradients = backpropagate(op, {output: cotangent}, values, rules=rules)
-    for value, found in zip(values, gradients, strict=True):
-        dx = found
+    for value, gradient in zip(values, gradients, strict=True):
+        dx = gradient
         if dx.producer() is None or dx in graph.outputs:  # the cotangent itself, or x1 + x2
             dx = op.Identity(dx)
         dx.name = f"{value.name}_grad"
@@ -194,14 +194,14 @@ def _showing(proto: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
 
     So they survive whatever is folded, under their own names.
     """
-    given = {value.name for value in (*real_inputs(proto), *proto.graph.output)}
+    ends = {value.name for value in (*real_inputs(proto), *proto.graph.output)}
     inside = [name for node in proto.graph.node for name in node.output if name]
-    unknown = [name for name in names if name not in given and name not in set(inside)]
+    unknown = [name for name in names if name not in ends and name not in set(inside)]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], [*given, *inside], 3, 0.4)
+        near = difflib.get_close_matches(unknown[0], [*ends, *inside], 3, 0.4)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
         raise GradientUnavailable(f"the graph has no tensor called {unknown[0]!r}{hint}")
-    extra = [name for name in dict.fromkeys(names) if name not in given]
+    extra = [name for name in dict.fromkeys(names) if name not in ends]
     if not extra:
         return proto
     shown = onnx.ModelProto()
@@ -214,19 +214,19 @@ def _output(graph: ir.Graph, of: str | None) -> ir.Value:
     """The tensor that is differentiated."""
     if of is None:
         for kinds in (FLOATS, QUANTISED):
-            found = [value for value in graph.outputs if value.dtype in kinds]
-            if found:
-                return found[0]
+            outputs = [value for value in graph.outputs if value.dtype in kinds]
+            if outputs:
+                return outputs[0]
         scores = [x for value in graph.outputs if (x := _chosen_from(value)) is not None]
         hint = f", such as {str(scores[0].name)!r}" if scores else ""
         raise GradientUnavailable(
             "none of the model's outputs is floating point or quantised; name the tensor inside "
             f"the graph that is to be differentiated (of, --of){hint}."
         )
-    (asked,) = [v for v in (*graph.outputs, *graph.inputs) if v.name == of][:1]
-    if asked.dtype not in (*FLOATS, *QUANTISED):
+    (output,) = [v for v in (*graph.outputs, *graph.inputs) if v.name == of][:1]
+    if output.dtype not in (*FLOATS, *QUANTISED):
         raise GradientUnavailable(f"{of!r} holds whole numbers, which have no gradient.")
-    return asked
+    return output
 
 
 def _chosen_from(value: ir.Value) -> ir.Value | None:
@@ -243,23 +243,23 @@ def _values(graph: ir.Graph, names: Sequence[str], output: ir.Value) -> list[ir.
     if not names:
         whole = [value for value in graph.inputs if value.dtype in QUANTISED]
         kept = carrying(graph, [output], whole)
-        found = [value for value in graph.inputs if value.dtype in FLOATS or value in kept]
-        if not found:
+        chosen = [value for value in graph.inputs if value.dtype in FLOATS or value in kept]
+        if not chosen:
             raise GradientUnavailable(
                 "none of the model's inputs is floating point, quantised or a picture of 8 or 16 "
                 "bits; name what to differentiate with respect to (wrt, --wrt)."
             )
-        return found
-    known = {value.name: value for value in (*graph.outputs, *graph.inputs)}
-    found = [known[name] for name in dict.fromkeys(names)]
-    whole = [value for value in found if value.dtype not in FLOATS]
+        return chosen
+    by_name = {value.name: value for value in (*graph.outputs, *graph.inputs)}
+    chosen = [by_name[name] for name in dict.fromkeys(names)]
+    whole = [value for value in chosen if value.dtype not in FLOATS]
     kept = carrying(graph, [output], whole)
-    if lost := [value for value in whole if value not in kept]:
+    if refused := [value for value in whole if value not in kept]:
         raise GradientUnavailable(
-            f"{lost[0].name!r} holds whole numbers that nothing computes with as numbers: there is "
-            "no gradient."
+            f"{refused[0].name!r} holds whole numbers that nothing computes with as numbers: there "
+            "is no gradient."
         )
-    return found
+    return chosen
 
 
 def _clear_names(graph: ir.Graph, wanted: set[str]) -> None:

@@ -99,11 +99,11 @@ class OnnxGradient:
 
     def _run(self, x: Array, cotangent: Array) -> tuple[Array, Array]:
         """One batch; a smaller one is filled up with zeros."""
-        given = {
+        feed = {
             self._x: _filled(x, self._items).astype(self._types[self._x]),
             "cotangent": _filled(cotangent, self._outputs).astype(self._types["cotangent"]),
         }
-        y, dx = self._session.run(given, [self._y, f"{self._x}_grad"])
+        y, dx = self._session.run(feed, [self._y, f"{self._x}_grad"])
         return y, dx
 
 
@@ -189,11 +189,11 @@ def _require_same(proto: onnx.ModelProto, gradient: TorchGradient, shape: tuple[
 
 
 def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
-    found = real_inputs(proto)
-    if len(found) != 1:
-        names = ", ".join(repr(value.name) for value in found)
-        raise ModelRefused(f"the model takes {len(found)} inputs ({names}), not one.")
-    return found[0]
+    inputs = real_inputs(proto)
+    if len(inputs) != 1:
+        names = ", ".join(repr(value.name) for value in inputs)
+        raise ModelRefused(f"the model takes {len(inputs)} inputs ({names}), not one.")
+    return inputs[0]
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:

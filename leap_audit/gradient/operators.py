@@ -108,10 +108,10 @@ def model_operators(
     nodes = [*own.graph.all_nodes()]
     for function in own.functions.values():
         nodes.extend(function.all_nodes())
-    found = _by_operator(n for n in nodes if (n.domain, n.op_type) not in functions)
+    operators = _by_operator(n for n in nodes if (n.domain, n.op_type) not in functions)
     uses = [
         OperatorUse(name, _state_in_model(name, missing), tuple(missing.get(name, names)))
-        for name, names in sorted({**missing, **found}.items())
+        for name, names in sorted({**missing, **operators}.items())
     ]
     try:
         differentiate(prepared)
@@ -129,13 +129,13 @@ def _state_in_model(name: str, missing: Mapping[str, list[str]]) -> State:
 
 def _by_operator(nodes: Iterable[ir.Node]) -> dict[str, list[str]]:
     """Return operator -> the names of its nodes; a node without a name is called by its output."""
-    found: dict[str, list[str]] = {}
+    operators: dict[str, list[str]] = {}
     for node in nodes:
         own = node.domain in ONNX_DOMAIN
         name = node.op_type if own else f"{node.domain}::{node.op_type}"
-        called = node.name or next((str(y.name) for y in node.outputs), "")
-        found.setdefault(name, []).append(called)
-    return found
+        label = node.name or next((str(y.name) for y in node.outputs), "")
+        operators.setdefault(name, []).append(label)
+    return operators
 
 
 def _state(name: str) -> OperatorState:

@@ -1,4 +1,4 @@
-"""Which nodes and tensors a gradient passes: all that lies between two ends and carries one."""
+"""Find the nodes and tensors that carry a gradient between the output and `wrt`."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -127,23 +127,23 @@ def list_nodes(nodes: Sequence[ir.Node]) -> str:
     def short(name: str) -> str:
         return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
-    found: dict[str, list[str]] = {}
+    by_operator: dict[str, list[str]] = {}
     for node in nodes:
         name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-        found.setdefault(name, []).append(str(node.name))
+        by_operator.setdefault(name, []).append(str(node.name))
     return "; ".join(
         f"{name} ({len(names)} node{'s' if len(names) > 1 else ''}, e.g. {short(names[0])!r})"
-        for name, names in sorted(found.items())
+        for name, names in sorted(by_operator.items())
     )
 
 
 def carries(value: ir.Value) -> bool:
     """Return whether a tensor carries a gradient if what its node reads as numbers does.
 
-    Indices, masks and shapes carry none, nor does what is constant nearly everywhere. Whole
-    numbers do where they stand for others (QuantizeLinear), and wherever these, or those of an
-    input asked for, are moved. The range that DynamicQuantizeLinear measures does not: what it
-    gives to the scale it takes from the numbers.
+    Indices, masks and shapes carry none, nor does what is constant nearly everywhere. Integers
+    carry one where they stand for other numbers (QuantizeLinear), and where these, or those of an
+    input in `wrt`, are moved. The range that DynamicQuantizeLinear measures carries none: a larger
+    scale makes smaller numbers.
     """
     node = value.producer()
     if node is None:
@@ -242,10 +242,10 @@ def _numbers(node: ir.Node) -> list[ir.Value]:
 
 def _captured(node: ir.Node) -> list[ir.Value]:
     """What the subgraphs of a node read."""
-    found: list[ir.Value] = []
+    captured: list[ir.Value] = []
     for attribute in node.attributes.values():
         if isinstance(attribute, ir.Attr) and attribute.type == ir.AttributeType.GRAPH:
             for inner in attribute.as_graph().all_nodes():
-                found.extend(value for value in inner.inputs if value is not None)
-            found.extend(attribute.as_graph().outputs)
-    return found
+                captured.extend(value for value in inner.inputs if value is not None)
+            captured.extend(attribute.as_graph().outputs)
+    return captured

@@ -93,15 +93,15 @@ def backpropagate(
             if not is_floating(value) and dx.dtype != ir.DataType.FLOAT:
                 dx = op.Cast(dx, to=ir.DataType.FLOAT.value)
             received.setdefault(value, []).append(dx)
-    found = [sum_gradients(op, received.get(value, [])) for value in wrt]
-    if all(dx is None for dx in found):
+    sums = [sum_gradients(op, received.get(value, [])) for value in wrt]
+    if all(dx is None for dx in sums):
         flat = flat_nodes(op.graph, cotangents, wrt)
         why = f", except through {list_nodes(flat)}" if flat else ""
         raise GradientUnavailable(
             f"the output does not depend on {', '.join(repr(str(v.name)) for v in wrt)}{why}: "
             "the gradient is zero everywhere."
         )
-    return [_zeros(op, x) if dx is None else dx for x, dx in zip(wrt, found, strict=True)]
+    return [_zeros(op, x) if dx is None else dx for x, dx in zip(wrt, sums, strict=True)]
 
 
 def _applied(rule: Rule, op: Emitter, node: Node, dys: Sequence[ir.Value | None]) -> Gradients:
@@ -116,11 +116,11 @@ def _applied(rule: Rule, op: Emitter, node: Node, dys: Sequence[ir.Value | None]
 
 def _per_input(answer: Gradients, node: Node) -> list[ir.Value | None]:
     """A rule's answer with one entry per input: optional inputs at the end may be absent."""
-    given = [answer] if isinstance(answer, ir.Value) else list(answer)
+    gradients = [answer] if isinstance(answer, ir.Value) else list(answer)
     count = len(node.inputs)
-    if any(dx is not None for dx in given[count:]):
+    if any(dx is not None for dx in gradients[count:]):
         raise AssertionError(f"rule of {node.op_type} gave more gradients than there are inputs")
-    return (given + [None] * count)[:count]
+    return (gradients + [None] * count)[:count]
 
 
 def _zeros(op: Emitter, value: ir.Value) -> ir.Value:

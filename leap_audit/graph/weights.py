@@ -1,6 +1,6 @@
-"""A model's large weights, taken out of its graph while that is checked and worked on.
+"""Keep a model's large weights out of its graph while the graph is checked and changed.
 
-They stay where they are, once, however many graphs are made of the model.
+They stay in memory once, however many graphs are made of the model.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def split_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir
 
 
 def restore_weights(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
-    """Make the inputs that stand for weights initializers again."""
+    """Turn the inputs that stand for weights into initializers again."""
     for value in list(model.graph.inputs):
         if (tensor := weights.get(str(value.name))) is not None:
             model.graph.inputs.remove(value)
@@ -62,7 +62,7 @@ def restore_weights(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -
 
 
 def pop_weights(model: ir.Model) -> dict[str, ir.TensorProtocol]:
-    """Return the large weights of a graph, which no longer holds them.
+    """Remove the large weights from a graph and return them.
 
     A graph refers to itself in circles, so that what it holds is not freed with it at once.
     """
@@ -77,7 +77,7 @@ def pop_weights(model: ir.Model) -> dict[str, ir.TensorProtocol]:
 
 
 def into_proto(model: ir.Model) -> onnx.ModelProto:
-    """Return a graph as protobuf; its large weights leave it one by one, never all held twice."""
+    """Return a graph as protobuf and empty it: weights move one by one, none is held twice."""
     large = pop_weights(model)
     proto = ir.to_proto(model)
     add_weights(proto, large)
@@ -85,7 +85,7 @@ def into_proto(model: ir.Model) -> onnx.ModelProto:
 
 
 def add_weights(model: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
-    """Make a model's weights, some of which may be inputs of it, its initializers.
+    """Store weights as the initializers of a model; inputs that stand for them are removed.
 
     They leave `weights` one by one, so that they are never all held twice.
     """
@@ -125,15 +125,15 @@ def numbers_of(tensor: onnx.TensorProto) -> NDArray[Any]:
 
 
 def _numbers(tensor: onnx.TensorProto) -> ir.TensorProtocol:
-    found = ir.from_proto(tensor)
+    stored = ir.from_proto(tensor)
     try:
-        numbers = found.numpy()
+        numbers = stored.numpy()
     except ValueError as error:
         raise ModelRefused(
             f"the weight {tensor.name!r} has other numbers than its shape says ({error})."
         ) from None
     # A wrapper of its own: renaming what wraps the file's tensor renames the file's tensor.
-    return ir.Tensor(numbers, dtype=found.dtype, name=tensor.name)
+    return ir.Tensor(numbers, dtype=stored.dtype, name=tensor.name)
 
 
 def _copy(message: AnyMessage, without: str) -> AnyMessage:
