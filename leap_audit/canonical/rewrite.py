@@ -7,8 +7,8 @@
 
 A rewriting takes a `Writer` for the node and returns what replaces the node's outputs: one tensor,
 or a sequence with None for an output that nothing reads. It returns None to leave the node as it
-is; a gradient then names the operator as one without a rule. Shapes may still be unknown, unless the
-rewriting is entered with `shapes=True`. The check of the canonical form judges the result.
+is; a gradient then names the operator as one without a rule. Shapes may still be unknown, unless
+the rewriting is entered with `shapes=True`. The check of the canonical form judges the result.
 """
 
 from collections.abc import Callable, Collection, Sequence
