@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "leap_audit"
 FORBIDDEN = frozenset(
     {
-        *("asked", "door", "given", "known", "poured", "seen", "told"),
+        *("asked", "door", "given", "known", "into_proto", "seen", "told"),
         *("helper", "helpers", "manager", "misc", "util", "utils"),
     }
 )
@@ -54,7 +54,7 @@ FORBIDDEN_STILL: frozenset[str] = frozenset(
         "engine/given.py:given_samples",
         "findings/evidence.py:Seen",
         "findings/suspicion.py:seen_on",
-        "graph/weights.py:poured",
+        "graph/weights.py:into_proto",
         "ingest/model.py:known",
         "ingest/opaque.py:known_module",
         "ingest/outputs/head.py:as_asked",

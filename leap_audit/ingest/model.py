@@ -19,7 +19,7 @@ from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.graph.digest import graph_digest
 from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_info
 from leap_audit.graph.shapes import static_shape
-from leap_audit.graph.weights import apart, put_back, shared_with
+from leap_audit.graph.weights import restore_weights, shared_with, split_weights
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.ingest.inputs.layout import input_dimensions
 from leap_audit.ingest.inputs.pixels import require_same_numbers
@@ -35,7 +35,7 @@ from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.pictures.scaling import read_scaling
 from leap_audit.ingest.source import Source
 from leap_audit.ingest.training import require_prediction
-from leap_audit.run.opaque import Outside
+from leap_audit.run.opaque import OpaqueModule
 from leap_audit.run.providers import Provider
 from leap_audit.text.filenames import legible
 
@@ -73,7 +73,7 @@ class Model:
     batch_leads: bool = True
     """Whether the batch is the first axis of every tensor. Where it is not, as in attention over
     (tokens, batch, features), each batch takes canonicalising once more."""
-    outside: Outside | None = None
+    outside: OpaqueModule | None = None
     """What runs it where it is no ONNX graph; then `proto` is empty."""
     labels: tuple[str, ...] = ()
     """Names of the classes that stood in an operator at the end of the graph."""
@@ -108,7 +108,7 @@ class Model:
     def graph(self) -> ir.Model:
         """Return the canonical graph of one picture, never changed: `with_batch` copies it."""
         graph = ir.from_proto(self.canonical)
-        put_back(graph, apart(self.proto)[1])
+        restore_weights(graph, split_weights(self.proto)[1])
         explain_open_shapes(graph.graph)
         return graph
 
@@ -237,7 +237,7 @@ def make_model(
     last = final_layer(canonical.graph.outputs[0], answer)
     return Model(
         proto=proto,
-        canonical=shared_with(canonical, apart(proto)[1]),
+        canonical=shared_with(canonical, split_weights(proto)[1]),
         identity=identity,
         preprocessing=preprocessing,
         answer=answer,

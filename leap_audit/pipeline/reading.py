@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leap_audit.config import AuditOptions
-from leap_audit.gradient.path import ROUNDING
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.ingest import load
 from leap_audit.ingest.classes.lines import ClassList
 from leap_audit.ingest.classes.names import match_classes

@@ -7,8 +7,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from leap_audit.errors import ModelRefused, reason_of
-from leap_audit.graph.protos import every_tensor, runtime_operators_apart
-from leap_audit.graph.weights import apart
+from leap_audit.graph.protos import every_tensor, separate_runtime_operators
+from leap_audit.graph.weights import split_weights
 from leap_audit.ingest.files.declared_sizes import require_plausible_sizes
 from leap_audit.ingest.files.external_data import quoted_tensor, read_external
 from leap_audit.ingest.files.magic import HEAD, identify
@@ -87,7 +87,7 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise ModelRefused(f"{name}: holds no ONNX graph; give a model exported to ONNX.")
     try:
-        onnx.checker.check_model(runtime_operators_apart(apart(model)[0]))
+        onnx.checker.check_model(separate_runtime_operators(split_weights(model)[0]))
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ModelRefused(f"{name}: is not a valid ONNX model ({reason_of(error)}).") from None
     return model

@@ -4,10 +4,10 @@ import onnx
 import onnx_ir as ir
 
 from leap_audit.canonical.folding import inlined
-from leap_audit.canonical.simplify import IR_VERSION
 from leap_audit.canonical.upgrade import upgraded
-from leap_audit.graph.protos import real_inputs, runtime_operators_apart
-from leap_audit.graph.weights import apart, poured, put_back
+from leap_audit.graph.opset import IR_VERSION
+from leap_audit.graph.protos import real_inputs, separate_runtime_operators
+from leap_audit.graph.weights import into_proto, restore_weights, split_weights
 
 __all__ = ["composed"]
 
@@ -23,7 +23,7 @@ def composed(before: ir.Model, model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises ModelRefused: one of the two cannot be brought to the canonical opset.
     """
-    first, second = _at_one_opset(poured(before)), _at_one_opset(model)
+    first, second = _at_one_opset(into_proto(before)), _at_one_opset(model)
     entry = next(v for v in second.graph.inputs if v.name == real_inputs(model)[0].name)
     (picture,), (x,) = first.graph.inputs, first.graph.outputs
     _rename(first.graph, second.graph)
@@ -40,13 +40,13 @@ def composed(before: ir.Model, model: onnx.ModelProto) -> onnx.ModelProto:
     entry.replace_all_uses_with(x)
     second.graph.inputs[second.graph.inputs.index(entry)] = picture
     second.ir_version = max(second.ir_version or 0, IR_VERSION)
-    return poured(second)
+    return into_proto(second)
 
 
 def _at_one_opset(model: onnx.ModelProto) -> ir.Model:
-    light, weights = apart(model)
-    graph = ir.from_proto(upgraded(inlined(runtime_operators_apart(light))))
-    put_back(graph, weights)
+    light, weights = split_weights(model)
+    graph = ir.from_proto(upgraded(inlined(separate_runtime_operators(light))))
+    restore_weights(graph, weights)
     return graph
 
 

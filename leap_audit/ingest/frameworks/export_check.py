@@ -17,7 +17,7 @@ __all__ = [
     "EXAMPLE",
     "random_pictures",
     "reason",
-    "require_same_outputs",
+    "require_same_as_source",
     "run_graph",
     "shape_text",
 ]
@@ -33,7 +33,7 @@ def random_pictures(batch: int, shape: Sequence[int]) -> Array:
     return np.random.default_rng(0).random((batch, *shape), np.float32)
 
 
-def require_same_outputs(
+def require_same_as_source(
     proto: onnx.ModelProto, pictures: Array, want: Array, label: str, framework: str = "PyTorch"
 ) -> None:
     """Raise ExportFailed where the graph gives other numbers than `want`, the framework's own."""

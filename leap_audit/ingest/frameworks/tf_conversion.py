@@ -11,9 +11,10 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from leap_audit.canonical.agreement import SCALES, STEPS
-from leap_audit.canonical.layers import ROUNDING, TOLERANCE, agree
+from leap_audit.canonical.layers import TOLERANCE, agree
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.weights import poured
+from leap_audit.graph.operators import ROUNDING
+from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.frameworks.export_check import (
     CHECKED,
     random_pictures,
@@ -191,7 +192,7 @@ def clean_conversion(proto: onnx.ModelProto, label: str, names: Sequence[str]) -
         if value.shape is not None:  # free sides are named by counting through the process
             known = [d if isinstance(d, int) else None for d in value.shape]
             value.shape = ir.Shape([known[0] or "batch", *known[1:]] if known else [])
-    return poured(model)
+    return into_proto(model)
 
 
 @contextlib.contextmanager

@@ -15,14 +15,14 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ExportFailed, ModelRefused
 from leap_audit.graph.protos import real_inputs, tensor_info
-from leap_audit.graph.weights import poured
+from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.frameworks.compose import composed
 from leap_audit.ingest.frameworks.export_check import (
     CHECKED,
     EXAMPLE,
     random_pictures,
     reason,
-    require_same_outputs,
+    require_same_as_source,
     run_graph,
     shape_text,
 )
@@ -79,9 +79,9 @@ def export_module(
 
     parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
     chain = _chain(torch, parts, [module, *_modules(torch, functions)])
-    proto = poured(_exported(torch, chain, parts, shape, "logits"))
+    proto = into_proto(_exported(torch, chain, parts, shape, "logits"))
     pictures = random_pictures(CHECKED, shape)
-    require_same_outputs(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
+    require_same_as_source(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
     return note_values(proto, inputs or Inputs())
 
 
@@ -120,7 +120,7 @@ def put_before(
     proto = composed(before, model)
     x = x.astype(onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
     want = run_graph(model, x, "the model on what its preprocessing gives")[0]
-    require_same_outputs(proto, pictures, want, "the model behind its preprocessing")
+    require_same_as_source(proto, pictures, want, "the model behind its preprocessing")
     return proto
 
 

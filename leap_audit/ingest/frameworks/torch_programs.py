@@ -12,13 +12,13 @@ from onnx_ir.passes import common
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.weights import poured
+from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.frameworks.export_check import (
     CHECKED,
     EXAMPLE,
     random_pictures,
     reason,
-    require_same_outputs,
+    require_same_as_source,
 )
 from leap_audit.ingest.frameworks.torch import numbers, tracing
 from leap_audit.ingest.frameworks.torch_inputs import called_with, info_of_input, note_values
@@ -82,7 +82,7 @@ def written_program(
         raise ModelRefused(f"{name}: PyTorch cannot write it as ONNX: {reason(error)}") from error
     del model.graph.outputs[1:]  # other results, and statistics that training would update
     common.ClearMetadataAndDocStringPass()(model)
-    proto = poured(model)
+    proto = into_proto(model)
     values = {
         each: array_for(info, inputs.values[each], picture)
         for each, info in infos.items()
@@ -100,7 +100,7 @@ def written_program(
             for each, info in infos.items()
         ]
         want = numbers(first_tensor(program.module()(*args)))
-        require_same_outputs(proto, pictures, want, name)
+        require_same_as_source(proto, pictures, want, name)
     except Exception as error:  # PyTorch and ONNX Runtime have no one class for what can go wrong
         if not free:
             raise
@@ -147,10 +147,10 @@ def written_script(
     model = ir.from_proto(onnx.load_from_string(written.getvalue()))
     common.ClearMetadataAndDocStringPass()(model)
     del model.graph.outputs[1:]
-    proto = poured(model)
+    proto = into_proto(model)
     pictures = random_pictures(CHECKED, shape)
     want = numbers(first_tensor(call(torch.from_numpy(pictures))))
-    require_same_outputs(proto, pictures, want, name)
+    require_same_as_source(proto, pictures, want, name)
     return note_values(proto, inputs)
 
 

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.canonical.folding import inlined
 from leap_audit.errors import ModelRefused
+from leap_audit.graph.operators import CASTING, MOVING, QUANTISED
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.protos import dtype_name, is_float, opset_of
 from leap_audit.graph.weights import numbers_of
@@ -23,21 +24,14 @@ from leap_audit.ingest.inputs.pixels import ARITHMETIC, PIXELS, Span, Spans, wit
 
 __all__ = ["floating_input"]
 
-MOVING = frozenset(
-    {
-        *("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split"),
-        *("Concat", "Gather", "GatherElements", "GatherND", "Expand", "Tile", "Pad", "Compress"),
-        *("DepthToSpace", "SpaceToDepth", "ReverseSequence", "Where", "Max", "Min", "Clip"),
-        *("ReduceMax", "ReduceMin", "MaxPool"),
-    }
+CHOOSING = frozenset(
+    {*MOVING, *("Clip", "Max", "MaxPool", "Min", "Pad", "ReduceMax", "ReduceMin", "Where")}
 )
 """Operators whose results are among their inputs, or their constants."""
 INTERPOLATING = frozenset({"Resize", "Upsample"})
 COMPARING = frozenset({"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"})
 MEASURING = frozenset({"Shape", "Size"})
-ROUNDS_FROM = frozenset(
-    {TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16}
-)
+ROUNDS_FROM = frozenset(kind.value for kind in QUANTISED)
 """Types that QuantizeLinear can round to."""
 
 
@@ -126,11 +120,11 @@ class _Writer:
         source = self._whole[node.input[place]]
         if op in MEASURING:
             self._nodes.append(node)
-        elif op in ("Cast", "CastLike"):
+        elif op in CASTING:
             self._cast(node, source)
         elif op == "DequantizeLinear" and self._single(node.input[1]):
             self._dequantise(node)
-        elif op in MOVING or op in INTERPOLATING or op in COMPARING:
+        elif op in CHOOSING or op in INTERPOLATING or op in COMPARING:
             if op in INTERPOLATING and _attribute(node, "mode", b"nearest") != b"nearest":
                 self.unrounded.append(f"{op} ({node.name or node.output[0]})")
             self._in_float(node, place, self._joined_span(node, source))

@@ -7,8 +7,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from leap_audit.canonical.agreement import STEPS
-from leap_audit.canonical.layers import ROUNDING, TOLERANCE, agree
+from leap_audit.canonical.layers import TOLERANCE, agree
 from leap_audit.errors import LeapAuditError, ModelRefused, reason_of
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 

@@ -16,7 +16,7 @@ from leap_audit.canonical.folding import reads_of
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.protos import dtype_name, real_inputs, tensor_info
-from leap_audit.graph.weights import apart
+from leap_audit.graph.weights import split_weights
 
 __all__ = ["TensorOutputs", "output_info", "with_outputs", "with_tensor_outputs"]
 
@@ -116,7 +116,7 @@ def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
 
 def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
     """Set the types of a model's outputs to those that ONNX infers; a file must declare them."""
-    inferred = onnx.shape_inference.infer_shapes(apart(model)[0]).graph
+    inferred = onnx.shape_inference.infer_shapes(split_weights(model)[0]).graph
     types = {value.name: value.type for value in (*inferred.value_info, *inferred.output)}
     for value in model.graph.output:
         if value.name in types and not value.HasField("type"):

@@ -175,16 +175,16 @@ def test_off_the_path_it_does_not_matter() -> None:
 
 
 def test_the_check_notices_a_loop_that_is_one_step_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()
     honest = control._steps
     monkeypatch.setattr(control, "_steps", lambda node: (honest(node) or 1) - 1)
     with pytest.raises(CanonicalMismatch, match="other numbers"):
         canonicalise(_model(LOOP), provider=CPU)
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()
 
 
 def test_the_check_notices_a_scan_read_the_wrong_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()
     honest = control.Writer.attribute
 
     def blind(op, name, default=None):
@@ -193,4 +193,4 @@ def test_the_check_notices_a_scan_read_the_wrong_way(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(control.Writer, "attribute", blind)
     with pytest.raises(CanonicalMismatch, match="other numbers"):
         canonicalise(_model(SCAN), batch=2, provider=CPU)
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.weights import LARGE, apart, poured, put_back
+from leap_audit.graph.weights import LARGE, into_proto, restore_weights, split_weights
 
 
 def _model(weight: onnx.TensorProto, *, listed: bool) -> onnx.ModelProto:
@@ -28,17 +28,17 @@ def _model(weight: onnx.TensorProto, *, listed: bool) -> onnx.ModelProto:
 def test_weights_leave_as_inputs_and_come_back(listed: bool) -> None:
     numbers = np.arange(2 * LARGE, dtype=np.float32).reshape(LARGE, 2)
     model = _model(numpy_helper.from_array(numbers, "w"), listed=listed)
-    light, weights = apart(model)
+    light, weights = split_weights(model)
     assert [value.name for value in light.graph.input] == ["x", "w"]
     assert not light.graph.initializer
     assert light.ByteSize() < 1000
     whole = ir.from_proto(light)
-    put_back(whole, weights)
+    restore_weights(whole, weights)
     assert [value.name for value in whole.graph.inputs] == ["x"]
     tensor = whole.graph.initializers["w"].const_value
     assert tensor is not None
     np.testing.assert_array_equal(tensor.numpy(), numbers)
-    proto = poured(whole)
+    proto = into_proto(whole)
     assert [value.name for value in proto.graph.input] == ["x"]
     np.testing.assert_array_equal(numpy_helper.to_array(proto.graph.initializer[0]), numbers)
     assert not whole.graph.initializers
@@ -48,4 +48,4 @@ def test_weights_with_fewer_numbers_than_their_shape_are_refused() -> None:
     weight = numpy_helper.from_array(np.zeros((LARGE, 2), np.float32), "w")
     weight.raw_data = weight.raw_data[:-8]
     with pytest.raises(ModelRefused, match=r"'w' has other numbers than its shape says"):
-        apart(_model(weight, listed=False))
+        split_weights(_model(weight, listed=False))

@@ -9,7 +9,7 @@ from leap_audit.canonical.folding import fold, with_weights_folded
 from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.shapes import static_shape
-from leap_audit.graph.weights import LARGE, apart
+from leap_audit.graph.weights import LARGE, split_weights
 from leap_audit.run import Session, choose_provider
 
 CPU = choose_provider("cpu")
@@ -236,7 +236,7 @@ def test_a_model_has_its_weights_folded_once(name: str) -> None:
     before = model.SerializeToString(deterministic=True)
     folded = with_weights_folded(model)
     assert model.SerializeToString(deterministic=True) == before
-    large = apart(folded)[1]
+    large = split_weights(folded)[1]
     assert len(large) == 1
     assert set(large) & set(weights) == set()
     assert with_weights_folded(folded) is folded

@@ -21,9 +21,9 @@ CPU = choose_provider("cpu")
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> Iterator[None]:
     """Let every test rewrite the graph for itself, and leave nothing that it has changed."""
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()
     yield
-    canonical._worked.cache_clear()
+    canonical._simplified.cache_clear()
 
 
 LAYERS = 12
@@ -114,7 +114,7 @@ def test_an_addition_that_forgets_a_zero_point_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def wrong(op: Writer) -> Written:
-        b = op.DequantizeLinear(op.given(3), op.given(4))
+        b = op.DequantizeLinear(op.input(3), op.input(4))
         return quantised._whole(op, op.Add(quantised._float(op, 0), b), 6)
 
     monkeypatch.setitem(REWRITINGS, "com.microsoft::QLinearAdd", Rewriting(wrong, shapes=False))

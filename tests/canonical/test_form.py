@@ -62,7 +62,7 @@ def test_a_free_size_is_refused_until_it_is_given() -> None:
 
 
 def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    canonical._worked.cache_clear()  # what an earlier test converted is remembered
+    canonical._simplified.cache_clear()  # what an earlier test converted is remembered
     honest = upgrade.version_converter.convert_version
 
     def lying(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
@@ -78,7 +78,7 @@ def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.Mon
 
 
 def test_a_graph_that_cannot_be_converted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    canonical._worked.cache_clear()  # what an earlier test converted is remembered
+    canonical._simplified.cache_clear()  # what an earlier test converted is remembered
 
     def failing(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         raise RuntimeError("no adapter for Upsample\nsecond line")
