@@ -98,7 +98,7 @@ def test_a_picture_that_adds_less_than_one_percent_carries_nothing(
 
 def test_a_region_keeps_a_share_of_what_the_picture_adds() -> None:
     """The erased picture has 60 %, the whole one 90 %: 80 % of the 30 between are to be kept."""
-    wanted, picture, scores = planted(6)
+    wanted, picture, scores = checkered(6)
     model = Probable(lambda x: 0.6 + 0.3 * float((x[wanted] > 0.9).mean()))
     region = read(model, picture, scores)
     assert (region.enough, region.area) == (True, 0.25)
