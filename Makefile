@@ -167,6 +167,10 @@ producers: $(VENV)/.dev  ## write the table of producers in docs/bring-any-model
 schema: $(VENV)/.dev  ## write docs/audit.schema.json again
 	@$(BIN)/python -m tools.audit_schema
 
+.PHONY: mutants
+mutants: $(VENV)/.dev  ## change the package in small ways and say which changes no test notices
+	@$(BIN)/python -m tools.mutants --jobs $(JOBS)
+
 .PHONY: clean
 clean:  ## remove the environment, caches and build results
 	@rm -rf $(VENV) build dist $(OUT) .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -155,7 +155,8 @@ def _copy(message: AnyMessage, without: str) -> AnyMessage:
 def shared_with(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> onnx.ModelProto:
     """Return a graph as protobuf, without the large weights that stand in `weights` already.
 
-    Those are inputs of it; `restore_weights` makes them weights again. The graph loses its large weights.
+    Those are inputs of it; `restore_weights` makes them weights again. The graph loses its
+    large weights.
     """
     large = pop_weights(model)
     common = {name for name in large if name in weights and _equal(large[name], weights[name])}
