@@ -12,9 +12,9 @@ from leap_audit.errors import StraightThrough
 from leap_audit.gradient import build_gradient
 from leap_audit.gradient.agreement import check_gradient
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.lists import names_inside
-from leap_audit.measure.answer import probabilities
-from leap_audit.measure.run import Classifier
+from leap_audit.ingest.classes.lists import metadata_names
+from leap_audit.ingest.outputs.answer import Softmax
+from leap_audit.measure.run import Run
 from leap_audit.run import choose_provider
 from tests.builders.producers import PRODUCERS, SIZE, Producer
 from tools.producers_page import OUT_OF_DATE, written
@@ -27,7 +27,7 @@ def as_probabilities(answers: np.ndarray) -> np.ndarray:
     """Return logits or probabilities of several classes as probabilities."""
     if answers.min() >= 0 and np.allclose(answers.sum(1), 1, atol=1e-3):
         return answers
-    return np.stack([probabilities(row[:, None], False)[:, 0] for row in answers])
+    return np.stack([Softmax(len(row)).probabilities(row[:, None])[:, 0] for row in answers])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
@@ -42,8 +42,8 @@ def test_a_producer_comes_in(entry: Producer, tmp_path: Path) -> None:
     )
     model = load(made.model, declared, choose_provider("cpu"))
     pictures = RNG.random((3, 3, *SIZE), np.float32)
-    logits = Classifier.of(model, 3, 1).logits(pictures)
-    have = np.stack([probabilities(row.reshape(-1, 1), False)[:, 0] for row in logits])
+    logits = Run(model, 3, 1).logits(pictures)
+    have = np.stack([Softmax(row.size).probabilities(row.reshape(-1, 1))[:, 0] for row in logits])
     want = as_probabilities(made.answers(pictures))
     np.testing.assert_allclose(have, want, atol=1e-4 if entry.exact else 2e-2)
     with warnings.catch_warnings():
@@ -59,7 +59,7 @@ def test_names_of_ultralytics_are_read(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     made = PRODUCERS["ultralytics"].make(tmp_path)
     model = load(made.model, DeclaredPreprocessing(), choose_provider("cpu"))
-    found = names_inside(model.proto, model.classes)
+    found = metadata_names(model.proto, model.classes)
     assert found is not None
     assert found[0][1] == "name 1"
 

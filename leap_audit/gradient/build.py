@@ -38,7 +38,7 @@ from leap_audit.graph.protos import real_inputs
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.files.onnx import model_of
-from leap_audit.ingest.outputs.ends import tensor_outputs
+from leap_audit.ingest.outputs.tensor_outputs import with_tensor_outputs
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["OF", "Prepared", "build_gradient", "differentiate", "prepare"]
@@ -121,7 +121,7 @@ def build_gradient(
             stacklevel=2,
         )
     if replaced is not None:
-        require_effect(replaced, chosen, prepared.output)
+        require_effect(replaced, graph, prepared.output, prepared.values)
         prepared.model.metadata_props[METADATA] = replaced.name
         if options := replaced.options.model_dump(mode="json"):
             prepared.model.metadata_props[OPTIONS_METADATA] = json.dumps(options, sort_keys=True)
@@ -179,7 +179,7 @@ def differentiate(prepared: Prepared, rules: RuleSet | None = None) -> None:
 def _of_tensors(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with the tensors behind its maps, sequences and texts for outputs."""
     plain = all(_is_tensor(value) for value in proto.graph.output)
-    return proto if plain else tensor_outputs(proto).proto
+    return proto if plain else with_tensor_outputs(proto).proto
 
 
 def _is_tensor(value: onnx.ValueInfoProto) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "numbers_of",
     "pop_weights",
     "restore_weights",
+    "shared_with",
     "split_weights",
 ]
 
@@ -149,3 +150,28 @@ def _copy(message: AnyMessage, without: str) -> AnyMessage:
         else:
             setattr(copy, field.name, value)
     return copy
+
+
+def shared_with(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> onnx.ModelProto:
+    """Return a graph as protobuf, without the large weights that stand in `weights` already.
+
+    Those are inputs of it; `restore_weights` makes them weights again. The graph loses its large
+    weights.
+    """
+    large = pop_weights(model)
+    common = {name for name in large if name in weights and _equal(large[name], weights[name])}
+    proto = ir.to_proto(model)
+    for name in sorted(common):
+        tensor = large.pop(name)
+        proto.graph.input.append(
+            onnx.helper.make_tensor_value_info(name, tensor.dtype.value, list(tensor.shape.numpy()))
+        )
+    add_weights(proto, large)
+    return proto
+
+
+def _equal(a: ir.TensorProtocol, b: ir.TensorProtocol) -> bool:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    left, right = (np.ascontiguousarray(x.numpy()).view(np.uint8) for x in (a, b))
+    return bool(np.array_equal(left, right))

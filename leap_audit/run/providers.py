@@ -54,7 +54,7 @@ def runtime() -> ModuleType:
             "'leap-audit[gpu]' for an NVIDIA card, never both."
         ) from None
     onnxruntime.set_default_logger_severity(4)
-    onnxruntime.disable_telemetry_events()  # where it was loaded before leap_audit.silence
+    onnxruntime.disable_telemetry_events()  # where it was loaded before leap_audit.telemetry
     module: ModuleType = onnxruntime
     return module
 

@@ -1,5 +1,4 @@
-"""What audit.json records of the model, its classes, the photographs and the pictures, held
-against the files."""
+"""Compare the digests in audit.json with the files: model, classes, photographs, pictures."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ WRONG: frozenset[State] = frozenset({"differs", "missing", "new"})
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was compared."""
+    """The result of one comparison."""
 
     kind: str
     file: str
@@ -84,11 +83,11 @@ def _photographs(audit: Audit, samples: Sequence[Path]) -> Iterator[Row]:
             yield Row("photographs", count, "not given", "pass --samples to compare them")
         return
     from leap_audit.ingest.pictures.images import find_pictures
-    from leap_audit.ingest.pictures.photographs import names_of
+    from leap_audit.ingest.pictures.photographs import photograph_names
 
     left: dict[str, list[Path]] = {}
     files = find_pictures(samples)
-    names = names_of(files)
+    names = photograph_names(files)
     shown = dict(zip(files, names.names if names.private else map(str, files), strict=True))
     for file, digest in zip(files, names.digests, strict=True):
         left.setdefault(digest, []).append(file)

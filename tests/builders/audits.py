@@ -20,7 +20,8 @@ from leap_audit.artifacts import (
     Sample,
     TensorInfo,
 )
-from leap_audit.findings import find
+from leap_audit.findings import Evidence, find
+from leap_audit.findings.evidence import read_rankings
 from leap_audit.report import write_report
 
 
@@ -88,7 +89,7 @@ def make_audit(
         prototypes=made,
         matrix=_matrix(made),
         samples=seen,
-        findings=find(made, seen, classes, folder),
+        findings=find(Evidence(classes, made, seen, read_rankings(folder, [*made, *seen]))),
     )
     return changed(audit, **changes)
 

@@ -16,7 +16,7 @@ import leap_audit
 from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
-from leap_audit.ingest.pictures.photographs import labels_of
+from leap_audit.ingest.pictures.photographs import file_labels
 from leap_audit.pipeline import AuditResult, audit, prototypes
 from leap_audit.progress import Advance, Silent
 from tests.builders.classifiers import RAW, one_at_a_time
@@ -282,8 +282,8 @@ def test_photographs_kept_out_of_the_report(
 
 def test_a_photograph_is_named_by_as_many_folders_as_tell_it_apart() -> None:
     paths = [Path("s/a/x/1.png"), Path("s/b/x/1.png"), Path("s/b/2.png"), Path("s/c/2.png")]
-    assert labels_of(paths) == ["a/x/1.png", "b/x/1.png", "b/2.png", "c/2.png"]
-    assert labels_of([Path("1.png"), Path("a/1.png"), Path("3.png")]) == [
+    assert file_labels(paths) == ["a/x/1.png", "b/x/1.png", "b/2.png", "c/2.png"]
+    assert file_labels([Path("1.png"), Path("a/1.png"), Path("3.png")]) == [
         "1.png",
         "a/1.png",
         "3.png",

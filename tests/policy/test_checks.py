@@ -7,13 +7,23 @@ import pytest
 
 from leap_audit.artifacts import Audit
 from leap_audit.policy import CHECKS
-from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.text.numbers import wilson
-from tests.builders.judged import CASES, CORNER, TWO, assumed, audit, prototype, sample
+from tests.builders.judged import (
+    CASES,
+    CORNER,
+    TWO,
+    assumed,
+    audit,
+    isolation,
+    prototype,
+    sample,
+    seen,
+)
 
 
-def answer_of(name: str, of: Audit, **more: Any) -> Answer:
-    return CHECKS[name].answer(Subject(of, **more))
+def answer_of(name: str, of: Audit, **more: Any) -> Assessment:
+    return CHECKS[name].answer(Scope(of, **more))
 
 
 def test_every_check_has_a_case_here() -> None:
@@ -26,7 +36,7 @@ def test_a_check_tells_the_good_from_the_bad(name: str) -> None:
     values = []
     for of, value in CASES[name][:2]:
         found = answer_of(name, of)
-        assert isinstance(found, Figure)
+        assert isinstance(found, Assessed)
         assert found.value == pytest.approx(value)
         assert kind.range[0] <= found.value <= kind.range[1]
         assert found.text
@@ -52,10 +62,10 @@ def test_a_check_of_classes_that_were_not_measured_does_not_pass(name: str) -> N
     found = answer_of(name, CASES[name][0][0], classes=frozenset({2}))
     counts = name.startswith("findings-")
     if name == "classes-audited":
-        assert isinstance(found, Figure)
+        assert isinstance(found, Assessed)
         assert found.value == 0
     else:
-        assert isinstance(found, Figure if counts else NotAssessed)
+        assert isinstance(found, Assessed if counts else NotAssessed)
         assert counts or "owl" in found.reason  # type: ignore[union-attr]
 
 
@@ -63,17 +73,40 @@ def test_a_check_looks_at_its_classes_alone() -> None:
     both = audit(prototypes=(prototype(0), prototype(1, rank=2, other=0.6)))
     for name, value in {"classes-reached": 1.0, "entanglement-max": 0.2}.items():
         found = answer_of(name, both, classes=frozenset({0}))
-        assert isinstance(found, Figure)
+        assert isinstance(found, Assessed)
         assert found.value == pytest.approx(value)
     found = answer_of("findings-high", audit(prototypes=TWO, findings=(CORNER,)), classes={1})
-    assert isinstance(found, Figure)
+    assert isinstance(found, Assessed)
     assert found.value == 0
+
+
+def test_a_check_counts_only_prototypes_that_reach_their_class() -> None:
+    far = answer_of("entanglement-max", audit(prototypes=(TWO[0], prototype(1, 0.6, rank=6))))
+    near = answer_of("entanglement-max", audit(prototypes=(TWO[0], prototype(1, 0.6, rank=5))))
+    assert isinstance(far, Assessed)
+    assert isinstance(near, Assessed)
+    assert (far.value, near.value) == pytest.approx((0.2, 1.2))
+
+
+@pytest.mark.parametrize(("enough", "assessed"), [(2, False), (3, True)])
+def test_an_average_needs_three_isolations(enough: int, assessed: bool) -> None:
+    parts = [*[isolation()] * enough, *[isolation(enough=False, prob_keep=0.2)] * 4]
+    erased = answer_of("isolations-erased", audit(samples=seen(*parts)))
+    assert isinstance(erased, Assessed) == assessed
+
+
+@pytest.mark.parametrize(("prob", "counted"), [(0.099, False), (0.1, True)])
+def test_only_classes_that_the_model_states_count(prob: float, counted: bool) -> None:
+    parts = [isolation(prob=prob, prob_keep=prob)] * 3
+    assert (
+        isinstance(answer_of("isolations-kept", audit(samples=seen(*parts))), Assessed) == counted
+    )
 
 
 def test_a_pair_that_is_expected_does_not_count() -> None:
     both = audit(prototypes=(prototype(0), prototype(1, other=0.6)))
     found = answer_of("entanglement-max", both, allowed=frozenset({frozenset({2, 1})}))
-    assert isinstance(found, Figure)
+    assert isinstance(found, Assessed)
     assert found.value == pytest.approx(0.2)
     assert "‘cat’ and ‘dog’" in found.text
 
@@ -83,7 +116,7 @@ def test_a_grey_picture_has_no_order_to_declare() -> None:
     asked = made.model.preprocessing.model_copy(update={"channel_order": "GRAY"})
     made = made.model_copy(update={"model": made.model.model_copy(update={"preprocessing": asked})})
     found = answer_of("preprocessing-assumed", made)
-    assert isinstance(found, Figure)
+    assert isinstance(found, Assessed)
     assert found.value == 0
 
 
@@ -106,7 +139,7 @@ def test_names_in_figures_are_made_visible() -> None:
     names = ("a\u202eb\n", "b", "c", "d")
     made = audit(classes=names, prototypes=(prototype(rank=3),))
     found = answer_of("classes-reached", made)
-    assert isinstance(found, Figure)
+    assert isinstance(found, Assessed)
     assert "a[U+202E]b[U+000A]" in found.text
 
 

@@ -1,6 +1,6 @@
-"""A picture of whole numbers as an input of floating-point numbers, for a gradient needs those.
+"""Replace an integer image input by a floating-point one, which a gradient needs.
 
-Where a model takes uint8 pixels and converts them to float inside, its gradient is the one behind
+Where a model takes uint8 pixels and converts them to float inside, its gradient is taken after
 that conversion: the input is declared float, and so is everything before the conversion. That is
 exact where the operators before it give the same numbers in floating point; one that does not,
 such as a division of whole numbers, is refused by name.
@@ -37,7 +37,7 @@ ROUNDS_FROM = frozenset(kind.value for kind in QUANTISED)
 
 @dataclass(frozen=True)
 class _Whole:
-    """A tensor that held whole numbers and now holds the same numbers in float32."""
+    """An integer tensor whose values are now held in float32."""
 
     kind: int
     """The type that it had."""
@@ -48,7 +48,7 @@ class _Whole:
 def floating_input(
     proto: onnx.ModelProto, name: str
 ) -> tuple[onnx.ModelProto, Span | None, tuple[str, ...]]:
-    """Return the model with a float32 input in the place of one of whole numbers.
+    """Return the model with a float32 input in place of an integer one.
 
     Also what black and white are in that input, None where it is floating point already; and the
     operators whose rounding is left out, such as a Resize of uint8. The result gives the original's
@@ -75,7 +75,7 @@ def floating_input(
 
 
 class _Writer:
-    """Follows a tensor of whole numbers through a graph, and makes it floating point."""
+    """Converts an integer tensor, and the operators that read it, to floating point."""
 
     def __init__(self, model: onnx.ModelProto, name: str, kind: int) -> None:
         self._graph = model.graph
@@ -114,7 +114,7 @@ class _Writer:
                 output.type.tensor_type.elem_type = TensorProto.FLOAT
 
     def _follow(self, node: onnx.NodeProto) -> None:
-        """Write one node that reads whole numbers."""
+        """Write one node that reads integers."""
         op = node.op_type if node.domain in ONNX_DOMAIN else f"{node.domain}::{node.op_type}"
         place = next(i for i, name in enumerate(node.input) if name in self._whole)
         source = self._whole[node.input[place]]
