@@ -121,7 +121,7 @@ def build_gradient(
             stacklevel=2,
         )
     if replaced is not None:
-        require_effect(replaced, chosen, prepared.output)
+        require_effect(replaced, graph, prepared.output, prepared.values)
         prepared.model.metadata_props[METADATA] = replaced.name
         if options := replaced.options.model_dump(mode="json"):
             prepared.model.metadata_props[OPTIONS_METADATA] = json.dumps(options, sort_keys=True)

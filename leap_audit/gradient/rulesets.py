@@ -12,7 +12,7 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
 from leap_audit.errors import GradientUnavailable, UsageError
-from leap_audit.gradient.path import node_view, tensors_on_path
+from leap_audit.gradient.path import node_view, path, tensors_on_path
 from leap_audit.gradient.rules.activation import between
 from leap_audit.gradient.table import Gradients, Node, Rule
 from leap_audit.graph.emit import Emitter
@@ -143,12 +143,14 @@ def choose_rules(
     return {node: rule for node, rule in chosen.items() if rule is not None}
 
 
-def require_effect(rules: RuleSet, chosen: Collection[ir.Node], output: ir.Value) -> None:
+def require_effect(
+    rules: RuleSet, graph: ir.Graph, output: ir.Value, values: Sequence[ir.Value]
+) -> None:
     """Refuse a rule set that would give the plain gradient, which would pass for its own answer.
 
     Raises GradientUnavailable: it has no rule for any node on the path.
     """
-    if not chosen:
+    if not choose_rules(rules, path(graph, [output], values), values):
         raise GradientUnavailable(
             f"the rule set {rules.name!r} changes no operator on the way to {output.name!r}: its "
             "answer would be the plain gradient. Leave the rule set out, or choose another."

@@ -13,8 +13,7 @@ import onnx_ir as ir
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.gradient.path import path
-from leap_audit.gradient.rulesets import RuleSet, choose_rules, require_effect, rule_set
+from leap_audit.gradient.rulesets import RuleSet, require_effect, rule_set
 from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
@@ -229,8 +228,7 @@ class Run:
             scores, *values = [placed.scores, *(placed.tensor(name) for name in names)]
             if replaced is not None:
                 scores, *values = _passed(op.graph, replaced, [scores, *values])
-                nodes = path(op.graph, [scores], values)
-                require_effect(replaced, choose_rules(replaced, nodes, values), scores)
+                require_effect(replaced, op.graph, scores, values)
             dy = new_input(op.graph, "cotangent", (self.batch, *columns))
             gradients = backpropagate(op, {scores: dy}, values, rules=replaced)
             return [op.Identity(each) for each in gradients]
