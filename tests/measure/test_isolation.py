@@ -13,12 +13,11 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.isolation.optimise import (
     FIRST_SOFTNESS,
     SOFTNESS,
-    WIDEST,
     _softness,
     blurred,
     rank_pixels,
 )
-from leap_audit.measure.subject import Subject, sharpness
+from leap_audit.measure.subject import WIDEST, Subject, sharpness
 from tests.measure.models import linear, read_model, uncounted, write_model
 
 SIDE = 16

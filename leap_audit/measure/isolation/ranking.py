@@ -17,7 +17,7 @@ from leap_audit.measure.run import Classifier
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-__all__ = ["best_of", "candidates", "rankings"]
+__all__ = ["best_of", "best_ranking", "candidates", "rankings"]
 
 SHARE = 0.7
 """Weight of the slopes beside the optimised map, both standardised."""
@@ -54,8 +54,13 @@ def rankings(
         advance=advance,
     )
     for subject, scores in zip(subjects, maps, strict=True):
-        several = candidates(scores, sensitivity(subject, seed))
-        yield several[best_of(classifier, subject, several)]
+        yield best_ranking(classifier, subject, scores, sensitivity(subject, seed))
+
+
+def best_ranking(classifier: Classifier, subject: Subject, scores: Array, slopes: Array) -> Array:
+    """Return the best of the optimised map, the slopes and their mean, (height, width)."""
+    several = candidates(scores, slopes)
+    return several[best_of(classifier, subject, several)]
 
 
 def candidates(scores: Array, slopes: Array) -> list[Array]:
