@@ -239,6 +239,10 @@ class AuditOptions(Options):
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()
+    methods: Words = ()
+    """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
+    method_options: dict[str, dict[str, Any]] = {}
+    """Name of one of these methods -> its options."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)

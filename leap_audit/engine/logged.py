@@ -10,9 +10,8 @@ from PIL import Image
 from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.measure.answer import probabilities
 from leap_audit.measure.prototype import Drawn
-from leap_audit.measure.run import Classifier
-from leap_audit.pipeline.prototypes import levels, stem
-from leap_audit.pipeline.work import Measurements
+from leap_audit.pipeline.assembly import stem
+from leap_audit.pipeline.study import Study, levels
 from leap_audit.tracking import Tracker
 
 __all__ = ["log_stages", "write_transparency"]
@@ -21,28 +20,26 @@ LOGGED = 5
 """The most probable classes that are logged at a stage, beside the target's own."""
 
 
-def log_stages(
-    drawn: Sequence[Drawn], classifier: Classifier, seen: Measurements, tracker: Tracker
-) -> None:
+def log_stages(drawn: Sequence[Drawn], study: Study, folder: Path, tracker: Tracker) -> None:
     """Write each prototype as it was at each logged step, and tell the tracker of it.
 
     A stage at which the target had lost ground is passed over, unless the last one is kept
     whatever became of it.
     """
-    how = classifier.model.identity.probabilities
+    how = study.model.identity.probabilities
     for each in drawn:
-        name = " + ".join(seen.classes[k] for k in each.request.target)
+        name = " + ".join(study.classes[k] for k in each.request.target)
         for stage in each.stages:
             if stage.step > each.step:
                 continue
-            picture = seen.folder / f"images/{stem(each)}-step-{stage.step:05d}.png"
+            picture = folder / f"images/{stem(each)}-step-{stage.step:05d}.png"
             write_picture(picture, levels(stage.painting.picture))
             probs = probabilities(stage.logits[:, None], how)[:, 0]
             top = [*each.request.target, *np.argsort(-probs, kind="stable")[:LOGGED].tolist()]
             tracker.stage(
                 f"{name} #{each.request.replicate}",
                 stage.step,
-                {seen.classes[k]: float(probs[k]) for k in top},
+                {study.classes[k]: float(probs[k]) for k in top},
                 picture,
             )
 

@@ -22,9 +22,12 @@ from leap_audit.run.session import Array
 __all__ = [
     "GRADIENTS",
     "WEIGHTS",
+    "GradientCosines",
     "Shared",
+    "compared_classes",
     "cosines_of",
     "measure_entanglement",
+    "shared_by_weights",
     "standardised",
 ]
 
@@ -56,16 +59,28 @@ def measure_entanglement(
     if not len(pictures):
         return [], WEIGHTS
     if classifier.weights is not None:
-        features = classifier.features(pictures)
-        cosines = cosines_of(features, classifier.weights)
-        return [Shared(dict(enumerate(map(float, row)))) for row in cosines], WEIGHTS
+        return shared_by_weights(classifier.features(pictures), classifier.weights), WEIGHTS
     logits = classifier.logits(pictures)
-    compare = _GradientCosines(classifier.model, threads)
-    found = []
-    for picture, target, row in zip(pictures, targets, logits, strict=True):
-        highest = [int(k) for k in np.argsort(-row, kind="stable")[:CANDIDATES]]
-        found.append(Shared(compare(picture, target, sorted({*highest, *target}))))
+    compare = GradientCosines(classifier.model, threads)
+    found = [
+        compare(picture, target, compared_classes(row, target))
+        for picture, target, row in zip(pictures, targets, logits, strict=True)
+    ]
     return found, GRADIENTS
+
+
+def shared_by_weights(features: Array, weights: Array) -> list[Shared]:
+    """Return for each row of (n, features) its cosines with the (classes, features) of weights."""
+    return [Shared(dict(enumerate(map(float, row)))) for row in cosines_of(features, weights)]
+
+
+def compared_classes(logits: Array, target: Sequence[int]) -> list[int]:
+    """Return the classes that gradients are compared for: the target and the highest logits.
+
+    logits: (classes,), on the prototype.
+    """
+    highest = [int(k) for k in np.argsort(-logits, kind="stable")[:CANDIDATES]]
+    return sorted({*highest, *target})
 
 
 def standardised(logits: Array, row: int, class_: int) -> float | None:
@@ -87,7 +102,7 @@ def cosines_of(a: Array, b: Array) -> Array:
     return np.asarray(product / np.maximum(norms, 1e-12))
 
 
-class _GradientCosines:
+class GradientCosines:
     """One picture and several classes -> the cosine of each class's gradient with the target's."""
 
     def __init__(self, model: Model, threads: int) -> None:
@@ -101,12 +116,11 @@ class _GradientCosines:
         graph = ir.Model(op.graph, ir_version=IR_VERSION)
         self._session = session_of(model, graph, threads)
 
-    def __call__(
-        self, picture: Array, target: tuple[int, ...], classes: Sequence[int]
-    ) -> dict[int, float]:
+    def __call__(self, picture: Array, target: tuple[int, ...], classes: Sequence[int]) -> Shared:
         own = self._gradient(picture, target)
         others = np.stack([self._gradient(picture, (k,)) for k in classes])
-        return dict(zip(classes, map(float, cosines_of(own[None], others)[0]), strict=True))
+        cosines = map(float, cosines_of(own[None], others)[0])
+        return Shared(dict(zip(classes, cosines, strict=True)))
 
     def _gradient(self, picture: Array, target: tuple[int, ...]) -> Array:
         cotangent = np.zeros((1, self._classes), np.float32)

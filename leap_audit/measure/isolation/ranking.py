@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from leap_audit.config import IsolationOptions
-from leap_audit.measure.attribution.smooth_grad import Sensitivity
+from leap_audit.measure.attribution.smooth_grad import Sensitivity, SmoothGradOptions
 from leap_audit.measure.isolation.optimise import blurred, rank_pixels
 from leap_audit.measure.isolation.region import class_probabilities
 from leap_audit.measure.run import Classifier
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-__all__ = ["best_of", "best_ranking", "candidates", "rankings"]
+__all__ = ["best_of", "best_ranking", "candidates", "rankings", "slopes_of"]
 
 SHARE = 0.7
 """Weight of the slopes beside the optimised map, both standardised."""
@@ -43,7 +43,7 @@ def rankings(
     """
     if not subjects:
         return
-    sensitivity = Sensitivity(classifier.model, batch, threads, options.smoothing)
+    sensitivity = slopes_of(classifier, options, batch=batch, threads=threads)
     maps = rank_pixels(
         classifier.model,
         subjects,
@@ -55,6 +55,15 @@ def rankings(
     )
     for subject, scores in zip(subjects, maps, strict=True):
         yield best_ranking(classifier, subject, scores, sensitivity(subject, seed))
+
+
+def slopes_of(
+    classifier: Classifier, options: IsolationOptions, *, batch: int, threads: int
+) -> Sensitivity:
+    """Return the slopes that a ranking is compared with, blurred as much as the ranking is."""
+    usual = SmoothGradOptions()
+    blurred_so = usual.model_copy(update={"blur": usual.blur * options.smoothing})
+    return Sensitivity(classifier.model, batch, threads, blurred_so)
 
 
 def best_ranking(classifier: Classifier, subject: Subject, scores: Array, slopes: Array) -> Array:
