@@ -9,7 +9,7 @@ from leap_audit.artifacts import SCHEMA, Audit
 from leap_audit.artifacts.audit import LARGEST
 from leap_audit.artifacts.plausible import implausible
 from leap_audit.errors import AuditRefused
-from tests.audits import make_audit, with_pictures
+from tests.builders.audits import make_audit, with_pictures
 
 
 def test_it_is_read_back(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from leap_audit.ingest.classes.lists import names_inside
 from leap_audit.measure.answer import probabilities
 from leap_audit.measure.run import Classifier
 from leap_audit.run import choose_provider
-from tests.producers import PRODUCERS, SIZE, Producer
-from tests.producers_page import OUT_OF_DATE, written
+from tests.builders.producers import PRODUCERS, SIZE, Producer
+from tools.producers_page import OUT_OF_DATE, written
 
 pytestmark = pytest.mark.xdist_group("tensorflow")  # one process imports it
 RNG = np.random.default_rng(0)

@@ -24,6 +24,7 @@ CHECK = "on this model none: an interval, or agreement with a confusion matrix"
 method(
     "entanglement",
     kind="comparison",
+    summary="Which classes share features with a prototype.",
     source="this project",
     cost="1 pass a prototype; without a linear final layer 3 for each class compared",
     check=CHECK,

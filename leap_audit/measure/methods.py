@@ -135,6 +135,8 @@ class Method:
 
     name: str
     kind: Kind
+    summary: str
+    """What it gives, in one line."""
     options: type[Options]
     function: Callable[..., Any]
     """Of the kind attribution: an `Attribute`."""
@@ -154,11 +156,6 @@ class Method:
     def title(self) -> str:
         """Return the name in words."""
         return self.name.replace("_", " ")
-
-    @property
-    def summary(self) -> str:
-        """Return the first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").split("\n")[0]
 
     def unmet(self, model: Model) -> str:
         """Return why the model lacks something that the method needs; empty where it does not."""
@@ -180,6 +177,7 @@ def method(
     *,
     kind: Kind,
     source: str,
+    summary: str = "",
     options: type[Options] = NoOptions,
     needs: tuple[Need, ...] = (),
     cost: str = "",
@@ -189,7 +187,7 @@ def method(
 ) -> Callable[[Function], Function]:
     """Return a decorator that enters a function as the method `name`.
 
-    describe: makes the entry on the method page; None writes the summary, the source, the options
+    summary: what it gives, in one line; without it the first line of the docstring. describe: makes the entry on the method page; None writes the summary, the source, the options
     and the check. Raises ValueError: the name is taken.
     """
 
@@ -199,6 +197,7 @@ def method(
         made = Method(
             name,
             kind,
+            summary or (inspect.getdoc(function) or "").split("\n")[0],
             options,
             function,
             needs,

@@ -11,7 +11,7 @@ from benchmarks.entanglement import Seen, compare, soft_confusion
 from benchmarks.readings import READINGS, Prototypes
 from benchmarks.sanity import randomised
 from leap_audit.measure.run import Classifier
-from tests.measure.models import linear, read_model
+from tests.builders.classifiers import linear, read_model
 
 CLASSES, WIDTH = 30, 16
 

@@ -8,10 +8,9 @@ import pytest
 
 from leap_audit.compare import Side, render_comparison
 from leap_audit.compare.page import default_folder
-from tests.audits import seen_once
-from tests.compare.sides import compared, make_side, rewritten
-from tests.compare.test_compared import check, finding
-from tests.report.pages import HOSTILE, Page, assert_sound
+from tests.builders.audits import seen_once
+from tests.builders.pages import HOSTILE, Page, assert_sound
+from tests.builders.sides import check, compared, finding, make_side, rewritten
 
 
 def page_of(tmp_path: Path, old: Side, new: Side) -> tuple[Page, str]:

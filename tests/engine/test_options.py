@@ -11,8 +11,8 @@ from PIL import Image
 from leap_audit.engine.settings import Settings, read_settings
 from leap_audit.measure.isolation.optimise import rank_pixels
 from leap_audit.measure.subject import Subject
+from tests.builders.classifiers import Node, read_model, uncounted, write_model
 from tests.engine.conftest import SIDE, Run, planted
-from tests.measure.models import Node, read_model, uncounted, write_model
 
 Start = Callable[..., Run]
 EFFECTS: dict[str, Callable[..., None]] = {}

@@ -22,7 +22,7 @@ from leap_audit.artifacts import (
 from leap_audit.findings import RULES, Rule, find
 from leap_audit.findings.evidence import core
 from leap_audit.text.numbers import wilson
-from tests.audits import a_model
+from tests.builders.audits import a_model
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[Any, ...]

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.model import Model
 from leap_audit.measure.run import Classifier
-from tests.measure.models import Node, read_model, write_model
+from tests.builders.classifiers import Node, read_model, write_model
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((64, 3))

@@ -15,8 +15,8 @@ from leap_audit.ingest import load
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs, read_inputs
 from leap_audit.measure.run import Classifier
 from leap_audit.run import Session, choose_provider
-from tests.ingest.inputs import F32, HEAD, network
-from tests.pipeline.conftest import TINY
+from tests.builders.inputs import F32, HEAD, network
+from tests.builders.running import TINY
 
 CPU = choose_provider("cpu")
 RAW = DeclaredPreprocessing(range=(0, 1), mean=(0,), std=(1,))

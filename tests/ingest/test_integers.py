@@ -16,8 +16,8 @@ from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.ingest import load
 from leap_audit.measure.run import Classifier
 from leap_audit.run import Session, choose_provider
-from tests.ingest.inputs import CONV, F32, behind
-from tests.pipeline.conftest import TINY
+from tests.builders.inputs import CONV, F32, behind
+from tests.builders.running import TINY
 
 CPU = choose_provider("cpu")
 U8, I8, U16, I32, I64 = (

@@ -15,8 +15,8 @@ from leap_audit.measure.answer import probabilities
 from leap_audit.measure.run import Classifier, place_scores
 from leap_audit.run import Session
 from leap_audit.run.session import Array
-from tests.ingest.ends import ENDS, End, own_answer, pictures, write_end
-from tests.measure.models import CPU, RAW, Node, read_model, write_model
+from tests.builders.classifiers import CPU, RAW, Node, read_model, write_model
+from tests.builders.ends import ENDS, End, own_answer, pictures, write_end
 
 
 def reported(path: Path) -> Array:

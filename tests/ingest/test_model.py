@@ -14,7 +14,7 @@ from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest import load
 from leap_audit.ingest.model import forward_graph
 from leap_audit.measure.run import Classifier
-from tests.measure.models import CPU, Node, read_model, write_model
+from tests.builders.classifiers import CPU, Node, one_at_a_time, read_model, write_model
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((64, 3))
@@ -62,21 +62,6 @@ def test_a_batch_fixed_at_one_is_freed(tmp_path: Path) -> None:
     pictures = RNG.random((3, 1, 8, 8))
     found = Classifier.of(model, 3, 1).logits(pictures)
     np.testing.assert_allclose(found, pictures.reshape(3, 64) @ W, rtol=1e-4, atol=1e-4)
-
-
-def one_at_a_time(path: Path) -> Path:
-    """Write a model that takes the first item out of its batch."""
-    nodes: list[Node] = [
-        ("Gather", ["x", "first"], "g", {"axis": 0}),
-        ("Reshape", ["g", "row"], "f"),
-        ("Gemm", ["f", "w"], "y"),
-    ]
-    weights = {
-        "first": np.array(0, np.int64),
-        "row": np.array([1, 64], np.int64),
-        "w": RNG.standard_normal((64, 3)),
-    }
-    return write_model(path, nodes, weights, shape=(1, 1, 8, 8), outputs=[("y", (1, 3))])
 
 
 def test_an_item_taken_out_of_its_batch_forbids_a_batch(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
 from leap_audit.measure.answer import probabilities
 from leap_audit.measure.run import Classifier
-from tests.ingest.ends import own_answer, pictures, write_text
-from tests.measure.models import CPU, RAW
+from tests.builders.classifiers import CPU, RAW
+from tests.builders.ends import own_answer, pictures, write_text
 
 INT, STRING = TensorProto.INT64, TensorProto.STRING
 MAPS = """a = Conv <pads=[1, 1, 1, 1]> (x, kernel)

@@ -13,7 +13,7 @@ from leap_audit.ingest.frameworks import tf_runtime
 from leap_audit.ingest.inputs.selection import Inputs
 from leap_audit.measure.run import Classifier
 from leap_audit.run import choose_provider
-from tests.lazily import Lazily, require
+from tests.builders.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")
 tf, keras = Lazily(tf_runtime.tensorflow), Lazily(tf_runtime.keras)

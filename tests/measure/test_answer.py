@@ -16,9 +16,9 @@ from leap_audit.measure.isolation.region import read_region
 from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.run import Classifier
 from leap_audit.measure.subject import Subject
-from tests.gradient.graphs import numbers, start
-from tests.measure import kinds
-from tests.measure.models import CPU, RAW, read_model, uncounted
+from tests.builders import kinds
+from tests.builders.classifiers import CPU, RAW, read_model, uncounted
+from tests.builders.emitted import numbers, start
 
 SCORES = np.random.default_rng(0).normal(0, 3, (4, 5)).astype(np.float32)
 """Four classes at five places."""

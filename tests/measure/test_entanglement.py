@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from leap_audit.measure import entanglement
 from leap_audit.measure.entanglement import GRADIENTS, measure_entanglement, standardised
 from leap_audit.measure.run import Classifier
-from tests.measure.models import Node, read_model, write_model
+from tests.builders.classifiers import Node, read_model, write_model
 
 
 def curved(path: Path, classes: int = 3) -> Classifier:

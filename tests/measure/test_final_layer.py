@@ -7,7 +7,7 @@ import pytest
 
 from leap_audit.measure.entanglement import WEIGHTS, measure_entanglement
 from leap_audit.measure.run import Classifier
-from tests.measure.models import Node, read_model, write_model
+from tests.builders.classifiers import Node, read_model, write_model
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.standard_normal((5, 1, 3, 3))

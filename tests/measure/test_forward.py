@@ -17,8 +17,8 @@ from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.run import Classifier, preprocess
 from leap_audit.measure.subject import Subject
 from leap_audit.run import Session
-from tests.gradient.graphs import numbers, start
-from tests.measure.models import CPU, Node, linear, read_model, uncounted, write_model
+from tests.builders.classifiers import CPU, Node, linear, read_model, uncounted, write_model
+from tests.builders.emitted import numbers, start
 
 
 def prepared(p: Preprocessing, picture: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from leap_audit.gradient import RULES
 from leap_audit.ingest.model import Model
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.measure.prototype.generate import CURVE_POINTS, _converged, _parts
-from tests.measure.models import Node, read_model, write_model
+from tests.builders.classifiers import Node, read_model, write_model
 
 STEPS = 12
 

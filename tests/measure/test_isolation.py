@@ -18,7 +18,7 @@ from leap_audit.measure.isolation.optimise import (
     rank_pixels,
 )
 from leap_audit.measure.subject import WIDEST, Subject, sharpness
-from tests.measure.models import linear, read_model, uncounted, write_model
+from tests.builders.classifiers import linear, read_model, uncounted, write_model
 
 SIDE = 16
 PATCH = (9, 2, 14, 7)

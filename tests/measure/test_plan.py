@@ -15,7 +15,7 @@ from leap_audit.measure.plan import (
     logit_spread,
 )
 from leap_audit.measure.run import Classifier
-from tests.measure.models import linear, read_model
+from tests.builders.classifiers import linear, read_model
 
 
 @pytest.mark.parametrize("free", [1, 50_000, 10_000_000, 10**13])

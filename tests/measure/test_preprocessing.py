@@ -14,7 +14,7 @@ from leap_audit.ingest.pictures.images import find_pictures, read_picture
 from leap_audit.measure.preprocessing import compare_readings
 from leap_audit.measure.run import Classifier
 from leap_audit.run import choose_provider
-from tests.measure.models import read_model, write_model
+from tests.builders.classifiers import read_model, write_model
 
 CPU = choose_provider("cpu")
 

@@ -13,7 +13,7 @@ from leap_audit.measure.attribution.smooth_grad import Sensitivity
 from leap_audit.measure.isolation.ranking import best_of, candidates, rankings
 from leap_audit.measure.run import Classifier
 from leap_audit.measure.subject import Subject
-from tests.measure.models import linear, read_model, uncounted
+from tests.builders.classifiers import linear, read_model, uncounted
 
 SIDE = 16
 PATCH = np.s_[9:14, 2:7]

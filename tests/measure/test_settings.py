@@ -11,7 +11,7 @@ from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.run import Classifier
 from leap_audit.run.session import Array
-from tests.measure.models import RAW, read_model, uncounted, write_model
+from tests.builders.classifiers import RAW, read_model, uncounted, write_model
 
 SIDE, PATCH, CLASSES = 32, 8, 3
 FORMER = {"total_variation": 0.1, "noise": 0.1}

@@ -16,7 +16,7 @@ from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.step import Key, draws, step_graph
 from leap_audit.measure.run import session_of
 from leap_audit.run.session import Array
-from tests.measure.models import uncounted
+from tests.builders.classifiers import uncounted
 
 KEYS: list[Key] = [(3, 0), (8, 0)]
 VIEWS = 3

@@ -8,9 +8,9 @@ from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
 from leap_audit.report.templates import template_folder
 from leap_audit.report.wording import isolation_check, reading, stability_reading
-from tests.audits import changed, seen_once
+from tests.builders.audits import changed, seen_once
+from tests.builders.pages import HOSTILE, Page, assert_sound
 from tests.report.conftest import Build
-from tests.report.pages import HOSTILE, Page, assert_sound
 
 
 @pytest.mark.parametrize(

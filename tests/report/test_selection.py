@@ -9,8 +9,8 @@ from leap_audit import report
 from leap_audit.artifacts import EvidencePicture, Finding
 from leap_audit.report import render_html, write_report
 from leap_audit.report.selection import IN_FULL, Selection, everything, for_print
+from tests.builders.pages import Page, assert_sound
 from tests.report.conftest import Build
-from tests.report.pages import Page, assert_sound
 
 
 def about(*classes: int, image: str = "") -> Finding:

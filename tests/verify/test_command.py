@@ -15,8 +15,8 @@ from leap_audit.cli.verify import PASSWORD, _password_of
 from leap_audit.verify import rerun as repeating
 from leap_audit.verify import views
 from leap_audit.verify.rerun import Difference, Rerun
+from tests.builders.keys import ec, write_pair
 from tests.verify.conftest import Audited
-from tests.verify.test_signature import ec, write_pair
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ CHECK = "logit, probability and rank are measured on the finished PNG, neither m
 method(
     "prototype",
     kind="prototype",
+    summary="Inputs made to raise a class's score: what the class looks like to the model.",
     options=PrototypeOptions,
     needs=(GRADIENT,),
     source=SOURCE,

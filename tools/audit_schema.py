@@ -1,6 +1,6 @@
 """docs/audit.schema.json: the JSON Schema of audit.json, from the classes that write it.
 
-    python -m tests.audit_schema
+    python -m tools.audit_schema
 
 writes the file, which tests hold against the classes.
 """

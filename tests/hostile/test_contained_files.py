@@ -18,13 +18,16 @@ from leap_audit.cli import app
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import InputRefused, LeapAuditError, ModelRefused, PictureRefused
 from leap_audit.files import open_regular, read_regular
-from leap_audit.ingest import foreign
 from leap_audit.ingest.audits import open_audit
+from leap_audit.ingest.classes.contained import classes_in, known_in
 from leap_audit.ingest.door import load, read_source
+from leap_audit.ingest.files.once import read_once
+from leap_audit.ingest.pictures.contained import preprocessing_in, require_no_links
 from leap_audit.ingest.pictures.images import find_pictures
-from tests.audits import make_audit, with_pictures
-from tests.hostile.corpus import network
-from tests.hostile.fuzz import pictures_in
+from leap_audit.ingest.sandbox.tables import table_in
+from tests.builders.audits import make_audit, with_pictures
+from tests.builders.corpus import network
+from tools.fuzz import pictures_in
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="makes links and pipes")
 SECRET = b"the secret of the reader"
@@ -197,13 +200,13 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, device: str) -> None
     elif device == "a folder":
         place.mkdir()
     words: list[Callable[[], object]] = [
-        lambda: foreign.classes_in(place),
-        lambda: foreign.table_in(place),
-        lambda: foreign.preprocessing_in(place),
+        lambda: classes_in(place),
+        lambda: table_in(place),
+        lambda: preprocessing_in(place),
         lambda: pictures_in([place]),
         lambda: open_audit(place),
         lambda: read_source(place),
-        lambda: foreign.known_in([place], ["a"], place),
+        lambda: known_in([place], ["a"], place),
     ]
     begun = time.monotonic()
     for ask in words:
@@ -231,11 +234,11 @@ def test_what_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
         return text
 
     with pytest.raises(InputRefused, match="changed while it was read"):
-        foreign.read_once(path, read, InputRefused)
+        read_once(path, read, InputRefused)
 
 
 def test_a_list_that_is_gone_after_it_was_read(tmp_path: Path, sample_models: Path) -> None:
-    names, digest = foreign.classes_in(sample_models / "digits.txt")
+    names, digest = classes_in(sample_models / "digits.txt")
     assert len(names) == 10
     assert len(digest) == 64
 
@@ -247,7 +250,7 @@ def test_links_among_photographs(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(other / "p.png")
     Image.new("RGB", (8, 8)).save(folder / "own.png")
     (folder / "inside.png").symlink_to("own.png")
-    foreign.require_no_links(find_pictures([folder]), [folder])
+    require_no_links(find_pictures([folder]), [folder])
     for name, make in (
         ("folder", lambda: (folder / "link").symlink_to(other)),
         ("file", lambda: (folder / "link").symlink_to(other / "p.png")),
@@ -258,11 +261,11 @@ def test_links_among_photographs(tmp_path: Path) -> None:
         if name == "file":
             place = place.rename(folder / "link.png")
         with pytest.raises(PictureRefused, match="--follow-links"):
-            foreign.require_no_links(find_pictures([folder]), [folder])
+            require_no_links(find_pictures([folder]), [folder])
         place.unlink()
     link_given = tmp_path / "given.png"
     link_given.symlink_to(other / "p.png")
-    foreign.require_no_links(find_pictures([link_given]), [link_given])
+    require_no_links(find_pictures([link_given]), [link_given])
 
 
 def test_a_head_of_fifty_megabytes(tmp_path: Path) -> None:
@@ -296,7 +299,7 @@ def test_a_key_of_thirty_thousand_parts(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         with pytest.raises(LeapAuditError, match="nested too deeply"):
-            foreign.table_in(path)
+            table_in(path)
     assert time.monotonic() - begun < 5
 
 
@@ -328,4 +331,4 @@ def test_a_model_that_links_to_itself(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_cell_of_ten_megabytes(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text('file,class\n"' + "x" * 10_000_000 + '",a\n')
     with pytest.raises(PictureRefused, match="is not a table"):
-        foreign.known_in([tmp_path / "p.png"], ["a"], tmp_path / "l.csv")
+        known_in([tmp_path / "p.png"], ["a"], tmp_path / "l.csv")

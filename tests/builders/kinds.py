@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.measure.models import Node, write_model
+from tests.builders.classifiers import Node, write_model
 
 SIDE = 24
 SQUARE = (slice(4, 14), slice(8, 20))

@@ -1,6 +1,6 @@
 """The table of options in docs/from-leap-ie.md, made from `Settings`.
 
-`python -m tests.engine.options_page` writes it again.
+`python -m tools.options_page` writes it again.
 """
 
 import ast
@@ -11,7 +11,7 @@ from leap_audit.engine import settings
 
 __all__ = ["PAGE", "page", "table"]
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "from-leap-ie.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "from-leap-ie.md"
 HEADING = "## Options\n"
 THEIRS: dict[str, Any] = {
     "alpha_mask": False,

@@ -77,3 +77,18 @@ def linear(path: Path, weights: NDArray[Any], side: int = 8, channels: int = 1) 
 
 def uncounted(units: int = 1) -> None:
     """Take the progress of long work and do nothing with it."""
+
+
+def one_at_a_time(path: Path) -> Path:
+    """Write a model that takes the first item out of its batch."""
+    nodes: list[Node] = [
+        ("Gather", ["x", "first"], "g", {"axis": 0}),
+        ("Reshape", ["g", "row"], "f"),
+        ("Gemm", ["f", "w"], "y"),
+    ]
+    weights = {
+        "first": np.array(0, np.int64),
+        "row": np.array([1, 64], np.int64),
+        "w": np.random.default_rng(0).standard_normal((64, 3)),
+    }
+    return write_model(path, nodes, weights, shape=(1, 1, 8, 8), outputs=[("y", (1, 3))])

@@ -1,13 +1,13 @@
 """The table of producers in docs/bring-any-model.md, from the registry that the tests run.
 
-    python -m tests.producers_page
+    python -m tools.producers_page
 
 writes it; a test holds the page against the registry.
 """
 
 from pathlib import Path
 
-from tests.producers import PRODUCERS
+from tests.builders.producers import PRODUCERS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "bring-any-model.md"
 OUT_OF_DATE = "docs/bring-any-model.md is out of date: make producers"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from leap_audit.ingest.frameworks import tf_runtime
-from tests.lazily import Lazily
+from tests.builders.lazily import Lazily
 
 keras = Lazily(tf_runtime.keras)
 layers = Lazily(lambda: tf_runtime.keras().layers)

@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 from PIL import Image
 
-from tests.gradient.networks import conv_net, residual_net
+from tests.builders.networks import conv_net, residual_net
 
 __all__ = ["FORMATS", "models", "others"]
 

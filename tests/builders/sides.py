@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from leap_audit.artifacts import Check, Finding
 from leap_audit.compare import Comparison, Side, compare
-from tests.audits import changed, make_audit, with_pictures
+from tests.builders.audits import changed, make_audit, with_pictures
 
 
 def make_side(folder: Path, changes: dict[str, Any] | None = None, **shape: Any) -> Side:
@@ -27,3 +28,13 @@ def rewritten(side: Side, **changes: Any) -> Side:
     audit = changed(side.audit, **changes)
     audit.write(side.folder)
     return Side.read(side.folder)
+
+
+def finding(id: str, severity: str = "medium", **more: Any) -> Finding:
+    return Finding(
+        id=id, severity=severity, title=f"title of {id}", evidence="e.", limits="l.", **more
+    )
+
+
+def check(status: str, name: str = "accuracy") -> Check:
+    return Check(id=name, question="?", status=status, measured="m", threshold="t")

@@ -21,6 +21,7 @@ from leap_audit.artifacts import (
     TensorInfo,
 )
 from leap_audit.findings import find
+from leap_audit.report import write_report
 
 
 def with_pictures(folder: Path) -> Path:
@@ -161,6 +162,14 @@ def _prototype(
         ),
         isolations=parts,
     )
+
+
+def write_pictured_report(folder: Path) -> None:
+    """Write a report with pictures that are embedded as JPEG and as PNG."""
+    with_pictures(folder)
+    large = make_audit(folder, prototypes=1, samples=0, picture="large")
+    small = make_audit(folder, prototypes=1)
+    write_report(small.model_copy(update={"prototypes": large.prototypes}), folder)
 
 
 def a_model() -> ModelIdentity:

@@ -1,4 +1,4 @@
-"""Mutated files against what reads them: `python -m tests.hostile.fuzz --count 5000 --seed 0`.
+"""Mutated files against what reads them: `python -m tools.fuzz --count 5000 --seed 0`.
 
 Each file is read in a child forked from this process, under limits, by the function that reads it
 in an audit. What may come out is a result, a LeapAuditError of one sentence, or an end that the
@@ -39,14 +39,14 @@ from leap_audit.ingest.pictures.preprocessing import read_preprocessing
 from leap_audit.ingest.sandbox.child import is_of_memory, keep
 from leap_audit.ingest.sandbox.parent import Limits
 from leap_audit.run.providers import Provider, runtime
-from tests.hostile.mutate import mutated_bytes, mutated_model
-from tests.hostile.seeds import models, others
+from tests.builders.mutate import mutated_bytes, mutated_model
+from tests.builders.seeds import models, others
 
 __all__ = ["Outcomes", "Read", "forked", "fuzz", "pictures_in", "reader", "reading"]
 
 Read = Callable[[Path], object]
 
-SAMPLES = Path(__file__).resolve().parents[2] / "sample_models"
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_models"
 LIMITS = Limits(memory=4 << 30, seconds=60)
 CPU = Provider("CPUExecutionProvider", "cpu")
 LONGEST = 2000

@@ -1,6 +1,6 @@
 """What users bring and how it was made: one small model for each producer and route.
 
-`tests/test_producers.py` brings each of them in, and `tests/producers_page.py` writes the table of
+`tests/test_producers.py` brings each of them in, and `tools/producers_page.py` writes the table of
 docs/bring-any-model.md from this registry.
 """
 
