@@ -187,7 +187,8 @@ def method(
 ) -> Callable[[Function], Function]:
     """Return a decorator that enters a function as the method `name`.
 
-    summary: what it gives, in one line; without it the first line of the docstring. describe: makes the entry on the method page; None writes the summary, the source, the options
+    summary: what it gives, in one line; without it the first line of the function's docstring.
+    describe: makes the entry on the method page; None writes the summary, the source, the options
     and the check. Raises ValueError: the name is taken.
     """
 

@@ -65,7 +65,7 @@ def load_part(file: Path) -> Any:
     Raises FileNotFoundError: there is none. ValueError: it is damaged, or no part of an audit.
     """
     try:
-        with np.load(file, allow_pickle=False) as members:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as members:
             tree = json.loads(members[TREE].tobytes())
             arrays = [members[str(i)] for i in range(len(members.files) - 1)]
         found = decoded(tree, arrays, TYPES)

@@ -34,7 +34,7 @@ CHECK = "probability with only the region kept, and with the region erased"
 method(
     "isolation",
     kind="region",
-    summary="The smallest region of a picture that carries a class, checked by keeping and erasing it.",
+    summary="The smallest region of a picture that carries a class, checked by erasing it.",
     options=IsolationOptions,
     needs=(GRADIENT, BATCH_OF_TWO),
     source=SOURCE,
