@@ -66,7 +66,9 @@ def places_of(model: Model, name: str) -> Places:
                         "no map of places and no list of tokens; name another tensor."
                     )
                 return found
-    raise UsageError(f"at: the model has no tensor {name!r} inside; leave it out to have one chosen.")
+    raise UsageError(
+        f"at: the model has no tensor {name!r} inside; leave it out to have one chosen."
+    )
 
 
 def layer_of(model: Model, at: str | None) -> Places:
@@ -150,9 +152,7 @@ def _pooled(node: ir.Node, model: Model, grids: Sequence[tuple[int, int]]) -> Pl
     return places if reduced == set(places.order[2:]) else None
 
 
-def _places(
-    value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]
-) -> Places | None:
+def _places(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -> Places | None:
     shape, name = shape_of(value), str(value.name)
     if shape is None or shape[0] != 1:
         return None
@@ -206,5 +206,3 @@ def _grids(model: Model) -> list[tuple[int, int]]:
 def _operator(value: ir.Value) -> str:
     node = value.producer()
     return "" if node is None else node.op_type
-
-

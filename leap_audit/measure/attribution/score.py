@@ -114,9 +114,7 @@ class Score:
         """Return the score as a function of the tensor `at`, everything else as on `picture`."""
         return Tail(self, np.asarray(picture, np.float32), at)
 
-    def computed(
-        self, pictures: Array, graph: _Graph, within: Array | None = None
-    ) -> list[Array]:
+    def computed(self, pictures: Array, graph: _Graph, within: Array | None = None) -> list[Array]:
         """Return what a graph computes of all pictures, each (n, ...)."""
         pictures = np.asarray(pictures, np.float32)
         batch = 1 if graph.whole else self._together(len(pictures))
