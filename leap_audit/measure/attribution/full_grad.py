@@ -46,18 +46,18 @@ def _bias(node: ir.Node) -> Array | None:
         return None if constants[2] is None else constants[2].reshape(along)
     if node.op_type == "Gemm" and len(constants) > 2:
         beta = node.attributes["beta"].as_float() if "beta" in node.attributes else 1.0
-        return None if constants[2] is None else beta * constants[2]
+        return None if constants[2] is None else np.asarray(beta * constants[2])
     if node.op_type in ("Add", "Sub") and any(c is not None for c in constants):
         second = constants[1] is not None
         constant = constants[1 if second else 0]
         assert constant is not None
-        return -constant if node.op_type == "Sub" and second else constant
+        return np.asarray(-constant if node.op_type == "Sub" and second else constant)
     if node.op_type == "BatchNormalization":
         scale, shift, mean, variance = constants[1:5]
         if scale is None or shift is None or mean is None or variance is None:
             return None
         epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
-        return (shift - mean * scale / np.sqrt(variance + epsilon)).reshape(along)
+        return np.asarray(shift - mean * scale / np.sqrt(variance + epsilon)).reshape(along)
     return None
 
 
@@ -101,8 +101,8 @@ def _part(part: Array, options: FullGradOptions, shape: tuple[int, ...]) -> Arra
     if options.parts == "signed":
         rows, columns = part.shape[1:]
         share = rows * columns / (shape[0] * shape[1])
-        return enlarged(part.sum(0, dtype=np.float64), shape) * share
+        return np.asarray(enlarged(part.sum(0, dtype=np.float64), shape) * share)
     size = np.abs(part, dtype=np.float64)
     size -= size.min((1, 2), keepdims=True)
     size /= size.max((1, 2), keepdims=True) + 1e-12
-    return enlarged(size, shape).sum(0)
+    return np.asarray(enlarged(size, shape).sum(0))

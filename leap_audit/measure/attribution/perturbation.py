@@ -135,7 +135,10 @@ def rise(item: Item, options: RiseOptions, rng: np.random.Generator) -> Attribut
     while done < options.masks:
         count = min(max(item.score.batch, 1), options.masks - done)
         masks = np.stack(
-            [random_mask(rng, *shape, options.cells, options.kept) for _ in range(count)]
+            [
+                random_mask(rng, shape[0], shape[1], options.cells, options.kept)
+                for _ in range(count)
+            ]
         )
         shown = x0 + masks[:, None] * (x - x0)
         if options.score == "probability" and item.subject.target is None:
@@ -200,7 +203,7 @@ def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> 
     source="Desai and Ramaswamy 2020",
     cost="one pass a channel of the layers after it",
     traits=Traits(
-        "ReLU(sum_c w_c A_c), w_c = (f - f without A_c) / f",
+        "ReLU(sum_c w_c A_c), w_c = (f - f without A_c) / |f|",
         advice="Like gradcam, by taking each channel out instead of its gradient.",
         peers={"pytorch-grad-cam": "AblationCAM"},
     ),

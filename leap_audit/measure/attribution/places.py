@@ -18,7 +18,16 @@ from leap_audit.graph.values import constant_of
 from leap_audit.ingest.model import Model
 from leap_audit.run.session import Array
 
-__all__ = ["Places", "attentions", "default_layer", "layer_of", "places_of", "upstream"]
+__all__ = [
+    "Places",
+    "attentions",
+    "averaged_tensor",
+    "default_layer",
+    "layer_of",
+    "places_of",
+    "tokens_of",
+    "upstream",
+]
 
 MOST_EXTRA = 8
 """Extra tokens that a transformer may have: one or two for the answer, and registers."""
@@ -83,12 +92,10 @@ def default_layer(model: Model) -> Places:
     class token instead, the tokens that its last attention looks at; else the last map.
     Raises UsageError: no tensor has more than one place.
     """
+    if (places := averaged_tensor(model)) is not None:
+        return places
     nodes = upstream(model.graph.graph, [model.graph.graph.outputs[0]])
     grids = _grids(model)
-    for node in reversed(nodes):
-        places = _pooled(node, model, grids)
-        if places is not None:
-            return places
     attention = attentions(model, nodes)
     if attention:
         before = upstream(model.graph.graph, attention[-1:])
@@ -105,6 +112,23 @@ def default_layer(model: Model) -> Places:
         "the model has no tensor with more than one place, of which a map could be made; choose a "
         "method that needs none, such as integrated_gradients."
     )
+
+
+def averaged_tensor(model: Model) -> Places | None:
+    """Return the last tensor that is pooled over all its places; None where there is none."""
+    grids = _grids(model)
+    for node in reversed(upstream(model.graph.graph, [model.graph.graph.outputs[0]])):
+        if (places := _pooled(node, model, grids)) is not None:
+            return places
+    return None
+
+
+def tokens_of(model: Model, tokens: int) -> tuple[int, int, int]:
+    """Return (extra, rows, columns) of so many tokens. Raises UsageError: they are no grid."""
+    found = _grid(tokens, model, _grids(model))
+    if found is None:
+        raise UsageError(f"{tokens} tokens are no grid of places of the picture.")
+    return found
 
 
 def attentions(model: Model, nodes: Sequence[ir.Node] | None = None) -> list[ir.Value]:
@@ -157,10 +181,10 @@ def _places(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -> 
     if shape is None or shape[0] != 1:
         return None
     if len(shape) == 4:
-        for order in ((0, 1, 2, 3), (0, 3, 1, 2)):
-            channels, rows, columns = (shape[i] for i in order[1:])
+        for axes in ((0, 1, 2, 3), (0, 3, 1, 2)):
+            channels, rows, columns = (shape[i] for i in axes[1:])
             if rows * columns > 1 and _alike(rows, columns, model):
-                return Places(name, rows, columns, channels, order)
+                return Places(name, rows, columns, channels, axes)
         if shape[2] * shape[3] > 1 and (shape[2], shape[3]) in grids:
             return Places(name, shape[2], shape[3], shape[1], (0, 1, 2, 3))
         return None
