@@ -207,8 +207,6 @@ def xrai(item: Item, options: XraiOptions, rng: np.random.Generator) -> Attribut
 def _masks(picture: Array, options: XraiOptions) -> Array:
     """(n, height, width) bool: segments at every scale, widened."""
     segmentation = _skimage()
-    from skimage.morphology import dilation, disk
-
     levels = np.moveaxis(picture, 0, -1).astype(np.float64)
     levels = levels * 2 - 1  # the range that the scales are meant for
     masks = []
@@ -218,8 +216,22 @@ def _masks(picture: Array, options: XraiOptions) -> Array:
         )
         masks += [labels == label for label in range(int(labels.max()) + 1)]
     if options.dilation:
-        masks = [dilation(mask, disk(options.dilation)) for mask in masks]
+        masks = [_widened(mask, options.dilation) for mask in masks]
     return np.stack(masks)
+
+
+def _widened(mask: Array, radius: int) -> Array:
+    """A mask and all pixels at most `radius` away from it."""
+    wide = np.pad(mask, radius)
+    found = mask.copy()
+    height, width = mask.shape
+    for dy in range(-radius, radius + 1):
+        reach = math.isqrt(radius**2 - dy**2)
+        rows = wide[radius + dy : radius + dy + height]
+        sums = np.cumsum(np.pad(rows, ((0, 0), (1, 0))), 1)
+        left, right = radius - reach, radius + reach + 1
+        found |= sums[:, right : right + width] > sums[:, left : left + width]
+    return found
 
 
 def xrai_map(pixels: Array, masks: Array, least: int) -> Array:

@@ -13,7 +13,7 @@ from pydantic import Field, create_model
 
 from leap_audit.config import Options
 from leap_audit.errors import ConfigRefused
-from leap_audit.measure.attribution.entry import Attribution, Item, attribution
+from leap_audit.measure.attribution.entry import Attribution, Item, as_map, attribution
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.methods import Explanation, Method, Traits, require
 from leap_audit.measure.run import Run
@@ -90,15 +90,11 @@ def _smooth(
         for _ in range(options.copies)
     ]
     found = explain(copies)
-    taken = [
-        None
-        if any(one is None for one in each)
-        else _taken(np.mean(each, 0), np.mean(np.square(each), 0), options)
-        for each in ([e.values for e in found], [e.detail for e in found])
-    ]
-    values, detail = taken
-    assert values is not None
-    return Explanation(values, {}, detail, found[0].at)
+    details = [each.detail for each in found if each.detail is not None]
+    several = details if len(details) == len(found) else [each.values for each in found]
+    taken = _taken(np.mean(several, 0), np.mean(np.square(several), 0), options)
+    detail = taken if details else None
+    return Explanation(as_map(taken, picture.shape[1:]), {}, detail, found[0].at)
 
 
 def _views(
@@ -150,7 +146,9 @@ def explainer(name: str) -> Method:
         )
     inner = explainer(rest)
     own, wrap, words = WRAPPERS[prefix]
-    both = create_model(f"{prefix.title()}{inner.options.__name__}", __base__=(own, inner.options))
+    both: type[Options] = create_model(
+        f"{prefix.title()}{inner.options.__name__}", __base__=(own, inner.options)
+    )
 
     def explain(
         run: Run, subjects: Sequence[Subject], options: Any, *, seed: int
