@@ -50,7 +50,7 @@ def test_slopes_are_averaged_over_sixteen_copies_with_noise_of_fifteen_percent(
     """The slope is 2x, so its mean square is 4(x² + σ²), off by a share of √(2/16) at x = 0."""
     picture = np.zeros((1, SIDE, SIDE), np.float32)
     picture[0, : SIDE // 2] = 1
-    options, rng = SmoothGradOptions(smoothing=0), np.random.default_rng(0)
+    options, rng = SmoothGradOptions(blur=0), np.random.default_rng(0)
     found = smooth_grad(Run(squares, 16, 1), picture, squares.answer.cotangent((1,)), options, rng)
     lit, black = found[: SIDE // 2], found[SIDE // 2 :]
     assert black.mean() / lit.mean() == pytest.approx(0.15**2 / (1 + 0.15**2), rel=0.1)
