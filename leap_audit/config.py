@@ -81,6 +81,7 @@ def _rising(low_high: tuple[float, float]) -> tuple[float, float]:
 
 
 _PhotoRange = Annotated[tuple[float, float], AfterValidator(_rising)]
+_Fact = Annotated[str, Field(max_length=500)]
 _Region = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
@@ -208,6 +209,14 @@ class IsolationOptions(Options):
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
+    owner: _Fact = ""
+    """Who answers for the model; shown on the cover and in the model card."""
+    purpose: _Fact = ""
+    """What the model is meant to be used for; shown on the cover and in the model card."""
+    version: _Fact = ""
+    """Version of the model; shown on the cover and in the model card."""
+    data: _Fact = ""
+    """What the model was trained on; shown on the cover and in the model card."""
     targets: Words = ()
     """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
     samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
