@@ -159,6 +159,10 @@ samples: $(VENV)/.dev  ## train the sample models again (minutes)
 operators: $(VENV)/.dev  ## write docs/operators.md again (a minute)
 	@$(BIN)/python -m tools.operators_page
 
+.PHONY: options
+options: $(VENV)/.dev  ## write docs/options.md again
+	@$(BIN)/python -m tools.options
+
 .PHONY: producers
 producers: $(VENV)/.dev  ## write the table of producers in docs/bring-any-model.md again
 	@$(BIN)/python -m tools.producers_page

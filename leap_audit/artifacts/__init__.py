@@ -35,6 +35,7 @@ from leap_audit.artifacts.judged import (
     Verdict,
 )
 from leap_audit.artifacts.measured import (
+    Attribution,
     Entanglement,
     EntanglementMatrix,
     Isolation,
@@ -50,6 +51,7 @@ from leap_audit.artifacts.measured import (
 
 __all__ = [
     "SCHEMA",
+    "Attribution",
     "Audit",
     "ChannelOrder",
     "Check",

@@ -17,7 +17,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.pictures.photographs import file_labels
-from leap_audit.pipeline import AuditResult, audit, prototypes
+from leap_audit.pipeline import AuditResult, assembly, audit
 from leap_audit.progress import Advance, Silent
 from tests.builders.classifiers import RAW, one_at_a_time
 from tests.builders.running import TINY
@@ -233,13 +233,13 @@ def test_prototypes_are_measured_once_however_many(
     sample_models: Path, tmp_path: Path, unprinted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
-    write = prototypes.write_picture
+    write = assembly.write_picture
 
     def counted(path: Path, picture: Any) -> None:
         written.append(path)
         write(path, picture)
 
-    monkeypatch.setattr(prototypes, "write_picture", counted)
+    monkeypatch.setattr(assembly, "write_picture", counted)
     settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}, "batch": 2}
     audit(sample_models / "digits_clean.onnx", out=tmp_path / "out", targets="all", **settings)
     assert len(written) == len(set(written)) == 30  # ten classes from three seeds
