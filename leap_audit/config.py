@@ -203,6 +203,8 @@ class IsolationOptions(Options):
     """How much erasing the region counts against keeping it."""
     per_prototype: int = Field(default=3, ge=0)
     """For how many classes a prototype is isolated: the target and its most entangled."""
+    least: float = Field(default=0.05, ge=0, le=1)
+    """Probability below which a class of a picture is not isolated; the first answer always is."""
     enough: float = Field(default=0.8, gt=0, lt=1)
     """Share of what the picture adds to the class's probability that a region must keep."""
     smoothing: float = Field(default=1.0, ge=0)
