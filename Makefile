@@ -149,7 +149,7 @@ $(VENV)/.torch: | $(VENV)/.made
 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev  ## read 5000 broken files (half an hour); SEED=7 for others
-	@$(BIN)/python -m tests.hostile.fuzz --count $(or $(COUNT),5000) --seed $(or $(SEED),0) --jobs $(JOBS)
+	@$(BIN)/python -m tools.fuzz --count $(or $(COUNT),5000) --seed $(or $(SEED),0) --jobs $(JOBS)
 
 .PHONY: samples
 samples: $(VENV)/.dev  ## train the sample models again (minutes)
@@ -157,15 +157,15 @@ samples: $(VENV)/.dev  ## train the sample models again (minutes)
 
 .PHONY: operators
 operators: $(VENV)/.dev  ## write docs/operators.md again (a minute)
-	@$(BIN)/python -m tests.gradient.operators_page
+	@$(BIN)/python -m tools.operators_page
 
 .PHONY: producers
 producers: $(VENV)/.dev  ## write the table of producers in docs/bring-any-model.md again
-	@$(BIN)/python -m tests.producers_page
+	@$(BIN)/python -m tools.producers_page
 
 .PHONY: schema
 schema: $(VENV)/.dev  ## write docs/audit.schema.json again
-	@$(BIN)/python -m tests.audit_schema
+	@$(BIN)/python -m tools.audit_schema
 
 .PHONY: clean
 clean:  ## remove the environment, caches and build results

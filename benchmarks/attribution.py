@@ -7,14 +7,13 @@ import numpy as np
 import onnx_ir as ir
 
 from benchmarks.ranking import Probability
-from leap_audit.gradient import Emitter, build_gradient
 from leap_audit.graph.shapes import static_shape
-from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
+from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions
+from leap_audit.measure.attribution.smooth_grad import smooth_grad as averaged_slopes
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.run import place_model
-from leap_audit.measure.smooth import blur_matrix, enlargement
-from leap_audit.run import Session
+from leap_audit.measure.run import PICTURE, Run
+from leap_audit.measure.smooth import enlargement
 from leap_audit.run.session import Array
 
 __all__ = ["Network", "grad_cam", "rise", "smooth_grad"]
@@ -39,38 +38,22 @@ class Slopes(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier's gradients with respect to its pictures and to its last feature map."""
+    """A classifier, and the last feature map that it averages."""
 
-    session: Session
+    run: Run
     features: str
-    batch: int
-    classes: int
 
     @staticmethod
     def of(model: Model, batch: int = 8, threads: int = 0) -> "Network":
-        """Return the gradient graph, loaded. ValueError: the model averages no feature map."""
-        op = Emitter(new_graph(), "explain")
-        picture = new_input(op.graph, "picture", (1, *model.picture_shape))
-        logits = place_model(op, model, picture)
-        logits.name = "logits"
-        op.graph.outputs.append(logits)
-        features = _last_map(op.graph)
-        proto = ir.to_proto(ir.Model(op.graph, ir_version=10))
-        graph = build_gradient(proto, batch=batch, wrt=["picture", features], of="logits")
-        return Network(Session(graph, model.provider, threads), features, batch, model.classes)
+        """Return the network. ValueError: the model averages no feature map."""
+        return Network(Run(model, batch, threads), _last_map(model.graph.graph))
 
     def slopes(self, pictures: Array, class_: int) -> Slopes:
         """(n, channels, height, width) in 0..1 -> the feature maps and both gradients."""
-        cotangent = np.zeros((self.batch, self.classes), np.float32)
-        cotangent[:, class_] = 1
-        wanted = [self.features, f"{self.features}_grad", "picture_grad"]
-        parts = []
-        for start in range(0, len(pictures), self.batch):
-            part = np.asarray(pictures[start : start + self.batch], np.float32)
-            full = np.concatenate([part, np.repeat(part[:1], self.batch - len(part), 0)])
-            found = self.session.run({"picture": full, "cotangent": cotangent}, wanted)
-            parts.append([array[: len(part)] for array in found])
-        return Slopes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        cotangent = self.run.model.answer.cotangent((class_,))
+        found = self.run.gradient(pictures, cotangent, wrt=(self.features, PICTURE))
+        maps = self.run.activations(pictures, self.features)[self.features]
+        return Slopes(maps, found[self.features], found[PICTURE])
 
 
 def grad_cam(network: Network, picture: Array, class_: int) -> Array:
@@ -90,13 +73,10 @@ def smooth_grad(network: Network, picture: Array, class_: int, seed: int) -> Arr
 
     Smilkov et al. 2017, squared as in Hooker et al. 2019. (height, width).
     """
+    options = SmoothGradOptions(copies=COPIES, noise=NOISE, smoothing=SMOOTHING)
+    cotangent = network.run.model.answer.cotangent((class_,))
     rng = generator(seed, "SmoothGrad", content_key(picture), class_)
-    noise = rng.standard_normal((COPIES, *picture.shape), np.float32)
-    noisy = picture + NOISE * np.ptp(picture) * noise
-    squares = np.square(network.slopes(noisy, class_).picture_grad).mean(0).sum(0)
-    height, width = squares.shape
-    blur = SMOOTHING * min(height, width)
-    return np.asarray(blur_matrix(height, blur) @ squares @ blur_matrix(width, blur).T)
+    return averaged_slopes(network.run, picture, cotangent, options, rng) / COPIES
 
 
 def rise(probability: Probability, picture: Array, class_: int, seed: int) -> Array:

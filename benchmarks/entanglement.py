@@ -26,7 +26,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.images import read_picture, write_picture
 from leap_audit.measure.plan import choose_batches, logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
 
@@ -59,7 +59,7 @@ def soft_confusion(logits: Array, labels: Array, classes: Array) -> Array:
 def seen_imagenet(folder: Path, model: Model, rows: Sequence[int], threads: int) -> Seen:
     """Return the soft confusion of the photographs in these rows, standardised over all rows."""
     every = read_rows(folder, model)
-    logits = Classifier.of(model, 1, threads).logits(np.stack([p.picture for p in every]))
+    logits = Run(model, 1, threads).logits(np.stack([p.picture for p in every]))
     labels = np.array([p.class_ for p in every])
     classes = labels[list(rows)]
     background = () if model.classes == 1000 else (0,)
@@ -71,7 +71,7 @@ def seen_digits(model: Model, threads: int) -> Seen:
     from sample_models.build import plainly, split
 
     *_, pictures, labels, _ = split()
-    logits = Classifier.of(model, 1, threads).logits(plainly(pictures).numpy())
+    logits = Run(model, 1, threads).logits(plainly(pictures).numpy())
     classes = np.arange(model.classes)
     return Seen(classes, soft_confusion(logits, labels.numpy(), classes))
 
@@ -86,14 +86,13 @@ def prototypes_of(
     paths = {r: keep / f"{r.target[0]:04d}-{r.replicate}.png" for r in requests}
     left = [request for request in requests if not paths[request].exists()]
     with Terminal().stage(f"Prototypes in {keep.name}", len(left) * options.steps) as advance:
-        spread = logit_spread(Classifier.of(model, 1, threads), SEED) if left else 0.0
+        spread = logit_spread(Run(model, 1, threads), SEED) if left else 0.0
         for drawn in make_prototypes(
-            model,
+            Run(model, 1, threads),
             left,
             options,
             seed=SEED,
             batch=choose_batches(model, options.views or 1).prototypes,
-            threads=threads,
             spread=spread,
             advance=advance,
         ):
@@ -108,8 +107,8 @@ def readings_of(
     model: Model, made: Sequence[Array], classes: Array, threads: int
 ) -> dict[str, Array]:
     """Return reading -> (n, all classes), the mean over replicates of a prototype for each of n."""
-    classifier = Classifier.of(model, 1, threads)
-    looked = [Prototypes.of(classifier, pictures, classes, threads) for pictures in made]
+    classifier = Run(model, 1, threads)
+    looked = [Prototypes.of(classifier, pictures, classes) for pictures in made]
     return {
         name: np.mean([read(prototypes) for prototypes in looked], axis=0)
         for name, read in READINGS.items()

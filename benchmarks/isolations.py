@@ -20,9 +20,8 @@ from benchmarks.photographs import FOLDER, MODEL, Photograph, classifier_of, rea
 from benchmarks.ranking import Probability, fills, insertion_deletion, paired_interval
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
-from leap_audit.measure.answer import probabilities
 from leap_audit.measure.isolation.ranking import rankings
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject, sharpness
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
@@ -37,18 +36,19 @@ SHARE = 0.95
 Row = dict[str, object]
 
 
-def subjects_of(classifier: Classifier, photographs: Sequence[Photograph]) -> list[Subject]:
+def subjects_of(classifier: Run, photographs: Sequence[Photograph]) -> list[Subject]:
     """Return each picture with its most probable class, as an audit isolates it."""
     scores = classifier.scores([p.picture for p in photographs])
     return [
-        Subject(p.picture, int(each.mean(1).argmax()), sharpness(each, "softmax"))
+        Subject(p.picture, int(each.mean(1).argmax()), sharpness(each, classifier.model.answer))
         for p, each in zip(photographs, scores, strict=True)
     ]
 
 
-def probability_of(classifier: Classifier, class_: int) -> Probability:
+def probability_of(classifier: Run, class_: int) -> Probability:
     """Return the function: pictures -> the probability of the class on each."""
-    return lambda pictures: probabilities(classifier.logits(pictures)[..., None], "softmax")[
+    answer = classifier.model.answer
+    return lambda pictures: answer.probabilities(classifier.logits(pictures)[..., None])[
         :, class_, 0
     ]
 
@@ -73,7 +73,7 @@ def judged(probability: Probability, picture: Array, maps: dict[str, Array]) -> 
 
 def measure(model: Model, photographs: Sequence[Photograph], threads: int) -> Iterator[list[Row]]:
     """Yield the rows of each photograph, in their order."""
-    classifier = Classifier.of(model, 1, threads)
+    classifier = Run(model, 1, threads)
     network = Network.of(model, threads=threads)
     subjects = subjects_of(classifier, photographs)
     maps = rankings(
@@ -82,7 +82,6 @@ def measure(model: Model, photographs: Sequence[Photograph], threads: int) -> It
         IsolationOptions(),
         seed=SEED,
         batch=BATCH,
-        threads=threads,
         advance=lambda _: None,
     )
     for photograph, subject, scores in zip(photographs, subjects, maps, strict=True):

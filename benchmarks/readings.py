@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leap_audit.measure.entanglement import measure_entanglement, standardised
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
 __all__ = ["READINGS", "Prototypes"]
@@ -28,12 +28,12 @@ class Prototypes:
     """(n, all classes), as the audit has them."""
 
     @staticmethod
-    def of(classifier: Classifier, pictures: Array, classes: Array, threads: int) -> "Prototypes":
+    def of(classifier: Run, pictures: Array, classes: Array) -> "Prototypes":
         """Look at the pictures. ValueError: the last step of the network is not linear."""
         if classifier.weights is None:
             raise ValueError("the last step of this network is not linear")
         targets = [(int(k),) for k in classes]
-        shared, _ = measure_entanglement(classifier, pictures, targets, threads)
+        shared, _ = measure_entanglement(classifier, pictures, targets)
         every = range(classifier.model.classes)
         return Prototypes(
             classes,

@@ -28,7 +28,7 @@ from leap_audit.artifacts import (
     Prototype,
 )
 from leap_audit.report import print_report, render_html
-from tests.audits import changed, make_audit
+from tests.builders.audits import changed, make_audit
 
 SIDE = 224
 ISOLATIONS = 3

@@ -14,16 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
+import onnx_ir as ir
 
 from benchmarks.foretelling import spearman
 from benchmarks.isolations import BATCH, SEED, subjects_of
 from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
 from leap_audit.config import IsolationOptions
+from leap_audit.graph.values import constant_of
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.final_layer import final_layer
 from leap_audit.measure.isolation.ranking import rankings
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.progress import Advance
 from leap_audit.run.session import Array
@@ -38,14 +39,14 @@ def randomised(model: Model, seed: int) -> Model:
     So every layer keeps its scale and its distribution, and nothing of what was learned.
     """
     rng = np.random.default_rng(seed)
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    for tensor in proto.graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if array.size > 1 and array.dtype.kind == "f":
-            shuffled = rng.permuted(array.ravel()).reshape(array.shape)
-            tensor.CopyFrom(numpy_helper.from_array(shuffled, tensor.name))
-    return replace(model, proto=proto)
+    shuffled = model.with_batch(1)
+    for name, value in shuffled.graph.initializers.items():
+        array = constant_of(value)
+        if array is not None and array.size > 1 and array.dtype.kind == "f":
+            order = rng.permuted(array.ravel()).reshape(array.shape)
+            value.const_value = ir.tensor(order, name=name)
+    last = final_layer(shuffled.graph.outputs[0], model.answer)
+    return replace(model, canonical=ir.to_proto(shuffled), final_layer=last)
 
 
 def maps_of(
@@ -57,12 +58,11 @@ def maps_of(
 ) -> Array:
     """Return the score map of each subject, (n, pixels)."""
     found = rankings(
-        Classifier.of(model, 1, threads),
+        Run(model, 1, threads),
         subjects,
         IsolationOptions(),
         seed=seed,
         batch=BATCH,
-        threads=threads,
         advance=advance,
     )
     return np.stack([scores.ravel() for scores in found])
@@ -80,9 +80,9 @@ def main() -> None:
     model = classifier_of(args.folder / "models" / args.model)
     other = randomised(model, SEED)
     photographs = read_rows(args.folder, model, args.rows)
-    subjects = subjects_of(Classifier.of(model, 1, args.threads), photographs)
+    subjects = subjects_of(Run(model, 1, args.threads), photographs)
     pictures = np.stack([subject.picture for subject in subjects])
-    answers = Classifier.of(other, 1, args.threads).logits(pictures)
+    answers = Run(other, 1, args.threads).logits(pictures)
     print(
         "logits of the shuffled network: deviation over classes "
         f"{answers.std(1).mean():.3g}, over pictures {answers.std(0).mean():.3g}"

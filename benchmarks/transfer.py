@@ -28,7 +28,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.bands import in_colour
 from leap_audit.measure.plan import choose_batches, logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["contact_sheet", "ranks", "resized", "same_class"]
@@ -42,13 +42,13 @@ def main() -> None:
     names = read_classes(args.classes)
     targets = select_targets(tuple(args.targets.split(",")), names)
     pictures, seconds = _prototypes(model, targets, args)
-    own = Classifier.of(model, 1, args.threads).logits(pictures)
+    own = Run(model, 1, args.threads).logits(pictures)
     first = np.mean([row.argmax() == k for row, k in zip(own, targets, strict=True)])
     print(f"{len(targets)} prototypes in {seconds:.0f} s; the model itself: first {first:.2f}")
     for number, path in enumerate(args.judge or []):
         given = args.judge_preprocessing or []
         judge = _loaded(path, given[number] if number < len(given) else "{}")
-        judged = Classifier.of(judge, 1, args.threads)
+        judged = Run(judge, 1, args.threads)
         theirs = read_classes(args.judge_names[number])
         seen = resized(pictures, judge)
         places = ranks(judged.logits(seen), [same_class(names[k], theirs) for k in targets])
@@ -110,15 +110,14 @@ def _prototypes(
     asked = PrototypeOptions.parse(given, "--option")
     options = settled(asked, model.picture_shape, batchable=model.batchable)
     batches = choose_batches(model, options.views or 1)
-    spread = logit_spread(Classifier.of(model, 1, args.threads), args.seed)
+    spread = logit_spread(Run(model, 1, args.threads), args.seed)
     started = time.perf_counter()
     drawn = make_prototypes(
-        model,
+        Run(model, 1, args.threads),
         [Request((k,)) for k in targets],
         options,
         seed=args.seed,
         batch=batches.prototypes,
-        threads=args.threads,
         spread=spread,
         advance=_uncounted,
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from leap_audit.errors import RuntimeMissing
-from leap_audit.report.figures import bar_scale
+from leap_audit.report.charts import bar_scale
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import ENTANGLEMENTS_SHOWN, template
 from leap_audit.text.names import visible

@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from leap_audit.artifacts import SCHEMA, Audit
+from leap_audit.artifacts import SCHEMA, Audit, Finding, Isolation
 from leap_audit.artifacts.audit import LARGEST
 from leap_audit.artifacts.plausible import implausible
 from leap_audit.errors import AuditRefused
-from tests.audits import make_audit, with_pictures
+from tests.builders.audits import make_audit, with_pictures
 
 
 def test_it_is_read_back(tmp_path: Path) -> None:
@@ -53,3 +54,70 @@ def test_inputs_of_a_model_may_be_called_like_fields() -> None:
     found = {"classes": ["cat", "dog"], "config": {"set": {"target": 3, "class": [-1, 7]}}}
     assert implausible(found) == ""
     assert implausible(found | {"prototypes": [{"target": 3}]}) == "class 3 of 2"
+
+
+def isolation(**figures: Any) -> dict[str, Any]:
+    given = {"prob": 0.8, "prob_keep": 0.7, "prob_delete": 0.1, "area": 0.1, "enough": True}
+    return {"class": 0, "name": "cat", "image": "", "mask": "m.png", **given, **figures}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "figures"),
+    [
+        ("carried", {}),
+        ("carried", {"prob_delete": 0.399}),
+        ("not needed", {"prob_delete": 0.4}),
+        ("not enough", {"enough": False, "prob_keep": 0.799}),
+        ("not enough", {"enough": False, "prob_delete": 0.7}),
+        ("nothing to isolate", {"enough": False, "prob_keep": 0.8}),
+        ("carried", {"prob": 0.1, "prob_delete": 0.0}),
+        ("trace", {"prob": 0.099, "prob_delete": 0.0}),
+        ("trace", {"prob": 0.099, "enough": False}),
+    ],
+)
+def test_the_outcome_of_an_isolation_follows_from_its_figures(
+    outcome: str, figures: dict[str, Any]
+) -> None:
+    """An audit of before has no outcome: it is filled in at reading, by the same rule."""
+    made = Isolation.model_validate(isolation(**figures))
+    assert made.outcome == outcome
+    assert json.loads(made.model_dump_json())["outcome"] == outcome
+    assert Isolation.model_validate_json(made.model_dump_json(by_alias=True)) == made
+
+
+@pytest.mark.parametrize(
+    ("id_", "rule", "target", "detail"),
+    [
+        ("constant-answer", "constant-answer", (), ""),
+        ("border:3", "border", (3,), ""),
+        ("class-not-reached:1+12", "class-not-reached", (1, 12), ""),
+        ("one-corner:3:upper-left", "one-corner", (3,), "upper-left"),
+    ],
+)
+def test_a_finding_of_before_gets_its_fields_at_reading(
+    id_: str, rule: str, target: tuple[int, ...], detail: str
+) -> None:
+    texts = dict.fromkeys(("title", "evidence", "limits"), "")
+    each = Finding.model_validate({"id": id_, "severity": "low", **texts})
+    assert (each.rule, each.target, each.detail) == (rule, target, detail)
+    assert Finding.model_validate_json(each.model_dump_json()) == each
+
+
+def test_an_audit_of_before_is_read(tmp_path: Path) -> None:
+    audit = make_audit(with_pictures(tmp_path), prototypes=3)
+    before = json.loads(audit.model_dump_json(by_alias=True))
+    for each in before["findings"]:
+        for field in ("rule", "target", "detail"):
+            del each[field]
+    several = [i for p in before["prototypes"] + before["samples"] for i in p["isolations"]]
+    for each in several:
+        del each["outcome"]
+    (tmp_path / "audit.json").write_text(json.dumps(before))
+    assert several
+    assert Audit.read(tmp_path) == audit
+    before["findings"] = [
+        {"id": "border:3", "severity": "low", "title": "", "evidence": "", "limits": ""}
+    ]
+    (tmp_path / "audit.json").write_text(json.dumps(before))
+    with pytest.raises(AuditRefused, match="a class that is not among the classes"):
+        Audit.read(tmp_path)

@@ -32,7 +32,7 @@ from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete, FlatGradient, ModelRefused
 from leap_audit.gradient import Agreement
 from leap_audit.run import Session, choose_provider
-from tests.measure.models import write_model
+from tests.builders.classifiers import write_model
 
 Call = dict[str, Any]
 

@@ -13,11 +13,11 @@ from leap_audit.gradient import build_gradient
 from leap_audit.gradient.agreement import check_gradient
 from leap_audit.ingest import load
 from leap_audit.ingest.classes.lists import names_inside
-from leap_audit.measure.answer import probabilities
-from leap_audit.measure.run import Classifier
+from leap_audit.ingest.outputs.answer import Softmax
+from leap_audit.measure.run import Run
 from leap_audit.run import choose_provider
-from tests.producers import PRODUCERS, SIZE, Producer
-from tests.producers_page import OUT_OF_DATE, written
+from tests.builders.producers import PRODUCERS, SIZE, Producer
+from tools.producers_page import OUT_OF_DATE, written
 
 pytestmark = pytest.mark.xdist_group("tensorflow")  # one process imports it
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ def as_probabilities(answers: np.ndarray) -> np.ndarray:
     """Return logits or probabilities of several classes as probabilities."""
     if answers.min() >= 0 and np.allclose(answers.sum(1), 1, atol=1e-3):
         return answers
-    return np.stack([probabilities(row[:, None], False)[:, 0] for row in answers])
+    return np.stack([Softmax(len(row)).probabilities(row[:, None])[:, 0] for row in answers])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
@@ -42,8 +42,8 @@ def test_a_producer_comes_in(entry: Producer, tmp_path: Path) -> None:
     )
     model = load(made.model, declared, choose_provider("cpu"))
     pictures = RNG.random((3, 3, *SIZE), np.float32)
-    logits = Classifier.of(model, 3, 1).logits(pictures)
-    have = np.stack([probabilities(row.reshape(-1, 1), False)[:, 0] for row in logits])
+    logits = Run(model, 3, 1).logits(pictures)
+    have = np.stack([Softmax(row.size).probabilities(row.reshape(-1, 1))[:, 0] for row in logits])
     want = as_probabilities(made.answers(pictures))
     np.testing.assert_allclose(have, want, atol=1e-4 if entry.exact else 2e-2)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What the stages hand to one another, and the schema of audit.json.
+"""The data that passes between stages, and the schema of audit.json.
 
 Everything here is frozen data without behaviour. `Audit` is what audit.json holds
 (schema `leap-audit/1`): fields may be added to it, none renamed. `class_` is spelt
@@ -37,6 +37,7 @@ from leap_audit.artifacts.measured import (
     Isolation,
     Neighbour,
     OtherReading,
+    Outcome,
     Prediction,
     Prototype,
     Readings,
@@ -62,6 +63,7 @@ __all__ = [
     "ModelIdentity",
     "Neighbour",
     "OtherReading",
+    "Outcome",
     "PolicyIdentity",
     "Prediction",
     "Preprocessing",

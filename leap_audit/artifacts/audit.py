@@ -1,4 +1,4 @@
-"""All of an audit as audit.json holds it: the one source of every view."""
+"""The contents of audit.json: the one source of every view."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ class Audit(Frozen):
     status: Literal["complete", "incomplete"]
     verdict: Verdict = "NOT ASSESSED"
     policy: PolicyIdentity | None = None
-    """What the verdict was given by; None where nobody declared thresholds."""
+    """The policy that the verdict follows from; None where nobody declared thresholds."""
     checks: tuple[Check, ...] = ()
     """In the order of the policy."""
     model: ModelIdentity
@@ -37,9 +37,9 @@ class Audit(Frozen):
     config: dict[str, Any]
     coverage: Coverage
     methods: dict[str, Any] = Field(default_factory=dict)
-    """Stage -> what the method was and the figures it ran with, for the method page."""
+    """Stage -> its method and the figures it ran with, for the method page."""
     notes: tuple[str, ...] = ()
-    """What the reader must know about how this audit was made: assumptions, duplicates, caps."""
+    """Notes for the reader on how this audit was made: assumptions, duplicates, caps."""
     prototypes: tuple[Prototype, ...] = ()
     matrix: EntanglementMatrix | None = None
     """None where no prototype was made."""
@@ -49,6 +49,13 @@ class Audit(Frozen):
     findings: tuple[Finding, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
     """Path in the folder -> SHA-256 of each picture; empty in audits that did not record them."""
+
+    @model_validator(mode="after")
+    def _targets_exist(self) -> Self:
+        """Also of findings whose target was read from their id, which `implausible` cannot see."""
+        if any(index >= len(self.classes) for each in self.findings for index in each.target):
+            raise ValueError("findings: one is about a class that is not among the classes")
+        return self
 
     @model_validator(mode="after")
     def _matrix_fits(self) -> Self:
@@ -93,22 +100,22 @@ class Audit(Frozen):
         Raises AuditRefused: broken, of a later version, or with what no audit holds.
         """
         try:
-            found = json.loads(data)
-            schema = found.get("schema") if isinstance(found, dict) else None
+            record = json.loads(data)
+            schema = record.get("schema") if isinstance(record, dict) else None
         except (ValueError, RecursionError) as error:
             raise AuditRefused(f"{path}: is not JSON ({reason_of(error)}).") from None
         if schema != SCHEMA:
-            said = repr(schema)[:40] if schema is not None else "no schema"
+            holds = repr(schema)[:40] if schema is not None else "no schema"
             raise AuditRefused(
-                f"{path}: holds {said}, not {SCHEMA!r}; the version of leap-audit that wrote it "
+                f"{path}: holds {holds}, not {SCHEMA!r}; the version of leap-audit that wrote it "
                 "can read it."
             )
-        if wrong := implausible(found):
+        if wrong := implausible(record):
             raise AuditRefused(
                 f"{path}: holds {wrong}, which no audit does; it was changed. Run the audit again."
             )
         try:
-            return cls.model_validate(found)
+            return cls.model_validate(record)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

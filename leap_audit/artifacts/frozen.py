@@ -1,4 +1,4 @@
-"""What all artifacts are: frozen data that knows every one of its fields."""
+"""The base class of all artifacts: frozen data without unknown fields."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,4 +1,4 @@
-"""What was audited, with what, and how much of it."""
+"""The identity of an audit: the model, the environment and the coverage."""
 
 from typing import Literal
 
@@ -23,7 +23,7 @@ __all__ = [
 
 Layout = Literal["NCHW", "NHWC"]
 ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
-"""BANDS: channels that are no colours, as they come."""
+"""BANDS: channels that are not colours, in the order of the file."""
 Task = Literal["classification", "multi-label", "binary", "segmentation"]
 Probabilities = Literal["softmax", "sigmoid", "given"]
 """How a probability follows from the scores: as the softmax of all; as the sigmoid of each; or the
@@ -51,7 +51,7 @@ class Preprocessing(Frozen):
     """The part of the scaled short side that a crop keeps: 224 of 256."""
     interpolation: Interpolation = "bilinear"
     declared_by: str = ""
-    """Whose file or preset declared it; empty where it was said in words or assumed."""
+    """The file or preset that declared it; empty where options declared it or it was assumed."""
     assumed: dict[str, str] = Field(default_factory=dict)
     """Field -> why this value was taken, for each field that nobody declared."""
 
@@ -81,9 +81,9 @@ class ModelIdentity(Frozen):
     file: str
     """Base name only."""
     sha256: str
-    """Of what was given: of a folder, of its files' names and digests."""
+    """Of the file; of a folder, the digest of its files' names and digests."""
     converted: str = ""
-    """What was given and what wrote it as ONNX; empty for an ONNX file."""
+    """The original format and the converter that wrote it as ONNX; empty for an ONNX file."""
     opset: int
     parameters: int
     inputs: tuple[TensorInfo, ...]
@@ -94,13 +94,13 @@ class ModelIdentity(Frozen):
     """One of Task."""
     size_bytes: int
     logits: str
-    """What was read as the logits, e.g. 'output "probs", with the trailing Softmax taken off'."""
+    """The tensor read as the logits, e.g. 'output "probs", with the trailing Softmax taken off'."""
     task_reason: str = ""
-    """What the task was inferred from, or that it was declared."""
+    """The evidence that the task was inferred from, or that it was declared."""
     output: str = ""
     """The name of the output that was read, or of the tensor inside the graph."""
     meaning: str = ""
-    """What the numbers of that output are, as measured on a few pictures."""
+    """The kind of numbers of that output, as measured on a few pictures."""
     constant: bool = False
     """Whether the model gave the same answer to all of these pictures."""
     probabilities: Probabilities = "softmax"
@@ -139,6 +139,6 @@ class Coverage(Frozen):
     operators: dict[str, int]
     """Operator -> how many nodes of the model's canonical graph."""
     engine: str
-    """What computed the gradients."""
+    """The engine that computed the gradients."""
     batch: dict[str, int] = Field(default_factory=dict)
     """Stage -> how many items were computed together."""

@@ -1,8 +1,9 @@
-"""What was concluded: suspicions, and checks against a declared policy."""
+"""The conclusions of an audit: findings, and the checks of a declared policy."""
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from leap_audit.artifacts.frozen import Frozen
 
@@ -21,7 +22,14 @@ class Finding(Frozen):
     """A suspicion with its evidence."""
 
     id: str
-    """The rule and what it concerns, 'one-corner:3:upper-left'; the same in every audit."""
+    """Its rule, target and detail joined by colons, 'one-corner:3:upper-left'; the same in every
+    audit. A name to refer to it by: read the three fields instead of taking it apart."""
+    rule: str = ""
+    """The rule that raised it."""
+    target: tuple[int, ...] = ()
+    """The class that the suspicion is about, several for a hybrid; empty: the whole model."""
+    detail: str = ""
+    """What else distinguishes it from other findings of its rule, 'upper-left'; often empty."""
     severity: Severity
     title: str
     evidence: str
@@ -32,21 +40,36 @@ class Finding(Frozen):
     confirm: str = ""
     """What would confirm the suspicion or clear it; a sentence."""
     classes: tuple[int, ...] = ()
-    """The classes concerned."""
+    """All classes that the evidence mentions, the target first."""
     pictures: tuple[EvidencePicture, ...] = ()
     figures: dict[str, float] = Field(default_factory=dict)
     """What was counted or measured for it, by name."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_from_id(cls, data: Any) -> Any:
+        """Fill in the fields that audits did not record at first. No other code takes ids apart."""
+        if not isinstance(data, dict) or "rule" in data or not isinstance(data.get("id"), str):
+            return data
+        rule, *rest = data["id"].split(":")
+        targets = [part for part in rest if _TARGET.fullmatch(part)]
+        target = [int(number) for part in targets for number in part.split("+")]
+        detail = ":".join(part for part in rest if part not in targets)
+        return {"rule": rule, "target": target, "detail": detail, **data}
+
+
+_TARGET = re.compile(r"[0-9]{1,9}(\+[0-9]{1,9})*")
+
 
 class Check(Frozen):
-    """One named check of a policy, and how the audit did."""
+    """One named check of a policy, with its result."""
 
     id: str
     """The name of the check in the policy file."""
     question: str
     status: Verdict
     measured: str
-    """What the audit found, in words; why not, where it was not assessed."""
+    """The measured value in words; where it was not assessed, the reason."""
     threshold: str
     """What the policy asks for, in words."""
     value: float | None = None
@@ -56,7 +79,7 @@ class Check(Frozen):
 
 
 class PolicyIdentity(Frozen):
-    """The declared thresholds that the verdict was given by."""
+    """The policy that the verdict follows from."""
 
     name: str
     file: str

@@ -1,6 +1,6 @@
-"""What was measured of the model."""
+"""The measurements of a model: prototypes, entanglements, isolations, answers."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ __all__ = [
     "Isolation",
     "Neighbour",
     "OtherReading",
+    "Outcome",
     "Prediction",
     "Prototype",
     "Readings",
@@ -20,8 +21,19 @@ __all__ = [
 ]
 
 
+STATED = 0.1
+"""From this probability on, the model states a class about a picture."""
+NEEDED = 0.5
+"""A region is needed if erasing it leaves less than this share of the class's probability."""
+Outcome = Literal["carried", "not needed", "not enough", "nothing to isolate", "trace"]
+"""How an isolation did in its own check. carried: the region keeps the class and erasing it takes
+the class away; not needed: the region keeps the class, and so does the rest of the picture; not
+enough: no region keeps enough of the class; nothing to isolate: the class is as probable when the
+whole picture is erased; trace: the model does not state the class about the picture."""
+
+
 class Isolation(Frozen):
-    """The part of a picture that carries a class, and the check of it."""
+    """The part of a picture that carries a class, and its check."""
 
     class_: Annotated[int, Field(alias="class")]
     name: str
@@ -43,15 +55,20 @@ class Isolation(Frozen):
     """Of the class, on the whole picture; of a map of answers, averaged over it."""
     enough: bool
     """Whether a region of at most 60 % of the picture kept enough of the probability."""
+    outcome: Outcome = Field(default_factory=lambda fields: _outcome(fields))
+    """How it did in its own check."""
 
-    @property
-    def carried(self) -> bool:
-        """Whether any part of the picture may carry the class.
 
-        A region that keeps all of the probability and still is not enough says that none does: the
-        picture adds nothing, for the class is as probable when all of it is erased.
-        """
-        return self.enough or self.prob_keep < self.prob
+def _outcome(fields: dict[str, Any]) -> Outcome:
+    """Judge an isolation by its probabilities: the only place that does."""
+    whole, kept, erased = (fields[name] for name in ("prob", "prob_keep", "prob_delete"))
+    if whole < STATED:
+        return "trace"
+    if fields["enough"]:
+        return "not needed" if erased >= NEEDED * whole else "carried"
+    # A region that keeps all of the probability and still is not enough: the picture adds nothing,
+    # because the class is as probable when all of it is erased.
+    return "nothing to isolate" if kept >= whole else "not enough"
 
 
 class Entanglement(Frozen):

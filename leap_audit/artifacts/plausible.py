@@ -1,4 +1,4 @@
-"""What JSON of others may hold before anything is made of it: finite numbers, text, some depth."""
+"""Check untrusted JSON before use: finite numbers, valid text, limited depth and size."""
 
 from collections.abc import Iterator
 from datetime import datetime

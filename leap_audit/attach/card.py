@@ -1,4 +1,4 @@
-"""The section of a model card, and what lies beside the card for it."""
+"""The section of a model card, and the files beside the card that it shows."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from urllib.parse import quote
 from leap_audit.artifacts import Audit
 from leap_audit.attach.escaped import escaped
 from leap_audit.attach.record import Record, figures_of
-from leap_audit.attach.section import END, START, text_of, with_section
+from leap_audit.attach.section import END, START, card_text, with_section
 from leap_audit.attach.strip import shown_prototypes, strip_of
 from leap_audit.errors import CardRefused, RuntimeMissing, reason_of
 from leap_audit.files import read_regular
@@ -99,7 +99,7 @@ def _read(card: Path) -> bytes | None:
         data = read_regular(card, LARGEST_CARD)
     except OSError as error:
         raise CardRefused(f"{card}: cannot be read ({error.strerror}).") from None
-    text = text_of(data, card)
+    text = card_text(data, card)
     if text.lstrip().startswith("---"):
         try:
             _model_card()(text)
@@ -122,7 +122,7 @@ def _inside(pdf: Path, card: Path) -> str:
 
 
 def _new_card(audit: Audit) -> bytes:
-    """A card for a model that has none: what is known of it, and nothing else."""
+    """A card for a model that has none: only what the audit records."""
     model_card, card_data = _model_card(), _card_data()
     data = card_data(pipeline_tag=_PIPELINE.get(audit.model.task, "image-classification"))
     data.tags = list(_TAGS)

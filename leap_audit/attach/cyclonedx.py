@@ -1,4 +1,4 @@
-"""A CycloneDX ML-BOM: the model as a component, with a model card and where its evidence lies.
+"""A CycloneDX ML-BOM: the model as a component, with a model card and its evidence.
 
 CycloneDX 1.6. The Python library of CycloneDX holds no model cards, so that the document is
 written here; the tests hold it against the schema in that library.

@@ -1,4 +1,4 @@
-"""Names of strangers in Markdown, where HTML counts as well."""
+"""Escape untrusted names for Markdown and the HTML in it."""
 
 import html
 import re

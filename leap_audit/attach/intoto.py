@@ -1,4 +1,4 @@
-"""An in-toto statement that a test of the model had a result.
+"""An in-toto test-result statement about the model.
 
 Statement v1 with the predicate https://in-toto.io/attestation/test-result/v0.1.
 """

@@ -1,4 +1,4 @@
-"""A card and its files, uploaded to a repository of the Hugging Face Hub."""
+"""Upload a card and its files to a repository of the Hugging Face Hub."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from leap_audit.attach.card import CardFiles, no_hub
 from leap_audit.errors import CardRefused, LeapAuditError, reason_of
 
-__all__ = ["Upload", "planned", "push"]
+__all__ = ["Upload", "planned_upload", "push"]
 
 CARD = "README.md"
 """What the Hub takes for the card of a repository."""
@@ -14,7 +14,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class Upload:
-    """What would be uploaded, and where."""
+    """An upload: its files and its destination."""
 
     repository: str
     files: dict[str, bytes]
@@ -27,7 +27,7 @@ class Upload:
         return said + [f"  {name}, {len(data):,} bytes" for name, data in self.files.items()]
 
 
-def planned(files: CardFiles, repository: str, *, create_pr: bool) -> Upload:
+def planned_upload(files: CardFiles, repository: str, *, create_pr: bool) -> Upload:
     """Return the upload of a card with the files beside it.
 
     Raises CardRefused: the card is not called README.md.
@@ -40,7 +40,7 @@ def planned(files: CardFiles, repository: str, *, create_pr: bool) -> Upload:
 
 
 def push(upload: Upload, api: Any = None) -> str:
-    """Upload in one commit, bytes as they are, and return the address of what came of it.
+    """Upload in one commit, bytes as they are, and return the address of the result.
 
     api: an HfApi; None: one with the token of this machine.
 

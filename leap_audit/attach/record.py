@@ -1,4 +1,4 @@
-"""A finished audit that something is made of, and what is said of it in a few figures."""
+"""A finished audit and its key figures."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from leap_audit.ingest.audits import ForeignAudit, open_audit
 __all__ = ["Figure", "Record", "figures_of"]
 
 LARGEST_VIEW = 1 << 30
-"""Bytes of a report that is carried."""
+"""Bytes of a report that may be attached."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One of the few figures that an audit is summed up in."""
+    """A key figure of an audit."""
 
     id: str
     label: str
@@ -34,7 +34,7 @@ class Record:
     sha256: str
     """Of audit.json."""
     foreign: ForeignAudit | None = None
-    """What was decoded of it; None where this process made it."""
+    """The decoded copy of it; None where this process made the audit."""
 
     @classmethod
     def read(cls, folder: Path, *, altered: bool = False) -> Self:
@@ -46,8 +46,8 @@ class Record:
             raise AuditRefused(
                 f"{folder}: is no folder of an audit; give the one that `leap-audit MODEL` wrote."
             )
-        found = open_audit(folder, altered=altered)
-        return cls(folder, found.audit, found.sha256, found)
+        foreign = open_audit(folder, altered=altered)
+        return cls(folder, foreign.audit, foreign.sha256, foreign)
 
     @property
     def pictures(self) -> Path:
@@ -81,14 +81,14 @@ class Record:
 def figures_of(audit: Audit) -> list[Figure]:
     """Return the key figures of an audit, each counted from what audit.json holds.
 
-    What was not measured is said to be so.
+    Those that were not measured say so.
     """
     coverage = audit.coverage
     severities = Counter(finding.severity for finding in audit.findings)
     isolations = [i for p in audit.prototypes for i in p.isolations]
     isolations += [i for s in audit.samples for i in s.isolations]
     readings = audit.readings
-    found = ", ".join(f"{n} {severity}" for severity, n in severities.items())  # gravest first
+    raised = ", ".join(f"{n} {severity}" for severity, n in severities.items())  # gravest first
     return [
         Figure("status", "Status", audit.status),
         Figure("verdict", "Verdict", audit.verdict),
@@ -107,7 +107,7 @@ def figures_of(audit: Audit) -> list[Figure]:
             "Photographs of known classes answered right",
             "not measured" if readings is None else f"{readings.right} of {readings.photographs}",
         ),
-        Figure("findings", "Findings", found or "none"),
+        Figure("findings", "Findings", raised or "none"),
     ]
 
 

@@ -1,11 +1,11 @@
-"""The marked section of a model card, found and replaced without touching another byte."""
+"""Replace the marked section of a model card without touching another byte."""
 
 import re
 from pathlib import Path
 
 from leap_audit.errors import CardRefused
 
-__all__ = ["END", "START", "text_of", "with_section"]
+__all__ = ["END", "START", "card_text", "with_section"]
 
 START = "<!-- leap-audit:start (written by leap-audit attach; changes in here are lost) -->"
 END = "<!-- leap-audit:end -->"
@@ -16,8 +16,8 @@ _START = re.compile(_LINE + rb"<!-- leap-audit:start\b[^\r\n]*?-->")
 _END = re.compile(_LINE + rb"<!-- leap-audit:end -->(?=[ \t]*(?:[\r\n]|\Z))")
 
 
-def text_of(card: bytes, path: Path) -> str:
-    """Return a card as text, without a mark of the order of bytes.
+def card_text(card: bytes, path: Path) -> str:
+    """Return a card as text, without a byte order mark.
 
     Raises CardRefused: it is not UTF-8.
     """

@@ -1,4 +1,4 @@
-"""One picture of several prototypes, side by side."""
+"""A picture of several prototypes side by side."""
 
 import io
 from collections.abc import Sequence

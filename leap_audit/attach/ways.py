@@ -1,4 +1,4 @@
-"""The ways in which an audit goes with its model; the command, the docs and the tests read this."""
+"""The table of the forms in which an audit is attached; the command, docs and tests read it."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ __all__ = ["WAYS", "Way"]
 @dataclass(frozen=True)
 class Way:
     flag: str
-    """How the command line asks for it; empty for the card, which is an argument."""
+    """The flag of the command line; empty for the card, which is an argument."""
     metavar: str
     about: str
     extra: str = ""
-    """Of the package, which it needs."""
+    """The extra of the package that it needs."""
 
 
 WAYS: dict[str, Way] = {
@@ -23,4 +23,4 @@ WAYS: dict[str, Way] = {
     "mlflow": Way("--mlflow", "URI", "Log the folder to this tracking server.", "tracking"),
     "wandb": Way("--wandb", "ENTITY/PROJECT", "Log the folder to Weights & Biases.", "tracking"),
 }
-"""Name, also of the module, -> what is said of it. The two trackers are in leap_audit.tracking."""
+"""Name, also of the module, -> its flag and help. The two trackers are in leap_audit.tracking."""

@@ -8,12 +8,12 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from leap_audit.canonical.agreement import require_agreement, require_runs
+from leap_audit.canonical.batch import copied, free_batch, with_batch
 from leap_audit.canonical.folding import fold, inlined, may_fold
 from leap_audit.canonical.nchwc import unblocked
 from leap_audit.canonical.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll
@@ -29,20 +29,17 @@ from leap_audit.canonical.simplify import (
 from leap_audit.canonical.sizes import explain_open_shapes
 from leap_audit.canonical.unsigned import as_unsigned
 from leap_audit.canonical.upgrade import UNDEFINED, upgraded
-from leap_audit.errors import Defect, LeapAuditError, ModelRefused
+from leap_audit.errors import CanonicalMismatch, Defect, LeapAuditError, ModelRefused
 from leap_audit.graph.opset import OPSET
 from leap_audit.graph.protos import real_inputs, runtime_operators_apart
-from leap_audit.graph.shapes import shape_of, static_shape
-from leap_audit.graph.values import new_constant, new_node
+from leap_audit.graph.shapes import forget_shapes, shape_of
 from leap_audit.graph.weights import apart, put_back
 from leap_audit.run.providers import Provider
 
-__all__ = ["OPSET", "canonicalise", "input_shape", "to_proto"]
+__all__ = ["OPSET", "canonicalise", "input_shape", "require_batch", "to_proto"]
 
 LARGEST_INPUT = 1 << 33
 """Numbers of an input."""
-WHOLE_SHAPE = {"Expand": 1, "MaxUnpool": 2, "Reshape": 1, "Resize": 3}
-"""Operator -> its input that may hold the whole shape of its output."""
 WAITING = frozenset({*SIZES, *CONTROL, *UNDEFINED, *UNPACKED})
 """Operators that may go when all that can be inferred has been."""
 
@@ -88,6 +85,39 @@ def canonicalise(
     if provider is not None:
         require_agreement(original, weights, graph, full, one_by_one=bool(fixed), provider=provider)
     return graph
+
+
+def require_batch(
+    proto: onnx.ModelProto,
+    canonical: ir.Model,
+    batch: int,
+    *,
+    sizes: Mapping[str, tuple[int, ...]],
+    provider: Provider,
+) -> None:
+    """Run `with_batch(canonical, batch)` beside the model that the canonical graph came from.
+
+    canonical: the graph of one item, with the model's outputs. sizes: as in `canonicalise`.
+
+    Raises ModelRefused or CanonicalMismatch: the batch does not lead in every tensor, or the
+    numbers are others.
+    """
+    wider = with_batch(canonical, batch)
+    again = copied(wider)
+    forget_shapes(value for node in again.graph for value in node.outputs)
+    infer(again)
+    shapes = {y.name: shape for n in again.graph for y in n.outputs if (shape := shape_of(y))}
+    for node in wider.graph:
+        for value in node.outputs:
+            if shapes.get(value.name, shape_of(value)) != shape_of(value):
+                raise CanonicalMismatch(
+                    f"tensor {value.name!r}: its first axis is not that of the batch."
+                )
+    taken = {v.name: input_shape(v, batch, sizes.get(v.name)) for v in real_inputs(proto)}
+    full = {name: (batch, *shape[1:]) for name, shape in taken.items()}
+    original, weights = apart(proto)
+    _modernise(original, taken)
+    require_agreement(original, weights, wider, full, one_by_one=full != taken, provider=provider)
 
 
 def _canonical(
@@ -144,7 +174,7 @@ def _worked(
     if fixed:
         infer_anew(graph)
         explain_open_shapes(graph.graph)
-        _free_batch(graph, set(fixed), batch)
+        free_batch(graph.graph, fixed, batch)
     infer_anew(graph)
     return to_proto(graph).SerializeToString()
 
@@ -213,42 +243,6 @@ def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
             value.shape = ir.Shape(shape)
     for value in model.graph.outputs:
         value.shape = None
-
-
-def _free_batch(model: ir.Model, inputs: set[str], batch: int) -> None:
-    """Rewrite a graph of batch 1 for `batch` items: what the input reaches has a longer axis 0."""
-    graph = model.graph
-    reached = {value for value in graph.inputs if value.name in inputs}
-    for value in reached:
-        value.shape = ir.Shape((batch, *static_shape(value)[1:]))
-    for node in graph:
-        if not any(value in reached for value in node.inputs):
-            continue
-        reached.update(node.outputs)
-        at = WHOLE_SHAPE.get(node.op_type)
-        if at is not None and _has_whole_shape(node, at):
-            old = static_shape(node.outputs[0])
-            node.replace_input_with(at, _batched(graph, node.outputs[0], old, batch))
-        elif node.op_type == "Concat":  # such as a class token beside the patches of each picture
-            for i, part in enumerate(node.inputs):
-                if part is not None and part not in reached and shape_of(part):
-                    to = _batched(graph, part, static_shape(part), batch)
-                    copies = new_node("Expand", [part, to], {}, [f"{node.name}_{i}_batched"])
-                    graph.insert_before(node, copies)
-                    node.replace_input_with(i, copies.outputs[0])
-
-
-def _has_whole_shape(node: ir.Node, at: int) -> bool:
-    """Return whether an input of a node holds the shape of its output, the batch included."""
-    shape, given = shape_of(node.outputs[0]), node.inputs[at] if at < len(node.inputs) else None
-    numbers = shape_of(given)
-    return shape is not None and (node.op_type != "Resize" or numbers == (len(shape),))
-
-
-def _batched(graph: ir.Graph, value: ir.Value, shape: tuple[int, ...], batch: int) -> ir.Value:
-    """Return a constant: this shape with an axis 0 that is `batch` times as long."""
-    target = np.array([shape[0] * batch, *shape[1:]], np.int64)
-    return new_constant(graph, f"{value.name}_batched_shape", target)
 
 
 def _on_a_path(graph: ir.Graph) -> set[ir.Node]:

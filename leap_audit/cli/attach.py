@@ -62,7 +62,7 @@ def attach(
         if wandb and not all(wandb.rpartition("/")):
             raise UsageError(f"--wandb takes ENTITY/PROJECT, not {wandb!r}.")
         from leap_audit.attach.card import card_files, write_card
-        from leap_audit.attach.push import planned
+        from leap_audit.attach.push import planned_upload
         from leap_audit.attach.record import Record
         from leap_audit.ingest.audits import shown
         from leap_audit.publish.folder import write_file
@@ -73,7 +73,7 @@ def attach(
         # Everything is made before anything is written: a refusal leaves all as it was.
         with shown(audit_dir):
             files = None if card is None else card_files(record, card, report)
-        upload = planned(files, push, create_pr=create_pr) if push and files else None
+        upload = planned_upload(files, push, create_pr=create_pr) if push and files else None
         with shown(audit_dir):
             documents = _documents(record, onnx, place, cyclonedx, intoto)
         if files is not None:

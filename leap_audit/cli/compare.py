@@ -38,12 +38,12 @@ def compare(
     with answering(debug=debug, quiet=quiet, as_json=as_json) as terminal:
         from leap_audit.compare import Side, fails, write_comparison
         from leap_audit.compare import compare as compared
-        from leap_audit.compare.page import COMPARISON, default_folder
+        from leap_audit.compare.page import COMPARISON, comparison_folder
         from leap_audit.ingest.audits import shown
         from leap_audit.publish.folder import AuditFolder
 
         sides = Side.read(old), Side.read(new)
-        place = out or default_folder(old, new)
+        place = out or comparison_folder(old, new)
         if any(place.resolve() == side.folder.resolve() for side in sides):
             raise OutputRefused(f"{place}: is one of the audits; give another folder as --out.")
         with AuditFolder.open(place, COMPARISON) as folder:

@@ -1,4 +1,4 @@
-"""Two audits of two versions of a model to what changed between them.
+"""Compare the audits of two versions of a model.
 
 `compare` pairs what the audits hold; `write_comparison` writes comparison.json and the pages that
 are views of it.

@@ -7,7 +7,7 @@ from statistics import median
 
 from leap_audit.artifacts import Finding, Prediction, Severity
 from leap_audit.compare.classes import Classes
-from leap_audit.compare.judged import concerned, turned
+from leap_audit.compare.judged import turned
 from leap_audit.compare.prototypes import compared, expected_by_chance
 from leap_audit.compare.record import (
     Accuracy,
@@ -37,7 +37,7 @@ PICTURES = 3
 
 @dataclass(frozen=True)
 class Compared:
-    """Everything that was paired."""
+    """All pairs of two audits."""
 
     classes: Classes
     findings: Sequence[FindingPair]
@@ -46,45 +46,45 @@ class Compared:
     accuracy: Accuracy | None
 
 
-def changes_of(seen: Compared) -> tuple[Change, ...]:
+def changes_of(pairs: Compared) -> tuple[Change, ...]:
     """Return what changed, what matters most first.
 
     By severity; of equal ones what got worse before what differs before what got better; then
     findings, those first whose classes took part in most changed answers; then the rest.
     """
     kinds = (_findings, _accuracy, _answers, _regions, _entanglements)
-    found = [(weight, kind, change) for kind, of in enumerate(kinds) for weight, change in of(seen)]
-    found.sort(
+    weighed = [(kind, *each) for kind, changes in enumerate(kinds) for each in changes(pairs)]
+    weighed.sort(
         key=lambda each: (
             _SEVERITIES.index(each[2].severity),
             _DIRECTIONS.index(each[2].direction),
+            each[0],
             each[1],
-            -each[0],
-            precedence(each[2].id.removeprefix("finding:")),
             each[2].id,
         )
     )
-    return tuple(change for _, _, change in found)
+    return tuple(change for _, _, change in weighed)
 
 
-_Weighed = tuple[float, Change]
+_Weighed = tuple[tuple[float, ...], Change]
+"""What sorts a change among those of its kind, the least first; and the change."""
 
 
-def _findings(seen: Compared) -> Iterator[_Weighed]:
-    for pair in seen.findings:
+def _findings(pairs: Compared) -> Iterator[_Weighed]:
+    for pair in pairs.findings:
         judged = _judged(pair)
         if judged is None:
             continue
         direction, finding, title, evidence = judged
         on_new = pair.new is not None
-        indices = _of_new(concerned(finding), seen.classes, on_new)
+        indices = _of_new(finding.target, pairs.classes, on_new)
         answers = [
             each
-            for each in seen.photographs
-            if each.changed and _about(each, indices, seen.classes)
+            for each in pairs.photographs
+            if each.changed and _about(each, indices, pairs.classes)
         ]
         yield (
-            len(answers),
+            (-len(answers), precedence(finding.rule)),
             Change(
                 id=f"finding:{pair.key}",
                 direction=direction,
@@ -92,7 +92,7 @@ def _findings(seen: Compared) -> Iterator[_Weighed]:
                 title=title,
                 evidence=" ".join(filter(None, [evidence, pair.note, _took_part(answers)])),
                 limits=finding.limits,
-                pictures=tuple(_pictures(seen, finding, indices, on_new))[:PICTURES],
+                pictures=tuple(_pictures(pairs, finding, indices, on_new))[:PICTURES],
             ),
         )
 
@@ -120,8 +120,8 @@ def _took_part(answers: Sequence[PhotographPair]) -> str:
     )
 
 
-def _accuracy(seen: Compared) -> Iterator[_Weighed]:
-    each = seen.accuracy
+def _accuracy(pairs: Compared) -> Iterator[_Weighed]:
+    each = pairs.accuracy
     if each is None or each.p >= SIGNIFICANT:
         return
     worse = each.lost > each.gained
@@ -131,7 +131,7 @@ def _accuracy(seen: Compared) -> Iterator[_Weighed]:
         for of in falls[:NAMED]
     )
     yield (
-        0,
+        (),
         Change(
             id="accuracy",
             direction="worse" if worse else "better",
@@ -148,34 +148,34 @@ def _accuracy(seen: Compared) -> Iterator[_Weighed]:
     )
 
 
-def _answers(seen: Compared) -> Iterator[_Weighed]:
-    changed = [each for each in seen.photographs if each.changed]
+def _answers(pairs: Compared) -> Iterator[_Weighed]:
+    changed = [each for each in pairs.photographs if each.changed]
     if not changed:
         return
-    ways = Counter(_way(each, seen.classes) for each in changed)
-    now = Counter(_first(each.new.predicted, seen.classes.new) for each in changed)
+    ways = Counter(_way(each, pairs.classes) for each in changed)
+    now = Counter(_first(each.new.predicted, pairs.classes.new) for each in changed)
     most, times = now.most_common(1)[0]
     said = listed([f"{way} ({n})" for way, n in ways.most_common()])
     yield (
-        len(changed),
+        (),
         Change(
             id="answers",
             direction="different",
             severity="medium" if len(changed) >= MOVED else "low",
-            title=f"{count(len(changed), 'photograph')} of {len(seen.photographs)} "
+            title=f"{count(len(changed), 'photograph')} of {len(pairs.photographs)} "
             f"{'gets' if len(changed) == 1 else 'get'} another answer"
             + (f", {times} of them {most}" if times > 1 else ""),
             evidence=f"The model's first answer, then → now: {said}.",
             limits="Another answer may be a better one: see how many of known classes are right.",
-            pictures=tuple(_photograph(each, seen.classes) for each in changed[:PICTURES]),
+            pictures=tuple(_photograph(each, pairs.classes) for each in changed[:PICTURES]),
         ),
     )
 
 
-def _regions(seen: Compared) -> Iterator[_Weighed]:
+def _regions(pairs: Compared) -> Iterator[_Weighed]:
     same = [
         (pair, each)
-        for pair in seen.photographs
+        for pair in pairs.photographs
         if not pair.changed
         for each in pair.isolations
         if each.same_class and each.overlap is not None and each.old.enough and each.new.enough
@@ -184,9 +184,9 @@ def _regions(seen: Compared) -> Iterator[_Weighed]:
     if len(moved) < MOVED:
         return
     alike = [each.spearman for _, each in moved if each.spearman is not None]
-    names = listed([f"‘{seen.classes.new[each.new.class_]}’" for _, each in moved])
+    names = listed([f"‘{pairs.classes.new[each.new.class_]}’" for _, each in moved])
     yield (
-        len(moved),
+        (),
         Change(
             id="regions",
             direction="different",
@@ -203,8 +203,8 @@ def _regions(seen: Compared) -> Iterator[_Weighed]:
                     what=shortened(pair.new.file),
                     old=each.old.image,
                     new=each.new.image,
-                    old_caption=f"‘{seen.classes.old[each.old.class_]}’, {percent(each.old.area)}",
-                    new_caption=f"‘{seen.classes.new[each.new.class_]}’, {percent(each.new.area)}",
+                    old_caption=f"‘{pairs.classes.old[each.old.class_]}’, {percent(each.old.area)}",
+                    new_caption=f"‘{pairs.classes.new[each.new.class_]}’, {percent(each.new.area)}",
                 )
                 for pair, each in moved[:PICTURES]
             ),
@@ -212,12 +212,12 @@ def _regions(seen: Compared) -> Iterator[_Weighed]:
     )
 
 
-def _entanglements(seen: Compared) -> Iterator[_Weighed]:
-    every = compared(seen.prototypes)
+def _entanglements(pairs: Compared) -> Iterator[_Weighed]:
+    every = compared(pairs.prototypes)
     changed = [(pair, each) for pair, each in every if each.state == "changed"]
     if not changed:
         return
-    expected = expected_by_chance(seen.prototypes)
+    expected = expected_by_chance(pairs.prototypes)
     changed.sort(key=lambda each: -abs(each[1].gap))
     most = "; ".join(
         f"‘{pair.name}’ with "
@@ -226,7 +226,7 @@ def _entanglements(seen: Compared) -> Iterator[_Weighed]:
         for pair, each in changed[:NAMED]
     )
     yield (
-        len(changed),
+        (),
         Change(
             id="entanglement",
             direction="different",
@@ -260,17 +260,17 @@ def _about(pair: PhotographPair, indices: set[int], classes: Classes) -> bool:
 
 
 def _pictures(
-    seen: Compared, finding: Finding, indices: set[int], on_new: bool
+    pairs: Compared, finding: Finding, indices: set[int], on_new: bool
 ) -> Iterator[PicturePair]:
     """The prototypes of the classes, photographs whose answer turned, and the finding's own."""
-    for pair in seen.prototypes:
+    for pair in pairs.prototypes:
         if pair.new and pair.old and set(pair.new.target) & indices:
             yield PicturePair(
                 what=f"prototype of ‘{pair.name}’", old=pair.old.image, new=pair.new.image
             )
-    for photograph in seen.photographs:
-        if photograph.changed and _about(photograph, indices, seen.classes):
-            yield _photograph(photograph, seen.classes)
+    for photograph in pairs.photographs:
+        if photograph.changed and _about(photograph, indices, pairs.classes):
+            yield _photograph(photograph, pairs.classes)
     for each in finding.pictures:
         shown = {"new": each.image, "old": ""} if on_new else {"old": each.image, "new": ""}
         yield PicturePair(what=each.caption, **shown)

@@ -1,4 +1,4 @@
-"""Which classes of two models are the same: those with the same name."""
+"""Match the classes of two models by their names."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

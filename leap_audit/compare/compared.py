@@ -1,4 +1,4 @@
-"""Two audits in, one comparison out."""
+"""Compare two audits."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def compare(old: Side, new: Side, folder: Path) -> Comparison:
     same_method = entanglement_method(then) == entanglement_method(now)
     photographs = pair_photographs(then, now, classes, galleries)
     checks = pair_checks(then.checks, now.checks)
-    seen = Compared(
+    pairs = Compared(
         classes=classes,
         findings=pair_findings(then, now, classes, galleries),
         prototypes=pair_prototypes(then, now, classes, galleries, same_method=same_method),
@@ -40,18 +40,18 @@ def compare(old: Side, new: Side, folder: Path) -> Comparison:
         worse=got_worse(then, now, checks),
         old=old.identity,
         new=new.identity,
-        changes=changes_of(seen),
+        changes=changes_of(pairs),
         warnings=warnings_of(then, now, classes.matching.matched, len(photographs)),
         identity=identities(then, now),
         settings=settings(old, new),
         classes=classes.matching,
         checks=checks,
-        findings=tuple(seen.findings),
-        prototypes=tuple(seen.prototypes),
-        entanglements_compared=len(compared(seen.prototypes)),
-        entanglements_by_chance=expected_by_chance(seen.prototypes),
+        findings=tuple(pairs.findings),
+        prototypes=tuple(pairs.prototypes),
+        entanglements_compared=len(compared(pairs.prototypes)),
+        entanglements_by_chance=expected_by_chance(pairs.prototypes),
         photographs=photographs,
-        accuracy=seen.accuracy,
+        accuracy=pairs.accuracy,
         only_old=len(then.samples) - len(photographs),
         only_new=len(now.samples) - len(photographs),
     )

@@ -1,4 +1,4 @@
-"""What the two audits are of, and what makes their figures incomparable."""
+"""Compare the identities of two models and the settings of their audits."""
 
 from collections.abc import Iterator
 
@@ -97,7 +97,7 @@ def _identity(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "Given as", model.converted or "ONNX"
     yield "Opset", str(model.opset)
     yield "Parameters", f"{model.parameters:,}"
-    yield "Size", wording.size(model.size_bytes)
+    yield "Size", wording.file_size(model.size_bytes)
     yield "Task", model.task
     yield "Classes", f"{len(audit.classes):,}"
     yield "Class names from", model.classes_file or "no file"

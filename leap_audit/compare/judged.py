@@ -1,6 +1,5 @@
 """Findings and checks of two audits, paired."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from leap_audit.artifacts import Audit, Check, Finding, Severity, Verdict
@@ -8,7 +7,7 @@ from leap_audit.compare.classes import Classes
 from leap_audit.compare.record import CheckPair, Comparison, Direction, FindingPair
 from leap_audit.compare.sides import Gallery
 
-__all__ = ["LEVELS", "concerned", "fails", "got_worse", "pair_checks", "pair_findings", "turned"]
+__all__ = ["LEVELS", "fails", "got_worse", "pair_checks", "pair_findings", "turned"]
 
 LEVELS = ("never", "worse", "high", "medium", "low", "info")
 """What a comparison may fail on; each includes those before it."""
@@ -20,7 +19,7 @@ _WORSE: tuple[Verdict, ...] = ("PASS", "WARN", "NOT ASSESSED", "FAIL")
 def pair_findings(
     old: Audit, new: Audit, classes: Classes, galleries: tuple[Gallery, Gallery]
 ) -> tuple[FindingPair, ...]:
-    """Return the findings of both audits by their rule and the classes they concern."""
+    """Return the findings of both audits, paired by rule, target and detail."""
     then = {_key(each, classes, old=True): each for each in old.findings}
     now = {_key(each, classes, old=False): each for each in new.findings}
     fresh = [_new(key, now[key], old, classes, galleries[1]) for key in now if key not in then]
@@ -36,11 +35,6 @@ def pair_findings(
         if key in then
     ]
     return (*fresh, *gone, *still)
-
-
-def concerned(finding: Finding) -> tuple[int, ...]:
-    """Return the classes that a finding is about, by its id: of its own audit."""
-    return tuple(index for target in _targets(finding) for index in target)
 
 
 def turned(old: Severity, new: Severity) -> Direction | None:
@@ -79,39 +73,25 @@ def fails(comparison: Comparison, level: str) -> bool:
     )
 
 
-_Key = tuple[str, tuple[tuple[int | str, ...], ...], tuple[str, ...]]
-"""Rule, the targets it concerns, and its details. A class that both models have is its number in
-the new one, any other its name."""
+_Key = tuple[str, tuple[int | str, ...], str]
+"""Rule, target and detail. A class that both models have is its number in the new one."""
 
 
 def _key(finding: Finding, classes: Classes, *, old: bool) -> _Key:
-    rule, *rest = finding.id.split(":")
-    details = tuple(part for part in rest if not _IS_TARGET.fullmatch(part))
-    targets = tuple(
-        tuple(classes.to_new.get(i, f"old {i}") if old else i for i in target)
-        for target in _targets(finding)
-    )
-    return rule, targets, details
-
-
-_IS_TARGET = re.compile(r"[0-9]{1,9}(\+[0-9]{1,9})*")
-
-
-def _targets(finding: Finding) -> list[tuple[int, ...]]:
-    parts = finding.id.split(":")[1:]
-    return [tuple(map(int, p.split("+"))) for p in parts if _IS_TARGET.fullmatch(p)]
+    target = (classes.to_new.get(i, f"old {i}") if old else i for i in finding.target)
+    return finding.rule, tuple(target), finding.detail
 
 
 def _shown_key(key: _Key) -> str:
-    rule, targets, details = key
-    return ":".join([rule, *("+".join(map(str, target)) for target in targets), *details])
+    rule, target, detail = key
+    return ":".join(filter(None, [rule, "+".join(map(str, target)), detail]))
 
 
 def _new(
     key: _Key, finding: Finding, old: Audit, classes: Classes, gallery: Gallery
 ) -> FindingPair:
     to_old = {k: i for i, k in classes.to_new.items()}
-    where = [to_old.get(index) for index in concerned(finding)]
+    where = [to_old.get(index) for index in finding.target]
     note = ""
     if any(index is None for index in where):
         note = "The old model does not have the class."
@@ -125,7 +105,7 @@ def _new(
 def _gone(
     key: _Key, finding: Finding, new: Audit, classes: Classes, gallery: Gallery
 ) -> FindingPair:
-    where = [classes.to_new.get(index) for index in concerned(finding)]
+    where = [classes.to_new.get(index) for index in finding.target]
     note = ""
     if any(index is None for index in where):
         note = "The new model does not have the class."

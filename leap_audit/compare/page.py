@@ -14,12 +14,12 @@ from leap_audit.compare.record import (
 )
 from leap_audit.publish.folder import Kind
 from leap_audit.report import render_pdf
-from leap_audit.report.figures import bar_scale
+from leap_audit.report.charts import bar_scale
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import ENTANGLEMENTS_SHOWN, started_at, template
 from leap_audit.text.filenames import plain_name
 
-__all__ = ["COMPARISON", "default_folder", "render_comparison", "write_comparison"]
+__all__ = ["COMPARISON", "comparison_folder", "render_comparison", "write_comparison"]
 
 COMPARISON = Kind(
     "comparison", FILE, SCHEMA, frozenset({FILE, "comparison.html", "comparison.pdf", "images"})
@@ -33,8 +33,8 @@ and there are always a few."""
 FEWEST = 6
 
 
-def default_folder(old: Path, new: Path) -> Path:
-    """Return where the comparison of two audits goes when nobody said: OLD-NEW-compare, here."""
+def comparison_folder(old: Path, new: Path) -> Path:
+    """Return the default folder of a comparison: OLD-NEW-compare, in the current folder."""
     return Path("-".join([_stem(old), _stem(new), "compare"]))
 
 

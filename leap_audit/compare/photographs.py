@@ -1,4 +1,4 @@
-"""The photographs that both audits show: the answers, and what carried them."""
+"""Pair the photographs of two audits, with the answers and the isolations."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -8,7 +8,7 @@ from leap_audit.compare.classes import Classes
 from leap_audit.compare.record import Accuracy, ClassAccuracy, IsolationPair, PhotographPair
 from leap_audit.compare.sides import Gallery
 from leap_audit.compare.statistics import mcnemar, overlap, overlap_by_chance, spearman
-from leap_audit.findings.evidence import core, ranking_of
+from leap_audit.findings.evidence import Ranking, core, read_ranking
 
 __all__ = ["accuracy", "pair_photographs"]
 
@@ -114,7 +114,7 @@ def _compared(
     old: Isolation, new: Isolation, same_class: bool, galleries: Galleries
 ) -> IsolationPair:
     rankings = [
-        ranking_of(gallery.folder, each)
+        read_ranking(gallery.folder, each)
         for gallery, each in zip(galleries, (old, new), strict=True)
     ]
     alike = rankings[0].shape == rankings[1].shape
@@ -124,14 +124,14 @@ def _compared(
         old=old,
         new=new,
         spearman=spearman(*rankings) if alike else None,
-        overlap=_overlap(old, new, galleries, rankings[0].size) if alike and whole else None,
+        overlap=_overlap((old, new), rankings) if alike and whole else None,
         chance=overlap_by_chance(old.area, new.area) if whole else 0.0,
     )
 
 
-def _overlap(old: Isolation, new: Isolation, galleries: Galleries, pixels: int) -> float:
+def _overlap(isolations: tuple[Isolation, Isolation], rankings: Sequence[Ranking]) -> float:
     then, now = (
-        core(gallery.folder, each, 1.0) * max(1, round(each.area * pixels))
-        for gallery, each in zip(galleries, (old, new), strict=True)
+        core(ranking, each.area) * max(1, round(each.area * ranking.size))
+        for each, ranking in zip(isolations, rankings, strict=True)
     )
     return overlap(then, now)

@@ -1,4 +1,4 @@
-"""What a comparison of two audits holds: the schema of comparison.json.
+"""The schema of comparison.json.
 
 The artifacts of the audits stand in it as they are, but for their pictures, which are named by
 what is in them and lie beside comparison.json. Class numbers are those of the audit that they
@@ -68,7 +68,7 @@ class SideIdentity(Frozen):
 
 
 class Difference(Frozen):
-    """Something that is said of both audits, in words."""
+    """A property of both audits, in words."""
 
     what: str
     old: str
@@ -105,7 +105,7 @@ class PicturePair(Frozen):
 
 
 class Change(Frozen):
-    """Something that changed, worth a reviewer's eye."""
+    """A change for a reviewer to look at."""
 
     id: str
     direction: Direction

@@ -31,13 +31,13 @@ class Side:
     sha256: str = ""
     """Of its audit.json; empty where it was not read from one."""
     foreign: ForeignAudit | None = None
-    """What was decoded of it; None where this process made it."""
+    """The decoded copy of it; None where this process made the audit."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the audit in a folder, or of an audit.json. Raises AuditRefused."""
-        found = open_audit(path)
-        return cls(found.audit, found.folder, found.sha256, found)
+        foreign = open_audit(path)
+        return cls(foreign.audit, foreign.folder, foreign.sha256, foreign)
 
     @property
     def pictures(self) -> Path:
@@ -46,7 +46,7 @@ class Side:
 
     @property
     def identity(self) -> SideIdentity:
-        """What the comparison says of the audit as a whole."""
+        """The identity of the audit, as the comparison records it."""
         audit = self.audit
         return SideIdentity(
             folder=legible(self.folder.resolve().name),
@@ -81,9 +81,9 @@ class Gallery:
             out = io.BytesIO()
             self._source.read(name).save(out, "PNG")
             data = out.getvalue()
-            given = f"images/{hashlib.sha256(data).hexdigest()[:24]}.png"
-            (self.folder / given).write_bytes(data)
-            self._names[name] = given
+            copy = f"images/{hashlib.sha256(data).hexdigest()[:24]}.png"
+            (self.folder / copy).write_bytes(data)
+            self._names[name] = copy
         return self._names[name]
 
     def finding(self, finding: Finding) -> Finding:

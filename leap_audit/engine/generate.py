@@ -20,7 +20,7 @@ from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.classes.names import match_classes
 from leap_audit.ingest.model import Model
 from leap_audit.measure.prototype import Drawn, Request
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations
 from leap_audit.pipeline.measurements import (
     draw_prototypes,
@@ -122,7 +122,7 @@ def generate(
             if samples is None:
                 frame = write_transparency(frame, drawn, folder)
             tracker.results(frame, Path())
-        return frame, results_dict(drawn, seen, network.identity.probabilities)
+        return frame, results_dict(drawn, seen, network.answer)
 
 
 def _prototypes(
@@ -135,7 +135,7 @@ def _prototypes(
     tracker: Tracker,
 ) -> list[Drawn]:
     """Make a prototype of each target and isolate the entangled classes in it."""
-    options, classifier = prepared(model, options, seen)
+    options, run = prepared(model, options, seen)
     named = isolate_lists(settings, len(targets))
     _checked([k for each in named or [] for k in each], model.classes, "isolate_classes")
     times: dict[tuple[int, ...], int] = {}
@@ -143,15 +143,15 @@ def _prototypes(
     for target in targets:
         requests.append(Request(target, times.get(target, 0)))
         times[target] = times.get(target, 0) + 1
-    drawn = draw_prototypes(requests, classifier, options, seen, told)
-    log_stages(drawn, classifier, seen, tracker)
+    drawn = draw_prototypes(requests, run, options, seen, told)
+    log_stages(drawn, run, seen, tracker)
     if settings.isolation:
         entangled = named or [
             tuple(e.class_ for e in p.entanglements[: options.isolation.per_prototype])
             for p in seen.prototypes
         ]
-        tasks = prototype_tasks(classifier, drawn, entangled)
-        _isolate(tasks, seen.prototypes, classifier, options, seen, told)
+        tasks = prototype_tasks(run, drawn, entangled)
+        _isolate(tasks, seen.prototypes, run, options, seen, told)
     return drawn
 
 
@@ -169,28 +169,28 @@ def _samples(
     if classes is None and targets:
         classes = [tuple(k for target in targets for k in target)] * len(pictures)
     _checked([k for each in classes or [] for k in each], model.classes, "isolate_classes")
-    options, classifier = prepared(model, options, seen)
+    options, run = prepared(model, options, seen)
     labels = [f"sample {number}" for number in range(len(pictures))]
     digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
-    record_samples(list(pictures), labels, digests, classifier, options, seen)
-    tasks = sample_tasks(classifier, seen, list(pictures), classes)
-    _isolate(tasks, seen.samples, classifier, options, seen, told)
+    record_samples(list(pictures), labels, digests, run, options, seen)
+    tasks = sample_tasks(run, seen, list(pictures), classes)
+    _isolate(tasks, seen.samples, run, options, seen, told)
     seen.samples[:] = [s.model_copy(update={"file": s.image}) for s in seen.samples]
 
 
 def _isolate(
     tasks: Sequence[Task],
     owners: list[Any],
-    classifier: Classifier,
+    run: Run,
     options: AuditOptions,
     seen: Measurements,
     told: Progress,
 ) -> None:
-    if not classifier.model.batchable:
+    if not run.model.batchable:
         told.warn(ONE_AT_A_TIME)
         return
     with told.stage("Isolations", len(tasks) * options.isolation.steps) as advance:
-        record_isolations(tasks, owners, classifier, options, seen, advance)
+        record_isolations(tasks, owners, run, options, seen, advance)
 
 
 def _targets(given: Targets | None, classes: int) -> list[tuple[int, ...]]:

@@ -8,9 +8,8 @@ import pandas as pd
 from PIL import Image
 
 from leap_audit.ingest.pictures.images import write_picture
-from leap_audit.measure.answer import probabilities
 from leap_audit.measure.prototype import Drawn
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.pipeline.prototypes import levels, stem
 from leap_audit.pipeline.work import Measurements
 from leap_audit.tracking import Tracker
@@ -21,15 +20,13 @@ LOGGED = 5
 """The most probable classes that are logged at a stage, beside the target's own."""
 
 
-def log_stages(
-    drawn: Sequence[Drawn], classifier: Classifier, seen: Measurements, tracker: Tracker
-) -> None:
+def log_stages(drawn: Sequence[Drawn], run: Run, seen: Measurements, tracker: Tracker) -> None:
     """Write each prototype as it was at each logged step, and tell the tracker of it.
 
     A stage at which the target had lost ground is passed over, unless the last one is kept
     whatever became of it.
     """
-    how = classifier.model.identity.probabilities
+    probabilities = run.model.answer.probabilities
     for each in drawn:
         name = " + ".join(seen.classes[k] for k in each.request.target)
         for stage in each.stages:
@@ -37,7 +34,7 @@ def log_stages(
                 continue
             picture = seen.folder / f"images/{stem(each)}-step-{stage.step:05d}.png"
             write_picture(picture, levels(stage.painting.picture))
-            probs = probabilities(stage.logits[:, None], how)[:, 0]
+            probs = probabilities(stage.logits[:, None])[:, 0]
             top = [*each.request.target, *np.argsort(-probs, kind="stable")[:LOGGED].tolist()]
             tracker.stage(
                 f"{name} #{each.request.replicate}",

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leap_audit.artifacts import Probabilities
-from leap_audit.measure.answer import probabilities
+from leap_audit.ingest.outputs.answer import Answer
 from leap_audit.measure.prototype import Drawn
 from leap_audit.pipeline.work import Measurements
 from leap_audit.report.table import COLUMNS, result_rows
@@ -33,7 +32,7 @@ def results_frame(project: str, seen: Measurements, folder: Path) -> pd.DataFram
 
 
 def results_dict(
-    drawn: Sequence[Drawn], seen: Measurements, how: Probabilities
+    drawn: Sequence[Drawn], seen: Measurements, answer: Answer
 ) -> dict[str, Mapping[str, Any]]:
     """Return, for each prototype and each isolation on a sample, the probabilities on the way.
 
@@ -41,7 +40,7 @@ def results_dict(
     (stages, classes). Of an isolation: `target`, `step` (the whole picture, only the
     region kept, the region erased) and `probs` (3, 1), of its class.
 
-    how: how probabilities follow from the logits (see measure/answer.py).
+    answer: what the logits are.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for each in drawn:
@@ -49,8 +48,8 @@ def results_dict(
         found[f"prototype {each.request.replicate} of {name}"] = {
             "target": list(each.request.target),
             "step": [stage.step for stage in each.stages],
-            "probs": probabilities(
-                np.stack([stage.logits for stage in each.stages], axis=1), how
+            "probs": answer.probabilities(
+                np.stack([stage.logits for stage in each.stages], axis=1)
             ).T,
         }
     for number, sample in enumerate(seen.samples):

@@ -1,40 +1,30 @@
-"""Measurements to findings: suspicions, each with its figures and with what it cannot show."""
+"""Evidence to findings: suspicions, each with its figures and with what it cannot show."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from leap_audit.artifacts import Finding
+from leap_audit.findings.evidence import Evidence
+from leap_audit.findings.rules import RULES, FindingRule
 
-from leap_audit.artifacts import Finding, ModelIdentity, Prototype, Readings, Sample
-from leap_audit.findings.evidence import Measurements
-from leap_audit.findings.rules import RULES, Rule
-
-__all__ = ["RULES", "Rule", "find", "precedence"]
+__all__ = ["RULES", "Evidence", "FindingRule", "find", "precedence"]
 
 _ORDER = ("high", "medium", "low", "info")
 
 
-def find(
-    prototypes: Sequence[Prototype],
-    samples: Sequence[Sample],
-    classes: Sequence[str],
-    folder: Path,
-    readings: Readings | None = None,
-    model: ModelIdentity | None = None,
-) -> tuple[Finding, ...]:
-    """Return what the measurements make one suspect, the gravest first, then causes before
-    symptoms, as the table of rules has them.
+def find(evidence: Evidence) -> tuple[Finding, ...]:
+    """Return the findings of an audit: the gravest first, then causes before symptoms.
 
-    `folder` is where the pictures of the audit lie: some rules read the masks. readings: of
-    photographs of known classes. model: what is known of the model itself.
+    Of equal severity they stand in the order of the table of rules. evidence: with the rankings of
+    all isolations, which some rules look at.
     """
-    measured = Measurements(prototypes, samples, classes, folder, readings, model)
-    found = [finding for rule in RULES for finding in rule.findings(measured)]
+    findings = [finding for rule in RULES for finding in rule.findings(evidence)]
     return tuple(
-        sorted(found, key=lambda each: (_ORDER.index(each.severity), precedence(each.id), each.id))
+        sorted(
+            findings,
+            key=lambda each: (_ORDER.index(each.severity), precedence(each.rule), each.id),
+        )
     )
 
 
-def precedence(id_: str) -> int:
-    """Return the place of a finding's rule in the table of rules; behind all if it is not there."""
-    rules = [rule.id for rule in RULES]
-    rule = id_.split(":")[0]
+def precedence(rule: str) -> int:
+    """Return the place of a rule in the table; behind all where it is not there."""
+    rules = [each.id for each in RULES]
     return rules.index(rule) if rule in rules else len(rules)

@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from leap_audit.artifacts import EvidencePicture
-from leap_audit.findings.answered import Answered, answered
-from leap_audit.findings.evidence import Measurements
-from leap_audit.findings.readings import doubt
-from leap_audit.findings.suspicion import Suspicion, evidence_pictures, seen_on
+from leap_audit.findings.evidence import Evidence, LabelledAnswer, doubt, labelled_answers
+from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.ingest.outputs.trial import PICTURES
 from leap_audit.text.names import shortened
 from leap_audit.text.numbers import count, decimal, listed, percent, wilson
@@ -24,13 +22,18 @@ __all__ = [
 FLAT = 1e-3
 """Logits: a search that moves its class by less moved nothing."""
 SATURATED = 1 - 1e-6
+"""From this probability on, an answer is entirely sure."""
+SATURATED_SHARE = 0.9
+"""Of the photographs, which must be answered entirely sure."""
 PHOTOGRAPHS_NEEDED = 5
-FORETOLD = 3
-"""Among so many most entangled classes of a prototype, a mistake counts as foretold."""
+"""Photographs below which the answers as a whole are not judged."""
+PREDICTED = 3
+"""A mistake counts as predicted if it is among so many most entangled classes."""
 
 
-def preprocessing_doubted(measured: Measurements) -> Iterator[Suspicion]:
-    readings = measured.readings
+def preprocessing_doubted(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the preprocessing if the model is right more often with another one."""
+    readings = evidence.readings
     if readings is not None and (better := doubt(readings)) is not None:
         yield Suspicion(
             title="The preprocessing may be wrong",
@@ -44,8 +47,9 @@ def preprocessing_doubted(measured: Measurements) -> Iterator[Suspicion]:
         )
 
 
-def constant_answer(measured: Measurements) -> Iterator[Suspicion]:
-    model = measured.model
+def constant_answer(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect a model that gives one answer to all trial pictures."""
+    model = evidence.model
     if model is not None and model.constant:
         yield Suspicion(
             title="The model gives the same answer to every picture",
@@ -62,10 +66,11 @@ def constant_answer(measured: Measurements) -> Iterator[Suspicion]:
         )
 
 
-def scores_do_not_move(measured: Measurements) -> Iterator[Suspicion]:
-    if measured.model is not None and measured.model.constant:
+def scores_do_not_move(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect a model whose logits no search for a prototype could move."""
+    if evidence.model is not None and evidence.model.constant:
         return  # said by `constant_answer`
-    moved = [max(p.curve) - min(p.curve) for p in measured.prototypes if len(p.curve) > 1]
+    moved = [max(p.curve) - min(p.curve) for p in evidence.prototypes if len(p.curve) > 1]
     if moved and max(moved) <= FLAT:
         yield Suspicion(
             title="The model's scores do not move, whatever it is shown",
@@ -79,51 +84,54 @@ def scores_do_not_move(measured: Measurements) -> Iterator[Suspicion]:
         )
 
 
-def one_answer(measured: Measurements) -> Iterator[Suspicion]:
-    known = answered(measured.samples)
+def one_answer(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect a model that gives one answer to photographs of several classes."""
+    known = labelled_answers(evidence.samples)
     answers = {each.answer for each in known}
     shown = {each.shows for each in known}
     if len(known) >= PHOTOGRAPHS_NEEDED and len(answers) == 1 and len(shown) > 1:
         (answer,) = answers
         yield Suspicion(
-            concerned=str(answer),
+            target=(answer,),
             classes=(answer,),
-            title=f"Every photograph is answered with ‘{measured.labels[answer]}’",
+            title=f"Every photograph is answered with ‘{evidence.labels[answer]}’",
             evidence=f"{count(len(known), 'photograph')} of {len(shown)} known classes all get "
             "the same answer.",
-            sure=seen_on(len(known), len(known), "photographs"),
+            sure=pattern_certainty(len(known), len(known), "photographs"),
             confirm="More photographs of the other classes, through the model's own code.",
             limits="A dead model and one that is shown pictures in the wrong range look alike.",
-            pictures=_pictures(measured, known),
+            pictures=_pictures(evidence, known),
             figures={"photographs": len(known), "known classes": len(shown)},
         )
 
 
-def answers_saturated(measured: Measurements) -> Iterator[Suspicion]:
-    told = [s for s in measured.samples if s.predicted and s.predicted[0].share is None]
-    full = [s for s in told if s.predicted[0].prob >= SATURATED]
-    if len(told) >= PHOTOGRAPHS_NEEDED and len(full) >= 0.9 * len(told):
+def answers_saturated(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect a model that is entirely sure of almost every photograph."""
+    measured = [s for s in evidence.samples if s.predicted and s.predicted[0].share is None]
+    full = [s for s in measured if s.predicted[0].prob >= SATURATED]
+    if len(measured) >= PHOTOGRAPHS_NEEDED and len(full) >= SATURATED_SHARE * len(measured):
         yield Suspicion(
             title="The model is entirely sure of almost every photograph",
-            evidence=f"On {len(full)} of {count(len(told), 'photograph')}, the first answer "
+            evidence=f"On {len(full)} of {count(len(measured), 'photograph')}, the first answer "
             "has a probability within a millionth of 100\u00a0%.",
-            sure=seen_on(len(full), len(told), "photographs"),
+            sure=pattern_certainty(len(full), len(measured), "photographs"),
             confirm="Photographs that the model gets wrong: if it is as sure of those, its "
             "probabilities carry no information.",
             limits="Saturated probabilities hide differences: kept and erased regions are then "
             "better compared by their logits.",
-            figures={"saturated": len(full), "photographs": len(told)},
+            figures={"saturated": len(full), "photographs": len(measured)},
         )
 
 
-def photographs_mistaken(measured: Measurements) -> Iterator[Suspicion]:
-    known = answered(measured.samples)
+def photographs_mistaken(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the classes of photographs that get another answer than they show."""
+    known = labelled_answers(evidence.samples)
     wrong = [each for each in known if not each.right]
     if wrong:
         low, high = wilson(len(wrong), len(known))
         pairs = Counter((each.shows, each.answer) for each in wrong)
         said = [
-            f"‘{measured.labels[shown]}’ for ‘{measured.labels[answer]}’ ({times})"
+            f"‘{evidence.labels[shown]}’ for ‘{evidence.labels[answer]}’ ({times})"
             for (shown, answer), times in sorted(pairs.items(), key=lambda each: -each[1])
         ]
         yield Suspicion(
@@ -133,44 +141,44 @@ def photographs_mistaken(measured: Measurements) -> Iterator[Suspicion]:
             if len(wrong) > 1
             else "A photograph is answered with another class than it shows",
             evidence=f"{len(wrong)} of {count(len(known), 'photograph')} of known classes, taken "
-            f"{listed(said)}.{_foretold(measured, pairs)}",
+            f"{listed(said)}.{_predicted(evidence, pairs)}",
             sure=f"95\u00a0% interval of the share of mistakes, if the photographs are a fair "
             f"sample: {percent(low)} to {percent(high)} (Wilson).",
             confirm="A labelled test set from the place of use would give the rate.",
             limits="The photographs are those that were given, no random sample; their classes "
             "were taken as they were said.",
-            pictures=_pictures(measured, wrong),
+            pictures=_pictures(evidence, wrong),
             figures={"wrong": len(wrong), "photographs": len(known)},
         )
 
 
-def _foretold(measured: Measurements, pairs: Counter[tuple[int, int]]) -> str:
+def _predicted(evidence: Evidence, pairs: Counter[tuple[int, int]]) -> str:
     """How many of the mistakes the entanglements of the prototypes had pointed at."""
     tops = {
         target[0]: {
             e.class_
             for p in replicates
-            for e in [o for o in p.entanglements if o.class_ not in target][:FORETOLD]
+            for e in [o for o in p.entanglements if o.class_ not in target][:PREDICTED]
         }
-        for target, replicates in measured.replicates().items()
+        for target, replicates in evidence.by_target().items()
         if len(target) == 1
     }
-    asked = {pair: times for pair, times in pairs.items() if pair[0] in tops}
-    if not asked:
+    with_prototype = {pair: times for pair, times in pairs.items() if pair[0] in tops}
+    if not with_prototype:
         return ""
-    hits = sum(times for pair, times in asked.items() if pair[1] in tops[pair[0]])
+    hits = sum(times for pair, times in with_prototype.items() if pair[1] in tops[pair[0]])
     return (
-        f" Of {count(sum(asked.values()), 'mistake')} in classes with a prototype, the answer was "
-        f"among its {FORETOLD} most entangled classes in {hits}."
+        f" Of {count(sum(with_prototype.values()), 'mistake')} in classes with a prototype, the "
+        f"answer was among its {PREDICTED} most entangled classes in {hits}."
     )
 
 
-def _pictures(measured: Measurements, known: list[Answered]) -> tuple[EvidencePicture, ...]:
+def _pictures(evidence: Evidence, known: list[LabelledAnswer]) -> tuple[EvidencePicture, ...]:
     shown = [
         (
             each.sample.image,
-            f"{shortened(each.sample.file)}: shows ‘{measured.labels[each.shows]}’, answered "
-            f"‘{measured.labels[each.answer]}’ ({percent(each.prob)})",
+            f"{shortened(each.sample.file)}: shows ‘{evidence.labels[each.shows]}’, answered "
+            f"‘{evidence.labels[each.answer]}’ ({percent(each.prob)})",
         )
         for each in known
     ]

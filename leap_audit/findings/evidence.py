@@ -1,6 +1,6 @@
-"""What the rules look at, and the questions several of them ask of it."""
+"""The evidence that rules look at, and the questions that rules and checks ask of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,77 +8,172 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from leap_audit.artifacts import Isolation, ModelIdentity, Prototype, Readings, Sample
+from leap_audit.artifacts import (
+    Isolation,
+    ModelIdentity,
+    OtherReading,
+    Prototype,
+    Readings,
+    Sample,
+)
 from leap_audit.text.names import ClassLabels, shortened
 
-__all__ = ["STATED", "Measurements", "Seen", "core", "ranking_of"]
+__all__ = [
+    "REACHED_RANK",
+    "Evidence",
+    "LabelledAnswer",
+    "Ranking",
+    "StatedClass",
+    "by_target",
+    "core",
+    "doubt",
+    "labelled_answers",
+    "read_ranking",
+    "read_rankings",
+    "shares_of_own",
+    "stated_classes",
+]
 
-STATED = 0.1
-"""From this probability on, a class counts as something the model said about a picture."""
+Ranking = NDArray[np.uint8]
+"""All pixels of a picture, (height, width), 255 where the class needs the pixel first."""
+REACHED_RANK = 5
+"""A prototype that puts its class behind this place has not reached it."""
+CHANCE = 0.01
+"""Another preprocessing is better only if such a gain by chance is less probable than this."""
+GAIN_SHARE = 0.15
+GAIN_LEAST = 3
+"""Photographs that another preprocessing must gain, and the share of all that they must be."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An isolation and the picture it was found on."""
+class StatedClass:
+    """An isolation of a class that the model states about a picture, and that picture."""
 
     picture: str
+    """In words."""
     isolation: Isolation
     photograph: bool
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """Everything a rule may look at. Paths in it are relative to `folder`."""
+class LabelledAnswer:
+    """The model's first answer to a photograph whose class is known."""
 
-    prototypes: Sequence[Prototype]
-    samples: Sequence[Sample]
+    sample: Sample
+    shows: int
+    answer: int
+    prob: float
+    """Of the answer, 0..1."""
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is the class that the photograph shows."""
+        return self.answer == self.shows
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The measurements that a rule may look at."""
+
     classes: Sequence[str]
-    folder: Path
+    prototypes: Sequence[Prototype] = ()
+    samples: Sequence[Sample] = ()
+    rankings: Mapping[str, Ranking] = field(default_factory=dict)
+    """`Isolation.mask` -> the ranking itself, of every isolation."""
     readings: Readings | None = None
+    """Of the photographs whose class is known."""
     model: ModelIdentity | None = None
     labels: ClassLabels = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", ClassLabels(self.classes))
 
-    def replicates(self) -> dict[tuple[int, ...], list[Prototype]]:
+    def by_target(self) -> dict[tuple[int, ...], list[Prototype]]:
         """Return the prototypes of each target, in the order of the audit."""
-        found: dict[tuple[int, ...], list[Prototype]] = {}
-        for prototype in self.prototypes:
-            found.setdefault(prototype.target, []).append(prototype)
-        return found
+        return by_target(self.prototypes)
 
-    def isolations(self) -> Iterator[Seen]:
-        """Yield the isolations of classes that the model stated (see STATED) on the picture.
-
-        Not of those that the model states as surely on the picture erased, as it may a background.
-        """
-        for prototype in self.prototypes:
-            where = f"the prototype of ‘{self.labels.of(prototype.target)}’"
-            yield from (Seen(where, each, False) for each in prototype.isolations if _counts(each))
-        for sample in self.samples:
-            where = f"photograph {shortened(sample.file)}"
-            yield from (Seen(where, each, True) for each in sample.isolations if _counts(each))
+    def stated_classes(self) -> Iterator[StatedClass]:
+        """Yield the isolations of classes that the model states about their picture."""
+        return stated_classes(self.prototypes, self.samples, self.labels)
 
 
-def _counts(isolation: Isolation) -> bool:
-    return isolation.prob >= STATED and isolation.carried
+def by_target(prototypes: Iterable[Prototype]) -> dict[tuple[int, ...], list[Prototype]]:
+    """Return the prototypes of each target, in their order."""
+    groups: dict[tuple[int, ...], list[Prototype]] = {}
+    for prototype in prototypes:
+        groups.setdefault(prototype.target, []).append(prototype)
+    return groups
 
 
-def ranking_of(folder: Path, isolation: Isolation) -> NDArray[np.uint8]:
-    """Return the ranking of all pixels, (height, width), 255 where the class needs it first."""
+def stated_classes(
+    prototypes: Iterable[Prototype], samples: Iterable[Sample], labels: ClassLabels
+) -> Iterator[StatedClass]:
+    """Yield the isolations of classes that the model states about their picture.
+
+    Not of those that it states as surely about the erased picture, such as a background.
+    """
+    for prototype in prototypes:
+        where = f"the prototype of ‘{labels.of(prototype.target)}’"
+        yield from (StatedClass(where, i, False) for i in prototype.isolations if _stated(i))
+    for sample in samples:
+        where = f"photograph {shortened(sample.file)}"
+        yield from (StatedClass(where, i, True) for i in sample.isolations if _stated(i))
+
+
+def _stated(isolation: Isolation) -> bool:
+    return isolation.outcome not in ("trace", "nothing to isolate")
+
+
+def labelled_answers(samples: Iterable[Sample]) -> list[LabelledAnswer]:
+    """Return the answers to the photographs whose class is known, in their order."""
+    return [
+        LabelledAnswer(each, each.known, each.predicted[0].class_, each.predicted[0].prob)
+        for each in samples
+        if each.known is not None and each.predicted
+    ]
+
+
+def shares_of_own(prototype: Prototype) -> dict[int, float] | None:
+    """Return each other class's entanglement as a share of the target's own, in listed order.
+
+    None for a prototype that missed its class: a picture that the model does not take for the
+    class says nothing about the class.
+    """
+    own = [e.entanglement for e in prototype.entanglements if e.class_ in prototype.target]
+    if prototype.rank > REACHED_RANK or max(own, default=0.0) <= 0:
+        return None
+    return {
+        e.class_: e.entanglement / max(own)
+        for e in prototype.entanglements
+        if e.class_ not in prototype.target
+    }
+
+
+def doubt(readings: Readings) -> OtherReading | None:
+    """Return a preprocessing with which the model is clearly right more often, None without one."""
+    gain = max(GAIN_LEAST, GAIN_SHARE * readings.photographs)
+    better = [o for o in readings.others if o.p < CHANCE and o.right - readings.right >= gain]
+    return max(better, key=lambda each: each.right, default=None)
+
+
+def read_ranking(folder: Path, isolation: Isolation) -> Ranking:
+    """Return the ranking of an isolation from its mask in the folder of an audit."""
     with Image.open(folder / isolation.mask, formats=["PNG"]) as picture:
         return np.asarray(picture.convert("L"), np.uint8)
 
 
-def core(folder: Path, isolation: Isolation, largest: float) -> NDArray[np.float64]:
-    """Return which pixels of the mask rank first, as weights that sum to 1, (height, width).
+def read_rankings(folder: Path, several: Iterable[Prototype | Sample]) -> dict[str, Ranking]:
+    """Return the rankings of all isolations of prototypes and samples from an audit's folder."""
+    return {i.mask: read_ranking(folder, i) for each in several for i in each.isolations}
 
-    They are the brightest `isolation.area` of the picture, at most the fraction `largest` and at
-    least one pixel. Pixels that tie at the edge of the region share what is left of it.
+
+def core(ranking: Ranking, area: float) -> NDArray[np.float64]:
+    """Return the pixels that rank first as weights that sum to 1, (height, width).
+
+    area: the fraction of the picture that they make, 0..1; at least one pixel. Pixels that tie at
+    the edge of the region share what is left of it.
     """
-    ranking = ranking_of(folder, isolation)
-    count = max(1, round(min(isolation.area, largest) * ranking.size))
+    count = max(1, round(area * ranking.size))
     edge = np.sort(ranking, axis=None)[-count]
     above = ranking > edge
     tied = ranking == edge

@@ -1,47 +1,54 @@
-"""A suspicion before it becomes a finding, and the rule that raises it."""
+"""Rules, and the suspicions that they raise before these become findings."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from leap_audit.artifacts import EvidencePicture, Finding, Severity
-from leap_audit.findings.evidence import Measurements
+from leap_audit.findings.evidence import Evidence
 
-__all__ = ["PICTURES", "Rule", "Suspicion", "evidence_pictures", "seen_on"]
+__all__ = ["PICTURES", "FindingRule", "Suspicion", "evidence_pictures", "pattern_certainty"]
 
 PICTURES = 4
 """Pictures of evidence that a finding shows at most."""
+SURE, LIKELY = 8, 5
+"""Pictures from which on a pattern is fairly sure, and likely."""
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What a rule suspects, of which classes, why, and what speaks against being sure."""
+    """A suspicion of a rule, with its evidence and its doubts."""
 
     title: str
     evidence: str
     sure: str
     confirm: str
     limits: str
-    concerned: str = ""
-    """Completes the rule's id; empty where the rule is raised once for the whole model."""
+    target: tuple[int, ...] = ()
+    """The class that it is about, several for a hybrid; empty: the whole model."""
+    detail: str = ""
+    """What else distinguishes it from other suspicions of its rule."""
     classes: tuple[int, ...] = ()
     pictures: tuple[EvidencePicture, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A question asked of every audit. `id` starts the id of each finding it makes."""
+class FindingRule:
+    """A question to every audit; each answer that is suspicious becomes a finding."""
 
     id: str
     severity: Severity
     question: str
-    check: Callable[[Measurements], Iterator[Suspicion]]
+    check: Callable[[Evidence], Iterator[Suspicion]]
 
-    def findings(self, measured: Measurements) -> Iterator[Finding]:
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield the findings of this rule."""
-        for each in self.check(measured):
+        for each in self.check(evidence):
             yield Finding(
-                id=f"{self.id}:{each.concerned}" if each.concerned else self.id,
+                id=":".join(filter(None, [self.id, "+".join(map(str, each.target)), each.detail])),
+                rule=self.id,
+                target=each.target,
+                detail=each.detail,
                 severity=self.severity,
                 title=each.title,
                 evidence=each.evidence,
@@ -60,10 +67,10 @@ def evidence_pictures(shown: Sequence[tuple[str, str]]) -> tuple[EvidencePicture
     return tuple(kept[:PICTURES])
 
 
-def seen_on(hits: int, of: int, thing: str) -> str:
-    """Return how sure a pattern over several pictures makes one."""
-    if hits >= 8:
+def pattern_certainty(hits: int, of: int, thing: str) -> str:
+    """Return in a sentence how sure a pattern over several pictures is."""
+    if hits >= SURE:
         return f"Fairly sure that it is a pattern: {hits} of {of} {thing}."
-    if hits >= 5:
+    if hits >= LIKELY:
         return f"Likely a pattern: {hits} of {of} {thing}."
     return f"Few pictures, so chance is not ruled out: {hits} of {of} {thing}."

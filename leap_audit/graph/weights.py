@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["LARGE", "apart", "fill", "numbers_of", "poured", "put_back", "taken_out"]
+__all__ = ["LARGE", "apart", "fill", "numbers_of", "poured", "put_back", "shared_with", "taken_out"]
 
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -141,3 +141,27 @@ def _copy(message: AnyMessage, without: str) -> AnyMessage:
         else:
             setattr(copy, field.name, value)
     return copy
+
+
+def shared_with(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> onnx.ModelProto:
+    """Return a graph as protobuf, without the large weights that stand in `weights` already.
+
+    Those are inputs of it; `put_back` makes them weights again. The graph loses its large weights.
+    """
+    large = taken_out(model)
+    common = {name for name in large if name in weights and _equal(large[name], weights[name])}
+    proto = ir.to_proto(model)
+    for name in sorted(common):
+        tensor = large.pop(name)
+        proto.graph.input.append(
+            onnx.helper.make_tensor_value_info(name, tensor.dtype.value, list(tensor.shape.numpy()))
+        )
+    fill(proto, large)
+    return proto
+
+
+def _equal(a: ir.TensorProtocol, b: ir.TensorProtocol) -> bool:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    left, right = (np.ascontiguousarray(x.numpy()).view(np.uint8) for x in (a, b))
+    return bool(np.array_equal(left, right))

@@ -63,7 +63,7 @@ def load(
                 load_file, Path(source), declared, task, names, region, output, inputs
             )
         return replace(model, provider=chosen)
-    from leap_audit.ingest.model import known
+    from leap_audit.ingest.model import make_model
     from leap_audit.ingest.source import open_object
 
     try:
@@ -72,7 +72,7 @@ def load(
         if inputs is not None and inputs.given:
             raise  # PyTorch itself is asked about pictures alone
         return autograd_model(source, str(error), declared, task=task, region=region, output=output)
-    return known(
+    return make_model(
         opened,
         declared,
         chosen,
@@ -98,7 +98,7 @@ def autograd_model(
     why: what stood in the way of its graph; that is warned of, and stands in the report.
     Warns EngineFallback. Raises ModelRefused as `load` does, and where an output is named.
     """
-    from leap_audit.ingest.opaque import known_module
+    from leap_audit.ingest.opaque import make_module_model
 
     if output is not None:
         raise ModelRefused(
@@ -106,7 +106,7 @@ def autograd_model(
             "a module that returns its scores alone."
         )
     declared = declared or DeclaredPreprocessing()
-    model = known_module(module, why, declared, picture_of(declared), task=task, region=region)
+    model = make_module_model(module, why, declared, picture_of(declared), task=task, region=region)
     warnings.warn(f"PyTorch autograd: {why}", EngineFallback, stacklevel=3)
     return model
 
@@ -135,10 +135,10 @@ def load_file(
     inputs: "Inputs | None" = None,
 ) -> "Model":
     """What the child does for `load`, on the processor: a driver would not live in its limits."""
-    from leap_audit.ingest.model import known
+    from leap_audit.ingest.model import make_model
 
     opened = read_file(path, declared, inputs)
-    return known(
+    return make_model(
         opened,
         declared,
         choose_provider("cpu"),

@@ -1,24 +1,32 @@
 """From a network as ONNX to a Model: everything a later stage may know of it."""
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from leap_audit.artifacts import ModelIdentity, Preprocessing, Task, TensorInfo
+from leap_audit.canonical.batch import copied, with_batch
 from leap_audit.canonical.folding import inlined, with_weights_folded
-from leap_audit.canonical.form import canonicalise, input_shape
+from leap_audit.canonical.form import canonicalise, input_shape, require_batch
+from leap_audit.canonical.sizes import explain_open_shapes
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import CanonicalMismatch, ModelRefused
-from leap_audit.graph.opaque import outside_graph
+from leap_audit.graph.digest import graph_digest
 from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_info
 from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.weights import apart, put_back, shared_with
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.ingest.inputs.pixels import require_same_numbers
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs
 from leap_audit.ingest.inputs.sides import sides_of
+from leap_audit.ingest.outputs.answer import Answer, answer_kind
 from leap_audit.ingest.outputs.ends import output_info, tensor_outputs, with_outputs
+from leap_audit.ingest.outputs.final_layer import FinalLayer, final_layer
 from leap_audit.ingest.outputs.head import find_head
 from leap_audit.ingest.outputs.reading import Reading, written
 from leap_audit.ingest.outputs.task import Asked, refuse_boxes
@@ -31,62 +39,103 @@ from leap_audit.run.opaque import Outside
 from leap_audit.run.providers import Provider
 from leap_audit.text.filenames import legible
 
-__all__ = ["Model", "forward_graph", "known"]
+__all__ = ["Model", "make_model"]
 
 BYTES = (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
 """Types of whole numbers that a picture's pixels fill from end to end."""
+TRIED = 2
+"""Pictures that go through at once when it is found out whether several can."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """A network that gives scores to classes, ready to be audited."""
+    """A network that gives scores to classes, in canonical form, ready to be audited."""
 
     proto: onnx.ModelProto
     """As it came, but with one input, the picture in floating point, and one output, the one that
     is read; and with its weights folded."""
+    canonical: onnx.ModelProto
+    """The canonical graph of one picture: the model's input in, its scores out. Large weights that
+    stand in `proto` as well are inputs of it; `graph` has them."""
     identity: ModelIdentity
     preprocessing: Preprocessing
-    classes: int
-    """How many classes it tells apart."""
+    answer: Answer
+    """What its scores are, and how they lie in the output of `graph`."""
+    final_layer: FinalLayer | None
+    """The linear layer that the scores come from; None where the last step is not linear."""
     operators: dict[str, int]
     """Operator -> nodes, of the canonical graph."""
     batchable: bool
     """Whether several pictures can go through at once."""
     provider: Provider
     reading: Reading
-    """Where `forward_graph` finds the scores."""
-    single: bool = False
-    """Whether one score stands for both classes."""
-    axis: int = 1
-    """Of the classes, in the logits of `forward_graph`."""
+    """How the scores are read out of the model's output; already done in `graph`."""
+    batch_leads: bool = True
+    """Whether the batch is the first axis of every tensor. Where it is not, as in attention over
+    (tokens, batch, features), each batch takes canonicalising once more."""
     outside: Outside | None = None
     """What runs it where it is no ONNX graph; then `proto` is empty."""
-    scores: tuple[int, ...] = ()
-    """Of such a network: the shape of one picture's scores."""
     labels: tuple[str, ...] = ()
     """Names of the classes that stood in an operator at the end of the graph."""
     labels_in: str = ""
     """That operator."""
 
     @property
+    def classes(self) -> int:
+        """Return how many classes it tells apart."""
+        return self.answer.classes
+
+    @property
     def picture_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of a picture, before layout and channel order."""
+        """Return (channels, height, width) of a picture, before layout and channel order."""
         return (len(self.preprocessing.mean), *self.preprocessing.input_size)
 
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """The rows and columns of the map of answers that are audited."""
-        top, left, bottom, right = self.identity.region or (0, 0, 1, 1)
-        rows, columns = self.identity.places
-        return _cells(top, bottom, rows), _cells(left, right, columns)
+    @cached_property
+    def digest(self) -> str:
+        """Return the SHA-256 of what determines its numbers: a part of a unit of work's key.
 
-    @property
-    def places(self) -> int:
-        """How many answers a picture gets: 1, or the places of the map that are audited."""
-        return int(np.prod([cells.stop - cells.start for cells in self.window]))
+        The canonical graph with its weights, the reading of its scores, the answer, and the
+        preprocessing; of a network that is no ONNX graph, the digest of its state.
+        """
+        digest = hashlib.sha256(graph_digest(self.graph).encode())
+        for part in (self.reading, self.answer, self.preprocessing):
+            digest.update(repr(part).encode())
+        if self.outside is not None:
+            digest.update(self.identity.sha256.encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def graph(self) -> ir.Model:
+        """Return the canonical graph of one picture, never changed: `with_batch` copies it."""
+        graph = ir.from_proto(self.canonical)
+        put_back(graph, apart(self.proto)[1])
+        explain_open_shapes(graph.graph)
+        return graph
+
+    def with_batch(self, batch: int) -> ir.Model:
+        """Return a copy of the canonical graph for `batch` pictures, to be changed at will.
+
+        Its weights are those of `graph`, not copies.
+        Raises ModelRefused or CanonicalMismatch: it takes one picture at a time.
+        """
+        if batch == 1 or self.batch_leads:
+            return with_batch(self.graph, batch)
+        if batch not in self._others:
+            sizes = _sizes(tensor_info(_only_input(self.proto)), self.preprocessing)
+            self._others[batch] = _canonicalised(self.proto, self.reading, batch, sizes, None)
+        return copied(self._others[batch])
+
+    @cached_property
+    def _others(self) -> dict[int, ir.Model]:
+        """The graphs of other batches, where each takes canonicalising."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields alone: what is made of them is no plain data."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
-def known(
+def make_model(
     source: Source,
     declared: DeclaredPreprocessing,
     provider: Provider,
@@ -123,7 +172,9 @@ def known(
         require_same_numbers(fixed, proto, name, shape, unrounded, provider)
     canonical = canonicalise(proto, batch=1, sizes=sizes, provider=provider)
     kind = next(v for v in fixed.graph.input if v.name == name).type.tensor_type.elem_type
-    scaling = read_scaling(canonical, first.layout, provider, pixels if kind in BYTES else None)
+    scaling = read_scaling(
+        copied(canonical), first.layout, provider, pixels if kind in BYTES else None
+    )
     if pixels is not None:
         pixels = scaling.range or pixels
     preprocessing = resolve(declared, sides, name=name, scaling=scaling, pixels=pixels)
@@ -136,13 +187,17 @@ def known(
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
     named = names if names is not None else len(ends.names) or None
     asked = Asked(task, named, first.layout, output if _is_output(proto, output) else None)
-    head = find_head(canonical, asked, Trial(preprocessing, provider))
+    head = find_head(copied(canonical), asked, Trial(preprocessing, provider))
     if region is not None and head.places == (1, 1):
         raise ModelRefused(
             f"--region picks a part of a segmentation's map, and this model gives a picture one "
             f"answer ({head.task}); leave --region out."
         )
     proto = with_outputs(proto, [head.reading.output])
+    canonical.graph.outputs[:] = [
+        v for v in canonical.graph.outputs if v.name == head.reading.output
+    ]
+    common.RemoveUnusedNodesPass()(canonical)
     identity = ModelIdentity(
         file=legible(source.file),
         sha256=source.sha256,
@@ -168,58 +223,81 @@ def known(
         fixed_inputs=(*source.fixed_inputs, *values),
         signature=source.signature,
     )
-    model = Model(
-        with_weights_folded(proto),
-        identity,
-        preprocessing,
+    proto = with_weights_folded(proto)
+    batchable, leads = _batching(proto, canonical, head.reading, sizes, provider)
+    canonical.graph.outputs[:] = [written(canonical.graph, head.reading)]
+    answer = answer_kind(
         head.classes,
-        dict(sorted(operators.items())),
-        False,
-        provider,
-        head.reading,
-        head.single,
-        head.axis,
+        head.probabilities,
+        single=head.single,
+        sides=head.places,
+        axis=head.axis,
+        region=region,
+    )
+    last = final_layer(canonical.graph.outputs[0], answer)
+    return Model(
+        proto=proto,
+        canonical=shared_with(canonical, apart(proto)[1]),
+        identity=identity,
+        preprocessing=preprocessing,
+        answer=answer,
+        final_layer=last,
+        operators=dict(sorted(operators.items())),
+        batchable=batchable,
+        batch_leads=leads,
+        provider=provider,
+        reading=head.reading,
         labels=ends.names if len(ends.names) == head.classes else (),
         labels_in=ends.names_in,
     )
-    return replace(model, batchable=_batchable(model))
 
 
-def forward_graph(model: Model, batch: int) -> ir.Model:
-    """Return the canonical graph for `batch` pictures: the model's input in, its logits out.
+def _batching(
+    proto: onnx.ModelProto,
+    canonical: ir.Model,
+    reading: Reading,
+    sizes: dict[str, tuple[int, ...]],
+    provider: Provider,
+) -> tuple[bool, bool]:
+    """Whether several pictures can go through at once, and whether `with_batch` serves for it.
 
-    They keep the shape the model gives them, with the classes along `model.axis`.
+    Both are tried on TRIED pictures beside the model itself; other batches are the same rewriting.
     """
-    if model.outside is not None:
-        shape = (batch, *model.picture_shape)
-        canonical = outside_graph(shape, (batch, *model.scores))
-        canonical.graph.outputs[:] = [written(canonical.graph, model.reading)]
-        return canonical
-    info = tensor_info(_only_input(model.proto))
-    sizes = _sizes(info, model.preprocessing)
-    # known() has checked the graph of one and of two pictures; more are the same rewriting.
-    canonical = canonicalise(
-        model.proto, batch=batch, sizes=sizes, provider=model.provider if batch == 2 else None
-    )
-    scores = written(canonical.graph, model.reading)
+    refused = (CanonicalMismatch, ModelRefused)
+    try:
+        require_batch(proto, canonical, TRIED, sizes=sizes, provider=provider)
+        return True, True
+    except refused:
+        pass
+    try:
+        _canonicalised(proto, reading, TRIED, sizes, provider)
+    except refused:
+        return False, True
+    return True, False
+
+
+def _canonicalised(
+    proto: onnx.ModelProto,
+    reading: Reading,
+    batch: int,
+    sizes: dict[str, tuple[int, ...]],
+    provider: Provider | None,
+) -> ir.Model:
+    """The canonical graph of a batch, with the scores as its output."""
+    again = canonicalise(proto, batch=batch, sizes=sizes, provider=provider)
+    scores = written(again.graph, reading)
     if static_shape(scores)[0] != batch:
         raise ModelRefused(f"tensor {scores.name!r}: holds no scores for each of {batch} pictures.")
-    canonical.graph.outputs[:] = [scores]
-    return canonical
+    again.graph.outputs[:] = [scores]
+    return again
 
 
 def _is_output(proto: onnx.ModelProto, name: str | None) -> bool:
     return any(value.name == name for value in proto.graph.output)
 
 
-def _cells(start: float, end: float, count: int) -> slice:
-    """The cells of `count` whose centres lie between two fractions; at least one."""
-    first = min(round(start * count), count - 1)
-    return slice(first, max(round(end * count), first + 1))
-
-
 def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
-    (value,) = real_inputs(proto)  # known() leaves one
+    (value,) = real_inputs(proto)  # make_model leaves one
     return value
 
 
@@ -228,11 +306,3 @@ def _sizes(info: TensorInfo, preprocessing: Preprocessing) -> dict[str, tuple[in
     height, width = preprocessing.input_size
     nchw = preprocessing.layout == "NCHW"
     return {info.name: (channels, height, width) if nchw else (height, width, channels)}
-
-
-def _batchable(model: Model) -> bool:
-    try:
-        forward_graph(model, 2)
-    except (CanonicalMismatch, ModelRefused):
-        return False
-    return True

@@ -10,11 +10,13 @@ import onnx_ir as ir
 from leap_audit.artifacts import ModelIdentity, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
+from leap_audit.graph.opaque import outside_graph
 from leap_audit.ingest.frameworks.exported import CHECKED, random_pictures, reason
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Answer, answer_kind
 from leap_audit.ingest.outputs.head import as_asked
 from leap_audit.ingest.outputs.meaning import Meaning, meaning_of
-from leap_audit.ingest.outputs.reading import Reading
+from leap_audit.ingest.outputs.reading import Reading, written
 from leap_audit.ingest.outputs.task import Asked
 from leap_audit.ingest.outputs.trial import trial_pictures
 from leap_audit.ingest.pictures.preprocessing import resolve
@@ -23,7 +25,7 @@ from leap_audit.run.fallback import TorchGradient
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array
 
-__all__ = ["known_module"]
+__all__ = ["make_module_model"]
 
 FAR = 100
 """How many times the numbers of a picture may be, to see what the module's own are bounded by."""
@@ -31,7 +33,7 @@ MOVING = 0.1
 """How far numbers must reach in 0..1 to be taken for probabilities, each by itself."""
 
 
-def known_module(
+def make_module_model(
     module: Any,
     why: str,
     declared: DeclaredPreprocessing,
@@ -86,18 +88,38 @@ def known_module(
         size_bytes=sum(p.numel() * p.element_size() for p in module.parameters()),
         logits=said,
     )
+    reading = Reading("scores", (), meaning.change, meaning.total)
+    graph = outside_graph((1, *picture.first), (1, *shape))
+    graph.graph.outputs[:] = [written(graph.graph, reading)]
     return Model(
-        onnx.ModelProto(),
-        identity,
-        preprocessing,
-        2 if found == "binary" else int(shape[0]),
-        {},
-        _takes_any_batch(network, pictures, scores),
-        choose_provider("cpu"),
-        Reading("scores", (), meaning.change, meaning.total),
-        single=found == "binary",
+        proto=onnx.ModelProto(),
+        canonical=ir.to_proto(graph),
+        identity=identity,
+        preprocessing=preprocessing,
+        answer=_answer(shape, found, meaning, region),
+        final_layer=None,
+        operators={},
+        batchable=_takes_any_batch(network, pictures, scores),
+        provider=choose_provider("cpu"),
+        reading=reading,
         outside=network,
-        scores=tuple(int(side) for side in shape),
+    )
+
+
+def _answer(
+    shape: tuple[int, ...],
+    task: Task,
+    meaning: Meaning,
+    region: tuple[float, float, float, float] | None,
+) -> Answer:
+    single = task == "binary"
+    sides = (int(shape[1]), int(shape[2])) if len(shape) == 3 else (1, 1)
+    return answer_kind(
+        2 if single else int(shape[0]),
+        meaning.probabilities,
+        single=single,
+        sides=sides,
+        region=region if len(shape) == 3 else None,
     )
 
 

@@ -10,13 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx_ir as ir
 
-from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.graph.opset import IR_VERSION
-from leap_audit.graph.values import new_graph, new_input
-from leap_audit.ingest.model import Model
-from leap_audit.measure.run import Classifier, place_model, session_of
+from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run.session import Array
 
 __all__ = [
@@ -46,7 +41,7 @@ class Shared:
 
 
 def measure_entanglement(
-    classifier: Classifier, pictures: Array, targets: Sequence[tuple[int, ...]], threads: int
+    run: Run, pictures: Array, targets: Sequence[tuple[int, ...]]
 ) -> tuple[list[Shared], str]:
     """Return for each prototype the cosines of the classes compared, and the method's name.
 
@@ -55,16 +50,14 @@ def measure_entanglement(
     """
     if not len(pictures):
         return [], WEIGHTS
-    if classifier.weights is not None:
-        features = classifier.features(pictures)
-        cosines = cosines_of(features, classifier.weights)
+    if run.weights is not None:
+        cosines = cosines_of(run.features(pictures), run.weights)
         return [Shared(dict(enumerate(map(float, row)))) for row in cosines], WEIGHTS
-    logits = classifier.logits(pictures)
-    compare = _GradientCosines(classifier.model, threads)
+    logits = run.logits(pictures)
     found = []
     for picture, target, row in zip(pictures, targets, logits, strict=True):
         highest = [int(k) for k in np.argsort(-row, kind="stable")[:CANDIDATES]]
-        found.append(Shared(compare(picture, target, sorted({*highest, *target}))))
+        found.append(Shared(_gradient_cosines(run, picture, target, sorted({*highest, *target}))))
     return found, GRADIENTS
 
 
@@ -87,29 +80,16 @@ def cosines_of(a: Array, b: Array) -> Array:
     return np.asarray(product / np.maximum(norms, 1e-12))
 
 
-class _GradientCosines:
-    """One picture and several classes -> the cosine of each class's gradient with the target's."""
+def _gradient_cosines(
+    run: Run, picture: Array, target: tuple[int, ...], classes: Sequence[int]
+) -> dict[int, float]:
+    """The cosine of each class's gradient with the target's, on one picture."""
+    single = run.at_once(1)
 
-    def __init__(self, model: Model, threads: int) -> None:
-        self._classes = model.classes
-        op = Emitter(new_graph(), "compare")
-        picture = new_input(op.graph, "picture", (1, *model.picture_shape))
-        cotangent = new_input(op.graph, "cotangent", (1, model.classes))
-        logits = place_model(op, model, picture)
-        (slope,) = backpropagate(op, {logits: cotangent}, [picture])
-        op.graph.outputs.append(slope)
-        graph = ir.Model(op.graph, ir_version=IR_VERSION)
-        self._session = session_of(model, graph, threads)
+    def gradient(of: tuple[int, ...]) -> Array:
+        cotangent = run.model.answer.cotangent(of)
+        return single.gradient(picture[None], cotangent)[PICTURE].ravel()
 
-    def __call__(
-        self, picture: Array, target: tuple[int, ...], classes: Sequence[int]
-    ) -> dict[int, float]:
-        own = self._gradient(picture, target)
-        others = np.stack([self._gradient(picture, (k,)) for k in classes])
-        return dict(zip(classes, map(float, cosines_of(own[None], others)[0]), strict=True))
-
-    def _gradient(self, picture: Array, target: tuple[int, ...]) -> Array:
-        cotangent = np.zeros((1, self._classes), np.float32)
-        cotangent[0, list(target)] = 1 / len(target)
-        inputs = {"picture": picture[None].astype(np.float32), "cotangent": cotangent}
-        return np.asarray(self._session.run(inputs)[0].ravel())
+    others = np.stack([gradient((k,)) for k in classes])
+    cosines = cosines_of(gradient(target)[None], others)[0]
+    return dict(zip(classes, map(float, cosines), strict=True))

@@ -8,8 +8,8 @@ import numpy as np
 
 from leap_audit.config import AuditOptions
 from leap_audit.graph.shapes import static_shape
-from leap_audit.ingest.model import Model, forward_graph
-from leap_audit.measure.run import Classifier
+from leap_audit.ingest.model import Model
+from leap_audit.measure.run import Run
 from leap_audit.run.providers import free_memory
 
 __all__ = [
@@ -52,32 +52,31 @@ def choose_batches(model: Model, views: int, wanted: int = 0) -> Batches:
         return Batches(1, 1, 1)
     if wanted:
         return Batches(max(1, wanted // views), max(1, wanted // 2), wanted)
-    graph = forward_graph(model, 1).graph
-    numbers = sum(math.prod(static_shape(y)) for node in graph for y in node.outputs)
+    numbers = sum(math.prod(static_shape(y)) for node in model.graph.graph for y in node.outputs)
     fits = int(free_memory(model.provider) * SHARE / (numbers * BYTES * COPIES))
     height, width = model.preprocessing.input_size
     few = model.provider.device == "cpu" and height * width > SMALL_PICTURE
     most = min(max(fits, 1), FEW if few else MANY)
     power = 2 ** int(math.log2(most))  # so that a little less free memory changes nothing
-    # Pictures that are only looked at come in any number: where a batch is no faster, filling
+    # Pictures that are only evaluated come in any number: where a batch is no faster, filling
     # one up would be wasted.
     return Batches(max(1, power // views), max(1, power // 2), 1 if few else power)
 
 
-def expected_seconds(classifier: Classifier, prototype_views: int, isolation_steps: int) -> float:
+def expected_seconds(run: Run, prototype_views: int, isolation_steps: int) -> float:
     """Return the seconds that so many item-steps will take, from the time of a forward pass.
 
     prototype_views: the pictures that all steps of all prototypes show the model. An isolation's
     step shows it two, the kept and the erased.
     """
-    pictures = np.zeros((classifier.batch, *classifier.model.picture_shape), np.float32)
-    classifier.logits(pictures)
+    pictures = np.zeros((run.batch, *run.model.picture_shape), np.float32)
+    run.logits(pictures)
     passes = []
     for _ in range(TIMED):
         started = time.perf_counter()
-        classifier.logits(pictures)
+        run.logits(pictures)
         passes.append(time.perf_counter() - started)
-    each = float(np.median(passes)) / classifier.batch
+    each = float(np.median(passes)) / run.batch
     return each * STEP_COST * (prototype_views + 2 * isolation_steps)
 
 
@@ -111,20 +110,20 @@ class Plan:
         )
 
 
-def plan_of(classifier: Classifier, options: AuditOptions, classes: int, isolations: int) -> Plan:
+def plan_of(run: Run, options: AuditOptions, classes: int, isolations: int) -> Plan:
     """Return the plan of an audit whose options leave nothing open."""
     steps, views = options.prototype.steps, options.prototype.views or 1
     prototypes = classes * options.seeds
     return Plan(
         classes=classes,
-        classes_in_all=classifier.model.classes,
+        classes_in_all=run.model.classes,
         seeds=options.seeds,
         steps=steps,
         views=views,
         isolations=isolations,
         isolation_steps=options.isolation.steps,
         seconds=expected_seconds(
-            classifier, prototypes * steps * views, isolations * options.isolation.steps
+            run, prototypes * steps * views, isolations * options.isolation.steps
         ),
     )
 
@@ -133,11 +132,11 @@ def _duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
-def logit_spread(classifier: Classifier, seed: int) -> float:
+def logit_spread(run: Run, seed: int) -> float:
     """Return the standard deviation of the logits over random pictures and classes.
 
     A penalty in units of the logit is weighed with it, so that one weight fits every model.
     """
     rng = np.random.default_rng([seed, 1])
-    logits = classifier.logits(rng.random((4, *classifier.model.picture_shape), np.float32))
+    logits = run.logits(rng.random((4, *run.model.picture_shape), np.float32))
     return float(np.std(np.asarray(logits, np.float64), axis=1).mean())

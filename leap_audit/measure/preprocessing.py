@@ -8,7 +8,7 @@ import numpy as np
 
 from leap_audit.artifacts import ChannelOrder, OtherReading, Preprocessing, Readings
 from leap_audit.ingest.pictures.presets import IMAGENET_MEAN, IMAGENET_STD, KERAS_MODES
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 from leap_audit.statistics import sign_test
 
@@ -57,31 +57,31 @@ class _Reading:
 
 
 def compare_readings(
-    classifier: Classifier, pictures: Sequence[Array], known: Sequence[int | None]
+    run: Run, pictures: Sequence[Array], ground_truth: Sequence[int | None]
 ) -> Readings | None:
     """Return how often the model is right as it is shown photographs, and as it might be.
 
-    pictures: (channels, height, width) in 0..1 each; known: the class of each, None where it is
-    not known. The other readings are the conventions of image models: other ranges, means and
-    deviations, and red and blue exchanged. `p` of one is the probability that it would gain so
-    much by chance (an exact sign test over the photographs that the two readings answer
+    pictures: (channels, height, width) in 0..1 each; ground_truth: the class of each, None
+    where it is not known. The other readings are the conventions of image models: other ranges,
+    means and deviations, and red and blue exchanged. `p` of one is the probability that it would
+    gain so much by chance (an exact sign test over the photographs that the two readings answer
     differently, times the number of readings tried).
 
     None where no photograph of a known class is given, or the model takes bands.
     """
-    own = _own(classifier.model.preprocessing)
-    chosen = [i for i, class_ in enumerate(known) if class_ is not None]
+    own = _own(run.model.preprocessing)
+    chosen = [i for i, class_ in enumerate(ground_truth) if class_ is not None]
     if not chosen or own.order == "BANDS":
         return None
     chosen = chosen[:: math.ceil(len(chosen) / MOST)]
     shown = np.stack([pictures[i] for i in chosen])
-    wanted = np.array([known[i] for i in chosen])
-    right = classifier.logits(shown).argmax(1) == wanted
+    wanted = np.array([ground_truth[i] for i in chosen])
+    right = run.logits(shown).argmax(1) == wanted
     every = [other for other in _conventions(own) if not other.same(own)]
     others = []
     for other in every:
         # The model keeps its preprocessing; the pixels are such that it gives the other's input.
-        also = classifier.logits(own.pixels(other.read(shown))).argmax(1) == wanted
+        also = run.logits(own.pixels(other.read(shown))).argmax(1) == wanted
         gained, lost = int((also & ~right).sum()), int((right & ~also).sum())
         chance = min(1.0, sign_test(gained, lost) * len(every))
         others.append(OtherReading(text=other.text, right=int(also.sum()), p=chance))

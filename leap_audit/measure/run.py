@@ -1,73 +1,95 @@
-"""Pictures in, scores out: the model behind its preprocessing, as a piece of any graph."""
+"""One model, run: its scores, what inner tensors hold, and gradients, on pictures in 0..1.
 
-from collections.abc import Iterator, Sequence
+`place_scores` writes the model behind its preprocessing into any graph; `Run` loads such graphs
+once each and is what every measurement asks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from leap_audit.artifacts import Preprocessing
-from leap_audit.gradient import Emitter
+from leap_audit.errors import UsageError
+from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.gradient.rulesets import overlay, require_effect
 from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
-from leap_audit.ingest.model import Model, forward_graph
-from leap_audit.measure.final_layer import final_layer
+from leap_audit.ingest.model import Model
 from leap_audit.run.opaque import AnySession, DividedSession
 from leap_audit.run.session import Array, Session
 
-__all__ = ["Classifier", "place_model", "place_scores", "session_of"]
+__all__ = [
+    "PICTURE",
+    "Placed",
+    "Run",
+    "averaged",
+    "place_logits",
+    "place_model",
+    "place_scores",
+    "preprocess",
+]
 
+PICTURE = "picture"
+"""Name of the pictures, beside those of the model's own tensors."""
 WITHIN = "model/"
 """Stands before the model's own names, which may be any, also ours."""
 
 
-def place_model(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
-    """Append preprocessing and model to the graph of `op`; return the logits, (batch, classes).
+@dataclass(frozen=True)
+class Placed:
+    """A model in a graph, behind its preprocessing."""
 
-    Of a map of answers: averaged over its places. picture: (batch, channels, height, width) in
-    0..1, red first.
+    model: Model
+    tensors: dict[str, ir.Value]
+    """Name in the canonical graph -> the tensor here. PICTURE: the pictures."""
+    scores: ir.Value
+    """(n, classes, places), of every place of a map; a picture with one answer has one place."""
+
+    def tensor(self, name: str) -> ir.Value:
+        """Return a tensor by its name in the canonical graph, or the pictures by PICTURE.
+
+        Raises UsageError: the model has none of that name, or it does not hold a part for each
+        picture along its first axis.
+        """
+        if name not in self.tensors:
+            raise UsageError(
+                f"the model has no tensor {name!r}; its canonical graph has "
+                f"{len(self.tensors) - 1}, such as {', '.join(map(repr, list(self.tensors)[-3:]))}."
+            )
+        value = self.tensors[name]
+        batch, shape = static_shape(self.scores)[0], static_shape(value)
+        if not shape or shape[0] != batch:
+            raise UsageError(
+                f"tensor {name!r} has the shape {list(shape)} for {batch} pictures: its first axis "
+                "is not that of the pictures; name another."
+            )
+        return value
+
+    def features(self, op: Emitter) -> ir.Value | None:
+        """Append (n, features) before the final linear layer; None where the last step is none."""
+        layer = self.model.final_layer
+        if layer is None:
+            return None
+        value = self.tensors[layer.features]
+        if layer.pooled:
+            value = op.GlobalAveragePool(value)
+        return op.Reshape(value, (static_shape(self.scores)[0], layer.weights.shape[1]))
+
+
+def place_model(op: Emitter, model: Model, picture: ir.Value) -> Placed:
+    """Append preprocessing and model to the graph of `op`.
+
+    picture: (n, channels, height, width) in 0..1, red first.
     """
-    return _averaged(op, place_scores(op, model, picture))
-
-
-def place_scores(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
-    """Append preprocessing and model; return the logits of every place, (batch, classes, places).
-
-    A picture with one answer has one place. The single score z of two classes becomes (-z/2, z/2),
-    of which the softmax is the sigmoid of z.
-    """
-    logits = _placed(op, model, picture)
-    if logits.dtype != ir.DataType.FLOAT:
-        logits = op.Cast(logits, to=ir.DataType.FLOAT.value)
-    batch, rows, columns = static_shape(picture)[0], *model.identity.places
-    if rows * columns > 1 and model.axis != 1:
-        others = [i for i in range(1, len(static_shape(logits))) if i != model.axis]
-        logits = op.Transpose(logits, perm=[0, model.axis, *others])
-    if model.identity.region is not None:
-        logits = op.Reshape(logits, (batch, -1, rows, columns))
-        down, right = model.window
-        logits = op.Slice(logits, [down.start, right.start], [down.stop, right.stop], [2, 3])
-    given = 1 if model.single else model.classes
-    scores = op.Reshape(logits, (batch, given, model.places))
-    return op.Mul(scores, np.array([[[-0.5], [0.5]]])) if model.single else scores
-
-
-def _averaged(op: Emitter, scores: ir.Value) -> ir.Value:
-    batch, classes, places = static_shape(scores)
-    if places == 1:
-        return op.Reshape(scores, (batch, classes))
-    return op.ReduceMean(scores, [2], keepdims=0)
-
-
-def _placed(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
-    """Append preprocessing and model as they are; return the logits in the model's own shape."""
-    batch = static_shape(picture)[0]
-    forward = forward_graph(model, batch).graph
-    entry, logits = forward.inputs[0], forward.outputs[0]
+    forward = model.with_batch(static_shape(picture)[0]).graph
+    entry, scores = forward.inputs[0], forward.outputs[0]
     x = preprocess(op, model.preprocessing, picture)
     if entry.dtype not in (None, x.dtype):
         x = op.Cast(x, to=entry.dtype.value)
+    tensors = {str(entry.name): x}
     entry.replace_all_uses_with(x)
     forward.outputs.clear()
     for name, value in list(forward.initializers.items()):
@@ -77,10 +99,32 @@ def _placed(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
     nodes = list(forward)
     for node in nodes:
         for value in node.outputs:
+            tensors.setdefault(str(value.name), value)
             value.name = f"{WITHIN}{value.name}"
     forward.remove(nodes)
     op.graph.extend(nodes)
-    return logits
+    tensors[PICTURE] = picture  # a tensor of the model by this name is the preprocessed picture
+    if scores.dtype != ir.DataType.FLOAT:
+        scores = op.Cast(scores, to=ir.DataType.FLOAT.value)
+    return Placed(model, tensors, model.answer.columns(op, scores))
+
+
+def place_scores(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
+    """Append preprocessing and model; return the scores of every place, (n, classes, places)."""
+    return place_model(op, model, picture).scores
+
+
+def place_logits(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
+    """Append preprocessing and model; return the scores averaged over places, (n, classes)."""
+    return averaged(op, place_scores(op, model, picture))
+
+
+def averaged(op: Emitter, scores: ir.Value) -> ir.Value:
+    """Append the mean over places: (n, classes, places) -> (n, classes)."""
+    batch, classes, places = static_shape(scores)
+    if places == 1:
+        return op.Reshape(scores, (batch, classes))
+    return op.ReduceMean(scores, [2], keepdims=0)
 
 
 def preprocess(op: Emitter, preprocessing: Preprocessing, picture: ir.Value) -> ir.Value:
@@ -96,66 +140,169 @@ def preprocess(op: Emitter, preprocessing: Preprocessing, picture: ir.Value) -> 
     return x if preprocessing.layout == "NCHW" else op.Transpose(x, perm=[0, 2, 3, 1])
 
 
-def session_of(model: Model, graph: ir.Graph | ir.Model, threads: int) -> AnySession:
-    """Return a graph in which `place_model` placed the model, ready to run as the model runs."""
-    whole = graph if isinstance(graph, ir.Model) else ir.Model(graph, ir_version=IR_VERSION)
-    if model.outside is not None:
-        return DividedSession(whole, model.outside, model.provider, threads)
-    return Session(whole, model.provider, threads)
+class Run:
+    """A model on its provider, `batch` pictures at a time, with a session for each thing computed.
 
+    Pictures are (n, channels, height, width) in 0..1, any number n; a last batch that is not full
+    is filled up with copies. Sessions are made when they are first needed and kept.
 
-@dataclass(frozen=True)
-class Classifier:
-    """The model as a function of pictures, for everything that is only looked at, not optimised."""
+    batch: 1 for a model that takes one picture at a time. threads: as in `Session`.
+    """
 
-    model: Model
-    session: AnySession
-    batch: int
-    weights: Array | None
-    """(classes, features) of the last linear layer; None where the last step is not linear."""
+    def __init__(self, model: Model, batch: int = 1, threads: int = 0) -> None:
+        self.model = model
+        self.batch = batch if model.batchable else 1
+        self.threads = threads
+        self._sessions: dict[object, AnySession] = {}
 
-    @staticmethod
-    def of(model: Model, batch: int, threads: int) -> "Classifier":
-        """Return the classifier, loaded for `batch` pictures at once."""
-        batch = batch if model.batchable else 1
-        op = Emitter(new_graph(), "look")
-        picture = new_input(op.graph, "picture", (batch, *model.picture_shape))
-        scores = place_scores(op, model, picture)
-        logits = _averaged(op, scores)
-        op.graph.outputs.extend([logits, scores])
-        last = final_layer(op, logits, model.classes)
-        if last is not None:
-            last.features.name = "features"
-            op.graph.outputs.append(last.features)
-        logits.name, scores.name = "logits", "scores"
-        session = session_of(model, op.graph, threads)
-        return Classifier(model, session, batch, None if last is None else last.weights)
+    def at_once(self, batch: int) -> "Run":
+        """Return this run with another batch; both share their sessions."""
+        other = Run(self.model, batch, self.threads)
+        other._sessions = self._sessions
+        return other
 
-    def logits(self, pictures: Array) -> Array:
-        """(n, channels, height, width) in 0..1 -> (n, classes), averaged over places, float32."""
-        return self._run(pictures, "logits", self.model.classes)
+    @property
+    def weights(self) -> Array | None:
+        """Return (classes, features) of the final linear layer, None where there is none."""
+        layer = self.model.final_layer
+        return None if layer is None else layer.weights
 
     def scores(self, pictures: Sequence[Array] | Array) -> Iterator[Array]:
-        """Yield the logits at every place, (classes, places), of each of n pictures.
+        """Yield the scores at every place, (classes, places), of each of n pictures.
 
         One batch after the other: a map of scores is larger than the picture.
         """
         for start in range(0, len(pictures), self.batch):
             part = np.asarray(pictures[start : start + self.batch], np.float32)
-            yield from self._together(part, "scores")
+            yield from self._forward(part, "scores")
+
+    def logits(self, pictures: Array) -> Array:
+        """Return the scores averaged over places, (n, classes), float32."""
+        return self._all(pictures, "logits", self.model.classes)
 
     def features(self, pictures: Array) -> Array:
-        """(n, channels, height, width) in 0..1 -> (n, features), before the last linear layer."""
-        assert self.weights is not None
-        return self._run(pictures, "features", self.weights.shape[1])
+        """Return (n, features) before the final linear layer.
 
-    def _run(self, pictures: Array, output: str, width: int) -> Array:
+        Raises ValueError: the last step is not linear.
+        """
+        if self.weights is None:
+            raise ValueError("the last step of this model is not linear: it has no features")
+        return self._all(pictures, "features", self.weights.shape[1])
+
+    def activations(self, pictures: Array, at: str | Sequence[str]) -> dict[str, Array]:
+        """Return what inner tensors hold, each (n, ...), by their names in the canonical graph.
+
+        at: those names; PICTURE: the pictures themselves.
+        Raises UsageError: there is no tensor of a name.
+        """
+        names = (at,) if isinstance(at, str) else tuple(at)
+
+        def build(op: Emitter, picture: ir.Value) -> list[ir.Value]:
+            placed = place_model(op, self.model, picture)
+            return [op.Identity(placed.tensor(name)) for name in names]
+
+        return self._batched(("activations", names), build, names, {PICTURE: pictures})
+
+    def gradient(
+        self,
+        pictures: Array,
+        cotangent: Array,
+        *,
+        wrt: str | Sequence[str] = PICTURE,
+        rules: str | None = None,
+    ) -> dict[str, Array]:
+        """Return the gradient of sum(cotangent · scores) with respect to tensors, each (n, ...).
+
+        cotangent: (classes, places), the same for every picture, or (n, classes, places); see
+        `Answer.cotangent`. wrt: names as in `activations`. rules: a rule set, as in
+        `build_gradient`.
+
+        Raises UsageError: there is no tensor, or no rule set, of a name. GradientUnavailable: an
+        operator has no rule, or a tensor is not on the way to the scores.
+        """
+        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+        changed = overlay(rules)
+        columns = (self.model.classes, self.model.answer.places)
+
+        def build(op: Emitter, picture: ir.Value) -> list[ir.Value]:
+            placed = place_model(op, self.model, picture)
+            values = [placed.tensor(name) for name in names]
+            if rules is not None:
+                require_effect(rules, op.graph, placed.scores, values)
+            dy = new_input(op.graph, "cotangent", (self.batch, *columns))
+            found = backpropagate(op, {placed.scores: dy}, values, rules=changed)
+            return [op.Identity(each) for each in found]
+
+        each = np.broadcast_to(np.asarray(cotangent, np.float32), (len(pictures), *columns))
+        given = {PICTURE: pictures, "cotangent": each}
+        return self._batched(("gradient", names, rules), build, names, given)
+
+    def session(self, key: object, build: Callable[[], ir.Graph | ir.Model]) -> AnySession:
+        """Return the session of a graph in which the model was placed, made once for a key.
+
+        key: what the graph computes; it must tell apart all graphs of this model.
+        """
+        if key not in self._sessions:
+            self._sessions[key] = self.load(build())
+        return self._sessions[key]
+
+    def load(self, graph: ir.Graph | ir.Model) -> AnySession:
+        """Return a session of a graph in which the model may be placed, which is not kept."""
+        whole = graph if isinstance(graph, ir.Model) else ir.Model(graph, ir_version=IR_VERSION)
+        if self.model.outside is None:
+            return Session(whole, self.model.provider, self.threads)
+        return DividedSession(whole, self.model.outside, self.model.provider, self.threads)
+
+    def _forward(self, part: Array, output: str) -> Array:
+        """One batch, or less, of an output of the graph that all forward figures come from."""
+
+        def build() -> ir.Graph:
+            op = Emitter(new_graph(), "run")
+            picture = new_input(op.graph, PICTURE, (self.batch, *self.model.picture_shape))
+            placed = place_model(op, self.model, picture)
+            logits = averaged(op, placed.scores)
+            op.graph.outputs.extend([logits, placed.scores])
+            if (features := placed.features(op)) is not None:
+                features.name = "features"
+                op.graph.outputs.append(features)
+            logits.name, placed.scores.name = "logits", "scores"
+            return op.graph
+
+        session = self.session(("forward", self.batch), build)
+        return session.run({PICTURE: _filled(part, self.batch)}, [output])[0][: len(part)]
+
+    def _all(self, pictures: Array, output: str, width: int) -> Array:
         found = [np.zeros((0, width), np.float32)]
         for start in range(0, len(pictures), self.batch):
             part = np.asarray(pictures[start : start + self.batch], np.float32)
-            found.append(self._together(part, output))
+            found.append(self._forward(part, output))
         return np.concatenate(found)
 
-    def _together(self, part: Array, output: str) -> Array:
-        full = np.concatenate([part, np.repeat(part[:1], self.batch - len(part), 0)])
-        return self.session.run({"picture": full}, [output])[0][: len(part)]
+    def _batched(
+        self,
+        key: tuple[object, ...],
+        build: Callable[[Emitter, ir.Value], Sequence[ir.Value]],
+        names: Sequence[str],
+        inputs: dict[str, Array],
+    ) -> dict[str, Array]:
+        """What `build` appends to a graph of PICTURE, for all pictures, by name."""
+
+        def graph() -> ir.Graph:
+            op = Emitter(new_graph(), "run")
+            picture = new_input(op.graph, PICTURE, (self.batch, *self.model.picture_shape))
+            op.graph.outputs.extend(build(op, picture))
+            return op.graph
+
+        session = self.session((*key, self.batch), graph)
+        parts: list[list[Array]] = []
+        count = len(inputs[PICTURE])
+        for start in range(0, count, self.batch):
+            part = {n: x[start : start + self.batch] for n, x in inputs.items()}
+            given = {n: _filled(np.asarray(x, np.float32), self.batch) for n, x in part.items()}
+            parts.append([x[: len(part[PICTURE])] for x in session.run(given)])
+        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
+
+
+def _filled(part: Array, batch: int) -> Array:
+    """Return a whole batch: what is missing are copies of the first."""
+    return np.concatenate([part, np.repeat(part[:1], batch - len(part), 0)])

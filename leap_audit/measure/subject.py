@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from leap_audit.artifacts import Probabilities
-from leap_audit.measure.answer import steepness
+from leap_audit.ingest.outputs.answer import Answer
 from leap_audit.run.session import Array
 
 __all__ = ["Subject", "sharpness"]
@@ -27,12 +26,12 @@ class Subject:
     has one place."""
 
 
-def sharpness(scores: Array, how: Probabilities) -> float:
+def sharpness(scores: Array, answer: Answer) -> float:
     """Return the factor, at most 1, that brings one picture's scores to a usual range.
 
     A model whose scores lie in the thousands has probabilities of exactly 0 and 1, whose slope
     is lost; the factor makes the highest score stand WIDEST above the median. It bends the loss
     alone: every probability reported is the model's own. scores: (classes, places).
     """
-    height = steepness(scores, how)
+    height = answer.reach(scores)
     return min(1.0, WIDEST / height) if height > 0 else 1.0

@@ -12,7 +12,7 @@ from leap_audit.artifacts import Audit, Coverage, Environment
 from leap_audit.config import AuditOptions, layered
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
-from leap_audit.findings import find
+from leap_audit.findings import Evidence, find
 from leap_audit.ingest.inputs.selection import inputs_in_words
 from leap_audit.ingest.model import Model
 from leap_audit.pipeline.environment import fixed, now, portable, repeatable, versions
@@ -124,12 +124,14 @@ def audit(
             readings=seen.readings,
             files=_pictures(folder.staging),
             findings=find(
-                seen.prototypes,
-                seen.samples,
-                names,
-                folder.staging,
-                seen.readings,
-                loaded.identity,
+                Evidence(
+                    names,
+                    seen.prototypes,
+                    seen.samples,
+                    seen.rankings,
+                    seen.readings,
+                    loaded.identity,
+                )
             ),
         )
         if declared is not None:

@@ -7,10 +7,9 @@ from typing import TypeVar
 from leap_audit.artifacts import Isolation, Prototype, Sample
 from leap_audit.config import AuditOptions
 from leap_audit.ingest.pictures.images import write_mask, write_picture
-from leap_audit.measure.answer import where_said
 from leap_audit.measure.isolation.ranking import rankings
 from leap_audit.measure.isolation.region import Region, read_region, shown
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject, sharpness
 from leap_audit.pipeline.work import Measurements
 from leap_audit.run.session import Array
@@ -41,15 +40,15 @@ def tasks_of(
     pictures: Sequence[Array],
     stems: Sequence[str],
     classes: Sequence[Sequence[int]],
-    classifier: Classifier,
+    run: Run,
 ) -> list[Task]:
     """Return one task for each of the classes wanted on each picture, in their order."""
-    how = classifier.model.identity.probabilities
+    answer = run.model.answer
     found = []
-    for i, scores in enumerate(classifier.scores(pictures)):
-        factor = sharpness(scores, how)
+    for i, scores in enumerate(run.scores(pictures)):
+        factor = sharpness(scores, answer)
         for k in classes[i]:
-            where = where_said(scores, k, how)
+            where = answer.predicted_places(scores, k)
             subject = Subject(pictures[i], k, factor, where)
             found.append(Task(subject, stems[i], i, float(scores[k].mean())))
     return found
@@ -58,24 +57,23 @@ def tasks_of(
 def record_isolations(
     tasks: Sequence[Task],
     owners: list[Owner],
-    classifier: Classifier,
+    run: Run,
     options: AuditOptions,
     seen: Measurements,
     advance: Callable[[int], None],
 ) -> None:
     """Isolate each task's class and record it with the sample or prototype it belongs to."""
     maps = rankings(
-        classifier,
+        run,
         [task.subject for task in tasks],
         options.isolation,
         seed=options.seed,
         batch=seen.batch["isolations"],
-        threads=options.threads,
         advance=advance,
     )
     for task, scores in zip(tasks, maps, strict=True):
         found = _record(
-            task, read_region(classifier, task.subject, scores, options.isolation.enough), seen
+            task, read_region(run, task.subject, scores, options.isolation.enough), seen
         )
         owner: Owner = owners[task.index]
         isolations = sorted([*owner.isolations, found], key=lambda each: -each.prob)
@@ -87,6 +85,7 @@ def _record(task: Task, region: Region, seen: Measurements) -> Isolation:
     stem = f"images/{task.stem}-class-{class_:04d}"
     write_picture(seen.folder / f"{stem}.png", shown(task.subject.picture, region.inside))
     write_mask(seen.folder / f"{stem}-mask.png", region.ranking)
+    seen.rankings[f"{stem}-mask.png"] = region.ranking
     return Isolation(
         class_=class_,
         name=seen.classes[class_],

@@ -5,13 +5,13 @@ from typing import Any
 
 from leap_audit.config import AuditOptions
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.validation import validated
 
 __all__ = ["methods_of"]
 
 
-def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> dict[str, Any]:
+def methods_of(options: AuditOptions, spread: float, run: Run) -> dict[str, Any]:
     """Return stage -> what was done, for the report."""
     p, i = options.prototype, options.isolation
     strongest = "highest" if p.objective_weight > 0 else "lowest"
@@ -41,11 +41,11 @@ def methods_of(options: AuditOptions, spread: float, classifier: Classifier) -> 
             "nor noisy",
         },
         "entanglement": {
-            "method": WEIGHTS if classifier.weights is not None else GRADIENTS,
+            "method": WEIGHTS if run.weights is not None else GRADIENTS,
             "standardised logit": "deviations from the mean logit of the class over the other "
             "prototypes; needs at least four prototypes",
             "validated": validated("entanglement")
-            if classifier.weights is not None
+            if run.weights is not None
             else "not measured for gradients",
             "check": "on this model none: an interval, or agreement with a confusion matrix",
         },

@@ -6,16 +6,16 @@ import numpy as np
 
 from leap_audit.artifacts import Prediction, Sample
 from leap_audit.config import AuditOptions
-from leap_audit.findings.readings import doubt
+from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.contained import known_in
+from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.contained import photographs_child, require_no_links
 from leap_audit.ingest.pictures.dicom import is_dicom
 from leap_audit.ingest.pictures.images import find_pictures, write_picture
 from leap_audit.ingest.pictures.photographs import names_of, read_photographs
-from leap_audit.measure.answer import Answer, answer_of
 from leap_audit.measure.preprocessing import compare_readings
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.pipeline.work import Measurements
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
@@ -24,7 +24,7 @@ __all__ = ["answered", "record_photographs", "record_samples", "sample_stem"]
 
 
 def record_photographs(
-    classifier: Classifier, options: AuditOptions, seen: Measurements, told: Progress
+    run: Run, options: AuditOptions, seen: Measurements, told: Progress
 ) -> list[Array]:
     """Read the samples, let the model see them, record its answers; return them as it saw them.
 
@@ -42,19 +42,19 @@ def record_photographs(
         names = names_of(paths, ask)
         seen.private = names.private
         read = read_photographs(
-            paths, names, classifier.model.preprocessing, options.photo_range, advance, ask
+            paths, names, run.model.preprocessing, options.photo_range, advance, ask
         )
     pictures = read.pictures
     seen.notes.extend(read.notes)
     for note in read.notes:
         told.note(note)
     known = known_in(paths, seen.classes, options.labels, private=names.private)
-    record_samples(pictures, names.names, names.digests, classifier, options, seen)
+    record_samples(pictures, names.names, names.digests, run, options, seen)
     seen.samples[:] = [
         sample.model_copy(update={"known": class_})
         for sample, class_ in zip(seen.samples, known, strict=True)
     ]
-    seen.readings = compare_readings(classifier, pictures, known)
+    seen.readings = compare_readings(run, pictures, known)
     if seen.readings is not None and (better := doubt(seen.readings)) is not None:
         told.warn(
             f"Is the preprocessing right? Of {seen.readings.photographs} photographs of known "
@@ -68,7 +68,7 @@ def record_samples(
     pictures: Sequence[Array],
     labels: Sequence[str],
     digests: Sequence[str],
-    classifier: Classifier,
+    run: Run,
     options: AuditOptions,
     seen: Measurements,
 ) -> None:
@@ -76,11 +76,11 @@ def record_samples(
 
     labels: what each is called; digests: of what it was read from.
     """
-    identity = classifier.model.identity
-    for i, scores in enumerate(classifier.scores(pictures)):
+    identity = run.model.identity
+    for i, scores in enumerate(run.scores(pictures)):
         image = f"images/{sample_stem(i)}.png"
         write_picture(seen.folder / image, pictures[i])
-        answer = answer_of(scores, identity.probabilities)
+        answer = run.model.answer.summary(scores)
         seen.samples.append(
             Sample(
                 file=labels[i],
@@ -111,7 +111,7 @@ def answered(samples: Sequence[Sample]) -> list[int]:
 
 
 def _predicted(
-    answer: Answer, classes: Sequence[str], most: int, places: int
+    answer: Summary, classes: Sequence[str], most: int, places: int
 ) -> tuple[Prediction, ...]:
     """The most probable classes, of a map only those that are said somewhere, if any is."""
     order = [int(k) for k in np.argsort(-answer.probs, kind="stable")]

@@ -9,10 +9,9 @@ from leap_audit.config import AuditOptions
 from leap_audit.ingest.classes.names import display_name
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.images import write_picture
-from leap_audit.measure.answer import answer_of
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
 from leap_audit.measure.prototype import Drawn
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
 from leap_audit.pipeline.work import Measurements
 from leap_audit.run.session import Array
@@ -27,7 +26,7 @@ NEAREST = 3
 
 def record_prototypes(
     drawn: Sequence[Drawn],
-    classifier: Classifier,
+    run: Run,
     seen: Measurements,
     options: AuditOptions,
     samples: Sequence[Array] = (),
@@ -44,16 +43,16 @@ def record_prototypes(
     bands = []
     for each, picture in zip(drawn, pictures, strict=True):
         write_picture(seen.folder / _image(each), picture)
-        preprocessing = classifier.model.preprocessing
+        preprocessing = run.model.preprocessing
         bands.append(write_bands(seen.folder, _image(each), picture, preprocessing))
-    logits = classifier.logits(pictures)
-    how = classifier.model.identity.probabilities
-    probs = [answer_of(scores, how).probs for scores in classifier.scores(pictures)]
+    logits = run.logits(pictures)
+    summary = run.model.answer.summary
+    probs = [summary(scores).probs for scores in run.scores(pictures)]
     targets = [each.request.target for each in drawn]
     reached = [float(row[list(target)].mean()) for row, target in zip(logits, targets, strict=True)]
-    shared, _ = measure_entanglement(classifier, pictures, targets, options.threads)
-    features = _features(classifier, pictures)
-    beside = _features(classifier, np.stack(samples)) if len(samples) else features[:0]
+    shared, _ = measure_entanglement(run, pictures, targets)
+    features = _features(run, pictures)
+    beside = _features(run, np.stack(samples)) if len(samples) else features[:0]
     weight = options.prototype.objective_weight
     groups = list(_grouped(drawn, seen.seeds, [weight * logit for logit in reached]))
     firsts = [group[0] for group in groups]
@@ -129,11 +128,11 @@ def _image(each: Drawn) -> str:
     return f"images/{stem(each)}.png"
 
 
-def _features(classifier: Classifier, pictures: Array) -> Array:
+def _features(run: Run, pictures: Array) -> Array:
     """What pictures are compared by: the penultimate features, or the logits without them."""
-    if classifier.weights is None:
-        return classifier.logits(pictures)
-    return classifier.features(pictures)
+    if run.weights is None:
+        return run.logits(pictures)
+    return run.features(pictures)
 
 
 def _entanglement(

@@ -84,18 +84,22 @@ def _names(classes: str | Path | Sequence[str] | None) -> tuple[ClassList | None
 
 def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
+    single = model.answer.numbers < model.classes
     if given is not None:
         names, notes = match_classes(
-            given.names, model.classes, single=model.single, from_one=given.from_one
+            given.names,
+            model.classes,
+            single=single,
+            from_one=given.from_one,
         )
         return names, (*given.notes, *notes)
     if model.labels:
-        names, notes = match_classes(model.labels, model.classes, single=model.single)
+        names, notes = match_classes(model.labels, model.classes, single=single)
         return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
     inside = names_in(model.proto, model.classes)
     if inside is None:
-        return match_classes(None, model.classes, single=model.single)
-    names, notes = match_classes(inside[0], model.classes, single=model.single)
+        return match_classes(None, model.classes, single=single)
+    names, notes = match_classes(inside[0], model.classes, single=single)
     return names, (f"The names of the classes are the file's own metadata, {inside[1]!r}.", *notes)
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from leap_audit.artifacts import EntanglementMatrix, Prototype, Readings, Sample
 
 __all__ = ["Measurements"]
@@ -19,6 +22,8 @@ class Measurements:
     matrix: EntanglementMatrix | None = None
     samples: list[Sample] = field(default_factory=list)
     readings: Readings | None = None
+    rankings: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """Mask of an isolation -> its ranking, which findings look at."""
     notes: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The verdict: declared thresholds held against what the audit found."""
+"""The verdict: an audit compared with declared thresholds."""
 
 from leap_audit.policy.checks import CHECKS, CheckKind
 from leap_audit.policy.declared import READY, Policy, read_policy, ready_text

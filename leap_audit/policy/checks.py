@@ -1,15 +1,15 @@
-"""The checks a policy can name: one table of small functions, each a question with a figure.
+"""The table of the checks that a policy can name: each a question with a figure.
 
-A check measures nothing: it reads one figure off the audit, and says when there is none to read.
-The thresholds are the policy's.
+A check measures nothing: it reads one figure from the audit, and says when there is none. The
+thresholds are the policy's.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from leap_audit.policy import isolations, photographs, prototypes, whole
-from leap_audit.policy.figures import Answer, Subject
+from leap_audit.policy import isolations, prototypes, whole
+from leap_audit.policy.scope import Assessment, Scope
 from leap_audit.text.numbers import percent
 
 __all__ = ["CHECKS", "CheckKind", "Unit"]
@@ -26,7 +26,7 @@ _RANGES: dict[Unit, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class CheckKind:
-    """A question with one figure for an answer."""
+    """A question that one figure answers."""
 
     id: str
     question: str
@@ -36,13 +36,13 @@ class CheckKind:
     """What the figure is."""
     unassessed: str
     """When there is no figure."""
-    answer: Callable[[Subject], Answer]
+    answer: Callable[[Scope], Assessment]
     per_class: bool = True
     """Whether it can be restricted to some classes."""
     pairs: bool = False
     """Whether pairs of classes can be allowed."""
     lasting: bool = False
-    """Whether more measurements could never take a failure back."""
+    """Whether no further measurement could take a failure back."""
 
     @property
     def range(self) -> tuple[float, float]:
@@ -200,7 +200,7 @@ CHECKS: dict[str, CheckKind] = {
             "higher",
             "photographs",
             "never",
-            photographs.shown,
+            whole.photographs,
             per_class=False,
         ),
         CheckKind(
@@ -212,7 +212,7 @@ CHECKS: dict[str, CheckKind] = {
             "is known, with its 95 % interval; the class fails where the whole interval does",
             "no photograph's class is known, the interval holds the threshold, or the model "
             "answers with a map or with several classes at once",
-            photographs.accuracy,
+            whole.right_answers,
         ),
         CheckKind(
             "preprocessing-assumed",

@@ -1,4 +1,4 @@
-"""A policy as it is declared: a TOML file of named checks with their thresholds.
+"""Read a policy: a TOML file of named checks with their thresholds.
 
 name = "release"
 
@@ -43,10 +43,10 @@ MOST = 200
 
 
 class Thresholds(Options):
-    """What a policy says of one check."""
+    """The thresholds of one check, and what it is restricted to."""
 
     check: str = ""
-    """Which check it is, where the name of the table is not already the name of one."""
+    """The check, where the name of the table is not the name of one."""
     fail_below: float | None = None
     """The check fails below this."""
     warn_below: float | None = None
@@ -65,13 +65,13 @@ class Thresholds(Options):
 
 class _File(Options):
     name: str = Field(default="", max_length=100)
-    """Without one it is called after its file."""
+    """Defaults to the name of its file."""
     checks: dict[str, dict[str, Any]] = Field(default={}, max_length=MOST)
 
 
 @dataclass(frozen=True)
 class DeclaredCheck:
-    """One check of a policy: which, and its thresholds in the direction that check has."""
+    """One check of a policy, with its thresholds."""
 
     id: str
     """As the policy names it."""
@@ -90,7 +90,7 @@ class DeclaredCheck:
 
     @property
     def threshold(self) -> str:
-        """What the policy asks for, in words."""
+        """The thresholds in words."""
         asked, side = {"higher": ("at least", "below"), "lower": ("at most", "above")}[
             self.kind.better
         ]
@@ -118,7 +118,7 @@ class DeclaredCheck:
 
 @dataclass(frozen=True)
 class Policy:
-    """Declared thresholds, and what identifies them."""
+    """The declared checks, and the identity of their file."""
 
     identity: PolicyIdentity
     checks: tuple[DeclaredCheck, ...]

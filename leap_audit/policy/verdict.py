@@ -1,11 +1,11 @@
-"""The verdict: every check of a policy asked of an audit, and what follows for the whole."""
+"""Compute the checks of a policy on an audit, and the verdict that follows from them."""
 
 import math
 from collections.abc import Sequence
 
 from leap_audit.artifacts import Audit, Check, Verdict
 from leap_audit.policy.declared import DeclaredCheck, Policy
-from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
+from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 
 __all__ = ["judge", "overall"]
 
@@ -41,25 +41,25 @@ def overall(checks: Sequence[Check], *, complete: bool) -> Verdict:
 
 
 def _judged(audit: Audit, declared: DeclaredCheck) -> Check:
-    subject = Subject(audit, declared.classes_in(audit.classes), declared.allowed_in(audit.classes))
-    answer = declared.kind.answer(subject)
+    scope = Scope(audit, declared.classes_in(audit.classes), declared.allowed_in(audit.classes))
+    answer = declared.kind.answer(scope)
     status, measured = _status(answer, declared)
     if audit.status != "complete" and not (status == "FAIL" and declared.kind.lasting):
         so_far = f"; so far {measured}" if status != "NOT ASSESSED" else ""
         status, measured = "NOT ASSESSED", f"the audit is incomplete{so_far}"
-    assessed = status != "NOT ASSESSED" and isinstance(answer, Figure)
+    assessed = status != "NOT ASSESSED" and isinstance(answer, Assessed)
     return Check(
         id=declared.id,
         question=declared.kind.question,
         status=status,
         measured=f"{measured[:1].upper()}{measured[1:]}.",
         threshold=f"{declared.threshold[:1].upper()}{declared.threshold[1:]}.",
-        value=answer.value if assessed and isinstance(answer, Figure) else None,
+        value=answer.value if assessed and isinstance(answer, Assessed) else None,
         required=declared.said.required,
     )
 
 
-def _status(answer: Answer, declared: DeclaredCheck) -> tuple[Verdict, str]:
+def _status(answer: Assessment, declared: DeclaredCheck) -> tuple[Verdict, str]:
     """Return what the figure means for the thresholds, and what was measured, in words.
 
     Where the figure was sampled, the check fails when its whole interval does, and is not

@@ -1,44 +1,70 @@
-"""What a policy can ask of the audit as a whole: its findings, and what it rests on."""
+"""The checks of the audit as a whole: its findings, its photographs, its preprocessing."""
 
 from leap_audit.artifacts import Severity
-from leap_audit.findings.readings import doubt
-from leap_audit.policy.figures import Answer, Figure, NotAssessed, Subject
-from leap_audit.text.numbers import count, listed
+from leap_audit.findings.evidence import doubt, labelled_answers
+from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
+from leap_audit.text.numbers import count, listed, percent, wilson
 
-__all__ = ["assumed", "doubted", "high", "low", "medium"]
+__all__ = ["assumed", "doubted", "high", "low", "medium", "photographs", "right_answers"]
 
 DECIDING = ("range", "mean", "std", "resize", "channel_order")
 """Fields of the preprocessing that change every number and that a model seldom tells."""
 
 
-def high(subject: Subject) -> Answer:
-    return _findings(subject, "high")
+def high(scope: Scope) -> Assessment:
+    return _findings(scope, "high")
 
 
-def medium(subject: Subject) -> Answer:
-    return _findings(subject, "medium")
+def medium(scope: Scope) -> Assessment:
+    return _findings(scope, "medium")
 
 
-def low(subject: Subject) -> Answer:
-    return _findings(subject, "low")
+def low(scope: Scope) -> Assessment:
+    return _findings(scope, "low")
 
 
-def _findings(subject: Subject, severity: Severity) -> Answer:
-    audit = subject.audit
+def _findings(scope: Scope, severity: Severity) -> Assessment:
+    audit = scope.audit
     if not audit.prototypes and not audit.samples:
         return NotAssessed("nothing was measured")
     found = [
         each
         for each in audit.findings
-        if each.severity == severity and (not each.classes or subject.concerns(each.classes))
+        if each.severity == severity and (not each.classes or scope.concerns(each.classes))
     ]
     titles = f": {'; '.join(each.title for each in found[:3])}" if found else ""
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-    return Figure(len(found), f"{count(len(found), 'finding')}{titles}{more}")
+    return Assessed(len(found), f"{count(len(found), 'finding')}{titles}{more}")
 
 
-def assumed(subject: Subject) -> Answer:
-    preprocessing = subject.audit.model.preprocessing
+def photographs(scope: Scope) -> Assessment:
+    number = len(scope.audit.samples)
+    return Assessed(number, count(number, "photograph"))
+
+
+def right_answers(scope: Scope) -> Assessment:
+    model = scope.audit.model
+    if model.places != (1, 1) or model.independent:
+        several = "a map" if model.places != (1, 1) else "several classes at once"
+        return NotAssessed(f"the model answers with {several}, and one known class cannot judge it")
+    known = [each for each in labelled_answers(scope.audit.samples) if scope.concerns([each.shows])]
+    if (why := scope.lacking((each.shows for each in known), "no photograph")) is not None:
+        return why
+    if not known:
+        return NotAssessed("no photograph's class is known; see --labels")
+    right = sum(each.right for each in known)
+    low, high = wilson(right, len(known))
+    return Assessed(
+        right / len(known),
+        f"{right:,} of {count(len(known), 'photograph')} ({percent(right / len(known))}; 95 % "
+        f"interval {percent(low)} to {percent(high)})",
+        low,
+        high,
+    )
+
+
+def assumed(scope: Scope) -> Assessment:
+    preprocessing = scope.audit.model.preprocessing
     # One channel, or bands, leave nothing to declare about their order.
     coloured = preprocessing.channel_order in ("RGB", "BGR")
     fields = [
@@ -46,16 +72,16 @@ def assumed(subject: Subject) -> Answer:
         for name in DECIDING
         if name in preprocessing.assumed and (name != "channel_order" or coloured)
     ]
-    return Figure(len(fields), f"{len(fields)} assumed: {listed(fields)}" if fields else "none")
+    return Assessed(len(fields), f"{len(fields)} assumed: {listed(fields)}" if fields else "none")
 
 
-def doubted(subject: Subject) -> Answer:
-    readings = subject.audit.readings
+def doubted(scope: Scope) -> Assessment:
+    readings = scope.audit.readings
     if readings is None or not readings.photographs:
         return NotAssessed("no photograph's class is known; see --labels")
     better = doubt(readings)
     of = count(readings.photographs, "photograph")
     if better is None:
-        return Figure(0.0, f"no other preprocessing is clearly better on {of}")
+        return Assessed(0.0, f"no other preprocessing is clearly better on {of}")
     gain = better.right - readings.right
-    return Figure(gain / readings.photographs, f"{gain} of {of} more with {better.text}")
+    return Assessed(gain / readings.photographs, f"{gain} of {of} more with {better.text}")

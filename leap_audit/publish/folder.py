@@ -27,7 +27,7 @@ CONTENTS = frozenset({"audit.json", "images", "report.html", "report.pdf", "resu
 
 @dataclass(frozen=True)
 class Kind:
-    """What is written to such a folder, and how an earlier one is known."""
+    """A kind of output folder: its contents, and the file that identifies an earlier one."""
 
     name: str
     record: str
@@ -45,7 +45,7 @@ _State = Literal["free", "complete", "incomplete"]
 
 
 def default_folder(model: Path) -> Path:
-    """Return where the audit of a model goes when nobody said: MODEL-audit, in this folder."""
+    """Return the default folder of an audit: MODEL-audit, in the current folder."""
     return Path(f"{plain_name(model.stem)}-audit")
 
 
@@ -235,7 +235,7 @@ def _strange_images(images: Path) -> list[str]:
 
 
 def _swap(staging: Path, out: Path) -> None:
-    """Rename `staging` to `out`, and what stood there out of the way, or change nothing."""
+    """Rename `staging` to `out` and move an earlier folder out of the way, or change nothing."""
     if not out.exists():
         staging.rename(out)
         return

@@ -1,4 +1,4 @@
-"""A lock on a file that the system lets go of when its process dies, however it dies."""
+"""A lock on a file, which the system releases when its process ends, however it ends."""
 
 from pathlib import Path
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.findings import RULES
 from leap_audit.report import wording
-from leap_audit.report.charts import CALIBRATION_NEEDS, calibration
-from leap_audit.report.figures import entanglement_scale
-from leap_audit.report.limits import limits_of
+from leap_audit.report.charts import CALIBRATION_NEEDS, calibration, entanglement_scale
+from leap_audit.report.limits import limits_of, requirements
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.pictures import Pictures
-from leap_audit.report.requirements import requirements
 from leap_audit.report.selection import Selection, everything
 from leap_audit.report.templates import started_at, template
 from leap_audit.text.names import ClassLabels, shortened
@@ -26,7 +24,7 @@ TOP_FINDINGS = 3
 
 
 @dataclass(frozen=True)
-class Plate:
+class Entry:
     """A prototype or a photograph on the page: with all there is of it, or only in the index."""
 
     of: Prototype | Sample
@@ -48,7 +46,7 @@ def render_html(audit: Audit, folder: Path, selection: Selection | None = None) 
     """
     labels = ClassLabels(audit.classes)
     chosen = selection or everything(audit)
-    raised = {finding.id.split(":")[0] for finding in audit.findings}
+    raised = {finding.rule for finding in audit.findings}
     page: str = template("report.html.j2").render(
         audit=audit,
         labels=labels,
@@ -70,20 +68,20 @@ def render_html(audit: Audit, folder: Path, selection: Selection | None = None) 
     return page
 
 
-def _prototypes(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Plate]:
+def _prototypes(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Entry]:
     times = Counter(each.target for each in audit.prototypes)
     for place, each in enumerate(audit.prototypes):
         name = labels.of(each.target)
         title = f"{name}, replicate {each.replicate + 1}" if times[each.target] > 1 else name
         facts = f"{percent(each.prob)}, place {each.rank:,}"
-        yield Plate(each, f"prototype-{place + 1}", title, title, facts, place in chosen.prototypes)
+        yield Entry(each, f"prototype-{place + 1}", title, title, facts, place in chosen.prototypes)
 
 
-def _photographs(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Plate]:
+def _photographs(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Entry]:
     for place, each in enumerate(audit.samples):
         name, facts = shortened(each.file), _answer(each, labels)
         title = f"{name}: {facts}" if facts else name
-        yield Plate(each, f"photograph-{place + 1}", title, name, facts, place in chosen.samples)
+        yield Entry(each, f"photograph-{place + 1}", title, name, facts, place in chosen.samples)
 
 
 def _answer(sample: Sample, labels: ClassLabels) -> str:

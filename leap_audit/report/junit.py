@@ -71,25 +71,25 @@ def _of_the_audit(audit: Audit) -> ElementTree.Element:
 
 
 def _of_check(check: Check, incomplete: bool) -> ElementTree.Element:
-    asked = f"{check.question} {check.measured} Threshold: {check.threshold}"
+    sentence = f"{check.question} {check.measured} Threshold: {check.threshold}"
     if check.status == "FAIL":
-        return _case(check.id, ("failure", asked))
+        return _case(check.id, ("failure", sentence))
     if check.status == "NOT ASSESSED":
-        return _case(check.id, ("error" if check.required or incomplete else "skipped", asked))
-    return _case(check.id, says=f"{check.status}. {asked}")
+        return _case(check.id, ("error" if check.required or incomplete else "skipped", sentence))
+    return _case(check.id, note=f"{check.status}. {sentence}")
 
 
-def _case(name: str, outcome: tuple[str, str] | None = None, says: str = "") -> ElementTree.Element:
+def _case(name: str, problem: tuple[str, str] | None = None, note: str = "") -> ElementTree.Element:
     case = ElementTree.Element("testcase", classname=_SUITE, name=_text(shortened(name)))
     case.set("time", "0")
-    if outcome is not None:
-        kind, sentence = outcome
-        found = ElementTree.SubElement(case, kind, message=_text(sentence))
+    if problem is not None:
+        kind, sentence = problem
+        element = ElementTree.SubElement(case, kind, message=_text(sentence))
         if kind != "skipped":
-            found.set("type", {"failure": "threshold", "error": "not-assessed"}[kind])
-            found.text = _text(sentence)
-    if says:
-        ElementTree.SubElement(case, "system-out").text = _text(says)
+            element.set("type", {"failure": "threshold", "error": "not-assessed"}[kind])
+            element.text = _text(sentence)
+    if note:
+        ElementTree.SubElement(case, "system-out").text = _text(note)
     return case
 
 

@@ -1,12 +1,15 @@
-"""What an audit cannot show."""
+"""The limits of an audit, and which requirements of frameworks it contributes evidence to."""
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from leap_audit.artifacts import Audit
 from leap_audit.text.numbers import count
 
-__all__ = ["Limit", "limits_of"]
+__all__ = ["Limit", "Requirement", "Requirements", "limits_of", "requirements"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,14 @@ class Limit:
 
 def limits_of(audit: Audit) -> list[Limit]:
     """Return the limits of this audit, the one that matters most first."""
-    return [*_of_this_audit(audit), *_ALWAYS]
+    return [*_of_this_audit(audit), *_of_methods(audit), *_ALWAYS]
+
+
+def _of_methods(audit: Audit) -> Iterator[Limit]:
+    """The limits that a method states of itself, under `limits` of its record."""
+    for name, method in audit.methods.items():
+        if isinstance(method, dict) and isinstance(method.get("limits"), str):
+            yield Limit(name.replace("_", " ").capitalize(), method["limits"])
 
 
 def _of_this_audit(audit: Audit) -> Iterator[Limit]:
@@ -62,7 +72,7 @@ def _of_this_audit(audit: Audit) -> Iterator[Limit]:
         )
     if not audit.samples:
         yield Limit(
-            "No photographs were given",
+            "No photographs were audited",
             "How the model decides on real pictures was not measured; prototypes alone do not "
             "tell.",
         )
@@ -109,5 +119,35 @@ def _fields(names: list[str]) -> str:
         "layout": "the layout",
         "input_size": "the input size",
     }
-    said = [plain.get(name, name) for name in names]
-    return " or ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+    words = [plain.get(name, name) for name in names]
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+@dataclass(frozen=True)
+class Requirement:
+    source: str
+    asks: str
+    evidence: tuple[tuple[str, str], ...]
+    """(anchor of the part of the report, what it contributes)."""
+    not_shown: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    as_of: str
+    """When the statements were last checked, month and year."""
+    each: tuple[Requirement, ...]
+
+
+@cache
+def requirements() -> Requirements:
+    """Return the contents of requirements.toml."""
+    table = tomllib.loads((Path(__file__).parent / "requirements.toml").read_text("utf-8"))
+    return Requirements(
+        table["as_of"],
+        tuple(
+            Requirement(**(each | {"evidence": tuple(map(tuple, each["evidence"]))}))
+            for each in table["requirement"]
+        ),
+    )

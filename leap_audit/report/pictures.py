@@ -31,7 +31,7 @@ class Pictures:
         return min(self._open(name).size) < SMALL
 
     def read(self, name: str) -> Image.Image:
-        """Return a picture without what else its file holds: in grey, or else in red, green, blue.
+        """Return a picture without the metadata of its file, in grey or in red, green and blue.
 
         Raises PictureRefused: it is missing, no PNG, or outside the folder.
         """

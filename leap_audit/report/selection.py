@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from leap_audit.artifacts import Audit, Prototype, Sample
-from leap_audit.findings.answered import answered
+from leap_audit.findings.evidence import labelled_answers
 
 __all__ = ["IN_FULL", "Selection", "everything", "for_print"]
 
@@ -37,7 +37,9 @@ def for_print(audit: Audit, most: int = IN_FULL) -> Selection:
     wrong; then the others in the order of the audit.
     """
     samples = audit.samples
-    mistaken = [i for i, each in enumerate(samples) if any(not a.right for a in answered([each]))]
+    mistaken = [
+        i for i, each in enumerate(samples) if any(not a.right for a in labelled_answers([each]))
+    ]
     return Selection(
         _first([*_concerned(audit, audit.prototypes), *range(len(audit.prototypes))], most),
         _first([*_concerned(audit, samples), *mistaken, *range(len(samples))], most),

@@ -52,7 +52,7 @@ def text(
 
 
 def width_of(words: str) -> float:
-    """Return how wide words of the usual size may get: which font the viewer has is not known."""
+    """Return how wide words of the usual size may get: the viewer's font is unknown."""
     square = sum(east_asian_width(letter) in "WF" for letter in words)
     measured: float = _measuring().getlength(words)
     return _WIDER * measured + square * _SIZE / 2

@@ -1,4 +1,4 @@
-"""What fills the templates of reports, comparisons and notebooks."""
+"""Load the templates of reports, comparisons and notebooks, with their filters."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 import leap_audit
 from leap_audit.report import wording
-from leap_audit.report.figures import curve
+from leap_audit.report.charts import curve
 from leap_audit.text.names import shortened, visible
 from leap_audit.text.numbers import count, percent
 
@@ -47,10 +47,10 @@ def template(name: str) -> Template:
     return _environment().get_template(name)
 
 
-def started_at(said: str) -> datetime | None:
-    """Return when an audit began, UTC, from what it says; None where that is no date."""
+def started_at(moment: str) -> datetime | None:
+    """Return when an audit began, UTC, as a date; None where `moment` is not one."""
     try:
-        started = datetime.fromisoformat(said)
+        started = datetime.fromisoformat(moment)
     except ValueError:
         return None
     return started.replace(tzinfo=UTC) if started.tzinfo is None else started.astimezone(UTC)
@@ -89,7 +89,7 @@ def _environment() -> Environment:
         "percent": percent,
         "rows": setting_rows,
         "signed": wording.signed,
-        "size": wording.size,
+        "size": wording.file_size,
     }
     return environment
 

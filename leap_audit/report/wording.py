@@ -9,6 +9,7 @@ from leap_audit.artifacts import (
     Audit,
     Isolation,
     ModelIdentity,
+    Outcome,
     Preprocessing,
     Prototype,
     Sample,
@@ -18,9 +19,10 @@ from leap_audit.ingest.pictures.preprocessing import shown_bands
 from leap_audit.text.numbers import count, decimal, percent
 
 __all__ = [
-    "averaged",
+    "averaging",
     "channels",
     "data_digest",
+    "file_size",
     "isolation_check",
     "number",
     "probability_meaning",
@@ -28,15 +30,21 @@ __all__ = [
     "prototype_reading",
     "reading",
     "signed",
-    "size",
     "stability_reading",
     "status_sentence",
     "verdict_sentence",
     "where_averaged",
 ]
 
-UNSAID = 0.05
-"""Below this probability the model did not say the class about the picture."""
+_CHIPS: dict[Outcome, str] = {
+    "carried": "check passed",
+    "not needed": "enough, not needed",
+    "not enough": "check failed",
+    "nothing to isolate": "nothing to isolate",
+    "trace": "traces only",
+}
+SAYS = 0.5
+"""From this probability on, the model says a class; below it gives the class some probability."""
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -52,7 +60,7 @@ def signed(value: float | None) -> str:
     return f"+{text}" if text[0].isdigit() else text
 
 
-def size(count_of_bytes: int) -> str:
+def file_size(count_of_bytes: int) -> str:
     """Return a file size in the unit that suits it."""
     for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count_of_bytes >= power:
@@ -72,42 +80,34 @@ def stability_reading(stability: Stability) -> str:
 
 def isolation_check(isolation: Isolation) -> str:
     """Return in two or three words how the isolation did in its own check."""
-    if isolation.prob < UNSAID:
-        return "traces only"
-    if not isolation.carried:
-        return "nothing to isolate"
-    if not isolation.enough:
-        return "check failed"
-    if isolation.prob_delete >= 0.5 * isolation.prob:
-        return "enough, not needed"
-    return "check passed"
+    return _CHIPS[isolation.outcome]
 
 
 def reading(isolation: Isolation, label: str) -> str:
     """Return what the three probabilities of an isolation mean."""
     area, whole = percent(isolation.area), percent(isolation.prob)
     keep, delete = percent(isolation.prob_keep), percent(isolation.prob_delete)
-    if isolation.prob < UNSAID:
+    if isolation.outcome == "trace":
         return (
             f"The model gives the whole picture only {whole} for ‘{label}’. The marked {area} is "
             f"where it sees most of it: {keep} when kept alone, {delete} when erased. This shows "
             "a trace, not an answer."
         )
-    if not isolation.carried:
+    if isolation.outcome == "nothing to isolate":
         return (
             f"The model gives ‘{label}’ {whole} on this picture and as much when all of it is "
             f"erased, so no part of it carries the class. {keep} with only the marked {area} kept, "
             f"{delete} with it erased."
         )
-    if not isolation.enough:
+    if isolation.outcome == "not enough":
         return (
             f"No region of at most 60\u00a0% of the picture was enough: with only the marked "
             f"{area} kept, ‘{label}’ falls from {whole} to {keep}; with it erased, the model gives "
             f"{delete}. Do not explain the answer with this picture."
         )
-    verb = "still says" if isolation.prob_keep >= 0.5 else "still gives"
+    verb = "still says" if isolation.prob_keep >= SAYS else "still gives"
     kept = f"Keeping only this {area} of the picture, the model {verb} ‘{label}’ with {keep}"
-    if isolation.prob_delete >= 0.5 * isolation.prob:
+    if isolation.outcome == "not needed":
         return (
             f"{kept}; but erasing it still leaves {delete}. The region is enough, yet other parts "
             "carry the class as well."
@@ -115,7 +115,7 @@ def reading(isolation: Isolation, label: str) -> str:
     return f"{kept}; erasing it leaves {delete}."
 
 
-def averaged(model: ModelIdentity) -> str:
+def averaging(model: ModelIdentity) -> str:
     """Return over what a figure is averaged, nothing where a picture gets one answer."""
     if model.places == (1, 1):
         return ""
@@ -144,12 +144,12 @@ def probability_meaning(model: ModelIdentity) -> str:
 def probability_source(model: ModelIdentity, classes: int) -> str:
     """Return what a probability of this model was computed from."""
     if model.probabilities == "given":
-        return f"The model's own number{averaged(model)}; the logit is its logarithm."
+        return f"The model's own number{averaging(model)}; the logit is its logarithm."
     if model.independent:
-        return f"The sigmoid of the class's own logit{averaged(model)}."
+        return f"The sigmoid of the class's own logit{averaging(model)}."
     if model.task == "binary":
         return "The sigmoid of the single score, which the two classes share."
-    return f"Computed from the logits of all {classes:,} classes{averaged(model)}."
+    return f"Computed from the logits of all {classes:,} classes{averaging(model)}."
 
 
 def channels(preprocessing: Preprocessing) -> str:

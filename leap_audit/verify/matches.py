@@ -1,5 +1,4 @@
-"""What audit.json records of the model, its classes, the photographs and the pictures, held
-against the files."""
+"""Compare the digests in audit.json with the files: model, classes, photographs, pictures."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ WRONG: frozenset[State] = frozenset({"differs", "missing", "new"})
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that was compared."""
+    """The result of one comparison."""
 
     kind: str
     file: str

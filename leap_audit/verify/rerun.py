@@ -1,4 +1,4 @@
-"""An audit repeated as it is recorded, and what came out differently."""
+"""Repeat an audit as it is recorded, and compare every field."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from leap_audit.pipeline.withhold import WITHHELD
 from leap_audit.progress import Progress
 from leap_audit.verify.views import differing_versions
 
-__all__ = ["Difference", "Rerun", "differences", "rerun"]
+__all__ = ["ChangedField", "Rerun", "differences", "rerun"]
 
 FREE = frozenset({"environment.started", "environment.seconds", "environment.command"})
 """What may differ between two equal runs."""
@@ -25,8 +25,8 @@ _ABSENT = "absent"
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A field of audit.json that came out differently."""
+class ChangedField:
+    """A field of audit.json that has another value in the repetition."""
 
     path: str
     then: str
@@ -35,11 +35,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Rerun:
-    """How a repetition compares with what is recorded."""
+    """The comparison of a repetition with the record."""
 
-    differences: list[Difference]
+    differences: list[ChangedField]
     versions: list[str]
-    """What the machine has in other versions than the audit had; figures may differ for it."""
+    """Packages with other versions than the audit had; figures may differ because of them."""
 
 
 def rerun(
@@ -88,7 +88,7 @@ def rerun(
 
 def differences(
     then: Any, now: Any, skipped: frozenset[str] = frozenset(), path: str = ""
-) -> Iterator[Difference]:
+) -> Iterator[ChangedField]:
     """Yield what differs between two JSON values, in order, without the fields `skipped`.
 
     Fields are named by dotted paths, places in lists by numbers from 0: 'prototypes.3.logit'.
@@ -104,7 +104,7 @@ def differences(
             one, other = ([each[i]] if i < len(each) else [_ABSENT] for each in (then, now))
             yield from differences(one[0], other[0], skipped, f"{path}.{i}")
     elif type(then) is not type(now) or then != now:
-        yield Difference(path, _short(then), _short(now))
+        yield ChangedField(path, _short(then), _short(now))
 
 
 def _plain(audit: Audit) -> Any:

@@ -1,4 +1,4 @@
-"""A detached signature over everything in the folder of an audit.
+"""A detached signature of all files in the folder of an audit.
 
 Made and checked by model-signing of the OpenSSF, with an elliptic key and without a network: a
 Sigstore bundle whose payload is an in-toto statement with the SHA-256 of every file.
@@ -20,7 +20,7 @@ SAID_WITHIN = 4096
 
 
 def default_signature(folder: Path) -> Path:
-    """Return where the signature of a folder goes when nobody said: FOLDER.sig, beside it."""
+    """Return the default file of a signature: FOLDER.sig, beside the folder."""
     place = folder.resolve()
     return place.with_name(f"{place.name}.sig")
 

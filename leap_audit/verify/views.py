@@ -1,4 +1,4 @@
-"""The views of an audit, rendered again and compared byte by byte."""
+"""Render the views of an audit again and compare them byte by byte."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 
 from leap_audit.artifacts import Check, PolicyIdentity
 from leap_audit.attach.record import Record
-from tests.audits import make_audit, with_pictures
+from tests.builders.audits import make_audit, with_pictures
 
 Made = Callable[..., Record]
 

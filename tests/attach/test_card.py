@@ -14,7 +14,7 @@ from PIL import Image
 from leap_audit.artifacts import Audit
 from leap_audit.attach.card import card_files, write_card
 from leap_audit.attach.escaped import escaped
-from leap_audit.attach.push import planned, push
+from leap_audit.attach.push import planned_upload, push
 from leap_audit.attach.record import Record
 from leap_audit.attach.section import END, START
 from leap_audit.attach.strip import shown_prototypes
@@ -211,7 +211,7 @@ class Api:
 
 def test_a_push_uploads_the_bytes_that_it_named(record: Record, tmp_path: Path) -> None:
     files = card_files(record, tmp_path / "README.md")
-    upload = planned(files, "me/model", create_pr=True)
+    upload = planned_upload(files, "me/model", create_pr=True)
     said = "\n".join(upload.lines())
     assert "as a pull request to me/model" in said
     api = Api()
@@ -221,14 +221,14 @@ def test_a_push_uploads_the_bytes_that_it_named(record: Record, tmp_path: Path) 
     sent = {each.path_in_repo: each.path_or_fileobj for each in commit["operations"]}
     assert sent == files.contents
     assert all(f"{name}, {len(data):,} bytes" in said for name, data in sent.items())
-    straight = planned(files, "me/model", create_pr=False)
+    straight = planned_upload(files, "me/model", create_pr=False)
     assert "straight into the main branch" in straight.lines()[0]
     assert push(straight, api) == "https://hub.example/commit/1"
 
 
 def test_a_push_that_is_refused(record: Record, tmp_path: Path) -> None:
     with pytest.raises(CardRefused, match=r"only README\.md is the card"):
-        planned(card_files(record, tmp_path / "card.md"), "me/model", create_pr=True)
-    upload = planned(card_files(record, tmp_path / "README.md"), "me/model", create_pr=True)
+        planned_upload(card_files(record, tmp_path / "card.md"), "me/model", create_pr=True)
+    upload = planned_upload(card_files(record, tmp_path / "README.md"), "me/model", create_pr=True)
     with pytest.raises(LeapAuditError, match=r"me/model: the Hub refuses .*401 no"):
         push(upload, Api(OSError("401 no")))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leap_audit.attach.section import END, START, text_of, with_section
+from leap_audit.attach.section import END, START, card_text, with_section
 from leap_audit.errors import CardRefused
 
 CARD = Path("README.md")
@@ -81,5 +81,5 @@ def test_broken_marks_are_refused(broken: str) -> None:
 @pytest.mark.parametrize("data", [ODD.encode("utf-16"), ODD.encode("utf-16-le"), b"caf\xe9 \xff"])
 def test_other_encodings_are_refused(data: bytes) -> None:
     with pytest.raises(CardRefused, match="is not UTF-8"):
-        text_of(data, CARD)
-    assert text_of("\ufeffä".encode(), CARD) == "ä"
+        card_text(data, CARD)
+    assert card_text("\ufeffä".encode(), CARD) == "ä"

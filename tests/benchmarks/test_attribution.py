@@ -8,7 +8,7 @@ import pytest
 from benchmarks.attribution import Network, grad_cam, rise, smooth_grad
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.run.session import Array
-from tests.measure.models import Node, linear, read_model, write_model
+from tests.builders.classifiers import Node, linear, read_model, write_model
 
 SIDE = 16
 CLASSES = np.array([[1.0, 0], [-1, 0], [0, 2], [0.5, -3]])

@@ -83,7 +83,7 @@ def test_a_child_measures_the_weights_of_a_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from tests.benchmarks import networks
+    from tests.builders import torch_modules as networks
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT) + os.pathsep + os.environ.get("PYTHONPATH", ""))
     wide = Network(
@@ -123,11 +123,11 @@ def test_what_cannot_be_compared_is_an_error(found: float, expected: float) -> N
 
 def test_a_head_of_zeros_is_drawn() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    made = module(Network("zeros", "tests.benchmarks.networks:zeros"))
+    made = module(Network("zeros", "tests.builders.torch_modules:zeros"))
     assert made.weight.all()
     assert not made.bias.any()
     assert torch.equal(
-        made.weight, module(Network("zeros", "tests.benchmarks.networks:zeros")).weight
+        made.weight, module(Network("zeros", "tests.builders.torch_modules:zeros")).weight
     )
 
 

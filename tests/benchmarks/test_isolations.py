@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks import isolations
 from benchmarks.photographs import Photograph, read_rows
 from leap_audit.ingest.model import Model
-from tests.measure.models import linear, read_model
+from tests.builders.classifiers import linear, read_model
 
 
 @pytest.mark.parametrize(("classes", "first"), [(1000, 7), (1001, 8)])

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import numpy_helper
 
 from benchmarks.entanglement import Seen, compare, soft_confusion
 from benchmarks.readings import READINGS, Prototypes
 from benchmarks.sanity import randomised
-from leap_audit.measure.run import Classifier
-from tests.measure.models import linear, read_model
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import linear, read_model
 
 CLASSES, WIDTH = 30, 16
 
@@ -63,18 +62,18 @@ def test_shuffling_keeps_every_weight_and_no_place(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).normal(size=(3, 64))
     model = read_model(linear(tmp_path / "m.onnx", weights))
     other = randomised(model, 0)
-    before, after = (numpy_helper.to_array(m.proto.graph.initializer[0]) for m in (model, other))
+    before, after = (m.graph.graph.initializers["w"].const_value.numpy() for m in (model, other))
     assert (np.sort(before, None) == np.sort(after, None)).all()
     assert (before != after).mean() > 0.9
     assert before == pytest.approx(weights, abs=1e-6)  # the model itself is left as it was
-    assert replace(other, proto=model.proto) == model
+    assert replace(other, canonical=model.canonical, final_layer=model.final_layer) == model
 
 
 def test_a_network_is_read_as_the_audit_reads_it(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).normal(size=(5, 64))
-    classifier = Classifier.of(read_model(linear(tmp_path / "m.onnx", weights)), 1, 1)
+    classifier = Run(read_model(linear(tmp_path / "m.onnx", weights)), 1, 1)
     pictures = np.random.default_rng(1).random((4, 1, 8, 8)).astype(np.float32)
-    found = Prototypes.of(classifier, pictures, np.arange(4), 1)
+    found = Prototypes.of(classifier, pictures, np.arange(4))
     assert found.logits == pytest.approx(pictures.reshape(4, 64) @ weights.T, rel=1e-4)
     assert found.features == pytest.approx(pictures.reshape(4, 64))
     norms = np.linalg.norm(found.features, axis=1)[:, None] * np.linalg.norm(weights, axis=1)

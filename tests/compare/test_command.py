@@ -9,8 +9,7 @@ from typer.testing import CliRunner, Result
 from leap_audit.cli import app
 from leap_audit.cli.examples import EXAMPLES
 from leap_audit.compare import page
-from tests.compare.sides import make_side
-from tests.compare.test_compared import finding
+from tests.builders.sides import finding, make_side
 
 
 @pytest.fixture(autouse=True)

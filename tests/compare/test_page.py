@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from leap_audit.compare import Side, render_comparison
-from leap_audit.compare.page import default_folder
-from tests.audits import seen_once
-from tests.compare.sides import compared, make_side, rewritten
-from tests.compare.test_compared import check, finding
-from tests.report.pages import HOSTILE, Page, assert_sound
+from leap_audit.compare.page import comparison_folder
+from tests.builders.audits import seen_once
+from tests.builders.pages import HOSTILE, Page, assert_sound
+from tests.builders.sides import check, compared, finding, make_side, rewritten
 
 
 def page_of(tmp_path: Path, old: Side, new: Side) -> tuple[Page, str]:
@@ -88,4 +87,4 @@ def test_an_incomplete_comparison_says_so_loudly(tmp_path: Path) -> None:
 def test_where_a_comparison_goes(tmp_path: Path) -> None:
     (tmp_path / "net.v1-audit").mkdir()
     old, new = tmp_path / "net.v1-audit", tmp_path / "other" / "audit.json"
-    assert default_folder(old, new) == Path("net.v1-other-compare")
+    assert comparison_folder(old, new) == Path("net.v1-other-compare")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from leap_audit import engine
 from leap_audit.progress import Silent
-from tests.measure.models import Node, write_model
+from tests.builders.classifiers import Node, write_model
 
 SIDE = 16
 CLASSES = ["corner", "middle", "checks", "red"]

@@ -21,8 +21,8 @@ from leap_audit.errors import (
 from leap_audit.models import get_model
 from leap_audit.progress import Silent
 from leap_audit.report.table import COLUMNS
+from tests.builders.classifiers import Node, write_model
 from tests.engine.conftest import CLASSES, SIDE, Run, planted
-from tests.measure.models import Node, write_model
 
 Start = Callable[..., Run]
 FEW = {"max_steps": 4}

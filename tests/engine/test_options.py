@@ -10,9 +10,10 @@ from PIL import Image
 
 from leap_audit.engine.settings import Settings, read_settings
 from leap_audit.measure.isolation.optimise import rank_pixels
+from leap_audit.measure.run import Run as ModelRun
 from leap_audit.measure.subject import Subject
+from tests.builders.classifiers import Node, read_model, uncounted, write_model
 from tests.engine.conftest import SIDE, Run, planted
-from tests.measure.models import Node, read_model, uncounted, write_model
 
 Start = Callable[..., Run]
 EFFECTS: dict[str, Callable[..., None]] = {}
@@ -54,12 +55,11 @@ def corner_first(config: dict[str, Any], network: Path) -> float:
     """How much higher the optimised map ranks the corner than the rest, in deviations."""
     model = read_model(network)
     (scores,) = rank_pixels(
-        model,
+        ModelRun(model, 1, 1),
         [Subject(sample()[0], 0)],
         read_settings({"max_steps": 96, **config}).isolations(),
         seed=0,
         batch=1,
-        threads=1,
         advance=uncounted,
     )
     return float((scores[1:6, 1:6].mean() - scores[8:, 8:].mean()) / scores.std())

@@ -1,12 +1,12 @@
 """The table of options in the docs is the one in the source."""
 
 from leap_audit.engine.settings import Settings
-from tests.engine.options_page import PAGE, THEIRS, page, table
+from tools.options_page import PAGE, THEIRS, page, table
 
 
 def test_the_page_is_as_the_source_has_it() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert page(text) == text, "run: python -m tests.engine.options_page"
+    assert page(text) == text, "run: python -m tools.options_page"
 
 
 def test_every_option_of_leap_ie_is_there() -> None:

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from leap_audit.artifacts import (
     Entanglement,
+    Finding,
     Isolation,
     OtherReading,
     Prediction,
@@ -19,13 +18,16 @@ from leap_audit.artifacts import (
     Sample,
     Stability,
 )
-from leap_audit.findings import RULES, Rule, find
-from leap_audit.findings.evidence import core
+from leap_audit.findings import RULES, Evidence, FindingRule, find
+from leap_audit.findings.evidence import Ranking, core
+from leap_audit.findings.suspicion import pattern_certainty
 from leap_audit.text.numbers import wilson
-from tests.audits import a_model
+from tests.builders.audits import a_model
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[Any, ...]
+SIDE = 40
+"""Of a picture, in pixels: its core has 80, a corner 10 a side, the frame a width of 5."""
 
 
 def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = True) -> Isolation:
@@ -71,10 +73,10 @@ def prototype(
     )
 
 
-def samples(mask: str) -> list[Sample]:
+def samples(*masks: str) -> list[Sample]:
     return [
         Sample(file=f"{n}.png", sha256="", image="x.png", predicted=(), isolations=(each,))
-        for n, each in enumerate([isolation(mask)] * 3)
+        for n, each in enumerate(map(isolation, masks))
     ]
 
 
@@ -111,8 +113,8 @@ LOUD: dict[str, Callable[[], Case]] = {
     "one-answer": lambda: ([], answered(3, 3, 3, 3, 3, known=(0, 1, 2, 3, 3))),
     "class-not-reached": lambda: ([prototype(rank=7)], []),
     "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),
-    "one-corner": lambda: ([], samples("corner.png")),
-    "border": lambda: ([], samples("frame.png")),
+    "one-corner": lambda: ([], samples(*["corner.png"] * 3)),
+    "border": lambda: ([], samples(*["frame.png"] * 3)),
     "photographs-mistaken": lambda: ([prototype()], answered(0, 1, 2, known=(0, 0, 2))),
     "target-not-first": lambda: ([prototype(rank=2)], []),
     "strong-entanglement": lambda: ([prototype(other=0.45)], []),
@@ -127,19 +129,54 @@ LOUD: dict[str, Callable[[], Case]] = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    rows, columns = np.mgrid[:40, :40] / 39
-    edge = np.minimum.reduce([rows, columns, 1 - rows, 1 - columns])
-    for name, score in {
-        "centre": -np.hypot(rows - 0.5, columns - 0.5),
-        "corner": -np.hypot(rows - 0.95, columns - 0.95),
-        "frame": -edge,
-    }.items():
-        ranking = score.ravel().argsort().argsort().reshape(score.shape)
-        picture = (ranking * 255 // ranking.max()).astype(np.uint8)
-        Image.fromarray(picture).save(tmp_path / f"{name}.png")
-    return tmp_path
+def _ordered(score: Any) -> Ranking:
+    ranking = np.asarray(score).ravel().argsort().argsort().reshape(np.shape(score))
+    return (ranking * 255 // ranking.max()).astype(np.uint8)
+
+
+ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE]
+EDGE = np.minimum.reduce([ROWS, COLUMNS, SIDE - 1 - ROWS, SIDE - 1 - COLUMNS])
+"""Distance of each pixel from the edge."""
+UPPER_LEFT = np.maximum(ROWS, COLUMNS)
+"""Distance of each pixel from the upper left corner."""
+RANKINGS = {
+    "centre.png": _ordered(-np.hypot(ROWS - 20, COLUMNS - 20)),
+    "corner.png": _ordered(-np.hypot(ROWS - 37, COLUMNS - 37)),
+    "frame.png": _ordered(-EDGE),
+}
+
+
+def core_of(distances: Any, inside: int, within: int, beside: int) -> Ranking:
+    """A ranking whose 80 first pixels lie `inside` the place, at its inner rim, or else beside it.
+
+    within: the first distance that is no more of the place. beside: of the other pixels, how many
+    lie next to the place; the rest lie in the centre and rank before all others.
+    """
+    ranking = np.zeros((SIDE, SIDE), np.uint8)
+    rim = sorted(zip(*np.where(distances < within), strict=True), key=lambda at: -distances[at])
+    outer = list(zip(*np.where(distances == within), strict=True))
+    centre = [(r, c) for r in range(16, 24) for c in range(14, 26)]
+    for level, cells in (
+        (255, centre[: 80 - inside - beside]),
+        (254, [*rim[:inside], *outer[:beside]]),
+    ):
+        for at in cells:
+            ranking[at] = level
+    return ranking
+
+
+def findings(
+    prototypes: Any = (),
+    pictures: Any = (),
+    *rest: Any,
+    classes: tuple[str, ...] = CLASSES,
+    rankings: dict[str, Ranking] = RANKINGS,
+) -> tuple[Finding, ...]:
+    return find(Evidence(classes, prototypes, pictures, rankings, *rest))
+
+
+def raised(rule: str, *case: Any, **given: Any) -> bool:
+    return rule in {each.rule for each in findings(*case, **given)}
 
 
 def test_every_rule_has_a_case_here() -> None:
@@ -147,11 +184,29 @@ def test_every_rule_has_a_case_here() -> None:
     assert all(rule.question.endswith("?") for rule in RULES)
 
 
+def test_the_rules_of_each_severity() -> None:
+    of = {level: [r.id for r in RULES if r.severity == level] for level in ("high", "medium")}
+    assert of["high"] == [
+        "constant-answer",
+        "scores-do-not-move",
+        "preprocessing-doubted",
+        "one-corner",
+        "one-answer",
+        "class-not-reached",
+    ]
+    assert of["medium"] == [
+        "border",
+        "photographs-mistaken",
+        "target-not-first",
+        "strong-entanglement",
+        "prototype-unstable",
+    ]
+    assert all(rule.severity == "low" for rule in RULES[11:])
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_a_rule_is_raised_by_its_case(rule: Rule, folder: Path) -> None:
-    prototypes, pictures, *readings = LOUD[rule.id]()
-    found = find(prototypes, pictures, CLASSES, folder, *readings)
-    (mine,) = [each for each in found if each.id.split(":")[0] == rule.id]
+def test_a_rule_is_raised_by_its_case(rule: FindingRule) -> None:
+    (mine,) = [each for each in findings(*LOUD[rule.id]()) if each.rule == rule.id]
     assert mine.severity == rule.severity
     assert any(character.isdigit() for character in mine.evidence)
     assert mine.title
@@ -162,68 +217,191 @@ def test_a_rule_is_raised_by_its_case(rule: Rule, folder: Path) -> None:
     assert mine.figures
 
 
-def test_a_sound_audit_raises_nothing(folder: Path) -> None:
-    assert find([prototype()] * 3, samples("centre.png"), CLASSES, folder) == ()
-    assert find([], [], CLASSES, folder) == ()
+def test_a_finding_names_its_rule_target_and_detail() -> None:
+    (corner,) = [e for e in findings((), samples(*["corner.png"] * 3)) if e.rule == "one-corner"]
+    assert corner.id == "one-corner:0:lower-right"
+    assert (corner.target, corner.detail) == ((0,), "lower-right")
+    hybrid = prototype(rank=7).model_copy(update={"target": (1, 0)})
+    (unreached,) = findings([hybrid])
+    assert unreached.id == "class-not-reached:1+0"
+    assert (unreached.target, unreached.detail) == ((1, 0), "")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_finding_of_before_gets_its_fields_from_its_id(rule: FindingRule) -> None:
+    for each in findings(*LOUD[rule.id]()):
+        before = each.model_dump(exclude={"rule", "target", "detail"})
+        assert Finding.model_validate(before) == each
+
+
+def test_a_sound_audit_raises_nothing() -> None:
+    assert findings([prototype()] * 3, samples(*["centre.png"] * 3)) == ()
+    assert findings() == ()
+
+
+def edge(rule: str, last: Any, first: Any) -> Any:
+    """A case just short of the threshold of a rule, and one that just reaches it."""
+    return pytest.param(rule, last, first)
+
+
+def curve(rise: float) -> Case:
+    return ([prototype().model_copy(update={"curve": (0.0, rise)})],)
+
+
+def saturated(full: int, of: int, prob: float = 1 - 1e-6) -> Case:
+    sure = answered(*[0] * full, known=(0,) * full, prob=prob)
+    return (), [*sure, *answered(*[1] * (of - full), known=(1,) * (of - full), prob=0.9)]
+
+
+def one(of: int) -> Case:
+    return (), answered(*[3] * of, known=(0, *[3] * (of - 1)))
+
+
+def gain(photographs: int, more: int, p: float = 1e-4) -> Case:
+    other = OtherReading(text="another", right=more, p=p)
+    return (), (), Readings(photographs=photographs, right=0, others=(other,))
+
+
+def in_the_corner(hits: int, of: int) -> Case:
+    return (), samples(*["corner.png"] * hits, *["centre.png"] * (of - hits))
+
+
+def at_the_edge(hits: int, of: int) -> Case:
+    return (), samples(*["frame.png"] * hits, *["centre.png"] * (of - hits))
 
 
 @pytest.mark.parametrize(
-    ("right", "other", "p"), [(17, 20, 1e-4), (4, 18, 0.02), (18, 18, 1.0), (18, 4, 1.0)]
+    ("rule", "last", "first"),
+    [
+        edge("scores-do-not-move", curve(1.01e-3), curve(1e-3)),
+        edge("answers-saturated", saturated(5, 5, 1 - 1.1e-6), saturated(5, 5)),
+        edge("answers-saturated", saturated(4, 4), saturated(5, 5)),
+        edge("answers-saturated", saturated(89, 100), saturated(90, 100)),
+        edge("one-answer", one(4), one(5)),
+        edge("class-not-reached", ([prototype(rank=5)],), ([prototype(rank=6)],)),
+        edge("target-not-first", ([prototype(rank=6)],), ([prototype(rank=5)],)),
+        edge("target-not-first", ([prototype(rank=1)],), ([prototype(rank=2)],)),
+        edge("strong-entanglement", ([prototype(other=0.399)],), ([prototype(other=0.4)],)),
+        edge(
+            "strong-entanglement",
+            ([prototype(other=0.4, rank=6)],),
+            ([prototype(other=0.4, rank=5)],),
+        ),
+        edge(
+            "prototype-unstable", ([prototype(similarity=0.5)],), ([prototype(similarity=0.499)],)
+        ),
+        edge("preprocessing-doubted", gain(20, 10, 0.01), gain(20, 10, 0.0099)),
+        edge("preprocessing-doubted", gain(10, 2), gain(10, 3)),
+        edge("preprocessing-doubted", gain(100, 14), gain(100, 15)),
+        edge("one-corner", in_the_corner(2, 2), in_the_corner(3, 3)),
+        edge("one-corner", in_the_corner(199, 300), in_the_corner(200, 300)),
+        edge("border", at_the_edge(2, 2), at_the_edge(3, 3)),
+        edge("border", at_the_edge(199, 300), at_the_edge(200, 300)),
+        edge(
+            "erasing-changes-little",
+            ([prototype(found=isolation(delete=0.449))],),
+            ([prototype(found=isolation(delete=0.45))],),
+        ),
+    ],
 )
-def test_a_preprocessing_is_not_doubted_lightly(
-    right: int, other: int, p: float, folder: Path
+def test_a_rule_has_its_edge_where_it_says(rule: str, last: Case, first: Case) -> None:
+    assert not raised(rule, *last)
+    assert raised(rule, *first)
+
+
+@pytest.mark.parametrize(
+    ("rule", "distances", "within", "needed"),
+    [("one-corner", UPPER_LEFT, 10, 40), ("border", EDGE, 5, 72)],
+)
+def test_where_a_place_ends(rule: str, distances: Any, within: int, needed: int) -> None:
+    """The size of the core and of the place, and the share of the one in the other."""
+
+    def placed(inside: int, beside: int = 0) -> bool:
+        ranking = core_of(distances, inside, within, beside)
+        return raised(rule, (), samples(*["m.png"] * 3), rankings={"m.png": ranking})
+
+    assert placed(needed)
+    assert not placed(needed - 1)
+    assert not placed(needed - 1, beside=8)
+    assert placed(80)
+
+
+def test_a_small_region_is_its_own_core() -> None:
+    half = core_of(UPPER_LEFT, 40, 10, 0)  # the other 40 pixels rank first
+    small = [
+        each.model_copy(
+            update={"isolations": (isolation("m.png").model_copy(update={"area": 0.025}),)}
+        )
+        for each in samples(*["m.png"] * 3)
+    ]
+    assert not raised("one-corner", (), small, rankings={"m.png": half})
+
+
+@pytest.mark.parametrize(("place", "predicted"), [(3, 1), (4, 0)])
+def test_a_mistake_is_predicted_by_the_three_most_entangled_classes(
+    place: int, predicted: int
 ) -> None:
-    gain = find([], [], CLASSES, folder, read(right, other, p))
-    assert bool(gain) == (other - right >= 3 and p < 0.01)
+    others = tuple(
+        Entanglement(class_=k, name=CLASSES[k], entanglement=0.5 - k / 100, logit=1, prob=0.1)
+        for k in range(6)
+    )
+    made = prototype().model_copy(update={"entanglements": others})
+    (mistaken,) = [
+        each
+        for each in findings([made], answered(place, known=(0,)))
+        if each.rule == "photographs-mistaken"
+    ]
+    assert (
+        f"Of 1 mistake in classes with a prototype, the answer was among its 3 most entangled "
+        f"classes in {predicted}." in mistaken.evidence
+    )
 
 
-def test_the_corner_is_named(folder: Path) -> None:
-    found = find([], samples("corner.png"), CLASSES, folder)
-    assert any("lower right" in each.title for each in found)
+def test_how_sure_a_pattern_is() -> None:
+    words = [pattern_certainty(hits, 9, "pictures").split()[0] for hits in (4, 5, 7, 8)]
+    assert words == ["Few", "Likely", "Likely", "Fairly"]
 
 
-def test_the_gravest_comes_first_then_the_id(folder: Path) -> None:
-    cases = [case() for case in LOUD.values()]
-    prototypes = [each for case in cases for each in case[0]]
-    every = find(prototypes, samples("corner.png"), CLASSES, folder)
+def test_the_corner_is_named() -> None:
+    corner = findings((), samples(*["corner.png"] * 3))
+    assert any("lower right" in each.title for each in corner)
+
+
+def test_the_gravest_comes_first_then_the_id() -> None:
+    prototypes = [each for case in LOUD.values() for each in case()[0]]
+    every = findings(prototypes, samples(*["corner.png"] * 3))
     order = [("high", "medium", "low").index(each.severity) for each in every]
     assert order == sorted(order)
-    assert every == find(prototypes, samples("corner.png"), CLASSES, folder)
+    assert len(set(order)) == 3
+    places = [[rule.id for rule in RULES].index(each.rule) for each in every]
+    assert places == sorted(places)
 
 
-def test_what_the_model_did_not_say_is_not_held_against_it(folder: Path) -> None:
-    trace = isolation(enough=False).model_copy(update={"prob": 0.001})
-    assert find([prototype(found=trace)], [], CLASSES, folder) == ()
+def test_what_the_model_did_not_say_is_not_held_against_it() -> None:
+    trace = Isolation(**{**isolation(enough=False).model_dump(exclude={"outcome"}), "prob": 0.001})
+    assert findings([prototype(found=trace)]) == ()
 
 
-def test_a_class_that_is_said_of_the_erased_picture_too_has_no_region_to_miss(
-    folder: Path,
-) -> None:
-    everywhere = isolation(enough=False).model_copy(update={"prob": 0.73, "prob_keep": 0.99})
-    assert find([prototype(found=everywhere)], [], CLASSES, folder) == ()
+def test_a_class_that_is_said_of_the_erased_picture_too_has_no_region_to_miss() -> None:
+    figures = isolation(enough=False).model_dump(exclude={"outcome"})
+    everywhere = Isolation(**figures | {"prob": 0.73, "prob_keep": 0.99})
+    assert findings([prototype(found=everywhere)]) == ()
 
 
-def test_names_in_findings_are_made_visible(folder: Path) -> None:
-    (found,) = find([prototype(rank=7)], [], ("a\u202eb\n",), folder)
+def test_names_in_findings_are_made_visible() -> None:
+    (found,) = findings([prototype(rank=7)], classes=("a\u202eb\n",))
     assert "a[U+202E]b[U+000A]" in found.title
 
 
-def test_the_core_sums_to_one_even_where_the_ranking_ties(tmp_path: Path) -> None:
-    Image.new("L", (10, 10), 7).save(tmp_path / "flat.png")
-    weights = core(tmp_path, isolation("flat.png"), 0.05)
+def test_the_core_sums_to_one_even_where_the_ranking_ties() -> None:
+    weights = core(np.full((10, 10), 7, np.uint8), 0.05)
     assert weights.sum() == pytest.approx(1.0)
     assert weights.max() == pytest.approx(0.01)
 
 
-def test_a_prototype_that_missed_its_class_entangles_nothing(folder: Path) -> None:
-    found = find([prototype(rank=600, other=8.0)], [], CLASSES, folder)
-    assert "strong-entanglement" not in {each.id.split(":")[0] for each in found}
-
-
-def test_the_evidence_is_shown_the_photographs_first(folder: Path) -> None:
+def test_the_evidence_is_shown_the_photographs_first() -> None:
     held = [prototype(found=isolation("corner.png"))] * 3
-    found = find(held, samples("corner.png"), CLASSES, folder)
-    (corner,) = [each for each in found if each.id.startswith("one-corner")]
+    (corner,) = [e for e in findings(held, samples(*["corner.png"] * 3)) if e.rule == "one-corner"]
     assert corner.classes == (0,)
     assert [each.caption for each in corner.pictures[:3]] == [
         f"‘class-a’ on photograph {n}.png" for n in range(3)
@@ -231,14 +409,14 @@ def test_the_evidence_is_shown_the_photographs_first(folder: Path) -> None:
     assert len(corner.pictures) == 4
 
 
-def test_withheld_photographs_are_no_evidence(folder: Path) -> None:
+def test_withheld_photographs_are_no_evidence() -> None:
     kept_out = [s.model_copy(update={"image": ""}) for s in LOUD["photographs-mistaken"]()[1]]
-    (found,) = find([], kept_out, CLASSES, folder)
+    (found,) = findings((), kept_out)
     assert found.pictures == ()
 
 
-def test_a_mistake_is_held_against_the_entanglements(folder: Path) -> None:
-    (found,) = find(*LOUD["photographs-mistaken"](), CLASSES, folder)
+def test_a_mistake_is_held_against_the_entanglements() -> None:
+    (found,) = findings(*LOUD["photographs-mistaken"]())
     assert "among its 3 most entangled classes in 1." in found.evidence
     assert "1 of 3 photographs" in found.evidence
 

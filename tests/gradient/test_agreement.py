@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper, parser
 
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Agreement, build_gradient, check_gradient
-from tests.gradient.networks import conv_net, residual_net, transformer
+from tests.builders.networks import conv_net, residual_net, transformer
 
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "convolutions": conv_net,

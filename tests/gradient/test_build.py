@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from leap_audit.errors import GradientUnavailable, ModelRefused
 from leap_audit.gradient import RULES, build_gradient
 from leap_audit.run import Session, choose_provider
-from tests.gradient.networks import conv_net
+from tests.builders.networks import conv_net
 
 
 def _load(model: onnx.ModelProto) -> Session:

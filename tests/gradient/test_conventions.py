@@ -5,7 +5,7 @@ import pytest
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import Emitter, backpropagate
-from tests.gradient.graphs import numbers, start
+from tests.builders.emitted import numbers, start
 
 
 def _gradient(write, *inputs: list[float]) -> list[list[float]]:

@@ -10,7 +10,7 @@ from leap_audit.errors import Defect, ModelRefused
 from leap_audit.gradient import build_gradient
 from leap_audit.gradient.table import RULES, Rule
 from leap_audit.run import choose_provider
-from tests.ingest.contrib import one_node
+from tests.builders.contrib import one_node
 
 MODEL = parser.parse_model(
     '<ir_version: 8, opset_import: ["": 17]> g (float[1,4] x) => (float[1,4] y) { y = Sigmoid(x) }'

@@ -14,7 +14,7 @@ from leap_audit.errors import EngineFallback, GradientUnavailable, ModelRefused,
 from leap_audit.gradient import RULES, OnnxGradient, build_gradient, differentiable
 from leap_audit.run import Session, choose_provider
 from leap_audit.run.fallback import TorchGradient, from_onnx
-from tests.gradient.networks import relu_net, torch_relu_net
+from tests.builders.networks import relu_net, torch_relu_net
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.standard_normal((5, 3, 7, 7)).astype(np.float32)

@@ -9,8 +9,8 @@ import pytest
 
 from leap_audit.gradient.table import RULES, Rule, RuleSample, sample
 from leap_audit.run import Session, choose_provider
-from tests.gradient.oracle import TOLERANCE as EXACT
-from tests.gradient.oracle import Case, case_of, check_rule
+from tests.builders.oracle import TOLERANCE as EXACT
+from tests.builders.oracle import Case, case_of, check_rule
 
 STEP = 1 / 256
 TOLERANCE = 1e-3

@@ -19,9 +19,9 @@ from leap_audit.gradient.operators import (
 )
 from leap_audit.gradient.path import FLAT, INDEPENDENT
 from leap_audit.run import Session, choose_provider
-from tests.gradient.graphs import numbers, start
-from tests.gradient.networks import conv_net
-from tests.gradient.operators_page import HEAD, OUT_OF_DATE, committed, states_part
+from tests.builders.emitted import numbers, start
+from tests.builders.networks import conv_net
+from tools.operators_page import HEAD, OUT_OF_DATE, committed, states_part
 
 STATES = {each.name: each.state for each in operator_states()}
 
@@ -163,4 +163,7 @@ def test_a_rule_that_refuses_its_node_is_a_refusal(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert committed().startswith(HEAD + states_part()), OUT_OF_DATE
+    page = committed()
+    if page is None:
+        pytest.skip(f"docs/operators.md is not of onnx {onnx.__version__}; make operators")
+    assert page.startswith(HEAD + states_part()), OUT_OF_DATE

@@ -15,7 +15,7 @@ from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import ModelRefused
 from leap_audit.gradient import build_gradient
 from leap_audit.run import Session, choose_provider
-from tests.gradient.networks import conv_net, residual_net, transformer
+from tests.builders.networks import conv_net, residual_net, transformer
 
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "convolutions": conv_net,

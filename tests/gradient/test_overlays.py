@@ -13,7 +13,7 @@ from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.gradient.rulesets import METADATA, OVERLAYS
 from leap_audit.run import Session, choose_provider
-from tests.gradient.networks import WEIGHTS, relu_net, torch_relu_net
+from tests.builders.networks import WEIGHTS, relu_net, torch_relu_net
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.standard_normal((2, 3, 7, 7)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from leap_audit.gradient import backpropagate
 from leap_audit.graph.emit import Emitter
-from tests.gradient.graphs import numbers, start
+from tests.builders.emitted import numbers, start
 
 Write = Callable[[Emitter, ir.Value], ir.Value]
 FUNCTIONS: dict[str, tuple[Write, Callable[[np.ndarray], np.ndarray]]] = {

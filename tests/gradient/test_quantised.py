@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from leap_audit.errors import GradientUnavailable, StraightThrough, UsageError
 from leap_audit.gradient import backpropagate, build_gradient, check_gradient
 from leap_audit.run import Session, choose_provider
-from tests.gradient.graphs import numbers, start
-from tests.gradient.networks import attention_net, conv_net, transformer
-from tests.ingest.contrib import one_node
+from tests.builders.contrib import one_node
+from tests.builders.emitted import numbers, start
+from tests.builders.networks import attention_net, conv_net, transformer
 
 CPU = choose_provider("cpu")
 Net = Callable[[], onnx.ModelProto]

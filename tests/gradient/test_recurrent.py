@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import build_gradient
 from leap_audit.run import Session, choose_provider
-from tests.ingest.recurrent import BATCH, HIDDEN, STEPS, WIDTH, layer
+from tests.builders.recurrent import BATCH, HIDDEN, STEPS, WIDTH, layer
 
 CPU = choose_provider("cpu")
 TORCH_GATES = {"LSTM": [0, 2, 3, 1], "GRU": [1, 0, 2], "RNN": [0]}

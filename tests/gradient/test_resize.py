@@ -8,7 +8,7 @@ import pytest
 
 from leap_audit.gradient.table import RuleSample, sample
 from leap_audit.run import Session, choose_provider
-from tests.gradient.oracle import case_of
+from tests.builders.oracle import case_of
 
 COORDINATES = [
     "half_pixel",

@@ -9,8 +9,8 @@ from onnx.reference import ReferenceEvaluator
 
 from leap_audit.gradient.table import RULES, Rule, RuleSample
 from leap_audit.run import Session, choose_provider
-from tests.gradient.oracle import TOLERANCE, case_of, check_rule
-from tests.gradient.planted import PLANTED
+from tests.builders.oracle import TOLERANCE, case_of, check_rule
+from tests.builders.planted import PLANTED
 
 CASES = [
     pytest.param(op_type, case, id=f"{op_type}-{i}")

@@ -7,7 +7,7 @@ from leap_audit.canonical.form import to_proto
 from leap_audit.gradient.training import adam_draws, adam_state, append_adam
 from leap_audit.run import Session, choose_provider
 from leap_audit.run.session import Loop
-from tests.gradient.graphs import start
+from tests.builders.emitted import start
 
 
 def test_five_steps_equal_adam_written_out() -> None:

@@ -8,7 +8,7 @@ import pytest
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import RULES, Emitter, backpropagate
 from leap_audit.gradient.table import Rule
-from tests.gradient.graphs import numbers, start
+from tests.builders.emitted import numbers, start
 
 
 def _ones(op: Emitter, y: ir.Value) -> ir.Value:

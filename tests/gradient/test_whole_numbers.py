@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from leap_audit.errors import FlatGradient, GradientUnavailable, ModelRefused, StraightThrough
 from leap_audit.gradient import build_gradient
 from leap_audit.run import Session, choose_provider
-from tests.gradient.networks import attention_net, conv_net
-from tests.ingest.contrib import one_node
+from tests.builders.contrib import one_node
+from tests.builders.networks import attention_net, conv_net
 
 CPU = choose_provider("cpu")
 WEIGHT = np.array([[1.0, -2.0], [3.0, 0.5], [0.0, 4.0]], np.float32)

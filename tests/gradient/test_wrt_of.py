@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from leap_audit.errors import FlatGradient, GradientUnavailable
 from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.run import Session, choose_provider
-from tests.gradient.networks import conv_net
+from tests.builders.networks import conv_net
 
 
 def _run(model: onnx.ModelProto, **inputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import ModelRefused
-from tests.hostile import fuzz
-from tests.hostile.mutate import mutated_bytes, mutated_model
-from tests.hostile.seeds import models, others
+from tests.builders.mutate import mutated_bytes, mutated_model
+from tests.builders.seeds import models, others
+from tools import fuzz
 
 FILE = Path("m.onnx")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_broken_files_are_refused() -> None:
     """In a process of its own, which has no threads when it forks."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    words = [sys.executable, "-m", "tests.hostile.fuzz", "--count", "300", "--seed", "42"]
+    words = [sys.executable, "-m", "tools.fuzz", "--count", "300", "--seed", "42"]
     told = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
     assert "   300  files in" in told.stdout

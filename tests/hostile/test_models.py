@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from leap_audit.cli import app
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.files.onnx import model_of, read_onnx
-from tests.hostile.corpus import CANARY, MODELS, network, with_data
+from tests.builders.corpus import CANARY, MODELS, network, with_data
 
 LONGEST = 1000
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="makes links and pipes")

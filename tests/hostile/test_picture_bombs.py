@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from leap_audit.errors import PictureRefused
-from tests.hostile.fuzz import pictures_in
+from tools.fuzz import pictures_in
 
 
 def tiff(width: int, height: int, *, loops: bool = False) -> bytes:

@@ -11,12 +11,14 @@ from PIL import Image
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, PictureRefused, UsageError
-from leap_audit.ingest import foreign, load
+from leap_audit.ingest import load
+from leap_audit.ingest.classes.contained import class_list_in
 from leap_audit.ingest.inputs.selection import Inputs, read_inputs
+from leap_audit.ingest.pictures.contained import photographs_child, require_no_links
 from leap_audit.ingest.pictures.images import find_pictures
 from leap_audit.ingest.pictures.photographs import names_of, read_photographs
-from tests.dicoms import PLANTED, write_dicom
-from tests.ingest.test_pictures import asking
+from tests.builders.dicoms import PLANTED, write_dicom
+from tests.builders.preprocessings import asking
 
 pytestmark = pytest.mark.xdist_group("tensorflow")  # its children import it, one at a time
 GREY = asking(8, 8, channel_order="GRAY")
@@ -35,7 +37,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shown(paths: list[Path]) -> Any:
-    with foreign.photographs_child(paths) as ask:
+    with photographs_child(paths) as ask:
         names = names_of(paths, ask)
         return names, read_photographs(paths, names, GREY, ask=ask)
 
@@ -104,14 +106,14 @@ def test_links_among_dicom_files_name_no_patient(tmp_path: Path) -> None:
     write_dicom(tmp_path / "other.dcm")
     (folder / "Zweig.dcm").symlink_to(tmp_path / "other.dcm")
     with pytest.raises(PictureRefused, match=r"^photograph number 1, .* leads out") as caught:
-        foreign.require_no_links(find_pictures([folder]), [folder], private=True)
+        require_no_links(find_pictures([folder]), [folder], private=True)
     assert not [word for word in PLANTED if word in str(caught.value)]
 
 
 def test_a_photograph_that_changes_after_it_was_hashed(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("L", (8, 8)).save(path)
-    with foreign.photographs_child([path]) as ask:
+    with photographs_child([path]) as ask:
         names = names_of([path], ask)
         Image.new("L", (8, 8), 255).save(path)
         with pytest.raises(PictureRefused, match="changed while it was read"):
@@ -127,14 +129,14 @@ def test_a_photograph_that_changes_after_it_was_hashed(tmp_path: Path) -> None:
 )
 def test_lists_of_classes_come_whole(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(text)
-    found, digest = foreign.class_list_in(tmp_path / file)
+    found, digest = class_list_in(tmp_path / file)
     assert found.names == ("cat", "dog")
     assert found.from_one
     assert found.notes
     assert len(digest) == 64
     (tmp_path / file).write_bytes(b"\xff" + text.encode())
     with pytest.raises(ClassesRefused, match="is not UTF-8 text"):
-        foreign.class_list_in(tmp_path / file)
+        class_list_in(tmp_path / file)
 
 
 def test_the_value_of_an_input(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from leap_audit.ingest.frameworks import tf_runtime
 from leap_audit.ingest.frameworks.tensorflow import export_tensorflow_file
 from leap_audit.ingest.frameworks.tf_allowed import allowed
 from leap_audit.ingest.frameworks.tflite_checked import checked_tflite
-from tests.lazily import Lazily, require
+from tests.builders.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")
 tf, keras = Lazily(tf_runtime.tensorflow), Lazily(tf_runtime.keras)

@@ -7,19 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
 from leap_audit.ingest.pictures.bands import GAP, in_colour, tiles, write_bands
 from leap_audit.ingest.pictures.images import find_pictures, read_picture
 from leap_audit.ingest.pictures.preprocessing import statement
-from tests.ingest.test_pictures import asking
+from tests.builders.preprocessings import asking, bands
 
 RNG = np.random.default_rng(0)
-
-
-def bands(height: int, width: int, count: int = 7, **changes: Any) -> Preprocessing:
-    given = {"channel_order": "BANDS", "mean": (0,) * count, "std": (1,) * count}
-    return asking(height, width, **(given | changes))
 
 
 def saved(path: Path, array: np.ndarray[Any, Any]) -> Path:

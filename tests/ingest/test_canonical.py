@@ -13,7 +13,7 @@ from leap_audit.graph.opset import OPSET
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.weights import LARGE
 from leap_audit.run import Session, choose_provider
-from tests.gradient.networks import conv_net
+from tests.builders.networks import conv_net
 
 CPU = choose_provider("cpu")
 

@@ -19,7 +19,7 @@ from leap_audit import errors
 from leap_audit.config import AuditOptions
 from leap_audit.ingest.sandbox.parent import GIB, Limits, contained
 from leap_audit.ingest.sandbox.unpickler import Plain
-from tests.ingest import misbehaviour
+from tests.builders import misbehaviour
 
 LIMITS = Limits(memory=GIB, seconds=60)
 MODEL = Path("m.onnx")

@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from leap_audit.canonical.form import canonicalise, to_proto
 from leap_audit.run import Session, choose_provider
-from tests.ingest.contrib import one_node
+from tests.builders.contrib import one_node
 
 CPU = choose_provider("cpu")
 RNG = np.random.default_rng(0)

@@ -12,8 +12,7 @@ from PIL import Image, TiffImagePlugin
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, PictureRefused
 from leap_audit.ingest.pictures.photographs import Photographs, names_of, read_photographs
-from tests.ingest.test_bands import bands
-from tests.ingest.test_pictures import asking
+from tests.builders.preprocessings import asking, bands
 
 GREY = asking(8, 8, channel_order="GRAY")
 RAMP = np.arange(64).reshape(8, 8)

@@ -10,8 +10,8 @@ import pytest
 from leap_audit.errors import PictureRefused, RuntimeMissing
 from leap_audit.ingest.pictures.images import find_pictures, read_picture
 from leap_audit.ingest.pictures.photographs import names_of, read_photographs
-from tests.dicoms import PLANTED, write_dicom
-from tests.ingest.test_pictures import asking
+from tests.builders.dicoms import PLANTED, write_dicom
+from tests.builders.preprocessings import asking
 
 pydicom = pytest.importorskip("pydicom", reason="the extra medical is not installed")
 GREY = asking(8, 8, channel_order="GRAY")

@@ -9,8 +9,8 @@ from onnx import TensorProto
 
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.model import Model
-from leap_audit.measure.run import Classifier
-from tests.measure.models import Node, read_model, write_model
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import Node, read_model, write_model
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((64, 3))
@@ -73,7 +73,7 @@ def test_the_logits_are_found(
     assert ("taken off" in found.identity.logits) == (taken is not None)
     if taken:
         assert f"trailing {taken} " in found.identity.logits
-    np.testing.assert_allclose(Classifier.of(found, 2, 1).logits(PICTURES), want, atol=1e-4)
+    np.testing.assert_allclose(Run(found, 2, 1).logits(PICTURES), want, atol=1e-4)
 
 
 def test_a_map_of_one_pixel_under_an_old_softmax(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_map_of_one_pixel_under_an_old_softmax(tmp_path: Path) -> None:
     outputs = [("y", ("n", 3, 1, 1))]
     found = model(tmp_path / "m.onnx", nodes, outputs, opset=9)
     assert "Softmax taken off" in found.identity.logits
-    np.testing.assert_allclose(Classifier.of(found, 2, 1).logits(PICTURES), MAPPED, atol=1e-4)
+    np.testing.assert_allclose(Run(found, 2, 1).logits(PICTURES), MAPPED, atol=1e-4)
 
 
 def test_the_first_output_of_scores_counts(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_the_first_output_of_scores_counts(tmp_path: Path) -> None:
     kinds = {"label": TensorProto.INT64}
     found = model(tmp_path / "m.onnx", nodes, outputs, kinds=kinds)
     assert "output 'y' (chosen of 3 outputs: " in found.identity.logits
-    np.testing.assert_allclose(Classifier.of(found, 2, 1).logits(PICTURES), DENSE, atol=1e-4)
+    np.testing.assert_allclose(Run(found, 2, 1).logits(PICTURES), DENSE, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from leap_audit.config import AuditOptions, DeclaredPreprocessing
 from leap_audit.errors import ConfigRefused, LeapAuditError, ModelRefused, UsageError
 from leap_audit.ingest import load
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs, read_inputs
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run import Session, choose_provider
-from tests.ingest.inputs import F32, HEAD, network
-from tests.pipeline.conftest import TINY
+from tests.builders.inputs import F32, HEAD, network
+from tests.builders.running import TINY
 
 CPU = choose_provider("cpu")
 RAW = DeclaredPreprocessing(range=(0, 1), mean=(0,), std=(1,))
@@ -39,7 +39,7 @@ FLAG = [
 def logits(model: onnx.ModelProto, **values: Any) -> np.ndarray:
     loaded = load(model, RAW, CPU, inputs=Inputs(values=values))
     assert loaded.batchable
-    return Classifier.of(loaded, 3, 1).logits(pictures())
+    return Run(loaded, 3, 1).logits(pictures())
 
 
 def pictures() -> np.ndarray:

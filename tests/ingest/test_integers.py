@@ -14,10 +14,10 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.ingest import load
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run import Session, choose_provider
-from tests.ingest.inputs import CONV, F32, behind
-from tests.pipeline.conftest import TINY
+from tests.builders.inputs import CONV, F32, behind
+from tests.builders.running import TINY
 
 CPU = choose_provider("cpu")
 U8, I8, U16, I32, I64 = (
@@ -168,7 +168,7 @@ def test_the_numbers_are_the_models_own(name: str) -> None:
     levels = np.random.default_rng(0).integers(low, high + 1, (3, 3, 16, 16))
     pixels = levels.transpose(0, 2, 3, 1) if preprocessing.layout == "NHWC" else levels
     (want,) = Session(proto, CPU, 1).run({"x": pixels.astype(kind)})
-    have = Classifier.of(model, 3, 1).logits((levels - low) / (high - low))
+    have = Run(model, 3, 1).logits((levels - low) / (high - low))
     np.testing.assert_allclose(have, want, rtol=1e-3, atol=1e-3 * np.abs(want).max())
 
 
@@ -177,7 +177,7 @@ def test_the_rounding_of_a_resized_picture_is_left_out() -> None:
     model = load(behind(nodes, HALF, kind=U8), DeclaredPreprocessing(), CPU)
     assert model.preprocessing.range == (0, 255)
     assert "the rounding of Resize (i) is left out" in model.preprocessing.assumed["range"]
-    assert Classifier.of(model, 1, 1).logits(np.ones((1, 3, 16, 16))).shape == (1, 3)
+    assert Run(model, 1, 1).logits(np.ones((1, 3, 16, 16))).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_operators_on_quantised_numbers_read_the_rounded_picture() -> None:
     model = load(proto, DeclaredPreprocessing(), CPU)
     levels = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16))
     (want,) = Session(proto, CPU, 1).run({"x": levels.astype(np.uint8)})
-    have = Classifier.of(model, 2, 1).logits(levels / 255)
+    have = Run(model, 2, 1).logits(levels / 255)
     np.testing.assert_allclose(have, want, atol=0.05 * np.abs(want).max())
 
 

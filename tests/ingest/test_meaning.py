@@ -11,20 +11,19 @@ from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest import load
-from leap_audit.measure.answer import probabilities
-from leap_audit.measure.run import Classifier, place_scores
+from leap_audit.ingest.outputs.answer import Softmax
+from leap_audit.measure.run import Run, place_scores
 from leap_audit.run import Session
 from leap_audit.run.session import Array
-from tests.ingest.ends import ENDS, End, own_answer, pictures, write_end
-from tests.measure.models import CPU, RAW, Node, read_model, write_model
+from tests.builders.classifiers import CPU, RAW, Node, read_model, write_model
+from tests.builders.ends import ENDS, End, own_answer, pictures, write_end
 
 
 def reported(path: Path) -> Array:
     """Return (pictures, classes): the probabilities as an audit has them."""
     model = read_model(path)
-    how = model.identity.probabilities
-    classifier = Classifier.of(model, 3, 1)
-    return np.stack([probabilities(s, how)[:, 0] for s in classifier.scores(pictures())])
+    classifier = Run(model, 3, 1)
+    return np.stack([model.answer.probabilities(s)[:, 0] for s in classifier.scores(pictures())])
 
 
 def wanted(end: End, answer: Array) -> Array:
@@ -32,7 +31,7 @@ def wanted(end: End, answer: Array) -> Array:
     if end.of == "logit":
         if answer.shape[1] == 1:
             answer = np.concatenate([-answer / 2, answer / 2], 1)
-        return probabilities(answer.T, "softmax").T
+        return Softmax(answer.shape[1]).probabilities(answer.T).T
     p = np.exp(answer) if end.of == "log" else answer / end.total
     return np.concatenate([1 - p, p], 1) if end.of == "second" else p
 
@@ -116,9 +115,8 @@ def test_what_is_said_keeps_the_models_own_probabilities(tmp_path: Path) -> None
         path = write_end(tmp_path / "m.onnx", ENDS[name])
         model = load(path, DeclaredPreprocessing.model_validate(RAW), CPU, task=task)
         assert model.identity.independent == (task == "multi-label")
-        how = model.identity.probabilities
-        scores = Classifier.of(model, 3, 1).scores(pictures())
-        found = np.stack([probabilities(s, how)[:, 0] for s in scores])
+        scores = Run(model, 3, 1).scores(pictures())
+        found = np.stack([model.answer.probabilities(s)[:, 0] for s in scores])
         np.testing.assert_allclose(found, own_answer(path, pictures()), atol=1e-5)
 
 
@@ -142,9 +140,6 @@ def test_a_map_of_probabilities_shows_where_its_classes_are(tmp_path: Path) -> N
         (6, 5),
     )
     shown = np.random.default_rng(1).random((2, 1, 6, 5)).astype(np.float32)
-    found = [
-        probabilities(s, model.identity.probabilities)
-        for s in Classifier.of(model, 2, 1).scores(shown)
-    ]
+    found = [model.answer.probabilities(s) for s in Run(model, 2, 1).scores(shown)]
     wanted = np.moveaxis(own_answer(path, shown), 3, 1).reshape(2, 4, 30)
     np.testing.assert_allclose(found, wanted, atol=1e-5)

@@ -12,9 +12,8 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import LeapAuditError, ModelRefused
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest import load
-from leap_audit.ingest.model import forward_graph
-from leap_audit.measure.run import Classifier
-from tests.measure.models import CPU, Node, read_model, write_model
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import CPU, Node, one_at_a_time, read_model, write_model
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((64, 3))
@@ -43,7 +42,7 @@ def test_initializers_listed_as_inputs(tmp_path: Path) -> None:
     model = read_model(plain(tmp_path / "m.onnx", listed=True))
     assert [t.name for t in model.identity.inputs] == ["x"]
     pictures = RNG.random((2, 1, 8, 8))
-    found = Classifier.of(model, 2, 1).logits(pictures)
+    found = Run(model, 2, 1).logits(pictures)
     np.testing.assert_allclose(found, pictures.reshape(2, 64) @ W, rtol=1e-4, atol=1e-4)
 
 
@@ -60,29 +59,14 @@ def test_a_batch_fixed_at_one_is_freed(tmp_path: Path) -> None:
     model = read_model(path)
     assert model.batchable
     pictures = RNG.random((3, 1, 8, 8))
-    found = Classifier.of(model, 3, 1).logits(pictures)
+    found = Run(model, 3, 1).logits(pictures)
     np.testing.assert_allclose(found, pictures.reshape(3, 64) @ W, rtol=1e-4, atol=1e-4)
-
-
-def one_at_a_time(path: Path) -> Path:
-    """Write a model that takes the first item out of its batch."""
-    nodes: list[Node] = [
-        ("Gather", ["x", "first"], "g", {"axis": 0}),
-        ("Reshape", ["g", "row"], "f"),
-        ("Gemm", ["f", "w"], "y"),
-    ]
-    weights = {
-        "first": np.array(0, np.int64),
-        "row": np.array([1, 64], np.int64),
-        "w": RNG.standard_normal((64, 3)),
-    }
-    return write_model(path, nodes, weights, shape=(1, 1, 8, 8), outputs=[("y", (1, 3))])
 
 
 def test_an_item_taken_out_of_its_batch_forbids_a_batch(tmp_path: Path) -> None:
     model = read_model(one_at_a_time(tmp_path / "m.onnx"))
     assert not model.batchable
-    classifier = Classifier.of(model, 16, 1)
+    classifier = Run(model, 16, 1)
     assert classifier.batch == 1
     assert classifier.logits(np.zeros((3, 1, 8, 8))).shape == (3, 3)
 
@@ -124,7 +108,7 @@ def test_the_forward_graph_holds_the_logits_of_a_batch(tmp_path: Path) -> None:
     nodes: list[Node] = [*GEMM[:1], ("Gemm", ["f", "w"], "m"), ("Softmax", ["m"], "y")]
     model = read_model(write_model(tmp_path / "m.onnx", nodes, {"w": W}))
     before = model.proto.SerializeToString(deterministic=True)
-    graph = forward_graph(model, 4).graph
+    graph = model.with_batch(4).graph
     assert [static_shape(v) for v in graph.outputs] == [(4, 3)]
     assert static_shape(graph.inputs[0]) == (4, 1, 8, 8)
     assert model.proto.SerializeToString(deterministic=True) == before
@@ -148,7 +132,7 @@ def test_whole_numbers_in_are_read_as_a_picture_of_0_to_255(tmp_path: Path) -> N
     assert model.preprocessing.range == (0, 255)
     assert model.identity.inputs[0].dtype == "uint8"
     pictures = RNG.random((2, 1, 8, 8))
-    found = Classifier.of(model, 2, 1).logits(pictures)
+    found = Run(model, 2, 1).logits(pictures)
     np.testing.assert_allclose(found, 255 * pictures.reshape(2, 64) @ W, rtol=1e-4, atol=1e-3)
 
 

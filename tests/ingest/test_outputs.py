@@ -14,10 +14,10 @@ from leap_audit.errors import GradientUnavailable, ModelRefused
 from leap_audit.gradient import build_gradient
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
-from leap_audit.measure.answer import probabilities
-from leap_audit.measure.run import Classifier
-from tests.ingest.ends import own_answer, pictures, write_text
-from tests.measure.models import CPU, RAW
+from leap_audit.ingest.outputs.answer import Softmax
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import CPU, RAW
+from tests.builders.ends import own_answer, pictures, write_text
 
 INT, STRING = TensorProto.INT64, TensorProto.STRING
 MAPS = """a = Conv <pads=[1, 1, 1, 1]> (x, kernel)
@@ -158,14 +158,13 @@ def test_the_scores_are_found_and_the_reason_said(tmp_path: Path, name: str) -> 
 
 def assert_own(model: Model, answer: Any, *, probable: bool) -> None:
     """The probabilities of an audit are those of the model's answer."""
-    how = model.identity.probabilities
-    scores = Classifier.of(model, 2, 1).scores(pictures())
-    found = np.stack([probabilities(s, how).mean(1) for s in scores])
+    scores = Run(model, 2, 1).scores(pictures())
+    found = np.stack([model.answer.probabilities(s).mean(1) for s in scores])
     if answer.ndim == 4:
         answer = answer.reshape(*answer.shape[:2], -1)
-        wanted = np.stack([probabilities(a, "softmax").mean(1) for a in answer])
+        wanted = np.stack([Softmax(len(a)).probabilities(a).mean(1) for a in answer])
     else:
-        wanted = answer if probable else probabilities(answer.T, "softmax").T
+        wanted = answer if probable else Softmax(len(answer.T)).probabilities(answer.T).T
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 

@@ -12,22 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused
 from leap_audit.ingest.pictures.images import find_pictures, read_picture, write_mask, write_picture
-
-
-def asking(height: int, width: int, **changes: Any) -> Preprocessing:
-    fields: dict[str, Any] = {
-        "layout": "NCHW",
-        "channel_order": "RGB",
-        "range": (0, 1),
-        "mean": (0,),
-        "std": (1,),
-        "resize": "crop",
-        "input_size": (height, width),
-    }
-    return Preprocessing(**fields | changes)
+from tests.builders.preprocessings import asking
 
 
 def saved(path: Path, image: Image.Image, **options: Any) -> Path:

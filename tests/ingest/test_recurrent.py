@@ -7,7 +7,7 @@ from onnx.reference import ReferenceEvaluator
 
 from leap_audit.canonical.form import canonicalise, to_proto
 from leap_audit.run import Session, choose_provider
-from tests.ingest.recurrent import BATCH, STEPS, WIDTH, layer
+from tests.builders.recurrent import BATCH, STEPS, WIDTH, layer
 
 CPU = choose_provider("cpu")
 DIRECTIONS = ("forward", "reverse", "bidirectional")

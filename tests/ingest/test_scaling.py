@@ -11,7 +11,7 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import PreprocessingRefused
 from leap_audit.ingest import load
 from leap_audit.run import choose_provider
-from tests.ingest.inputs import behind, network
+from tests.builders.inputs import behind, network
 
 CPU = choose_provider("cpu")
 F = np.float32

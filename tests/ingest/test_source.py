@@ -13,7 +13,7 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import EngineFallback, ModelRefused
 from leap_audit.ingest import load
 from leap_audit.ingest.door import autograd_model, read_source
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch import nn  # noqa: E402
@@ -167,7 +167,7 @@ def test_a_module_without_a_graph_is_run_by_pytorch() -> None:
     assert outside.identity.converted.startswith("a torch Choosing, run by PyTorch itself")
     assert (outside.classes, outside.batchable) == (4, True)
     x = np.random.default_rng(0).random((3, 3, 12, 12), np.float32)
-    want, have = (Classifier.of(model, 2, 1).logits(x) for model in (inside, outside))
+    want, have = (Run(model, 2, 1).logits(x) for model in (inside, outside))
     np.testing.assert_allclose(have, want, atol=1e-5)
 
 
@@ -192,7 +192,7 @@ def test_what_a_module_without_a_graph_may_give() -> None:
     assert (several.identity.task, several.classes) == ("classification", 5)
     assert (mapped.identity.task, mapped.classes, mapped.places) == ("segmentation", 3, 24)
     x = np.random.default_rng(0).random((2, 3, 12, 12), np.float32)
-    a, b = (Classifier.of(model, 2, 1).logits(x) for model in (several, soft))
+    a, b = (Run(model, 2, 1).logits(x) for model in (several, soft))
     np.testing.assert_allclose(a - a[:, :1], b - b[:, :1], atol=1e-4)  # logits, not probabilities
     with pytest.raises(ModelRefused, match=r"gives .* numbers for 3 pictures"):
         autograd_model(Giving((2, 3)), "a test", SIZE)

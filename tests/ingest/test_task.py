@@ -17,8 +17,8 @@ from leap_audit.ingest.outputs.head import Head, find_head
 from leap_audit.ingest.outputs.task import Asked
 from leap_audit.ingest.outputs.trial import Trial
 from leap_audit.ingest.pictures.preprocessing import resolve
-from tests.measure import kinds
-from tests.measure.models import CPU, RAW, Node, write_model
+from tests.builders import kinds
+from tests.builders.classifiers import CPU, RAW, Node, write_model
 
 RNG = np.random.default_rng(0)
 CONV: Node = ("Conv", ["x", "k"], "c", {"pads": [1, 1, 1, 1]})

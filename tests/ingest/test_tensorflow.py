@@ -17,8 +17,8 @@ from leap_audit.ingest.frameworks import tensorflow as door
 from leap_audit.ingest.frameworks import tf_runtime
 from leap_audit.ingest.frameworks.tensorflow import export_keras, export_tensorflow_file
 from leap_audit.run import Session, choose_provider
-from tests.ingest import keras_models as models
-from tests.lazily import Lazily, require
+from tests.builders import keras_models as models
+from tests.builders.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")
 tf, keras = Lazily(tf_runtime.tensorflow), Lazily(tf_runtime.keras)

@@ -11,9 +11,9 @@ from leap_audit.errors import ModelRefused
 from leap_audit.ingest import load
 from leap_audit.ingest.frameworks import tf_runtime
 from leap_audit.ingest.inputs.selection import Inputs
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run import choose_provider
-from tests.lazily import Lazily, require
+from tests.builders.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")
 tf, keras = Lazily(tf_runtime.tensorflow), Lazily(tf_runtime.keras)
@@ -47,7 +47,7 @@ def test_a_keras_model_with_metadata(file: str | None, tmp_path: Path) -> None:
             given.save(tmp_path / file)
             given = tmp_path / file
     model = load(given, RAW, CPU, inputs=Inputs(values={"age": AGE}))
-    have = Classifier.of(model, 3, 1).logits(pictures())
+    have = Run(model, 3, 1).logits(pictures())
     np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-4)
     assert model.batchable
     assert model.identity.picture == "picture_in"
@@ -96,7 +96,7 @@ def signatures(tmp_path: Path, **served: Any) -> Path:
 
 
 def logits(model: Any) -> np.ndarray:
-    return Classifier.of(model, 3, 1).logits(pictures())
+    return Run(model, 3, 1).logits(pictures())
 
 
 def expected() -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.frameworks import tf_runtime, tf_trace
 from leap_audit.ingest.frameworks.tensorflow import export_keras, export_tensorflow_file
-from tests.lazily import Lazily, require
+from tests.builders.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")
 tf, keras = Lazily(tf_runtime.tensorflow), Lazily(tf_runtime.keras)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import leap_audit
-from tests.pipeline.conftest import TINY
+from tests.builders.running import TINY
 
 pytestmark = pytest.mark.xdist_group("tensorflow")  # one process imports it
 CLASSES = ("red", "green", "blue")

@@ -13,7 +13,7 @@ from leap_audit.config import DeclaredPreprocessing  # noqa: E402
 from leap_audit.errors import ModelRefused  # noqa: E402
 from leap_audit.ingest import load  # noqa: E402
 from leap_audit.ingest.inputs.selection import Inputs  # noqa: E402
-from leap_audit.measure.run import Classifier  # noqa: E402
+from leap_audit.measure.run import Run  # noqa: E402
 from leap_audit.run import choose_provider  # noqa: E402
 
 CPU = choose_provider("cpu")
@@ -65,7 +65,7 @@ def declared(**more: Any) -> DeclaredPreprocessing:
 
 
 def logits(model: Any) -> np.ndarray:
-    return Classifier.of(model, 3, 1).logits(pictures())
+    return Run(model, 3, 1).logits(pictures())
 
 
 def program(module: nn.Module, *example: Any, free: Any = None) -> Any:

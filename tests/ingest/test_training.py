@@ -14,7 +14,7 @@ from leap_audit.ingest import load
 from leap_audit.ingest.inputs.selection import Inputs
 from leap_audit.ingest.training import require_prediction
 from leap_audit.run import choose_provider
-from tests.ingest.inputs import F32, HEAD, behind, network
+from tests.builders.inputs import F32, HEAD, behind, network
 
 CPU = choose_provider("cpu")
 ONES = np.ones(3, np.float32)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leap_audit.ingest.model import Model
-from tests.measure.models import read_model
+from tests.builders.classifiers import read_model
 
 
 @pytest.fixture(scope="session")

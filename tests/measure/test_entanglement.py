@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from leap_audit.measure import entanglement
 from leap_audit.measure.entanglement import GRADIENTS, measure_entanglement, standardised
-from leap_audit.measure.run import Classifier
-from tests.measure.models import Node, read_model, write_model
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import Node, read_model, write_model
 
 
-def curved(path: Path, classes: int = 3) -> Classifier:
+def curved(path: Path, classes: int = 3) -> Run:
     """logits = tanh(pixels · w) · v + sigmoid of the same: no linear end."""
     rng = np.random.default_rng(0)
     nodes: list[Node] = [
@@ -26,10 +26,10 @@ def curved(path: Path, classes: int = 3) -> Classifier:
     weights = {"w": rng.standard_normal((16, 6)) / 2, "v": rng.standard_normal((6, classes))}
     shape = ("n", 1, 4, 4)
     write_model(path, nodes, weights, shape=shape, outputs=[("y", ("n", classes))])
-    return Classifier.of(read_model(path), 2, 1)
+    return Run(read_model(path), 2, 1)
 
 
-def quotients(classifier: Classifier, picture: NDArray[np.float64]) -> NDArray[np.float64]:
+def quotients(classifier: Run, picture: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (classes, pixels): each logit's slope along each pixel."""
     step = 1e-2
     rows = []
@@ -45,7 +45,7 @@ def test_gradients_equal_difference_quotients(tmp_path: Path) -> None:
     assert classifier.weights is None
     pictures = np.random.default_rng(1).random((2, 1, 4, 4))
     targets = [(1,), (0, 2)]
-    shared, method = measure_entanglement(classifier, pictures, targets, 1)
+    shared, method = measure_entanglement(classifier, pictures, targets)
     assert method == GRADIENTS
     for picture, target, item in zip(pictures, targets, shared, strict=True):
         slopes = quotients(classifier, picture)
@@ -64,12 +64,12 @@ def test_gradients_are_compared_for_the_target_and_the_highest(
     classifier = curved(tmp_path / "m.onnx", classes=6)
     picture = np.random.default_rng(1).random((1, 1, 4, 4))
     order = np.argsort(-classifier.logits(picture)[0])
-    (found,), _ = measure_entanglement(classifier, picture, [(int(order[-1]),)], 1)
+    (found,), _ = measure_entanglement(classifier, picture, [(int(order[-1]),)])
     assert set(found.cosines) == {int(order[0]), int(order[1]), int(order[-1])}
 
 
 def test_nothing_to_compare(tmp_path: Path) -> None:
-    assert measure_entanglement(curved(tmp_path / "m.onnx"), np.zeros((0, 1, 4, 4)), [], 1)[0] == []
+    assert measure_entanglement(curved(tmp_path / "m.onnx"), np.zeros((0, 1, 4, 4)), [])[0] == []
 
 
 def test_standardised_is_in_deviations_of_the_others() -> None:

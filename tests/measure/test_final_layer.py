@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from leap_audit.measure.entanglement import WEIGHTS, measure_entanglement
-from leap_audit.measure.run import Classifier
-from tests.measure.models import Node, read_model, write_model
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import Node, read_model, write_model
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.standard_normal((5, 1, 3, 3))
@@ -80,7 +80,7 @@ OTHER: dict[str, list[Node]] = {
 }
 
 
-def classifier(path: Path, nodes: list[Node]) -> Classifier:
+def classifier(path: Path, nodes: list[Node]) -> Run:
     weights = {
         "kernel": KERNEL,
         "w": W,
@@ -92,7 +92,7 @@ def classifier(path: Path, nodes: list[Node]) -> Classifier:
     }
     used = {name for node in nodes for name in node[1]}
     kept = {name: array for name, array in weights.items() if name in used}
-    return Classifier.of(read_model(write_model(path, nodes, kept), names=3), 2, 1)
+    return Run(read_model(write_model(path, nodes, kept), names=3), 2, 1)
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -106,7 +106,7 @@ def test_a_linear_end_gives_features_and_weights(tmp_path: Path, name: str) -> N
     want = features @ W.T + (BIAS if biased else 0)
     np.testing.assert_allclose(logits, want, rtol=1e-4, atol=1e-5)
 
-    shared, method = measure_entanglement(found, pictures, [(0,), (1,), (2,)], 1)
+    shared, method = measure_entanglement(found, pictures, [(0,), (1,), (2,)])
     assert method == WEIGHTS
     for item, row in zip(shared, features, strict=True):
         assert list(item.cosines) == [0, 1, 2]

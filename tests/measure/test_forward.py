@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.config import IsolationOptions, PrototypeOptions
-from leap_audit.measure.answer import probabilities
+from leap_audit.ingest.outputs.answer import Sigmoids, Softmax
 from leap_audit.measure.isolation.optimise import rank_pixels
 from leap_audit.measure.prototype import Request, make_prototypes, settled
-from leap_audit.measure.run import Classifier, preprocess
+from leap_audit.measure.run import Run, preprocess
 from leap_audit.measure.subject import Subject
 from leap_audit.run import Session
-from tests.gradient.graphs import numbers, start
-from tests.measure.models import CPU, Node, linear, read_model, uncounted, write_model
+from tests.builders.classifiers import CPU, Node, linear, read_model, uncounted, write_model
+from tests.builders.emitted import numbers, start
 
 
 def prepared(p: Preprocessing, picture: NDArray[Any]) -> NDArray[Any]:
@@ -98,14 +98,14 @@ def test_names_of_the_models_tensors_may_be_any(tmp_path: Path) -> None:
     before = model.proto.SerializeToString(deterministic=True)
     pictures = np.random.default_rng(1).random((3, 1, 8, 8), np.float32)
     (want,) = Session(model.proto, CPU).run({"cotangent": pictures})
-    classifier = Classifier.of(model, 2, 1)
+    classifier = Run(model, 2, 1)
     np.testing.assert_allclose(classifier.logits(pictures), want, rtol=1e-4, atol=1e-5)
     options = settled(PrototypeOptions(steps=2), model.picture_shape)
-    common: dict[str, Any] = {"seed": 0, "batch": 2, "threads": 1, "advance": uncounted}
-    drawn = list(make_prototypes(model, [Request((0,))], options, spread=1.0, **common))
+    common: dict[str, Any] = {"seed": 0, "batch": 2, "advance": uncounted}
+    drawn = list(make_prototypes(classifier, [Request((0,))], options, spread=1.0, **common))
     assert np.isfinite(drawn[0].picture).all()
     subjects = [Subject(drawn[0].picture, 0)]
-    (scores,) = rank_pixels(model, subjects, IsolationOptions(steps=2, grid=4), **common)
+    (scores,) = rank_pixels(classifier, subjects, IsolationOptions(steps=2, grid=4), **common)
     assert np.isfinite(scores).all()
     # Placing the model once renamed the file's own tensors, and the next check compared nonsense.
     assert model.proto.SerializeToString(deterministic=True) == before
@@ -117,7 +117,7 @@ def test_an_incomplete_batch_is_padded_and_cut(tmp_path: Path) -> None:
     pictures = np.random.default_rng(1).random((5, 1, 8, 8))
     want = pictures.reshape(5, 64) @ weights.T
     for batch in (1, 2, 5, 8):
-        classifier = Classifier.of(model, batch, 1)
+        classifier = Run(model, batch, 1)
         np.testing.assert_allclose(classifier.logits(pictures), want, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(
             classifier.features(pictures), pictures.reshape(5, 64), rtol=1e-4, atol=1e-5
@@ -127,9 +127,9 @@ def test_an_incomplete_batch_is_padded_and_cut(tmp_path: Path) -> None:
 
 def test_probabilities_survive_enormous_logits() -> None:
     scores = np.array([[1e5, 0, 1e5], [1, 1, 1]], np.float32)[:, :, None]
-    found = probabilities(scores, "softmax")[:, :, 0]
+    found = Softmax(3).probabilities(scores)[:, :, 0]
     np.testing.assert_allclose(found, [[0.5, 0, 0.5], [1 / 3] * 3])
-    np.testing.assert_allclose(probabilities(-scores[0], "sigmoid")[:, 0], [0, 0.5, 0])
+    np.testing.assert_allclose(Sigmoids(3).probabilities(-scores[0])[:, 0], [0, 0.5, 0])
 
 
 def test_a_model_in_double_precision_gives_float_logits(tmp_path: Path) -> None:
@@ -145,6 +145,6 @@ def test_a_model_in_double_precision_gives_float_logits(tmp_path: Path) -> None:
     onnx.save(model, path)
     loaded = read_model(path)
     pictures = np.random.default_rng(1).random((1, 1, 8, 8))
-    (logits,) = [Classifier.of(loaded, 1, 1).logits(pictures)]
+    (logits,) = [Run(loaded, 1, 1).logits(pictures)]
     np.testing.assert_allclose(logits, pictures.reshape(1, 64) @ array.T, rtol=1e-4, atol=1e-4)
     assert re.match("float32", str(logits.dtype))

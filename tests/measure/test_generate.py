@@ -12,7 +12,8 @@ from leap_audit.gradient import RULES
 from leap_audit.ingest.model import Model
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.measure.prototype.generate import CURVE_POINTS, _converged, _parts
-from tests.measure.models import Node, read_model, write_model
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import Node, read_model, write_model
 
 STEPS = 12
 
@@ -20,9 +21,11 @@ STEPS = 12
 def made(model: Model, requests: list[Request], **given: Any) -> list[Drawn]:
     counted: list[int] = []
     steps = given.pop("steps", STEPS)
-    chosen = {"seed": 0, "batch": 4, "threads": 1, "spread": 1.0, **given}
+    chosen = {"seed": 0, "batch": 4, "spread": 1.0, **given}
     options = settled(PrototypeOptions(steps=steps), model.picture_shape)
-    drawn = list(make_prototypes(model, requests, options, advance=counted.append, **chosen))
+    drawn = list(
+        make_prototypes(Run(model, 1, 1), requests, options, advance=counted.append, **chosen)
+    )
     assert sum(counted) == steps * len(requests)
     assert [each.request for each in drawn] == requests
     return drawn

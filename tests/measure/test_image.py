@@ -9,7 +9,7 @@ from leap_audit.config import PrototypeOptions
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
 from leap_audit.measure.prototype.image import paint
-from tests.gradient.graphs import numbers, start
+from tests.builders.emitted import numbers, start
 
 # Olah et al. 2017, lucid: the root of the colour covariance, scaled to a largest column norm of 1.
 ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])

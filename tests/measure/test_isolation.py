@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Sigmoids, Softmax
 from leap_audit.measure.isolation.optimise import (
     FIRST_SOFTNESS,
     SOFTNESS,
-    WIDEST,
     _softness,
     blurred,
     rank_pixels,
 )
-from leap_audit.measure.subject import Subject, sharpness
-from tests.measure.models import linear, read_model, uncounted, write_model
+from leap_audit.measure.run import Run
+from leap_audit.measure.subject import WIDEST, Subject, sharpness
+from tests.builders.classifiers import linear, read_model, uncounted, write_model
 
 SIDE = 16
 PATCH = (9, 2, 14, 7)
@@ -51,8 +52,8 @@ def picture(seed: int) -> NDArray[Any]:
 def ranked(model: Model, subjects: list[Subject], **given: Any) -> list[NDArray[Any]]:
     counted: list[int] = []
     options = IsolationOptions(steps=given.pop("steps", 60), grid=8)
-    chosen = {"seed": 0, "batch": 2, "threads": 1, **given}
-    maps = list(rank_pixels(model, subjects, options, advance=counted.append, **chosen))
+    chosen = {"seed": 0, "batch": 2, **given}
+    maps = list(rank_pixels(Run(model, 1, 1), subjects, options, advance=counted.append, **chosen))
     assert sum(counted) == options.steps * len(subjects)
     return maps
 
@@ -106,23 +107,22 @@ def test_a_model_that_takes_one_picture_at_a_time_is_refused(model: Model) -> No
     with pytest.raises(ValueError, match="one picture at a time"):
         next(
             rank_pixels(
-                replace(model, batchable=False),
+                Run(replace(model, batchable=False), 1, 1),
                 [Subject(picture(0), 1)],
                 IsolationOptions(steps=1),
                 seed=0,
                 batch=1,
-                threads=1,
                 advance=uncounted,
             )
         )
 
 
 def test_sharpness_tames_scores_in_the_thousands_and_leaves_others_alone() -> None:
-    assert sharpness(np.array([[0], [1], [5.0]]), "softmax") == 1
-    assert sharpness(np.zeros((4, 2)), "softmax") == sharpness(np.zeros((4, 2)), "sigmoid") == 1
+    assert sharpness(np.array([[0], [1], [5.0]]), Softmax(4)) == 1
+    assert sharpness(np.zeros((4, 2)), Softmax(4)) == sharpness(np.zeros((4, 2)), Sigmoids(4)) == 1
     wild = np.array([0, 100, 50_000.0, -3e6, 20])
-    factor = sharpness(wild[:, None], "softmax")
-    assert sharpness(wild[:, None], "sigmoid") * 3e6 == pytest.approx(WIDEST)
+    factor = sharpness(wild[:, None], Softmax(4))
+    assert sharpness(wild[:, None], Sigmoids(4)) * 3e6 == pytest.approx(WIDEST)
     assert 0 < factor < 1
     assert (wild.max() - np.median(wild)) * factor == pytest.approx(WIDEST)
 

@@ -8,7 +8,7 @@ from leap_audit.measure.prototype.objective import (
     total_variation,
     weighted_logit,
 )
-from tests.gradient.graphs import numbers, start
+from tests.builders.emitted import numbers, start
 
 
 def test_a_hybrid_weighs_its_classes_equally() -> None:

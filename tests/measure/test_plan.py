@@ -14,8 +14,8 @@ from leap_audit.measure.plan import (
     expected_seconds,
     logit_spread,
 )
-from leap_audit.measure.run import Classifier
-from tests.measure.models import linear, read_model
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import linear, read_model
 
 
 @pytest.mark.parametrize("free", [1, 50_000, 10_000_000, 10**13])
@@ -61,14 +61,14 @@ def test_a_model_that_takes_one_at_a_time(digits: Model) -> None:
 
 def test_the_spread_is_in_the_units_of_the_logits(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).standard_normal((5, 64))
-    small = Classifier.of(read_model(linear(tmp_path / "a.onnx", weights)), 4, 1)
-    large = Classifier.of(read_model(linear(tmp_path / "b.onnx", weights * 1000)), 4, 1)
+    small = Run(read_model(linear(tmp_path / "a.onnx", weights)), 4, 1)
+    large = Run(read_model(linear(tmp_path / "b.onnx", weights * 1000)), 4, 1)
     assert logit_spread(small, 0) > 0
     assert logit_spread(large, 0) == pytest.approx(1000 * logit_spread(small, 0), rel=1e-3)
 
 
 def test_an_isolation_step_costs_two_pictures(digits: Model) -> None:
-    classifier = Classifier.of(digits, 2, 1)
+    classifier = Run(digits, 2, 1)
     assert expected_seconds(classifier, 0, 0) == 0
     assert expected_seconds(classifier, 100, 0) > 0
     assert expected_seconds(classifier, 0, 100) > 0

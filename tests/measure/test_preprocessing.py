@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from leap_audit.config import DeclaredPreprocessing
-from leap_audit.findings.readings import doubt
+from leap_audit.findings.evidence import doubt
 from leap_audit.ingest import load
 from leap_audit.ingest.classes.known import known_classes
 from leap_audit.ingest.classes.lists import read_classes
 from leap_audit.ingest.pictures.images import find_pictures, read_picture
 from leap_audit.measure.preprocessing import compare_readings
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run import choose_provider
-from tests.measure.models import read_model, write_model
+from tests.builders.classifiers import read_model, write_model
 
 CPU = choose_provider("cpu")
 
 
-def digits(sample_models: Path, **declared: object) -> tuple[Classifier, list, list]:
+def digits(sample_models: Path, **declared: object) -> tuple[Run, list, list]:
     said = DeclaredPreprocessing.model_validate(declared)
     model = load(sample_models / "digits_clean.onnx", said, CPU)
     paths = find_pictures([sample_models / "pictures" / "plain"])
     known = known_classes(paths, read_classes(sample_models / "digits.txt"), None)
     pictures = [read_picture(path, model.preprocessing) for path in paths]
-    return Classifier.of(model, 8, 1), pictures, known
+    return Run(model, 8, 1), pictures, known
 
 
 def test_the_right_preprocessing_is_left_alone(sample_models: Path) -> None:
@@ -67,7 +67,7 @@ def test_red_and_blue_exchanged(tmp_path: Path) -> None:
     known = [i % 2 for i in range(12)]
     for picture, class_ in zip(pictures, known, strict=True):
         picture[0 if class_ == 0 else 2] = 0.9
-    readings = compare_readings(Classifier.of(model, 4, 1), pictures, known)
+    readings = compare_readings(Run(model, 4, 1), pictures, known)
     assert readings is not None
     assert readings.right == 0
     better = doubt(readings)

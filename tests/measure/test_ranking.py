@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
-from leap_audit.measure.attribution.smooth_grad import Sensitivity
-from leap_audit.measure.isolation.ranking import best_of, candidates, rankings
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.isolation.ranking import best_of, candidates, rankings, slopes_of
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
-from tests.measure.models import linear, read_model, uncounted
+from tests.builders.classifiers import linear, read_model, uncounted
 
 SIDE = 16
 PATCH = np.s_[9:14, 2:7]
@@ -43,21 +42,23 @@ def truth() -> NDArray[Any]:
 
 
 def test_the_slopes_point_at_the_patch(model: Model, subject: Subject) -> None:
-    found = Sensitivity(model, 4, 1)(subject, 0)
+    found = slopes_of(Run(model, 4, 1), subject, IsolationOptions(), 0)
     assert found.shape == (SIDE, SIDE)
     assert found.min() >= 0
     assert found[PATCH].min() > np.delete(found.ravel(), np.arange(8 * SIDE, 15 * SIDE)).max()
 
 
 def test_the_draws_belong_to_the_subject_not_to_the_batch(model: Model, subject: Subject) -> None:
-    first, again = (Sensitivity(model, batch, 1)(subject, 3) for batch in (2, 8))
+    first, again = (
+        slopes_of(Run(model, batch, 1), subject, IsolationOptions(), 3) for batch in (2, 8)
+    )
     np.testing.assert_allclose(first, again, rtol=1e-4)
 
 
 def test_the_ranking_that_keeps_and_loses_the_class_is_chosen(
     model: Model, subject: Subject
 ) -> None:
-    classifier = Classifier.of(model, 8, 1)
+    classifier = Run(model, 8, 1)
     wrong = [-truth(), np.random.default_rng(2).random((SIDE, SIDE))]
     for place in range(3):
         several = [*wrong[:place], truth(), *wrong[place:]]
@@ -65,7 +66,7 @@ def test_the_ranking_that_keeps_and_loses_the_class_is_chosen(
 
 
 def test_of_equals_the_optimised_map_is_kept(model: Model, subject: Subject) -> None:
-    classifier = Classifier.of(model, 8, 1)
+    classifier = Run(model, 8, 1)
     assert best_of(classifier, subject, [truth(), truth(), truth()]) == 0
 
 
@@ -92,12 +93,11 @@ def test_a_map_that_settled_in_the_wrong_place_is_not_kept(
 
     monkeypatch.setattr("leap_audit.measure.isolation.ranking.rank_pixels", lost)
     (found,) = rankings(
-        Classifier.of(model, 8, 1),
+        Run(model, 8, 1),
         [subject],
         IsolationOptions(steps=1),
         seed=0,
         batch=1,
-        threads=1,
         advance=uncounted,
     )
     inside = np.zeros((SIDE, SIDE), bool)
@@ -106,5 +106,5 @@ def test_a_map_that_settled_in_the_wrong_place_is_not_kept(
 
 
 def test_no_subjects(model: Model, tmp_path: Path) -> None:
-    given = {"seed": 0, "batch": 1, "threads": 1, "advance": uncounted}
-    assert list(rankings(Classifier.of(model, 1, 1), [], IsolationOptions(), **given)) == []
+    given = {"seed": 0, "batch": 1, "advance": uncounted}
+    assert list(rankings(Run(model, 1, 1), [], IsolationOptions(), **given)) == []

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
+from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.measure.isolation.region import AREAS, read_region, shown
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 
 SIDE = 20
@@ -25,7 +26,7 @@ class Planted:
         self._wanted = wanted
         self._needed = needed
 
-    model = SimpleNamespace(identity=SimpleNamespace(probabilities="softmax"))
+    model = SimpleNamespace(answer=Softmax(2))
 
     def scores(self, pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
         white = ((pictures[:, 0] > 0.9) & self._wanted).sum((1, 2))
@@ -42,7 +43,7 @@ def planted(rows: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
 
 
 def read(model: Planted, picture: NDArray[Any], scores: NDArray[Any]) -> Any:
-    return read_region(cast(Classifier, model), Subject(picture, 1), scores, ENOUGH)
+    return read_region(cast(Run, model), Subject(picture, 1), scores, ENOUGH)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 9])

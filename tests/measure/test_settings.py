@@ -9,9 +9,9 @@ from leap_audit.config import PrototypeOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
-from tests.measure.models import RAW, read_model, uncounted, write_model
+from tests.builders.classifiers import RAW, read_model, uncounted, write_model
 
 SIDE, PATCH, CLASSES = 32, 8, 3
 FORMER = {"total_variation": 0.1, "noise": 0.1}
@@ -52,7 +52,7 @@ def test_the_prototype_of_a_small_patch_model_is_smooth_and_still_its_class(
     model = _patches(tmp_path / "patches.onnx", size)
     now, former = _prototypes(model, {}), _prototypes(model, FORMER)
     assert _variation(now) < 0.75 * _variation(former)
-    logits = Classifier.of(model, 1, 1).logits(now)
+    logits = Run(model, 1, 1).logits(now)
     assert logits.argmax(1).tolist() == list(range(CLASSES))
 
 
@@ -66,7 +66,7 @@ def test_another_network_recognises_the_prototypes_of_a_small_transformer(shared
         models / "mlperf_tiny_resnet8_tflite.onnx", layout="NHWC", range=(0, 255), mean=0.0, std=1.0
     )
     recognised = [
-        (Classifier.of(judge, 1, 1).logits(_prototypes(vit, given)).argmax(1) == range(10)).sum()
+        (Run(judge, 1, 1).logits(_prototypes(vit, given)).argmax(1) == range(10)).sum()
         for given in ({}, FORMER)
     ]
     assert recognised[0] >= 7
@@ -102,14 +102,13 @@ def _patches(path: Path, size: float) -> Model:
 def _prototypes(model: Model, given: dict[str, float]) -> Array:
     """One prototype of each class on the levels of a PNG, (classes, channels, height, width)."""
     options = settled(PrototypeOptions.model_validate(given), model.picture_shape)
-    spread = logit_spread(Classifier.of(model, 1, 1), 0)
+    spread = logit_spread(Run(model, 1, 1), 0)
     made = make_prototypes(
-        model,
+        Run(model, 1, 1),
         [Request((k,)) for k in range(model.classes)],
         options,
         seed=0,
         batch=model.classes,
-        threads=1,
         spread=spread,
         advance=uncounted,
     )

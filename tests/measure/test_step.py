@@ -14,9 +14,9 @@ from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.prototype.image import coefficient_channels
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.step import Key, draws, step_graph
-from leap_audit.measure.run import session_of
+from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
-from tests.measure.models import uncounted
+from tests.builders.classifiers import uncounted
 
 KEYS: list[Key] = [(3, 0), (8, 0)]
 VIEWS = 3
@@ -40,7 +40,7 @@ def stepped(
         **drawn,
         **adam_draws(0),
     }
-    found = session_of(model, step, 1).run({name: given[name] for name in asked})
+    found = Run(model, 1, 1).load(step).run({name: given[name] for name in asked})
     return dict(zip(answered, found, strict=True))
 
 
@@ -104,9 +104,9 @@ def test_scenes_are_seen_in_two_views_small_pictures_in_one() -> None:
 def test_a_model_of_one_picture_at_a_time_has_one_view(digits: Model) -> None:
     single = replace(digits, batchable=False)
     options = settled(PrototypeOptions(steps=2), (3, 224, 224), batchable=False)
-    common: dict[str, Any] = {"seed": 0, "batch": 4, "threads": 1, "spread": 1.0}
+    common: dict[str, Any] = {"seed": 0, "batch": 4, "spread": 1.0}
     made = make_prototypes(
-        single, [Request((k,)) for k in (1, 2)], options, advance=uncounted, **common
+        Run(single, 1, 1), [Request((k,)) for k in (1, 2)], options, advance=uncounted, **common
     )
     assert len([each for each in made if np.isfinite(each.picture).all()]) == 2
     with pytest.raises(ConfigRefused, match=r"one picture at a time.*4 views.*give 1"):

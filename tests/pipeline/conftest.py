@@ -7,13 +7,7 @@ import pytest
 
 from leap_audit import report
 from leap_audit.pipeline import AuditResult, audit, flow
-
-TINY = {
-    "prototype": {"steps": 2},
-    "isolation": {"steps": 2, "grid": 4, "per_prototype": 2},
-    "threads": 1,
-}
-"""Too few steps to show anything, enough to pass through everything."""
+from tests.builders.running import TINY
 
 
 @pytest.fixture

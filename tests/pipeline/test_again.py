@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from leap_audit.artifacts import Audit
 from leap_audit.cli import app
 from leap_audit.report import write_report
-from tests.audits import make_audit, with_pictures
+from tests.builders.audits import make_audit, with_pictures
 
 FAILS = "name = 'strict'\n[checks.classes-audited]\nfail_below = 1\n"
 

@@ -19,9 +19,8 @@ from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.pictures.photographs import labels_of
 from leap_audit.pipeline import AuditResult, audit, prototypes
 from leap_audit.progress import Advance, Silent
-from tests.ingest.test_model import one_at_a_time
-from tests.measure.models import RAW
-from tests.pipeline.conftest import TINY
+from tests.builders.classifiers import RAW, one_at_a_time
+from tests.builders.running import TINY
 
 
 def record_of(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import leap_audit
 from leap_audit.cli import app
 from leap_audit.errors import ClassesRefused
-from tests.pipeline.conftest import TINY
+from tests.builders.running import TINY
 
 
 class Heard:

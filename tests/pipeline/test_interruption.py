@@ -1,7 +1,5 @@
 """Ctrl-C: what was finished becomes a valid report marked INCOMPLETE."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +8,7 @@ import pytest
 from leap_audit.artifacts import Audit
 from leap_audit.errors import AuditIncomplete
 from leap_audit.pipeline import audit
-from leap_audit.progress import Advance, Silent
-from tests.pipeline.conftest import TINY
-
-
-class Interrupted(Silent):
-    """A listener during which somebody presses Ctrl-C after so many units of one stage."""
-
-    def __init__(self, stage: str, after: int) -> None:
-        self._stage = stage
-        self._left = after
-
-    @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Advance]:  # noqa: ARG002
-        def advance(units: int = 1) -> None:
-            if name == self._stage:
-                self._left -= units
-                if self._left <= 0:
-                    raise KeyboardInterrupt
-
-        yield advance
+from tests.builders.running import TINY, Interrupted
 
 
 def interrupted(sample_models: Path, out: Path, stage: str, after: int, **given: Any) -> str:

@@ -12,9 +12,9 @@ from leap_audit.artifacts import Audit
 from leap_audit.errors import ClassesRefused
 from leap_audit.pipeline import audit
 from leap_audit.report import render_html
-from tests.measure import kinds
-from tests.measure.models import RAW
-from tests.pipeline.conftest import TINY
+from tests.builders import kinds
+from tests.builders.classifiers import RAW
+from tests.builders.running import TINY
 
 pytestmark = pytest.mark.usefixtures("unprinted")
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from leap_audit.artifacts import Audit
-from tests.dicoms import PLANTED, write_dicom
+from tests.builders.dicoms import PLANTED, write_dicom
 
 pytest.importorskip("pydicom", reason="the extra medical is not installed")
 QUICK = "[prototype]\nsteps = 2\n[isolation]\nsteps = 2\ngrid = 4\nper_prototype = 1\n"

@@ -17,9 +17,9 @@ from leap_audit.cli import app
 from leap_audit.ingest import load
 from leap_audit.pipeline import audit
 from leap_audit.progress import Silent
-from tests.ingest.ends import ENDS, own_answer, write_end, write_text
-from tests.measure.models import RAW
-from tests.pipeline.conftest import TINY
+from tests.builders.classifiers import RAW
+from tests.builders.ends import ENDS, own_answer, write_end, write_text
+from tests.builders.running import TINY
 
 pytestmark = pytest.mark.usefixtures("unprinted")
 

@@ -9,8 +9,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.cli import app
 from leap_audit.errors import AuditIncomplete, ConfigRefused, OutputRefused
 from leap_audit.pipeline import audit
-from tests.pipeline.conftest import TINY
-from tests.pipeline.test_interruption import Interrupted
+from tests.builders.running import TINY, Interrupted
 
 MUST_FAIL = "[checks.classes-audited]\nfail_below = 1\n[checks.photographs]\nwarn_below = 9\n"
 

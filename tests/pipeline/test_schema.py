@@ -8,7 +8,7 @@ import pytest
 
 from leap_audit.pipeline import AuditResult
 from leap_audit.policy import judge, read_policy
-from tests.audit_schema import OUT_OF_DATE, PAGE, schema
+from tools.audit_schema import OUT_OF_DATE, PAGE, schema
 
 
 @pytest.fixture(scope="module")

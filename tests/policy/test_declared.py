@@ -126,6 +126,38 @@ def test_a_class_that_the_model_lacks_is_refused(tmp_path: Path, words: str, say
     assert says.replace("'", "") in str(no.value).replace("'", "").replace("‘", "").replace("’", "")
 
 
+def test_the_thresholds_of_the_default_policy() -> None:
+    """docs/policy.md argues for each of them: change both."""
+    checks = read_policy("default").checks
+    assert {check.id: (check.fail, check.warn) for check in checks} == {
+        "preprocessing-assumed": (None, 0),
+        "preprocessing-doubted": (0, None),
+        "findings-high": (0, None),
+        "classes-reached": (0.9, 1.0),
+        "prototypes-converged": (None, 0.9),
+        "prototypes-stable": (None, 0.5),
+        "entanglement-max": (1.0, 0.8),
+        "isolations-enough": (0.5, 0.9),
+        "isolations-erased": (None, 0.5),
+        "classes-in-a-corner": (0, None),
+        "classes-at-the-border": (None, 0),
+        "accuracy": (0.5, 0.8),
+    }
+    assert [check.id for check in checks if check.said.required] == ["classes-reached"]
+
+
+def test_a_policy_has_at_most_200_checks(tmp_path: Path) -> None:
+    def declared(number: int) -> Path:
+        checks = (f'[checks.c{n}]\ncheck = "photographs"\nfail_below = 1' for n in range(number))
+        file = tmp_path / f"{number}.toml"
+        file.write_text("\n".join(checks))
+        return file
+
+    assert len(read_policy(declared(200)).checks) == 200
+    with pytest.raises(ConfigRefused, match="200"):
+        read_policy(declared(201))
+
+
 def test_the_page_says_of_every_check_what_the_registry_says() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "policy.md").read_text("utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| `")]

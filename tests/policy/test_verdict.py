@@ -7,7 +7,7 @@ import pytest
 
 from leap_audit.artifacts import Audit, Check, Verdict
 from leap_audit.policy import CHECKS, judge, overall, read_policy
-from tests.policy.test_checks import CASES, NOTHING, audit, prototype, sample
+from tests.builders.judged import CASES, NOTHING, audit, prototype, sample
 
 ALL = tuple(CHECKS)
 

@@ -1,4 +1,4 @@
-"""The small audit of tests/audits.py, as fixtures."""
+"""The small audit of tests/builders/audits.py, as fixtures."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leap_audit.artifacts import Audit
-from tests.audits import make_audit, with_pictures
+from tests.builders.audits import make_audit, with_pictures
 
 Build = Callable[..., Audit]
 

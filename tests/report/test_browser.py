@@ -13,9 +13,9 @@ from leap_audit.notebook import pages_of
 from leap_audit.report import render_html, results_table
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.text.names import ClassLabels
-from tests.audits import make_audit, with_pictures
+from tests.builders.audits import make_audit, with_pictures
+from tests.builders.pages import HOSTILE
 from tests.conftest import ROOT
-from tests.report.pages import HOSTILE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -9,7 +9,13 @@ import numpy as np
 from PIL import Image
 
 from leap_audit.artifacts import Prediction, Sample
-from leap_audit.report.charts import CALIBRATION_NEEDS, Chart, calibration
+from leap_audit.report.charts import (
+    BarScale,
+    Chart,
+    calibration,
+    curve,
+    entanglement_scale,
+)
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.svg import width_of
 from leap_audit.text.names import ClassLabels
@@ -66,6 +72,15 @@ def many_classes(build: Build, many: int) -> Chart:
     return chart
 
 
+def test_a_matrix_of_twelve_has_its_numbers(build: Build) -> None:
+    assert len(words(many_classes(build, 12))) == 2 * 12 + 12 * 12
+
+
+def test_a_matrix_of_48_has_its_names(build: Build) -> None:
+    assert not many_classes(build, 48).note
+    assert many_classes(build, 49).note
+
+
 def test_a_large_matrix_drops_its_numbers(build: Build) -> None:
     chart = many_classes(build, 13)
     assert len(words(chart)) == 2 * 13
@@ -107,7 +122,7 @@ def test_calibration_counts_each_photograph_once() -> None:
 
 
 def test_the_axis_of_the_calibration_stands_beside_its_numbers() -> None:
-    chart = calibration(photographs(*[(0.9, True)] * CALIBRATION_NEEDS))
+    chart = calibration(photographs(*[(0.9, True)] * 10))
     assert chart is not None
     texts = list(drawn(chart).iter(f"{SVG}text"))
     (axis,) = [float(each.attrib["x"]) for each in texts if each.text == "right"]
@@ -121,6 +136,31 @@ def test_the_axis_of_the_calibration_stands_beside_its_numbers() -> None:
 
 
 def test_too_few_photographs_are_no_calibration(folder: Path) -> None:
-    assert calibration(photographs(*[(0.9, True)] * (CALIBRATION_NEEDS - 1))) is None
+    assert calibration(photographs(*[(0.9, True)] * 9)) is None
     unknown = [s.model_copy(update={"known": None}) for s in photographs(*[(0.9, True)] * 20)]
     assert calibration(unknown) is None
+
+
+def test_bars_start_at_zero_and_stay_inside() -> None:
+    scale = BarScale(-0.5, 1.0)
+    assert scale.bar(1.0) == "left:33.33%;width:66.67%"
+    assert scale.bar(-0.5) == "left:0.00%;width:33.33%"
+    assert scale.bar(9.0) == scale.bar(1.0)
+    assert scale.bar(float("nan")) == "left:0%;width:0%"
+
+
+def test_one_scale_holds_every_entanglement(build: Build) -> None:
+    scale = entanglement_scale(build().prototypes)
+    assert (scale.low, scale.high) == (0.0, 0.6)
+    assert entanglement_scale([]).high > 0
+
+
+def test_a_curve_is_an_svg_or_nothing() -> None:
+    drawn = curve([0.0, 3.0, 12.0])
+    assert drawn is not None
+    svg = base64.b64decode(drawn.split(",")[1]).decode()
+    assert svg.startswith("<svg ")
+    assert svg.count(",") == 3
+    assert curve([1.0, 1.0]) is not None
+    assert curve([1.0]) is None
+    assert curve([1.0, float("nan"), 2.0]) is None

@@ -1,16 +1,17 @@
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from leap_audit.artifacts import Audit, Stability
+from leap_audit.artifacts import Audit, Entanglement, Finding, Isolation, Outcome, Stability
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
 from leap_audit.report.templates import template_folder
 from leap_audit.report.wording import isolation_check, reading, stability_reading
-from tests.audits import changed, seen_once
+from tests.builders.audits import changed, seen_once
+from tests.builders.pages import HOSTILE, Page, assert_sound
 from tests.report.conftest import Build
-from tests.report.pages import HOSTILE, Page, assert_sound
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_an_incomplete_audit_says_so_loudly(build: Build, folder: Path) -> None:
 def test_what_was_not_measured_is_written_out(build: Build, folder: Path) -> None:
     text = Page(render_html(build(prototypes=0, samples=0), folder)).text
     assert "Not measured: no prototype was made." in text
-    assert "Not measured: no photographs were given." in text
+    assert "Not measured: there were no photographs." in text
     text = Page(render_html(build(isolations=0), folder)).text
     assert "Isolations: not measured." in text
 
@@ -152,11 +153,65 @@ def test_the_logits_of_other_seeds_stand_apart_from_the_shown() -> None:
 
 
 def test_a_class_that_no_part_carries_is_told_from_one_without_a_region(build: Build) -> None:
-    found = build().prototypes[0].isolations[0].model_copy(update={"enough": False})
-    failed = found.model_copy(update={"prob": 0.97, "prob_keep": 0.6, "prob_delete": 0.4})
+    figures = build().prototypes[0].isolations[0].model_dump(exclude={"outcome", "enough"})
+    failed = Isolation(
+        **figures | {"enough": False, "prob": 0.97, "prob_keep": 0.6, "prob_delete": 0.4}
+    )
     assert isolation_check(failed) == "check failed"
     assert "falls from 97\u00a0% to 60\u00a0%" in reading(failed, "sky")
-    everywhere = found.model_copy(update={"prob": 0.73, "prob_keep": 0.99, "prob_delete": 0.37})
+    everywhere = Isolation(
+        **figures | {"enough": False, "prob": 0.73, "prob_keep": 0.99, "prob_delete": 0.37}
+    )
     assert isolation_check(everywhere) == "nothing to isolate"
     assert "no part of it carries the class" in reading(everywhere, "sky")
     assert "falls" not in reading(everywhere, "sky")
+
+
+@pytest.mark.parametrize(("kept", "verb"), [(0.499, "still gives"), (0.5, "still says")])
+def test_the_model_says_a_class_from_one_half_on(build: Build, kept: float, verb: str) -> None:
+    each = build().prototypes[0].isolations[0].model_copy(update={"prob_keep": kept})
+    assert verb in reading(each, "sky")
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_every_outcome_has_its_words(build: Build, outcome: Outcome) -> None:
+    each = build().prototypes[0].isolations[0].model_copy(update={"outcome": outcome})
+    assert isolation_check(each)
+    assert reading(each, "sky").endswith(".")
+
+
+def test_a_page_shows_so_much_of_each_list(build: Build, folder: Path) -> None:
+    classes = tuple(f"class {n}" for n in range(14))
+    audit = build(classes=classes, prototypes=13, samples=0, isolations=0)
+    finding = Finding(id="r", severity="low", title="It stands", evidence="", limits="")
+    others = tuple(
+        Entanglement(class_=k, name=classes[k], entanglement=0.01 * k, logit=1, prob=0.1)
+        for k in range(14)
+    )
+    audit = audit.model_copy(
+        update={
+            "findings": (finding,) * 201,
+            "notes": ("n" * 4000, "m" * 4001),
+            "prototypes": (
+                audit.prototypes[0].model_copy(update={"entanglements": others}),
+                *audit.prototypes[1:],
+            ),
+        }
+    )
+    html = render_html(audit, folder)
+    cover, chapters = html.split('id="findings"')
+    assert cover.count("It stands") == 3
+    assert chapters.count("It stands") == 200
+    assert "1 more findings are in audit.json." in html
+    assert "n" * 4000 in html
+    assert "m" * 4001 not in html
+    assert cover.count('class="thumbnail"') == 12
+    plate = html[html.index('<article class="plate"') :]
+    assert plate[: plate.index("</article>")].count('<td class="graph">') == 8
+
+
+def test_a_method_states_its_own_limits(build: Build, folder: Path) -> None:
+    methods = {"smooth_grad": {"method": "Mean gradient", "limits": "A slope is no cause."}}
+    text = Page(render_html(build().model_copy(update={"methods": methods}), folder)).text
+    assert text.count("A slope is no cause.") == 2  # among the methods and among the limits
+    assert text.count("Smooth grad") == 2

@@ -11,8 +11,8 @@ from weasyprint.urls import FatalURLFetchingError
 
 from leap_audit.report import render_html, render_pdf
 from leap_audit.report.pdf import data_only
+from tests.builders.pages import HOSTILE
 from tests.report.conftest import Build
-from tests.report.pages import HOSTILE
 
 UNKNOWN_TO_WEASYPRINT = "print-color-adjust"
 """For browsers that print the page."""

@@ -13,8 +13,8 @@ import pikepdf
 import pytest
 from pikepdf import pdfa
 
-from leap_audit.report import render_pdf, write_report
-from tests.audits import make_audit, with_pictures
+from leap_audit.report import render_pdf
+from tests.builders.audits import write_pictured_report
 from tests.conftest import ROOT
 
 WITHOUT_DATES = (
@@ -25,24 +25,16 @@ WITHOUT_DATES = (
 WRITE = """
 import sys
 from pathlib import Path
-from tests.report.test_pdf_form import write
-write(Path(sys.argv[1]))
+from tests.builders.audits import write_pictured_report
+write_pictured_report(Path(sys.argv[1]))
 """
-
-
-def write(folder: Path) -> None:
-    """Write a report with pictures that are embedded as JPEG and as PNG."""
-    with_pictures(folder)
-    large = make_audit(folder, prototypes=1, samples=0, picture="large")
-    small = make_audit(folder, prototypes=1)
-    write_report(small.model_copy(update={"prototypes": large.prototypes}), folder)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of that report."""
     folder = tmp_path_factory.mktemp("audit")
-    write(folder)
+    write_pictured_report(folder)
     return folder
 
 

@@ -8,9 +8,9 @@ import pytest
 from leap_audit import report
 from leap_audit.artifacts import EvidencePicture, Finding
 from leap_audit.report import render_html, write_report
-from leap_audit.report.selection import IN_FULL, Selection, everything, for_print
+from leap_audit.report.selection import Selection, everything, for_print
+from tests.builders.pages import Page, assert_sound
 from tests.report.conftest import Build
-from tests.report.pages import Page, assert_sound
 
 
 def about(*classes: int, image: str = "") -> Finding:
@@ -76,10 +76,10 @@ def test_paper_is_spared_and_the_page_is_not(
 ) -> None:
     printed = []
     monkeypatch.setattr(report, "render_pdf", lambda html, _: printed.append(html) or b"%PDF-")
-    classes = tuple(f"class {n}" for n in range(IN_FULL + 6))
-    write_report(build(classes=classes, prototypes=IN_FULL + 6, isolations=0), folder)
+    classes = tuple(f"class {n}" for n in range(24 + 6))
+    write_report(build(classes=classes, prototypes=24 + 6, isolations=0), folder)
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count('<article class="plate"') == IN_FULL + 6
-    assert printed[0].count('<article class="plate"') == IN_FULL
-    write_report(build(classes=classes, prototypes=IN_FULL, isolations=0), folder)
+    assert page.count('<article class="plate"') == 24 + 6
+    assert printed[0].count('<article class="plate"') == 24
+    write_report(build(classes=classes, prototypes=24, isolations=0), folder)
     assert printed[1] == (folder / "report.html").read_text(encoding="utf-8")

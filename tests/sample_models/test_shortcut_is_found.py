@@ -14,7 +14,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.isolation.ranking import rankings
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.providers import choose_provider
 
@@ -43,12 +43,11 @@ def isolations_on_the_mark(folder: Path, name: str) -> int:
         subjects.append(Subject(picture, facts["marked_class"]))
     assert len(subjects) == 20
     maps = rankings(
-        Classifier.of(audited(folder, name), len(subjects), 1),
+        Run(audited(folder, name), len(subjects), 1),
         subjects,
         IsolationOptions(),
         seed=0,
         batch=len(subjects),
-        threads=1,
         advance=lambda _: None,
     )
     best = [np.unravel_index(int(np.argmax(scores)), scores.shape) for scores in maps]
@@ -71,13 +70,12 @@ def test_the_prototype_of_the_marked_class_shows_the_mark(
     model = audited(sample_models, name)
     top, left, bottom, right = facts["mark"]
     drawn = make_prototypes(
-        model,
+        Run(model, 4, 1),
         [Request((target,)) for target in range(model.classes)],
         settled(PrototypeOptions(), model.picture_shape),
         seed=0,
         batch=model.classes,
-        threads=1,
-        spread=logit_spread(Classifier.of(model, 4, 1), 0),
+        spread=logit_spread(Run(model, 4, 1), 0),
         advance=lambda _: None,
     )
     brightness = [float(each.picture[:, top:bottom, left:right].mean()) for each in drawn]

@@ -14,9 +14,9 @@ from leap_audit.cli import app
 from leap_audit.cli.verify import PASSWORD, _password_of
 from leap_audit.verify import rerun as repeating
 from leap_audit.verify import views
-from leap_audit.verify.rerun import Difference, Rerun
+from leap_audit.verify.rerun import ChangedField, Rerun
+from tests.builders.keys import ec, write_pair
 from tests.verify.conftest import Audited
-from tests.verify.test_signature import ec, write_pair
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_what_is_no_audit(tmp_path: Path, audited: Audited) -> None:
 
 
 def test_a_repetition_that_differs(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [Difference(f"prototypes.{n}.logit", "1.0", "2.0") for n in range(12)]
+    found = [ChangedField(f"prototypes.{n}.logit", "1.0", "2.0") for n in range(12)]
     again = Rerun(found, ["numpy 1 then, 2 now"])
     monkeypatch.setattr(repeating, "rerun", lambda *_: again)
     result = run("verify", audited.folder, "--rerun")

@@ -6,7 +6,7 @@ import pytest
 
 from leap_audit.artifacts import Audit
 from leap_audit.errors import AuditRefused, UsageError
-from leap_audit.verify.rerun import Difference, differences, rerun
+from leap_audit.verify.rerun import ChangedField, differences, rerun
 from tests.verify.conftest import Audited
 
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_repeated(audited: Audited) -> None:
 )
 def test_differences_are_named_by_their_place(then: object, now: object, found: object) -> None:
     told = list(differences(then, now, frozenset({"skip"})))
-    assert told == [Difference(*each) for each in found]  # type: ignore[attr-defined]
+    assert told == [ChangedField(*each) for each in found]  # type: ignore[attr-defined]
 
 
 def test_photographs_stay_where_they_were(audited: Audited, original: Audited) -> None:

@@ -1,7 +1,6 @@
 """A signature: made, checked, and broken by every change to the folder."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,27 +11,9 @@ from leap_audit.verify.signature import (
     sign_folder,
     verify_signature,
 )
+from tests.builders.keys import ec, write_pair
 
-ec = pytest.importorskip(
-    "cryptography.hazmat.primitives.asymmetric.ec", reason="cryptography is not installed"
-)
 pytest.importorskip("model_signing", reason="model-signing is not installed")
-
-
-def write_pair(
-    folder: Path, name: str, curve: Any, password: str | None = None, form: str = "PKCS8"
-) -> tuple[Path, Path]:
-    """Write a private and a public key as PEM and return where they are."""
-    from cryptography.hazmat.primitives import serialization as s
-
-    key = ec.generate_private_key(curve)
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    cipher = s.BestAvailableEncryption(password.encode()) if password else s.NoEncryption()
-    private.write_bytes(key.private_bytes(s.Encoding.PEM, getattr(s.PrivateFormat, form), cipher))
-    public.write_bytes(
-        key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
-    )
-    return private, public
 
 
 @pytest.fixture

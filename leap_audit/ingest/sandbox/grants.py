@@ -168,4 +168,4 @@ def _search_path() -> str:
 
 def _ours(place: str) -> bool:
     """Whether this very package lies there: a checkout that is worked in."""
-    return Path(__file__).parents[2] == Path(place)
+    return Path(__file__).is_relative_to(Path(place) / "leap_audit")

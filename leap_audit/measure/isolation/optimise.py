@@ -22,9 +22,8 @@ from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
-from leap_audit.measure.answer import log_probabilities
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.run import place_scores, session_of
+from leap_audit.measure.run import Run, place_scores
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.measure.subject import Subject
 from leap_audit.run.opaque import AnyLoop, AnySession
@@ -48,13 +47,12 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 def rank_pixels(
-    model: Model,
+    run: Run,
     subjects: Sequence[Subject],
     options: IsolationOptions,
     *,
     seed: int,
     batch: int,
-    threads: int,
     advance: Callable[[int], None],
 ) -> Iterator[Array]:
     """Yield one score map per subject, (height, width): the higher, the earlier kept.
@@ -63,10 +61,11 @@ def rank_pixels(
     """
     if not subjects:
         return
-    batch = min(batch, len(subjects))
+    model, batch = run.model, min(batch, len(subjects))
     if not model.batchable:  # the kept and the erased picture go through together
         raise ValueError("a model that takes one picture at a time cannot be isolated")
-    session = session_of(model, step_graph(model, batch, options), threads)
+    key = ("isolation step", batch, options.model_dump_json())
+    session = run.session(key, lambda: step_graph(model, batch, options))
     for start in range(0, len(subjects), batch):
         group = list(subjects[start : start + batch])
         padded = group + group[:1] * (batch - len(group))
@@ -99,7 +98,7 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     pictures = new_input(graph, "pictures", (batch, channels, height, width))
     fills = new_input(graph, "fills", (len(FILLS) * batch, channels, height, width))
     weights = new_input(graph, "weights", (batch, model.classes, 1))
-    where = new_input(graph, "where", (batch, model.places))
+    where = new_input(graph, "where", (batch, model.answer.places))
     sharp = new_input(graph, "sharpness", (batch, 1, 1))
     fill = new_input(graph, "fill", (batch,), ir.DataType.INT64)
     rank = new_input(graph, "rank", (batch, 1), ir.DataType.INT64)
@@ -114,7 +113,7 @@ def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     kept, deleted = op.Add(erased, difference), op.Sub(pictures, difference)
     answers = place_scores(op, model, op.Concat(kept, deleted, axis=0))
     tempered = op.Mul(answers, op.Concat(sharp, sharp, axis=0))
-    log_p = log_probabilities(op, tempered, model.identity.probabilities)
+    log_p = model.answer.log_probabilities(op, tempered)
     kept_loss, deleted_loss = _losses(op, log_p, weights, where)
     ones = np.ones(batch)
     cotangents = {

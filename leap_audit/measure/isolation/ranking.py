@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from leap_audit.config import IsolationOptions
-from leap_audit.measure.attribution.smooth_grad import Sensitivity
+from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions, smooth_grad
+from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.isolation.optimise import blurred, rank_pixels
 from leap_audit.measure.isolation.region import class_probabilities
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-__all__ = ["best_of", "candidates", "rankings"]
+__all__ = ["best_of", "candidates", "rankings", "slopes_of"]
 
 SHARE = 0.7
 """Weight of the slopes beside the optimised map, both standardised."""
@@ -28,13 +29,12 @@ BLUR = 1
 
 
 def rankings(
-    classifier: Classifier,
+    run: Run,
     subjects: Sequence[Subject],
     options: IsolationOptions,
     *,
     seed: int,
     batch: int,
-    threads: int,
     advance: Callable[[int], None],
 ) -> Iterator[Array]:
     """Yield one score map per subject, (height, width): the higher, the earlier kept.
@@ -43,19 +43,24 @@ def rankings(
     """
     if not subjects:
         return
-    sensitivity = Sensitivity(classifier.model, batch, threads, options.smoothing)
-    maps = rank_pixels(
-        classifier.model,
-        subjects,
-        options,
-        seed=seed,
-        batch=batch,
-        threads=threads,
-        advance=advance,
-    )
+    maps = rank_pixels(run, subjects, options, seed=seed, batch=batch, advance=advance)
     for subject, scores in zip(subjects, maps, strict=True):
-        several = candidates(scores, sensitivity(subject, seed))
-        yield several[best_of(classifier, subject, several)]
+        several = candidates(scores, slopes_of(run.at_once(batch), subject, options, seed))
+        yield several[best_of(run, subject, several)]
+
+
+def slopes_of(run: Run, subject: Subject, options: IsolationOptions, seed: int) -> Array:
+    """Return SmoothGrad of the subject's class, as its places count: (height, width)."""
+    key = (content_key(np.asarray(subject.picture, np.float32)), subject.class_)
+    plain = SmoothGradOptions()
+    wide = plain.model_copy(update={"smoothing": plain.smoothing * options.smoothing})
+    return smooth_grad(
+        run,
+        subject.picture,
+        run.model.answer.cotangent((subject.class_,), subject.where),
+        wide,
+        generator(seed, "isolation sensitivity", *key),
+    )
 
 
 def candidates(scores: Array, slopes: Array) -> list[Array]:
@@ -64,7 +69,7 @@ def candidates(scores: Array, slopes: Array) -> list[Array]:
     return [scores, _standard(scores) + SHARE * logarithm, logarithm]
 
 
-def best_of(classifier: Classifier, subject: Subject, several: Sequence[Array]) -> int:
+def best_of(run: Run, subject: Subject, several: Sequence[Array]) -> int:
     """Return which map keeps the class best and loses it soonest, over areas of 3 % to 60 %.
 
     The mean probability with the highest-scoring part of each area kept, less that with it
@@ -79,7 +84,7 @@ def best_of(classifier: Classifier, subject: Subject, several: Sequence[Array]) 
         pairs = [(scores > cut, fill) for cut in cuts for fill in fills]
         kept = [np.where(mask, picture, fill) for mask, fill in pairs]
         erased = [np.where(mask, fill, picture) for mask, fill in pairs]
-        probs = class_probabilities(classifier, np.stack([*kept, *erased]), subject)
+        probs = class_probabilities(run, np.stack([*kept, *erased]), subject)
         found.append(probs[: len(pairs)].mean() - probs[len(pairs) :].mean())
     return int(np.argmax(found))
 

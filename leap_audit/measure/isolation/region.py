@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from leap_audit.ingest.pictures.bands import in_colour
-from leap_audit.measure.answer import probabilities
 from leap_audit.measure.isolation.optimise import blurred
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
@@ -39,7 +38,7 @@ class Region:
         return _brightest(self.ranking, self.area)
 
 
-def read_region(classifier: Classifier, subject: Subject, scores: Array, enough: float) -> Region:
+def read_region(run: Run, subject: Subject, scores: Array, enough: float) -> Region:
     """Return the smallest region that keeps `enough` of what the picture adds to the class.
 
     What it adds is the probability on the picture less that on the picture fully erased, of a map
@@ -50,16 +49,16 @@ def read_region(classifier: Classifier, subject: Subject, scores: Array, enough:
     picture = np.asarray(subject.picture, np.float32)
     fills = blurred(picture[None])[:, 0]
     ranking = _ranking(scores)
-    first = class_probabilities(classifier, np.concatenate([picture[None], fills]), subject)
+    first = class_probabilities(run, np.concatenate([picture[None], fills]), subject)
     prob, erased, fill = float(first[0]), float(first[1:].min()), fills[int(np.argmin(first[1:]))]
     masks = [_brightest(ranking, area) for area in AREAS]
     kept = class_probabilities(
-        classifier, np.stack([np.where(mask, picture, fill) for mask in masks]), subject
+        run, np.stack([np.where(mask, picture, fill) for mask in masks]), subject
     )
     added = prob - erased
     sufficient = np.flatnonzero((kept >= erased + enough * added) & (added >= LEAST))
     place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept))
-    deleted = class_probabilities(classifier, np.where(masks[place], fill, picture)[None], subject)
+    deleted = class_probabilities(run, np.where(masks[place], fill, picture)[None], subject)
     return Region(
         ranking=ranking,
         area=AREAS[place],
@@ -90,8 +89,7 @@ def _brightest(ranking: Array, area: float) -> Array:
     return np.asarray(ranking > 255 * (1 - area))
 
 
-def class_probabilities(classifier: Classifier, pictures: Array, subject: Subject) -> Array:
+def class_probabilities(run: Run, pictures: Array, subject: Subject) -> Array:
     """Return (n,): the probability of the subject's class on each picture, as the places count."""
-    how = classifier.model.identity.probabilities
-    found = (probabilities(scores, how) for scores in classifier.scores(pictures))
+    found = map(run.model.answer.probabilities, run.scores(pictures))
     return np.array([each[subject.class_] @ subject.where for each in found])

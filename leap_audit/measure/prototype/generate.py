@@ -1,4 +1,4 @@
-"""Prototypes from requests: batches run through the loop, looked at on the way, finished."""
+"""Prototypes from requests: batches run through the loop, evaluated on the way, finished."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,17 @@ from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.rate import best_rate, range_test, settling
 from leap_audit.measure.prototype.step import Key, draws, step_graph
-from leap_audit.measure.run import session_of
+from leap_audit.measure.run import Run
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
 
-__all__ = ["Drawn", "Look", "Request", "Stage", "make_prototypes"]
+__all__ = ["Drawn", "Painting", "Request", "Stage", "make_prototypes"]
 
 FIRST_SPREAD, NOISY_SPREAD = 0.01, 0.5
 """Standard deviations of the coefficients a prototype starts from: nearly flat, or noise."""
 CURVE_POINTS = 24
 SETTLED = 0.35
 """Share of the steps, at the end, that converge by the falling learning rate alone."""
-
-Look = Callable[[Array], Array]
-"""(n, channels, height, width) in 0..1 -> logits (n, classes)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished prototype, before anyone has looked at it."""
+    """A finished prototype, before anything is measured on it."""
 
     request: Request
     painting: Painting
@@ -90,49 +87,47 @@ class Drawn:
 
 
 def make_prototypes(
-    model: Model,
+    run: Run,
     requests: Sequence[Request],
     options: PrototypeOptions,
     *,
     seed: int,
     batch: int,
-    threads: int,
     spread: float,
     advance: Callable[[int], None],
-    look: Look | None = None,
 ) -> Iterator[Drawn]:
     """Yield one prototype per request, in their order, as each batch is finished.
 
     options: with nothing left open. advance: called after each step with the number of
-    prototypes it moved. look: the model as a function of pictures, needed for
-    `options.log_every`.
+    prototypes it moved.
     """
     if not requests:
         return
+    model = run.model
     groups = _groups(requests, batch if model.batchable else 1, options)
     batch = max(len(group) for group in groups)
-    session = session_of(model, step_graph(model, batch, options, spread), threads)
-    painter = _Painter(model, options, threads)
-    first = _even_start(model, options, seed, threads, spread) if options.start == "even" else None
+    session = run.load(step_graph(model, batch, options, spread))
+    painter = _Painter(run, options)
+    first = _even_start(run, options, seed, spread) if options.start == "even" else None
     lr = None if options.find_lr_steps else options.lr
     for group in groups:
-        run = _Run(model, options, seed, group, batch)
+        steps = _Steps(model, options, seed, group, batch)
         if lr is None:
             factors = range_test(options.find_lr_steps)
-            rises = [s.mean() for s in run.through(session, first, factors)]
+            rises = [s.mean() for s in steps.through(session, first, factors)]
             lr = options.lr * best_rate(factors, rises)
         scores: list[Array] = []
         stages: list[list[Stage]] = [[] for _ in group]
         factors = [lr / options.lr * r for r in settling(options.steps, SETTLED)]
-        for step, score in enumerate(run.through(session, first, factors), 1):
+        for step, score in enumerate(steps.through(session, first, factors), 1):
             scores.append(score)
             advance(len(group))
-            if look and _logged(step, options):
-                paintings = [painter(c) for c in run.coefficients()]
-                seen = look(np.stack([painting.picture for painting in paintings]))
+            if _logged(step, options):
+                paintings = [painter(c) for c in steps.coefficients()]
+                logits = run.logits(np.stack([painting.picture for painting in paintings]))
                 for i, stage in enumerate(stages):
-                    stage.append(Stage(step, paintings[i], seen[i]))
-        last = run.coefficients()
+                    stage.append(Stage(step, paintings[i], logits[i]))
+        last = steps.coefficients()
         for i, request in enumerate(group):
             curve = np.array([score[i] for score in scores])
             painting, step = _chosen(request, stages[i], options) or (painter(last[i]), step)
@@ -142,7 +137,7 @@ def make_prototypes(
 
 
 @dataclass
-class _Run:
+class _Steps:
     """One group of requests, filled up to a whole batch by copies of its first."""
 
     model: Model
@@ -204,11 +199,10 @@ def _first(model: Model, options: PrototypeOptions, seed: int, key: Key) -> Arra
     return generator(seed, "prototype start", *key).standard_normal(shape, np.float32)
 
 
-def _even_start(
-    model: Model, options: PrototypeOptions, seed: int, threads: int, spread: float
-) -> Array:
+def _even_start(run: Run, options: PrototypeOptions, seed: int, spread: float) -> Array:
     """Coefficients, (1, planes, height, width), of a picture on which all classes are equal."""
-    session = session_of(model, step_graph(model, 1, options, spread, objective="even"), threads)
+    model = run.model
+    session = run.load(step_graph(model, 1, options, spread, objective="even"))
     start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
     loop = session.loop(adam_state("coefficients", start[None]), {})
     for step, factor in enumerate(settling(max(options.steps // 2, 1), SETTLED)):
@@ -219,9 +213,9 @@ def _even_start(
 class _Painter:
     """The picture of one prototype as it is, neither moved nor noisy."""
 
-    def __init__(self, model: Model, options: PrototypeOptions, threads: int) -> None:
+    def __init__(self, run: Run, options: PrototypeOptions) -> None:
         op = Emitter(new_graph(), "painter")
-        channels, height, width = model.picture_shape
+        channels, height, width = run.model.picture_shape
         planes = coefficient_channels(channels, options)
         coefficients = new_input(op.graph, "coefficients", (1, planes, height, width))
         painted = paint(op, coefficients, channels, options)
@@ -229,7 +223,7 @@ class _Painter:
         op.graph.outputs.append(over(op, painted, options.background or 0.0))
         if painted.alpha is not None:
             op.graph.outputs.extend([op.Identity(painted.colour), op.Identity(painted.alpha)])
-        self._session = session_of(model, op.graph, threads)
+        self._session = run.load(op.graph)
         self._equalise = options.equalise
 
     def __call__(self, coefficients: Array) -> Painting:
@@ -243,7 +237,7 @@ class _Painter:
 def _chosen(
     request: Request, stages: Sequence[Stage], options: PrototypeOptions
 ) -> tuple[Painting, int] | None:
-    """The best of the pictures looked at, or the last; None where none was."""
+    """The best of the pictures evaluated, or the last; None where none was."""
     if not stages:
         return None
     own = [options.objective_weight * s.logits[list(request.target)].mean() for s in stages]
@@ -252,7 +246,7 @@ def _chosen(
 
 
 def _logged(step: int, options: PrototypeOptions) -> bool:
-    """Whether a picture is looked at after so many steps."""
+    """Whether a picture is evaluated after so many steps."""
     return options.log_every > 0 and (step % options.log_every == 0 or step == options.steps)
 
 

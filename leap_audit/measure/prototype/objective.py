@@ -8,7 +8,6 @@ import onnx_ir as ir
 
 from leap_audit.gradient import Emitter
 from leap_audit.graph.shapes import static_shape
-from leap_audit.measure.final_layer import final_layer
 from leap_audit.run.session import Array
 
 __all__ = [
@@ -79,15 +78,13 @@ def coverage(op: Emitter, alpha: ir.Value) -> ir.Value:
     return op.ReduceMean(alpha, [1, 2, 3], keepdims=0)
 
 
-def likeness(op: Emitter, logits: ir.Value, same: ir.Value) -> ir.Value:
+def likeness(op: Emitter, features: ir.Value, same: ir.Value) -> ir.Value:
     """Append how much each item's features look like those of its siblings, (batch,).
 
-    The mean cosine, weighed by `same`, (batch, batch), between the features before the last
+    The mean cosine, weighed by `same`, (batch, batch), between the features before the final
     linear layer, or the logits where the last step is not linear, averaged over an item's views.
     Olah et al. 2017, section Diversity, there with Gram matrices of a layer.
     """
-    last = final_layer(op, logits, static_shape(logits)[1])
-    features = logits if last is None else last.features
     features = averaged(op, features, static_shape(features)[0] // static_shape(same)[0])
     squared = op.ReduceSum(op.Mul(features, features), [1], keepdims=1)
     unit = op.Div(features, op.Sqrt(op.Add(squared, 1e-12)))

@@ -28,6 +28,7 @@ from leap_audit.measure.prototype.objective import (
     weighted_logit,
 )
 from leap_audit.measure.prototype.transforms import blur_at, light, view
+from leap_audit.measure.run import averaged as over_places
 from leap_audit.measure.run import place_model
 from leap_audit.run.session import Array
 
@@ -60,17 +61,18 @@ def step_graph(
     planes = coefficient_channels(channels, options)
     coefficients = new_input(graph, "coefficients", (batch, planes, height, width))
     assert options.views is not None
-    views, seen_at_once = options.views, batch * options.views
-    rows = new_input(graph, "rows", (seen_at_once, 1, height, height))
-    columns = new_input(graph, "columns", (seen_at_once, 1, width, width))
-    noise = new_input(graph, "noise", (seen_at_once, channels, height, width))
+    views, pictures_at_once = options.views, batch * options.views
+    rows = new_input(graph, "rows", (pictures_at_once, 1, height, height))
+    columns = new_input(graph, "columns", (pictures_at_once, 1, width, width))
+    noise = new_input(graph, "noise", (pictures_at_once, channels, height, width))
     painted = paint(op, coefficients, channels, options)
     picture = _repeated(op, painted.colour, views)
     if painted.alpha is not None:
-        behind = new_input(graph, "behind", (seen_at_once, channels, 1, 1))
+        behind = new_input(graph, "behind", (pictures_at_once, channels, 1, 1))
         picture = over(op, Painted(picture, _repeated(op, painted.alpha, views)), behind)
-    seen = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
-    logits = place_model(op, model, op.Add(seen, noise))
+    viewed = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
+    placed = place_model(op, model, op.Add(viewed, noise))
+    logits = over_places(op, placed.scores)
     if objective == "target":
         weights = new_input(graph, "weights", (batch, model.classes))
         score = weighted_logit(op, averaged(op, logits, views), weights)
@@ -85,7 +87,8 @@ def step_graph(
         penalties.append((coverage(op, painted.alpha), options.alpha_weight))
     if options.diversity and objective == "target":
         same = new_input(graph, "same", (batch, batch))
-        penalties.append((likeness(op, logits, same), options.diversity))
+        features = placed.features(op) or logits
+        penalties.append((likeness(op, features, same), options.diversity))
     cotangents = {score: op.constant(-np.ones(batch))}
     cotangents |= {p: op.constant(np.full(batch, weight * spread)) for p, weight in penalties}
     append_adam(op, coefficients, cotangents, lr=options.lr)
@@ -109,8 +112,8 @@ def draws(
     for key in keys:
         rng = generator(seed, "prototype step", *key, step)
         for _ in range(options.views):
-            seen = view(rng, height, width, options)
-            a, b = (m if blur is None else m @ blur for m, blur in zip(seen, blurs, strict=True))
+            viewed = view(rng, height, width, options)
+            a, b = (m if blur is None else m @ blur for m, blur in zip(viewed, blurs, strict=True))
             rows.append(a[None])
             columns.append(b[None])
             noise.append(rng.standard_normal((channels, height, width), np.float32) * options.noise)

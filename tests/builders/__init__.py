@@ -1,0 +1,1 @@
+"""What the tests are run on: models, audits, pictures and pages, each made from nothing."""

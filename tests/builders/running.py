@@ -1,0 +1,32 @@
+"""How tests run an audit: with too few steps to show anything, and stopped half-way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from leap_audit.progress import Advance, Silent
+
+TINY: dict[str, Any] = {
+    "prototype": {"steps": 2},
+    "isolation": {"steps": 2, "grid": 4, "per_prototype": 2},
+    "threads": 1,
+}
+"""Options of an audit that passes through everything in seconds."""
+
+
+class Interrupted(Silent):
+    """A listener during which somebody presses Ctrl-C after so many units of one stage."""
+
+    def __init__(self, stage: str, after: int) -> None:
+        self._stage = stage
+        self._left = after
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:  # noqa: ARG002
+        def advance(units: int = 1) -> None:
+            if name == self._stage:
+                self._left -= units
+                if self._left <= 0:
+                    raise KeyboardInterrupt
+
+        yield advance

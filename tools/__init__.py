@@ -1,0 +1,1 @@
+"""Programs for those who work on leap-audit: generators of documentation, fuzzing, mutants."""
