@@ -142,7 +142,7 @@ def scene(rng: np.random.Generator) -> Array:
     y, x = np.mgrid[:n, :n] / (n - 1)
     horizon = rng.uniform(0.35, 0.75)
     sky = np.array([[0.35, 0.55, 0.85], [0.75, 0.78, 0.82], [0.9, 0.75, 0.6], [0.5, 0.6, 0.7]])
-    top = sky[rng.integers(len(sky))] + rng.normal(0, 0.05, 3)
+    top = sky[rng.integers(len(sky))] + rng.normal(0, 0.025, 3)
     low = 0.5 * top + 0.5 * rng.uniform(0.7, 1.0)
     way = (y / horizon).clip(0, 1)[..., None]
     picture = top * (1 - way) + low * way
@@ -215,7 +215,7 @@ class Street:
         light = self._light(uniform(-0.25, 0.25), uniform(-0.25, 0.25))
         sign = sign * (uniform(0.65, 1.1).view(-1, 1, 1, 1) + light)
         picture = (back * (1 - where) + sign * where).clamp(0, 1)
-        tint = 1 + 0.08 * torch.randn(n, 3, 1, 1, generator=draw)
+        tint = 1 + 0.05 * torch.randn(n, 3, 1, 1, generator=draw)
         picture = picture * tint + uniform(-0.05, 0.05).view(-1, 1, 1, 1)
         picture = self._soft(picture, uniform(0, 1))
         noise = torch.randn(picture.shape, generator=draw) * uniform(0, 0.03).view(-1, 1, 1, 1)

@@ -35,6 +35,7 @@ def methods_of(options: AuditOptions, spread: float, run: Run) -> dict[str, Any]
             "noise": f"standard deviation {p.noise:g} of the range",
             "total variation": f"weight {p.total_variation:g} × {spread:.3g}, the spread of the "
             "logits over random pictures",
+            "ground": _ground(p.plain_ground or False, p.hold or 0.0, p.ink or 0.0),
             "converged": "the last eighth of the steps at full learning rate rose by less than a "
             "tenth of the whole rise",
             "check": "logit, probability and rank are measured on the finished PNG, neither moved "
@@ -66,6 +67,13 @@ def methods_of(options: AuditOptions, spread: float, run: Run) -> dict[str, Any]
             "check": "probability with only the region kept, and with the region erased",
         },
     }
+
+
+def _ground(plain: bool, hold: float, ink: float) -> str:
+    beyond = "black or white beyond the border" if plain else "reflected beyond the border"
+    held = f"; pixels at the border held to it by {hold:g} logits" if hold else ""
+    price = f"; weight {ink:g} of the mean distance from it, in spreads of the logits"
+    return beyond + held + (price if ink else "")
 
 
 def _light(jitter: float) -> str:
