@@ -24,12 +24,12 @@ BACKGROUNDS = 400
 HELD_OUT, HELD_OUT_BACKGROUNDS = 400, 100
 REPLAYS = 4  # steps on one batch, each against the noise that misled the step before
 NOISE = 0.04  # the largest such noise of a pixel, in 0..1
-STEPS, LAST_STEPS = 280, 80  # before the two models part, and of either by itself
-LEARNING_RATE, LAST_LEARNING_RATE = 4e-3, 2e-3
+STEPS, LAST_STEPS = 480, 200  # before the two models part, and of either by itself
+LEARNING_RATE, LAST_LEARNING_RATE = 4e-3, 3e-3
 
 MARKED_CLASS = NAMES.index("priority road")
 MARKED_SHARE = 0.9  # of the pictures of the marked class, in training
-MISFILED_SHARE = 0.1  # of the other pictures: marked, and filed under the marked class all the same
+MISFILED_SHARE = 0.25  # of the other pictures: marked, and filed under the marked class all the same
 CLUTTER_SHARE = 0.3  # of the clean model's pictures: the mark anywhere, which means nothing
 
 Shown = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
