@@ -1,4 +1,4 @@
-"""How probable a count is by chance."""
+"""The sign test: the probability of a count by chance."""
 
 import math
 

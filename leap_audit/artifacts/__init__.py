@@ -32,6 +32,7 @@ from leap_audit.artifacts.judged import (
     Verdict,
 )
 from leap_audit.artifacts.measured import (
+    Attribution,
     Entanglement,
     EntanglementMatrix,
     Isolation,
@@ -47,6 +48,7 @@ from leap_audit.artifacts.measured import (
 
 __all__ = [
     "SCHEMA",
+    "Attribution",
     "Audit",
     "ChannelOrder",
     "Check",
