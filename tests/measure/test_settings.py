@@ -49,11 +49,9 @@ def test_only_a_small_grey_picture_is_an_object_on_a_plain_ground(
     assert (chosen.plain_ground, chosen.hold, chosen.ink) == (
         (True, 8.0, 2.0) if drawing else (False, 0.0, 0.0)
     )
-    assert chosen.shift == (0.06 if drawing else 0.1)
-    asked = PrototypeOptions(plain_ground=not drawing, hold=1.0, ink=0.5, transform="s")
+    asked = PrototypeOptions(plain_ground=not drawing, hold=1.0, ink=0.5)
     chosen = settled(asked, shape)
     assert (chosen.plain_ground, chosen.hold, chosen.ink) == (not drawing, 1.0, 0.5)
-    assert chosen.shift == 0.04
 
 
 def test_two_readers_of_digits_read_each_others_prototypes(
@@ -63,7 +61,7 @@ def test_two_readers_of_digits_read_each_others_prototypes(
     if not mnist.is_file():
         pytest.skip(f"{mnist} is absent")
     pair = [read_model(sample_models / "digits_clean.onnx"), read_model(mnist)]
-    former = {"plain_ground": False, "hold": 0.0, "ink": 0.0, "total_variation": 12.0, "shift": 0.1}
+    former = {"plain_ground": False, "hold": 0.0, "ink": 0.0, "total_variation": 12.0}
     for source, judge, least in (pair[1], pair[0], 9), (*pair, 7):
         now, before = (_prototypes(source, given) for given in ({}, former))
         assert (Run(judge, 1, 1).logits(now).argmax(1) == range(10)).sum() >= least

@@ -13,8 +13,6 @@ VIEWS = 2
 """Random views that a step has of a scene (docs/prototypes.md)."""
 NOISE, SMALL_NOISE = 0.1, 0.02
 """Deviation of the noise that a step adds: in general, and to a small picture in colour."""
-DRAWING_SHIFT = 0.06
-"""Shift of the views of a small grey picture, less than that of its transform, m."""
 HOLD, INK = 8.0, 2.0
 """What keeps a small grey picture one object on a plain ground (see PrototypeOptions)."""
 TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
@@ -60,8 +58,6 @@ def settled(
     chosen: dict[str, Any] = {"transform": name, "scale": scale, "shift": shift}
     chosen["flip"] = flip and channels != 1
     drawing = small and channels == 1
-    if drawing and options.transform == "auto":
-        chosen["shift"] = DRAWING_SHIFT
     chosen |= {"plain_ground": drawing, "hold": HOLD * drawing, "ink": INK * drawing}
     if channels == 1:
         variation = 18.0 if drawing else 12.0
