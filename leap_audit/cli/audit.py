@@ -19,7 +19,8 @@ __all__: list[str] = []
 ABOUT_AUDIT = (
     "Audit a model and write the report. The word [bold]audit[/] may be left out.\n\n"
     "What is not said about the input is inferred, and what was assumed is printed before any "
-    "long work. Ctrl-C keeps what is finished, marked INCOMPLETE."
+    "long work. Ctrl-C keeps what is finished, marked INCOMPLETE, and the same command goes on "
+    "from there."
 )
 
 
@@ -59,6 +60,7 @@ def audit(
     policy: judging.Policy = None,
     junit: judging.Junit = None,
     out: flags.Out = None,
+    fresh: flags.Fresh = False,
     photographs: flags.Photographs = None,
     dry_run: flags.DryRun = False,
     follow_links: FollowLinks = False,
@@ -125,6 +127,7 @@ def audit(
                 policy=policy,
                 junit=junit,
                 progress=terminal,
+                fresh=fresh,
                 command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
             )
         conclude(result, terminal, as_json=as_json)

@@ -192,6 +192,10 @@ Config = Annotated[
 Out = Annotated[
     Path | None, option("--out -o", _OUTPUT, "Folder of the report (MODEL-audit).", "FOLDER")
 ]
+Fresh = Annotated[
+    bool,
+    option("--fresh", _OUTPUT, "Start over: use nothing of an earlier run that was stopped."),
+]
 Json = Annotated[bool, option("--json", _OUTPUT, "Print a summary that programs can read.")]
 DryRun = Annotated[
     bool,

@@ -25,6 +25,7 @@ from leap_audit.pipeline.environment import (
     versions,
     without_paths,
 )
+from leap_audit.pipeline.kept import kept_parts
 from leap_audit.pipeline.measuring import Measuring, measure
 from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.settings import nested
@@ -58,6 +59,7 @@ def audit(
     progress: Progress | None = None,
     command: str = "",
     trust_model: bool = False,
+    fresh: bool = False,
     **settings: Any,
 ) -> AuditResult:
     """Audit a model and write the report; return the audit and its folder.
@@ -71,7 +73,8 @@ def audit(
     policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
     None gives no verdict. junit: file to write the checks to as JUnit XML.
     progress: who is told what happens; nobody by default. trust_model: open a model that is a
-    program also where the system offers no sandbox (docs/security.md).
+    program also where the system offers no sandbox (docs/security.md). fresh: do again what an
+    earlier run of the same audit, which was stopped, had finished (docs/time.md).
 
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
@@ -85,13 +88,16 @@ def audit(
     declared = read_policy(policy) if policy is not None else None
     if junit is not None:
         hold_place(Path(junit), place)
-    with AuditFolder.open(place) as folder:
+    with (
+        AuditFolder.open(place) as folder,
+        kept_parts(folder.out, progress, fresh=fresh) as kept,
+    ):
         understood = read(source, classes, chosen, progress, trust_model=trust_model)
         loaded, names = understood.model, understood.names
         if declared is not None:
             declared.fit(names)
-        study, computing = prepared(loaded, names, chosen)
-        measuring = Measuring(study, computing, {}, progress)
+        study, computing = prepared(loaded, names, chosen, kept.parts)
+        measuring = Measuring(study, computing, kept.parts, progress)
         try:
             measure(measuring)
             complete = True
@@ -163,12 +169,14 @@ def audit(
                 write_report(result, folder.staging)
             advance()
         place = folder.publish(complete)
+        kept.complete = complete
     if junit is not None:
         write_file(Path(junit), junit_of_audit(result))
     if not complete:
         raise AuditIncomplete(
             f"interrupted after {len(result.prototypes)} prototypes and {len(result.samples)} "
-            f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE."
+            f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE. The "
+            "same command goes on from there."
         )
     return AuditResult(place, result)
 

@@ -5,7 +5,7 @@ from the model's answer to it. Everything here is a function of the study and th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from leap_audit.measure.plan import Batches, choose_batches
 from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
+from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.work import (
     Compare,
     Draw,
@@ -80,8 +81,13 @@ class Study:
     """The attribution methods that are run beside the isolations."""
 
 
-def prepared(model: Model, classes: tuple[str, ...], options: AuditOptions) -> tuple[Study, Loaded]:
+def prepared(
+    model: Model, classes: tuple[str, ...], options: AuditOptions, parts: Parts | None = None
+) -> tuple[Study, Loaded]:
     """Return the study of a model without photographs and prototypes, and the model loaded.
+
+    parts: of earlier runs. How many items go together depends on the free memory, so the choice
+    is kept in them, and an audit that goes on makes it again.
 
     Raises ConfigRefused: options that do not fit the model, or a method that there is none of.
     """
@@ -91,7 +97,7 @@ def prepared(model: Model, classes: tuple[str, ...], options: AuditOptions) -> t
         method.require_of(model)
     complete = {name: each.model_dump(mode="json") for name, (_, each) in chosen.items()}
     options = options.model_copy(update={"prototype": prototype, "method_options": complete})
-    batches = choose_batches(model, prototype.views or 1, options.batch)
+    batches = _batches(model, options, {} if parts is None else parts)
     predictions = batches.predictions if model.batchable else 1
     loaded = Loaded(model, ground_of(model, options.threads, predictions))
     weights = loaded.run.weights
@@ -108,6 +114,17 @@ def prepared(model: Model, classes: tuple[str, ...], options: AuditOptions) -> t
         attributions=chosen,
     )
     return study, loaded
+
+
+def _batches(model: Model, options: AuditOptions, parts: Parts) -> Batches:
+    """The batches chosen earlier for this model and these options, or those that fit now."""
+    views = options.prototype.views or 1
+    key = f"batches-{digest([model.digest, model.provider.name, views, options.batch])}"
+    if isinstance(kept := parts.get(key), dict):
+        return Batches(**kept)
+    chosen = choose_batches(model, views, options.batch)
+    parts[key] = asdict(chosen)
+    return chosen
 
 
 def study_prototypes(study: Study, parts: Parts) -> Study:

@@ -50,7 +50,7 @@ __all__ = [
 
 NUMBERS = 1
 """Raised by one whenever a result of a unit changes for the same key."""
-PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
+PACKAGES = ("leap-audit", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
 """The packages whose versions can change a number."""
 
 
