@@ -86,9 +86,10 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="by SIGKILL")
     parser.add_argument("--terms", type=int, default=10, help="by SIGTERM")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("options", nargs="*", help="of the audit, after --")
-    said = parser.parse_args()
-    words = [str(said.model), *said.options]
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    said = parser.parse_args(given[:end])
+    words = [str(said.model), *given[end + 1 :]]
     signals = [signal.SIGKILL] * said.kills + [signal.SIGTERM] * said.terms
     random.Random(said.seed).shuffle(signals)
     with tempfile.TemporaryDirectory() as folder:
