@@ -63,7 +63,8 @@ def _disturbed(words: list[str], out: Path, signals: list[int], seconds: float, 
         # What is finished is passed over, so that the moments of the whole run are all reached.
         wait = draw.uniform(0.0, 1.1 * seconds)
         try:
-            process.wait(wait)
+            if code := process.wait(wait):
+                raise SystemExit(f"the audit itself ended with exit code {code}")
             early = True
         except subprocess.TimeoutExpired:
             early = False

@@ -180,6 +180,11 @@ MethodOptions = Annotated[
     list[str] | None,
     option("--method-option", _HOW, of_field("method_options"), "METHOD.OPTION=VALUE"),
 ]
+EffortOf = Annotated[
+    Literal["quick", "standard", "full"] | None,
+    option("--effort", _HOW, of_field("effort"), "quick|standard|full", case_sensitive=False),
+]
+Minutes = Annotated[float | None, option("--minutes", _HOW, of_field("minutes"), "N", min=0.0)]
 Seed = Annotated[int | None, option("--seed", _HOW, of_field("seed"), "N", min=0)]
 Seeds = Annotated[
     int | None,

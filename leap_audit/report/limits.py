@@ -54,6 +54,18 @@ def _of_this_audit(audit: Audit) -> Iterator[Limit]:
             f"{coverage.classes_in_all:,} got a prototype. Nothing is known here about the "
             f"other {missing:,}.",
         )
+    if coverage.unfinished:
+        yield Limit(
+            "The audit did not finish what it planned",
+            f"{coverage.unfinished} What is here is whole, and what is missing was not measured. "
+            "The same command goes on from there.",
+        )
+    if coverage.left_out:
+        yield Limit(
+            "The time did not allow everything",
+            f"{'; '.join(coverage.left_out)}. With more time (--minutes, --effort) the pictures "
+            "may be clearer and the figures surer.",
+        )
     rounding = sum(coverage.operators.get(name, 0) for name in _ROUNDING)
     if rounding:
         yield Limit(
