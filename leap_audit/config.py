@@ -31,6 +31,7 @@ from leap_audit.values import InputValue
 __all__ = [
     "AuditOptions",
     "DeclaredPreprocessing",
+    "Effort",
     "IsolationOptions",
     "Options",
     "PrototypeOptions",
@@ -62,6 +63,7 @@ def _words(value: object) -> object:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 ShownPath = Annotated[Path, PlainSerializer(legible, return_type=str, when_used="json")]
 """A path that is recorded as text, also where its bytes are no text."""
+Effort = Literal["quick", "standard", "full"]
 Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
@@ -268,6 +270,12 @@ class AuditOptions(Options):
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     method_options: dict[str, dict[str, Any]] = {}
     """Options of these methods, by method and option, such as smooth_grad.copies=32."""
+    effort: Effort | None = None
+    """How much work the audit is: quick, standard or full. Left out: standard, and where that takes
+    above 15 minutes on this machine, as much of it as fits. Options declared singly win."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Minutes that the audit may take: it does what fits, says what it leaves out, and stops when
+    they are over."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)

@@ -105,9 +105,7 @@ def reading(isolation: Isolation, label: str) -> str:
     verb = "still answers" if isolation.prob_keep >= SAYS else "still gives"
     kept = f"With the outlined {area} of the picture alone, the model {verb} ‘{label}’ ({keep})"
     if isolation.outcome == "not needed":
-        return (
-            f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
-        )
+        return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
     return f"{kept}. Without it, {delete} is left."
 
 
@@ -133,7 +131,9 @@ def where_averaged(model: ModelIdentity) -> str:
 def probability_meaning(model: ModelIdentity) -> str:
     """Return what a probability of this model says."""
     if model.independent:
-        return "How probable the model considers a class by itself. Several classes can hold at once."
+        return (
+            "How probable the model considers a class by itself. Several classes can hold at once."
+        )
     return "The share that the model gives a class. All classes together make 100\u00a0%."
 
 
