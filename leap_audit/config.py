@@ -31,6 +31,7 @@ from leap_audit.values import InputValue
 __all__ = [
     "AuditOptions",
     "DeclaredPreprocessing",
+    "ExperimentOptions",
     "IsolationOptions",
     "Options",
     "PrototypeOptions",
@@ -205,6 +206,21 @@ class IsolationOptions(Options):
     """What the logits are multiplied by before the softmax of the loss."""
 
 
+class ExperimentOptions(Options):
+    """How experiments look for shortcuts. None: chosen by the size of the input."""
+
+    hosts: int = Field(default=24, ge=6, le=1000)
+    """Pictures of other classes that something is pasted into, at most."""
+    carriers: int = Field(default=8, ge=1, le=1000)
+    """Pictures of a class that something is taken from or covered on, at most."""
+    candidates: int = Field(default=4, ge=1, le=1000)
+    """Pictures of a class whose frame, colours and detail are tried, at most."""
+    search_steps: int | None = Field(default=None, ge=0, le=100_000)
+    """Steps of the search for the smallest trigger of a class; 0: no search."""
+    search_pictures: int | None = Field(default=None, ge=1, le=1000)
+    """Pictures that a step of it looks at."""
+
+
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
@@ -239,6 +255,7 @@ class AuditOptions(Options):
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()
+    experiments: ExperimentOptions = ExperimentOptions()
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)

@@ -9,6 +9,13 @@ from leap_audit.artifacts.audit import (
     SCHEMA,
     Audit,
 )
+from leap_audit.artifacts.experiments import (
+    ClassSuspicion,
+    Experiment,
+    MarkKind,
+    Trial,
+    TriedOn,
+)
 from leap_audit.artifacts.identity import (
     ChannelOrder,
     Coverage,
@@ -50,16 +57,19 @@ __all__ = [
     "Audit",
     "ChannelOrder",
     "Check",
+    "ClassSuspicion",
     "Coverage",
     "Entanglement",
     "EntanglementMatrix",
     "Environment",
     "EvidencePicture",
+    "Experiment",
     "Finding",
     "FixedInput",
     "Interpolation",
     "Isolation",
     "Layout",
+    "MarkKind",
     "ModelIdentity",
     "Neighbour",
     "OtherReading",
@@ -76,5 +86,7 @@ __all__ = [
     "Stability",
     "Task",
     "TensorInfo",
+    "Trial",
+    "TriedOn",
     "Verdict",
 ]

@@ -8,7 +8,8 @@ from leap_audit.findings.evidence import Evidence, LabelledAnswer, doubt, labell
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.ingest.outputs.trial import PICTURES
 from leap_audit.text.names import shortened
-from leap_audit.text.numbers import count, decimal, listed, percent, wilson
+from leap_audit.statistics import wilson
+from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "answers_saturated",
