@@ -29,7 +29,7 @@ from leap_audit.measure.experiments.search import (
     search_trigger,
 )
 from leap_audit.measure.experiments.trials import corrected, trial_of
-from leap_audit.measure.experiments.windows import promising
+from leap_audit.measure.experiments.windows import SIDES, promising
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
@@ -37,8 +37,12 @@ __all__ = ["Asked", "ClassResult", "Material", "run_experiments", "work"]
 
 HOSTS_NEEDED = 6
 """Pictures of other classes below which prototypes take their place."""
+TOGETHER = 16
+"""Pictures that go through the model at once: most trials have about so many."""
 SCREENED = 3
 """One in so many hosts chooses between candidates; the trials are on the rest."""
+OF_PHOTOGRAPHS = ("pattern", "detail")
+"""Marks that a prototype cannot be asked for: its whole texture calls up its class."""
 BEST = 3
 """Regions that are pasted in turn, of all that were tried on the few."""
 CONFIRMING, CHANCE = 0.3, 0.05
@@ -116,7 +120,7 @@ def run_experiments(
     photographs: (n, channels, height, width) in 0..1, possibly none; shows: the class that each is
     known to show. prototypes, targets: pictures of the audited classes, of all seeds.
     """
-    study = _Study(run, options, seed)
+    study = _Study(run.at_once(min(run.batch, TOGETHER)), options, seed)
     known = np.array([-1 if k is None else k for k in shows], np.int64)
     real = study.material(photographs, known, "photographs")
     made = study.material(prototypes, np.asarray(targets, np.int64), "prototypes")
@@ -193,6 +197,8 @@ class _Study:
         best: tuple[float, Mark, Trial] | None = None
         trials = [cover]
         for candidates, make in self._families(pictures, control, boxes, rng):
+            if source.tried_on == "prototypes" and candidates[0].kind in OF_PHOTOGRAPHS:
+                continue
             marks = candidates
             if marks[0].box is not None:  # a region of a picture may or may not hold the mark
                 marks = self._screened(class_, candidates, screen)
@@ -351,7 +357,7 @@ class _Study:
         trigger = search_trigger(
             self.run,
             class_,
-            target.pictures[others[::2]],
+            target.pictures[others],
             steps=self.options.search_steps or 0,
             batch=self.options.search_pictures or 1,
             seed=self.seed,
@@ -450,10 +456,10 @@ def _each(marks: Sequence[Mark], pictures: Array) -> Array:
 
 
 def _larger(box: Box, size: tuple[int, ...]) -> Box:
-    """A box around a box, wider by half, inside a picture of this (height, width)."""
+    """A box around a box, wider by half at most, inside a picture of this (height, width)."""
     found = []
     for start, length, whole in zip(box[:2], box[2:], size, strict=True):
-        wide = min(whole, round(1.5 * length))
+        wide = max(length, min(whole, round(1.5 * length), round(SIDES[-1] * min(size))))
         found.append((min(max(0, start - (wide - length) // 2), whole - wide), wide))
     (top, height), (left, width) = found
     return top, left, height, width
