@@ -159,6 +159,10 @@ samples: $(VENV)/.dev  ## train the sample models again (minutes)
 operators: $(VENV)/.dev  ## write docs/operators.md again (a minute)
 	@$(BIN)/python -m tools.operators_page
 
+.PHONY: options
+options: $(VENV)/.dev  ## write docs/options.md again
+	@$(BIN)/python -m tools.options
+
 .PHONY: producers
 producers: $(VENV)/.dev  ## write the table of producers in docs/bring-any-model.md again
 	@$(BIN)/python -m tools.producers_page
@@ -166,6 +170,10 @@ producers: $(VENV)/.dev  ## write the table of producers in docs/bring-any-model
 .PHONY: schema
 schema: $(VENV)/.dev  ## write docs/audit.schema.json again
 	@$(BIN)/python -m tools.audit_schema
+
+.PHONY: mutants
+mutants: $(VENV)/.dev  ## change the package in small ways and say which changes no test notices
+	@$(BIN)/python -m tools.mutants --jobs $(JOBS)
 
 .PHONY: clean
 clean:  ## remove the environment, caches and build results

@@ -9,7 +9,7 @@ does what it does with `--dry-run`.
 
 from typing import TYPE_CHECKING, Any
 
-from leap_audit.silence import be_silent
+from leap_audit.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = ["AuditResult", "Inspection", "__version__", "audit", "inspect"]
 
-be_silent()  # before any library is loaded that would speak
+disable_telemetry()  # before any library is loaded that would speak
 
 
 def __getattr__(name: str) -> Any:

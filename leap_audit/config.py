@@ -86,7 +86,11 @@ _Region = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
 class Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    """Options of one kind. The text below a field is its documentation, wherever it is shown."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str) -> Self:
@@ -102,35 +106,36 @@ class Options(BaseModel):
 
 
 class DeclaredPreprocessing(Options):
-    """What the user said about the input; None is inferred and then reported as assumed."""
+    """How a picture becomes the model's input; what is left out is inferred, and reported so."""
 
     layout: Layout | None = None
-    """Where the channels stand in the model's input."""
+    """Where the channels are in the model's input: first or last."""
     channel_order: ChannelOrder | None = None
-    """The order of the channels in the model's input."""
+    """Order of the channels in the model's input. BANDS are no colours and stay as they are."""
     range: tuple[float, float] | None = None
-    """What black and white become before mean and std: 0,1 or 0,255 or -1,1."""
+    """The numbers that black and white become before mean and std: 0,1 or 0,255 or -1,1."""
     mean: _Numbers | None = None
     """Subtracted, one number or one per channel in the model's order, in units of `range`."""
     std: _Numbers | None = None
     """Divided by, one number or one per channel in the model's order, in units of `range`."""
     resize: Resize | None = None
-    """crop: short side to size/`crop`, then the centre; stretch: straight to the size."""
+    """How photographs are fitted. crop: short side to size/`crop`, then the centre;
+    stretch: straight to the size."""
     crop: float | None = Field(default=None, gt=0, le=1)
     """The part of the scaled short side that a crop keeps (0.875: 224 of 256)."""
     interpolation: Interpolation | None = None
     """How pixels are found between those of the picture (bilinear)."""
     input_size: _Size | None = None
-    """(height, width) in pixels, or one number for both, for a model that leaves it free."""
+    """Height and width in pixels, or one number for both, of a model that leaves them free."""
     declared_by: str = ""
-    """Whose file or preset said all this."""
+    """The file or preset that declares all this."""
 
 
 class PrototypeOptions(Options):
-    """How prototypes are made. None or auto: chosen by the size of the input."""
+    """How prototypes are made. What is left out or auto is chosen by the size of the input."""
 
     steps: int = Field(default=192, ge=1, le=100_000)
-    """Steps of Adam."""
+    """Steps of Adam for each prototype."""
     lr: float = Field(default=0.05, gt=0)
     """Learning rate of Adam, in units of the transform coefficients."""
     find_lr_steps: int = Field(default=0, ge=0, le=10_000)
@@ -145,7 +150,7 @@ class PrototypeOptions(Options):
     transform: Transform = "auto"
     """How far the random views of a step go: none, s, m, l or xl."""
     scale: tuple[float, float] | None = None
-    """Side of the window seen at a step, as a fraction of the picture; below 1 zooms in."""
+    """Side of the window that a step looks at, as a fraction of the picture; below 1 zooms in."""
     shift: float | None = Field(default=None, ge=0)
     """Largest shift of that window, as a fraction of the short side."""
     flip: bool | None = None
@@ -169,7 +174,7 @@ class PrototypeOptions(Options):
     alpha_only: bool = False
     """Whether only the transparency is optimised: shapes of one colour."""
     alpha_mask: bool = False
-    """Whether it is seen through a soft window in the middle."""
+    """Whether the model looks at it through a soft window in the middle."""
     alpha_weight: float = Field(default=0.0, ge=0)
     """How much opaque area costs, relative to the spread of the logits."""
     equalise: float = Field(default=0.0, ge=0, le=1)
@@ -181,7 +186,7 @@ class PrototypeOptions(Options):
 
     @property
     def transparent(self) -> bool:
-        """Whether something is seen behind the picture."""
+        """Return whether the background shows through the picture."""
         return self.alpha or self.alpha_only or self.alpha_mask
 
 
@@ -189,7 +194,7 @@ class IsolationOptions(Options):
     """How isolations are made."""
 
     steps: int = Field(default=48, ge=1, le=100_000)
-    """Steps of Adam."""
+    """Steps of Adam for each isolation."""
     lr: float = Field(default=0.1, gt=0)
     """Learning rate of Adam, in units of the score map."""
     grid: int = Field(default=14, ge=2, le=128)
@@ -209,7 +214,7 @@ class IsolationOptions(Options):
 class ExperimentOptions(Options):
     """How experiments look for shortcuts. None: chosen by the size of the input."""
 
-    hosts: int = Field(default=24, ge=6, le=1000)
+    hosts: int = Field(default=36, ge=6, le=1000)
     """Pictures of other classes that something is pasted into, at most."""
     carriers: int = Field(default=8, ge=1, le=1000)
     """Pictures of a class that something is taken from or covered on, at most."""
@@ -225,48 +230,53 @@ class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
     targets: Words = ()
-    """Classes to audit: `1,8,20-25`, `all`, or a name; several are added up."""
+    """Classes to audit: 1,8,20-25, or all, or one whole name; several are joined. Left out: all of
+    up to 12, else the classes that the model answers the photographs with."""
     samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
-    """Photographs: files, folders, folders of a folder per class."""
+    """Photographs to explain: files, or folders, also with a folder for each class."""
     photo_range: _PhotoRange | None = None
-    """Values in the files of photographs that are black and white, of those with more than 8 bits,
-    arrays and DICOM; None: what they declare, else what is measured over all of them."""
+    """Values that are black and white in photographs of more than 8 bits, arrays and DICOM. Left
+    out: what the files declare, else what is measured over all of them."""
     labels: ShownPath | None = None
-    """Table of the classes that the samples are known to show; None: their folders' names."""
+    """Table of what the photographs show, with the columns file and class. Left out: the names of
+    their folders."""
     follow_links: bool = False
-    """Whether links among the samples are followed out of the folders that were given."""
+    """Whether links among the photographs are followed out of their folders."""
     photographs: bool = True
-    """Whether the samples themselves are shown in the report."""
+    """Whether the report shows the photographs."""
     top_classes: int = Field(default=3, ge=1)
-    """For how many predicted classes a photograph is isolated."""
+    """Predicted classes that are explained in each photograph."""
     input: str | None = None
-    """Name of the input that takes the picture; None: the only one that can."""
+    """Name of the input that takes the picture. Left out: the only one that can."""
     set: dict[str, InputValue] = {}
-    """Name of another input -> its value: a number, a truth value, an array or a .npy file."""
+    """Values of other inputs by name: numbers, true or false, arrays or .npy files."""
     signature: str | None = None
-    """Which function of a SavedModel is audited; None: the one that takes pictures."""
+    """Function of a SavedModel to audit. Left out: the one that it serves."""
     task: Task | None = None
-    """What kind of answer the model gives; None is inferred and then reported with its reason."""
+    """Kind of answer the model gives. Left out: inferred, and reported with the reason."""
     output: str | None = None
-    """The output, or tensor inside the graph, that holds the class scores; None is chosen by the
-    class list, by rank and by what leads to what, and then reported with its reason."""
+    """Output, or tensor inside the graph, that holds the class scores. Left out: chosen, and
+    reported with the reason."""
     region: _Region | None = None
-    """(top, left, bottom, right) as fractions: the part of a segmentation's map to audit."""
+    """Part of a segmentation's map to audit: top, left, bottom, right, as fractions."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()
     experiments: ExperimentOptions = ExperimentOptions()
+    methods: Words = ()
+    """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
+    method_options: dict[str, dict[str, Any]] = {}
+    """Options of these methods, by method and option, such as smooth_grad.copies=32."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)
-    """Prototypes made of each target, to see what does not depend on chance; the strongest is
-    shown."""
+    """Prototypes of each target, to see what does not depend on chance; the strongest is shown."""
     threads: int = Field(default=0, ge=0)
-    """CPU threads; 0 takes one per core."""
+    """CPU threads; 0 takes one for each core."""
     provider: str = "auto"
     """Execution provider of ONNX Runtime: auto, cpu, cuda, tensorrt, coreml, dml, ..."""
     batch: int = Field(default=0, ge=0)
-    """Items computed together; 0 chooses what fits the memory."""
+    """Pictures computed together; 0 takes what fits the memory."""
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a file is known by: its SHA-256."""
+"""Hash files with SHA-256."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

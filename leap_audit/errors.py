@@ -1,14 +1,14 @@
-"""Everything that goes wrong on purpose.
+"""The errors and warnings that a user may see, as one tree.
 
     LeapAuditError               one clear sentence: what, where, what to do. Exit code 3
-    ├── UsageError               wrong words on the command line. Exit code 2
-    ├── InputRefused             something the user gave cannot be audited
+    ├── UsageError               an invalid command line. Exit code 2
+    ├── InputRefused             an input cannot be audited
     │   ├── ModelRefused         the ONNX file, its inputs or its outputs
-    │   │   └── ExportFailed     a module that its framework cannot write as ONNX
+    │   │   └── ExportFailed     a module that its framework cannot export to ONNX
     │   ├── ClassesRefused       the list of classes
     │   ├── TargetRefused        a target that is not a class, or is several
     │   ├── PictureRefused       a photograph
-    │   ├── PreprocessingRefused numbers that do not fit the model
+    │   ├── PreprocessingRefused preprocessing that does not fit the model
     │   ├── ConfigRefused        a configuration file
     │   ├── AuditRefused         the folder of an audit that is read again
     │   ├── CardRefused          the model card that an audit is attached to
@@ -18,15 +18,15 @@
     ├── CanonicalMismatch        the canonical graph does not reproduce the model
     ├── Defect                   leap-audit's own work failed on a model that ONNX Runtime runs
     ├── RuntimeMissing           no onnxruntime, or no such provider
-    └── AuditIncomplete          interrupted: what was finished is on disk, marked INCOMPLETE
+    └── AuditIncomplete          interrupted: finished parts are on disk, marked INCOMPLETE
 
     EngineFallback               a warning: PyTorch differentiates, not ONNX Runtime, and why
     LessOptimised                a warning: the optimiser breaks a graph that runs at a lower level
-    GradientWarning              what is to be known of a gradient that was built
-    ├── FlatGradient             operators whose gradient is zero stand in the way
+    GradientWarning              a limit of a gradient graph
+    ├── FlatGradient             operators on the path have gradient zero
     └── StraightThrough          operators that round count as the identity
 
-Anything else that escapes is a defect in leap-audit, not in the input.
+Any other exception is a defect in leap-audit, not in the input.
 """
 
 __all__ = [

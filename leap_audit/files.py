@@ -1,4 +1,4 @@
-"""Files of others, opened without waiting: regular files alone, and never more than so much."""
+"""Open foreign files: regular files only, without waiting, up to a size limit."""
 
 import errno
 import os

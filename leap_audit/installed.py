@@ -1,4 +1,4 @@
-"""Which versions of packages are installed, without importing them."""
+"""Read the versions of installed packages, without importing them."""
 
 from collections.abc import Iterable
 from importlib import metadata

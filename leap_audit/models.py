@@ -9,8 +9,8 @@ from typing import Any
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, ModelRefused, RuntimeMissing
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.contained import classes_in, names_in
 from leap_audit.ingest.classes.names import match_classes
+from leap_audit.ingest.classes.sandboxed import read_classes_in_child, read_metadata_names_in_child
 from leap_audit.ingest.pictures.callables import steps
 from leap_audit.run.fallback import pytorch
 from leap_audit.run.providers import choose_provider
@@ -132,7 +132,10 @@ def _timm_classes(name: str, model: Any) -> list[str]:
 def _from_file(path: Path) -> Loaded:
     model = load(path, DeclaredPreprocessing(), choose_provider())
     names: Sequence[str] | None = _names_beside(path, model.classes)
-    if names is None and (inside := names_in(model.proto, model.classes)) is not None:
+    if (
+        names is None
+        and (inside := read_metadata_names_in_child(model.proto, model.classes)) is not None
+    ):
         names = inside[0]
     return list(steps(model.preprocessing)), path, _named(str(path), names, model.classes)
 
@@ -148,14 +151,14 @@ def _names_beside(path: Path, outputs: int) -> tuple[str, ...] | None:
     """The names in a list that says it is the model's, or in one that may be, if it fits."""
     for end in OWN_FILES:
         if (own := path.with_suffix(end)).is_file():
-            names = classes_in(own)[0]
+            names = read_classes_in_child(own)[0]
             try:
                 return match_classes(names, outputs)[0]
             except ClassesRefused as error:
                 raise ClassesRefused(f"{own}: {error}") from None
     for common in (path.with_suffix(".txt"), *(path.parent / file for file in COMMON_FILES)):
         if common.is_file():
-            names = classes_in(common)[0]
+            names = read_classes_in_child(common)[0]
             if len(names) == outputs:
                 return names
             log.info("%s: has %d names for %d outputs; passed over.", common, len(names), outputs)

@@ -1,4 +1,4 @@
-"""What long work tells whoever is waiting: a plan, notes, warnings, and stages with a count."""
+"""The progress interface: a plan, notes, warnings, and stages with a count."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

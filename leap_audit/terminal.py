@@ -1,4 +1,4 @@
-"""What the command line shows while it works: lines and progress, on stderr.
+"""Draw progress and messages on stderr.
 
 On a terminal, bars with the time left; elsewhere plain lines, now and then. Text that comes from
 a model or a file is shown without its control characters and is never read as markup.

@@ -1,4 +1,4 @@
-"""Values of a model's inputs, as options hold them and audit.json records them."""
+"""Values of a model's inputs, in options and in audit.json."""
 
 import hashlib
 from pathlib import Path

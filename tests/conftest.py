@@ -72,7 +72,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     child process take the variable away again.
     """
     monkeypatch.setenv("LEAP_AUDIT_CONTAINED", "0")
-    monkeypatch.setattr("leap_audit.walls.raised._missing", {})
+    monkeypatch.setattr("leap_audit.walls.confinement._missing", {})
 
 
 @pytest.fixture(scope="session")

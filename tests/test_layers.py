@@ -13,8 +13,8 @@ LONGEST = 400
 
 ORDER = (
     (
-        *("artifacts", "config", "digests", "errors", "files", "installed", "progress", "silence"),
-        *("statistics", "terminal", "text", "values", "walls"),
+        *("artifacts", "config", "digests", "errors", "files", "installed", "progress"),
+        *("statistics", "telemetry", "terminal", "text", "values", "walls"),
     ),
     ("run",),
     ("graph",),

@@ -12,7 +12,7 @@ from leap_audit.errors import StraightThrough
 from leap_audit.gradient import build_gradient
 from leap_audit.gradient.agreement import check_gradient
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.lists import names_inside
+from leap_audit.ingest.classes.lists import metadata_names
 from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.measure.run import Run
 from leap_audit.run import choose_provider
@@ -59,7 +59,7 @@ def test_names_of_ultralytics_are_read(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     made = PRODUCERS["ultralytics"].make(tmp_path)
     model = load(made.model, DeclaredPreprocessing(), choose_provider("cpu"))
-    found = names_inside(model.proto, model.classes)
+    found = metadata_names(model.proto, model.classes)
     assert found is not None
     assert found[0][1] == "name 1"
 

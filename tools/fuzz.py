@@ -31,12 +31,12 @@ from leap_audit.artifacts import Preprocessing
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import LeapAuditError
 from leap_audit.ingest.classes.lists import read_classes
-from leap_audit.ingest.door import load_file
-from leap_audit.ingest.pictures.contained import photographs_child
+from leap_audit.ingest.loading import load_file
 from leap_audit.ingest.pictures.images import read_picture
-from leap_audit.ingest.pictures.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures.photographs import photograph_names, read_photographs
 from leap_audit.ingest.pictures.preprocessing import read_preprocessing
-from leap_audit.ingest.sandbox.child import is_of_memory, keep
+from leap_audit.ingest.pictures.sandboxed import photographs_child
+from leap_audit.ingest.sandbox.child import apply_limits, is_of_memory
 from leap_audit.ingest.sandbox.parent import Limits
 from leap_audit.run.providers import Provider, runtime
 from tests.builders.mutate import mutated_bytes, mutated_model
@@ -137,7 +137,7 @@ def forked(read: Read, path: Path) -> tuple[str, str]:
     if child == 0:
         os.close(receive)
         _silent()
-        keep(LIMITS)
+        apply_limits(LIMITS)
         with os.fdopen(send, "wb") as pipe:
             pickle.dump(reading(read, path), pipe)
             pipe.flush()
@@ -220,6 +220,6 @@ if __name__ == "__main__":
 def pictures_in(paths: list[Path]) -> list[tuple[Any, str]]:
     """Each photograph as an audit reads it, in a child, and its SHA-256."""
     with photographs_child(paths) as ask:
-        names = names_of(paths, ask)
+        names = photograph_names(paths, ask)
         read = read_photographs(paths, names, PLAIN, ask=ask)
     return list(zip(read.pictures, names.digests, strict=True))

@@ -39,6 +39,7 @@ from leap_audit.artifacts.judged import (
     Verdict,
 )
 from leap_audit.artifacts.measured import (
+    Attribution,
     Entanglement,
     EntanglementMatrix,
     Isolation,
@@ -54,6 +55,7 @@ from leap_audit.artifacts.measured import (
 
 __all__ = [
     "SCHEMA",
+    "Attribution",
     "Audit",
     "ChannelOrder",
     "Check",

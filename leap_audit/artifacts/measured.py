@@ -7,6 +7,7 @@ from pydantic import Field
 from leap_audit.artifacts.frozen import Frozen
 
 __all__ = [
+    "Attribution",
     "Entanglement",
     "EntanglementMatrix",
     "Isolation",
@@ -69,6 +70,22 @@ def _outcome(fields: dict[str, Any]) -> Outcome:
     # A region that keeps all of the probability and still is not enough: the picture adds nothing,
     # because the class is as probable when all of it is erased.
     return "nothing to isolate" if kept >= whole else "not enough"
+
+
+class Attribution(Frozen):
+    """A map, by one method, of the pixels that a class's score depends on."""
+
+    method: str
+    """Its name in `methods`."""
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    map: str
+    """The map in greyscale: 0 is `low`, 255 is `high`, in equal steps."""
+    low: float
+    """The least value of the map, in the method's own units."""
+    high: float
+    figures: dict[str, float] = Field(default_factory=dict)
+    """What else the method measured."""
 
 
 class Entanglement(Frozen):
@@ -140,6 +157,7 @@ class Prototype(Frozen):
     entanglements: tuple[Entanglement, ...] = ()
     """The target itself first, then in falling order of entanglement."""
     isolations: tuple[Isolation, ...] = ()
+    attributions: tuple[Attribution, ...] = ()
     stability: Stability | None = None
     """None where only one seed was run."""
     nearest: tuple[Neighbour, ...] = ()
@@ -169,6 +187,7 @@ class Sample(Frozen):
     known: int | None = None
     """The class that it is known to show; None where nobody said."""
     isolations: tuple[Isolation, ...] = ()
+    attributions: tuple[Attribution, ...] = ()
 
 
 class OtherReading(Frozen):

@@ -34,7 +34,7 @@ def copy_with_figures(record: Record, model: Path, out: Path) -> bytes:
     Raises ModelRefused: this is not the file that was audited, or no ONNX file. OutputRefused:
     `out` is the model itself, or would not find the model's weights.
     """
-    from leap_audit.ingest.sandbox.parent import contained
+    from leap_audit.ingest.sandbox.parent import run_in_child
 
     if not model.is_file():
         raise ModelRefused(f"{model}: there is no such file.")
@@ -47,7 +47,7 @@ def copy_with_figures(record: Record, model: Path, out: Path) -> bytes:
             f"audited one's {audited[:12]}); give the file that was audited, or audit this one."
         )
     beside = out.parent.resolve() == model.parent.resolve()
-    return contained(annotated, model, properties_of(record), beside=beside)
+    return run_in_child(annotated, model, properties_of(record), beside=beside)
 
 
 def annotated(model: Path, properties: dict[str, str], *, beside: bool) -> bytes:

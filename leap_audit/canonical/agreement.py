@@ -1,4 +1,4 @@
-"""Whether the canonical graph gives the numbers of the model that it came from."""
+"""Check that the canonical graph computes what the original model computes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,15 +9,16 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from leap_audit.canonical.layers import ROUNDING, TOLERANCE, Layers, agree
+from leap_audit.canonical.layers import TOLERANCE, Layers, agree
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused, reason_of
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.graph.opset import ONNX_DOMAIN, OPSET
 from leap_audit.graph.protos import opset_of
-from leap_audit.graph.weights import put_back
+from leap_audit.graph.weights import restore_weights
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session, foreign
 
-__all__ = ["SCALES", "require_agreement", "require_runs"]
+__all__ = ["SCALES", "require_runs", "require_same_outputs"]
 
 RUNTIME_DOMAINS = ("ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc")
 """What ONNX Runtime brings along beside ONNX's own operators."""
@@ -30,7 +31,7 @@ original: a last digit tips a number over to its neighbour. Where they share som
 compared (see `layers.py`)."""
 
 
-def require_agreement(
+def require_same_outputs(
     original: onnx.ModelProto,
     weights: Mapping[str, ir.TensorProtocol],
     canonical: ir.Model,
@@ -39,7 +40,7 @@ def require_agreement(
     one_by_one: bool,
     provider: Provider,
 ) -> None:
-    """Run both on random inputs of each scale.
+    """Require that both graphs give the same outputs on random inputs of each scale.
 
     weights: those that are inputs of the original. shapes: of its other inputs. one_by_one: it
     takes one item at a time.
@@ -50,14 +51,16 @@ def require_agreement(
     # One after the other: what the graphs compute then lies in memory for one of them only.
     expected = _run_original(original, weights, trials, one_by_one, provider)
     names = [value.name for value in original.graph.output]
-    found = _run_canonical(canonical, trials, names, provider)
+    actual = _run_canonical(canonical, trials, names, provider)
     quantised = {y.name for n in canonical.graph if n.op_type in ROUNDING for y in n.outputs}
     kinds = _kinds(original)
 
     def differing(steps: int) -> str | None:
         """The first output that differs by more than the tolerance or so many steps of 8 bits."""
-        for wants, haves in zip(expected, found, strict=True):
-            for value, want, have in zip(original.graph.output, wants, haves, strict=True):
+        for expected_outputs, actual_outputs in zip(expected, actual, strict=True):
+            for value, want, have in zip(
+                original.graph.output, expected_outputs, actual_outputs, strict=True
+            ):
                 kind = kinds[value.name]
                 if kind == ir.DataType.UNDEFINED or kind.is_floating_point():
                     same = agree(want, have, max(steps / 127, TOLERANCE))
@@ -93,7 +96,7 @@ def require_runs(
     one_by_one: bool,
     provider: Provider,
 ) -> None:
-    """Raise ModelRefused where the original itself does not run; as `require_agreement`."""
+    """Raise ModelRefused where the original itself does not run; as `require_same_outputs`."""
     trials = _trials(original, weights, shapes)
     _run_original(original, weights, trials, one_by_one, provider)
 
@@ -164,7 +167,7 @@ def _original(
         if opset_of(model) <= OPSET or domains - set(ONNX_DOMAIN):
             raise ModelRefused(f"the model itself does not load: {error}{_hint(model)}") from None
         whole = ir.from_proto(model)
-        put_back(whole, weights)
+        restore_weights(whole, weights)
         evaluator = ReferenceEvaluator(ir.to_proto(whole))
         return lambda inputs: list(evaluator.run(None, dict(inputs)))
 
@@ -188,8 +191,8 @@ def _fed(
 
 def _refuse_foreign(model: onnx.ModelProto) -> None:
     """Raise ModelRefused, with their names, for operators that only a library could run."""
-    known = {*ONNX_DOMAIN, *RUNTIME_DOMAINS, *(function.domain for function in model.functions)}
-    foreign = [node for node in model.graph.node if node.domain not in known]
+    domains = {*ONNX_DOMAIN, *RUNTIME_DOMAINS, *(function.domain for function in model.functions)}
+    foreign = [node for node in model.graph.node if node.domain not in domains]
     if foreign:
         names = sorted({f"{node.domain}::{node.op_type} at {node.name!r}"[:80] for node in foreign})
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

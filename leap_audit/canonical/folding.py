@@ -14,8 +14,8 @@ from onnx import inliner
 
 from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.graph.opset import ONNX_DOMAIN
-from leap_audit.graph.protos import runtime_operators_apart, subgraphs
-from leap_audit.graph.weights import LARGE, apart, fill
+from leap_audit.graph.protos import separate_runtime_operators, subgraphs
+from leap_audit.graph.weights import LARGE, add_weights, split_weights
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session, foreign
 
@@ -108,11 +108,11 @@ def with_weights_folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     if not model.functions and not _computes_on_weights(model.graph):
         return model
-    light, weights = apart(model)
-    light = runtime_operators_apart(inlined(light))
+    light, weights = split_weights(model)
+    light = separate_runtime_operators(inlined(light))
     if not fold(light, weights, only_weights=True):
         return model
-    fill(light, weights)
+    add_weights(light, weights)
     return light
 
 

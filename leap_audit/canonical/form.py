@@ -1,6 +1,6 @@
-"""One form for every graph, so that a later stage meets static shapes and one opset.
+"""Bring any ONNX graph to one form: one opset, static shapes, constants folded.
 
-Weights are taken out while the graph is worked on (folding a 500 MB weight costs minutes and
+Weights are taken out while the graph is simplified on (folding a 500 MB weight costs minutes and
 gains nothing) and put back after. The result must reproduce the model it came from.
 """
 
@@ -12,28 +12,28 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from leap_audit.canonical.agreement import require_agreement, require_runs
+from leap_audit.canonical.agreement import require_runs, require_same_outputs
 from leap_audit.canonical.batch import copied, free_batch, with_batch
 from leap_audit.canonical.folding import fold, inlined, may_fold
-from leap_audit.canonical.nchwc import unblocked
+from leap_audit.canonical.nchwc import without_blocks
 from leap_audit.canonical.rewrites import CONTROL, UNPACKED, rewrite, unpack, unroll
 from leap_audit.canonical.simplify import (
     SIZES,
+    fold_all,
     infer,
     infer_anew,
     inferred,
     simplify,
     to_proto,
-    whole,
 )
 from leap_audit.canonical.sizes import explain_open_shapes
 from leap_audit.canonical.unsigned import as_unsigned
 from leap_audit.canonical.upgrade import UNDEFINED, upgraded
 from leap_audit.errors import CanonicalMismatch, Defect, LeapAuditError, ModelRefused
 from leap_audit.graph.opset import OPSET
-from leap_audit.graph.protos import real_inputs, runtime_operators_apart
+from leap_audit.graph.protos import real_inputs, separate_runtime_operators
 from leap_audit.graph.shapes import forget_shapes, shape_of
-from leap_audit.graph.weights import apart, put_back
+from leap_audit.graph.weights import restore_weights, split_weights
 from leap_audit.run.providers import Provider
 
 __all__ = ["OPSET", "canonicalise", "input_shape", "require_batch", "to_proto"]
@@ -64,11 +64,11 @@ def canonicalise(
     shapes = {v.name: input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
     full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
-    original, weights = apart(proto)
+    original, weights = split_weights(proto)
     _modernise(original, shapes)
     try:
-        plain = unblocked(proto)
-        light, kept = (original, weights) if plain is proto else apart(plain)
+        plain = without_blocks(proto)
+        light, kept = (original, weights) if plain is proto else split_weights(plain)
         del proto, plain  # the weights live on without them
         graph = _canonical(light, dict(kept), shapes, frozenset(fixed), batch)
     except Exception as error:
@@ -83,7 +83,9 @@ def canonicalise(
             raise
         raise Defect.at("Bringing the model to its canonical form", error) from error
     if provider is not None:
-        require_agreement(original, weights, graph, full, one_by_one=bool(fixed), provider=provider)
+        require_same_outputs(
+            original, weights, graph, full, one_by_one=bool(fixed), provider=provider
+        )
     return graph
 
 
@@ -115,9 +117,11 @@ def require_batch(
                 )
     taken = {v.name: input_shape(v, batch, sizes.get(v.name)) for v in real_inputs(proto)}
     full = {name: (batch, *shape[1:]) for name, shape in taken.items()}
-    original, weights = apart(proto)
+    original, weights = split_weights(proto)
     _modernise(original, taken)
-    require_agreement(original, weights, wider, full, one_by_one=full != taken, provider=provider)
+    require_same_outputs(
+        original, weights, wider, full, one_by_one=full != taken, provider=provider
+    )
 
 
 def _canonical(
@@ -128,18 +132,20 @@ def _canonical(
     batch: int,
 ) -> ir.Model:
     """Return the canonical graph of a model without its weights, and those, which it may change."""
-    light = runtime_operators_apart(inlined(original))
+    light = separate_runtime_operators(inlined(original))
     if light is original:
         light = onnx.ModelProto()
         light.CopyFrom(original)
     fold(light, weights, only_weights=True)
-    worked = onnx.ModelProto.FromString(
-        _worked(light.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch)
+    simplified = onnx.ModelProto.FromString(
+        _simplified(
+            light.SerializeToString(deterministic=True), tuple(shapes.items()), fixed, batch
+        )
     )
-    graph = ir.from_proto(worked)
-    if may_fold(graph.graph, weights) and fold(worked, weights):
-        graph = ir.from_proto(inferred(worked))
-    put_back(graph, weights)
+    graph = ir.from_proto(simplified)
+    if may_fold(graph.graph, weights) and fold(simplified, weights):
+        graph = ir.from_proto(inferred(simplified))
+    restore_weights(graph, weights)
     common.RemoveUnusedNodesPass()(graph)
     if rewrite(graph.graph, shapes=True, within=_on_a_path(graph.graph)):
         infer(graph)
@@ -150,18 +156,18 @@ def _canonical(
 
 
 @lru_cache(maxsize=16)
-def _worked(
+def _simplified(
     light: bytes, shapes: tuple[tuple[str, tuple[int, ...]], ...], fixed: frozenset[str], batch: int
 ) -> bytes:
     """The work on the graph without its weights; an audit needs the same few batches repeatedly."""
     spelt_once = ir.to_proto(ir.from_proto(onnx.ModelProto.FromString(light)))  # such as ai.onnx
-    graph = ir.from_proto(upgraded(inlined(runtime_operators_apart(spelt_once))))
+    graph = ir.from_proto(upgraded(inlined(separate_runtime_operators(spelt_once))))
     _fix_inputs(graph, dict(shapes))
     _rewrite(graph)
     simplify(graph)
     while True:
         waiting = _waiting(graph)
-        graph, folded = whole(graph)
+        graph, folded = fold_all(graph)
         written_out = [unpack(graph.graph), unroll(graph.graph)]
         if not waiting and not any(written_out):
             _rewrite(graph)  # some wait for constants
@@ -248,9 +254,9 @@ def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
 def _on_a_path(graph: ir.Graph) -> set[ir.Node]:
     """The nodes that an input of numbers reaches: only they are ever differentiated."""
     reached = {v for v in graph.inputs if v.dtype not in (ir.DataType.BOOL, ir.DataType.STRING)}
-    found: set[ir.Node] = set()
+    nodes: set[ir.Node] = set()
     for node in graph:
         if any(value in reached for value in node.inputs):
             reached.update(node.outputs)
-            found.add(node)
-    return found
+            nodes.add(node)
+    return nodes

@@ -17,13 +17,13 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from leap_audit.errors import LeapAuditError
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.graph.values import new_constant
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["ROUNDING", "TOLERANCE", "Layers", "agree"]
+__all__ = ["TOLERANCE", "Layers", "agree"]
 
-ROUNDING = ("DynamicQuantizeLinear", "QuantizeLinear")
 TOLERANCE = 1e-3
 """Largest difference from the original's output, relative to the output's largest number."""
 TIE = 0.01
@@ -109,14 +109,14 @@ class Layers:
         return bool((beyond <= 0.5 + TIE + 1e-6 * np.abs(number)).all())
 
 
-def _laid_out(node: ir.Node, given: Array, shape: tuple[int, ...]) -> Array:
+def _laid_out(node: ir.Node, numbers: Array, shape: tuple[int, ...]) -> Array:
     """A scale or zero point so that it broadcasts over the numbers: of all, an axis, or blocks."""
-    if given.size == 1 or node.op_type == "DynamicQuantizeLinear":
-        return given.reshape(())
+    if numbers.size == 1 or node.op_type == "DynamicQuantizeLinear":
+        return numbers.reshape(())
     axis = node.attributes.get_int("axis", 1) % len(shape)
-    if given.ndim == 1:
-        return given.reshape([-1 if i == axis else 1 for i in range(len(shape))])
-    repeated = np.repeat(given, node.attributes.get_int("block_size", 1), axis)
+    if numbers.ndim == 1:
+        return numbers.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    repeated = np.repeat(numbers, node.attributes.get_int("block_size", 1), axis)
     return np.take(repeated, range(shape[axis]), axis)
 
 

@@ -1,4 +1,4 @@
-"""Files of ONNX Runtime's optimiser at its highest level: channels in blocks, for one processor.
+"""Undo the layout that ONNX Runtime's optimiser writes for one processor: channels in blocks.
 
 A tensor in blocks becomes a plain one with as many channels, rounded up to whole blocks; the
 channels behind the real ones are zero in the weights that make them and that read them.
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from leap_audit.errors import LeapAuditError, ModelRefused
+from leap_audit.graph.opset import IR_VERSION, OPSET
 from leap_audit.graph.protos import opset_of
 from leap_audit.graph.weights import numbers_of
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Session
 
-__all__ = ["BLOCKED", "unblocked"]
+__all__ = ["BLOCKED", "without_blocks"]
 
 BLOCKED = "com.microsoft.nchwc"
 OLDEST = 11
@@ -48,7 +49,7 @@ class _Work:
         return name
 
 
-def unblocked(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model without blocks, itself if it has none.
 
     Raises ModelRefused: a part of it cannot be written without them.
@@ -98,8 +99,8 @@ def _block_size() -> int:
         [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape)],
     )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(BLOCKED, 1)]
-    probe = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(BLOCKED, 1)]
+    probe = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     pixel = np.broadcast_to(np.arange(2, dtype=np.float32), shape)
     try:
         (found,) = Session(probe, choose_provider("cpu"), threads=1).run({"x": pixel})

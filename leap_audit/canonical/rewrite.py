@@ -1,130 +1,87 @@
-"""Operators written in others: small functions that put standard nodes in a node's place.
+"""Replace operators by standard ones: one small function for each operator.
 
     @rewriting("com.microsoft::QuickGelu")
     def quick_gelu(op):
         (x,) = op.node.inputs
         return op.Mul(x, op.Sigmoid(op.Mul(x, op.number("alpha", 1.702))))
 
-A rewriting takes a writer at the node and returns what replaces the node's outputs: one tensor, or
-a sequence with None for an output that nothing reads. It returns None to leave the node as it is; a
-gradient then names the operator as one without a rule. Shapes may still be unknown, unless the
-rewriting is entered with `shapes=True`. The check of the canonical form judges the result.
+A rewriting takes a `Writer` for the node and returns what replaces the node's outputs: one tensor,
+or a sequence with None for an output that nothing reads. It returns None to leave the node as it
+is; a gradient then names the operator as one without a rule. Shapes may still be unknown, unless
+the rewriting is entered with `shapes=True`. The check of the canonical form judges the result.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from leap_audit.errors import Defect, LeapAuditError
+from leap_audit.graph.emit import Emitter, TensorNames
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.shapes import forget_shapes
-from leap_audit.graph.values import new_constant, new_node
 
 __all__ = [
+    "MICROSOFT",
     "REWRITINGS",
     "Rewriting",
     "Writer",
-    "names_in",
     "replace",
     "rewrite",
     "rewriting",
 ]
 
-SMALL = 16
-"""Numbers in a constant up to which the same numbers are stored once."""
-
+MICROSOFT = "com.microsoft::"
+"""Begins the names of operators of ONNX Runtime."""
 Written = ir.Value | Sequence[ir.Value | None] | None
-Given = ir.Value | NDArray[Any] | float | Sequence[int] | None
-"""A float takes the node's floating-point type, whole numbers are int64, an array keeps its own."""
 
 
-class Writer:
-    """Collects the nodes that replace one. The attribute `op.NAME` is the ONNX operator NAME."""
+class Writer(Emitter):
+    """Collects the nodes that replace one; they belong to no graph until `replace`.
 
-    def __init__(self, graph: ir.Graph, node: ir.Node, taken: set[str]) -> None:
+    Constants of floats have the node's floating-point type.
+    """
+
+    def __init__(self, graph: ir.Graph, node: ir.Node, names: TensorNames) -> None:
+        types = [v.dtype for v in (*node.inputs, *node.outputs) if v is not None and v.dtype]
+        floating = (dtype for dtype in types if dtype.is_floating_point())
         self.node = node
         self.nodes: list[ir.Node] = []
-        self._graph = graph
-        self._taken = taken
-        self._constants: dict[Any, ir.Value] = {}
-        floats = [v.dtype for v in (*node.inputs, *node.outputs) if v is not None and v.dtype]
-        known = [dtype for dtype in floats if dtype.is_floating_point()]
-        self.dtype = known[0] if known else ir.DataType.FLOAT
+        super().__init__(
+            graph,
+            node.name or node.op_type,
+            names=names,
+            append=self.nodes.append,
+            infer=False,
+            dtype=next(floating, ir.DataType.FLOAT),
+        )
 
-    def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:
-        if not op_type[0].isupper():
-            raise AttributeError(op_type)
-
-        def emit(*inputs: Given, **attributes: Any) -> ir.Value:
-            return self.emit(op_type, inputs, attributes, 1)[0]
-
-        return emit
-
-    def emit(
-        self, op_type: str, inputs: Sequence[Given], attributes: dict[str, Any], outputs: int
-    ) -> tuple[ir.Value, ...]:
-        """Append a node with several outputs and return them."""
-        name = self._name(op_type)
-        values = [x if x is None or isinstance(x, ir.Value) else self.constant(x) for x in inputs]
-        more = [self._name(op_type) for _ in range(1, outputs)]
-        node = new_node(op_type, values, attributes, [name, *more])
-        self.nodes.append(node)
-        return tuple(node.outputs)
-
-    def take(self, node: ir.Node) -> None:
-        """Append a node that was made elsewhere, under names that nothing in the graph has."""
+    def append(self, node: ir.Node) -> None:
+        """Append a node that was made elsewhere, with new names for its outputs."""
         for value in node.outputs:
             value.name = self._name(value.name or node.op_type)
         self.nodes.append(node)
 
-    def constant(self, given: NDArray[Any] | float | Sequence[int]) -> ir.Value:
-        """Return an initializer with these numbers."""
-        if isinstance(given, np.ndarray):
-            data = given
-        elif isinstance(given, float):
-            data = np.asarray(given, self.dtype.numpy())
-        else:
-            data = np.asarray(given, np.int64)
-        key = (data.dtype.str, data.shape, data.tobytes()) if data.size <= SMALL else None
-        if key in self._constants:
-            return self._constants[key]
-        value = new_constant(self._graph, self._name("constant"), data)
-        if key is not None:
-            self._constants[key] = value
-        return value
-
-    def given(self, index: int) -> ir.Value | None:
+    def input(self, index: int) -> ir.Value | None:
         """Return an input, None where the node leaves it out."""
         return self.node.inputs[index] if index < len(self.node.inputs) else None
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Return the node's attribute, or `default`."""
-        found = self.node.attributes.get(name)
-        return default if found is None else found.value
+        attribute = self.node.attributes.get(name)
+        return default if attribute is None else attribute.value
 
     def number(self, name: str, default: float) -> float:
         """Return a floating-point attribute of the node, or `default`."""
         return float(self.attribute(name, default))
 
-    def used(self, index: int) -> bool:
+    def is_read(self, index: int) -> bool:
         """Return whether anything reads this output of the node."""
         if index >= len(self.node.outputs):
             return False
         value = self.node.outputs[index]
         return bool(value.uses()) or value.is_graph_output()
-
-    def _name(self, what: str) -> str:
-        stem = f"{self.node.name or self.node.op_type}_{what}"
-        name, count = stem, 1
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
-        self._taken.add(name)
-        return name
 
 
 Function = Callable[[Writer], Written]
@@ -161,15 +118,15 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
 
     shapes: run those that need static shapes, or those that do not. within: only these nodes.
     """
-    taken = names_in(graph)
+    names = TensorNames(graph)
     changed = False
     for node in list(graph):
         own = node.domain in ONNX_DOMAIN
-        found = REWRITINGS.get(node.op_type if own else f"{node.domain}::{node.op_type}")
-        if found is None or found.shapes != shapes or (within is not None and node not in within):
+        entry = REWRITINGS.get(node.op_type if own else f"{node.domain}::{node.op_type}")
+        if entry is None or entry.shapes != shapes or (within is not None and node not in within):
             continue
-        op = Writer(graph, node, taken)
-        written = _written(found, op)
+        op = Writer(graph, node, names)
+        written = _written(entry, op)
         if written is None:
             continue
         made: list[ir.Value | None] = [written] if isinstance(written, ir.Value) else list(written)
@@ -180,10 +137,10 @@ def rewrite(graph: ir.Graph, *, shapes: bool, within: Collection[ir.Node] | None
     return changed
 
 
-def _written(found: Rewriting, op: Writer) -> Written:
-    """What a rewriting returns; an error that it did not mean names its node."""
+def _written(entry: Rewriting, op: Writer) -> Written:
+    """Call a rewriting; an error that it did not mean names its node."""
     try:
-        return found.function(op)
+        return entry.function(op)
     except (LeapAuditError, MemoryError):
         raise
     except Exception as error:
@@ -191,18 +148,11 @@ def _written(found: Rewriting, op: Writer) -> Written:
         raise Defect.at(f"Writing {node.op_type} ({node.name}) in others", error) from error
 
 
-def names_in(graph: ir.Graph) -> set[str]:
-    """Return the names that tensors of the graph bear."""
-    found = {str(v.name) for v in (*graph.inputs, *graph.initializers.values())}
-    found.update(str(value.name) for node in graph.all_nodes() for value in node.outputs)
-    return found
-
-
 def replace(graph: ir.Graph, op: Writer, node: ir.Node, made: Sequence[ir.Value | None]) -> None:
     """Put what `op` has written in the place of its node; `made` takes over from its outputs."""
     own = {value for new in op.nodes for value in new.outputs}
     for i, old in enumerate(node.outputs):
-        if not op.used(i):
+        if not op.is_read(i):
             continue
         new = made[i] if i < len(made) else None
         if new is None:

@@ -8,22 +8,21 @@ from onnx_ir.passes import common
 
 from leap_audit.canonical.folding import fold, may_fold
 from leap_audit.canonical.sizes import measure_sizes
+from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import forget_shapes
 from leap_audit.graph.values import constant_of
-from leap_audit.graph.weights import LARGE, fill
+from leap_audit.graph.weights import LARGE, add_weights
 
 __all__ = [
-    "IR_VERSION",
     "SIZES",
+    "fold_all",
     "infer",
     "infer_anew",
     "inferred",
     "simplify",
     "to_proto",
-    "whole",
 ]
 
-IR_VERSION = 10
 SIZES = frozenset({"Shape", "Size"})
 """Operators that are folded as soon as a shape is known."""
 FOLDINGS = 3
@@ -64,7 +63,7 @@ def simplify(model: ir.Model) -> None:
         change(model)
 
 
-def whole(model: ir.Model) -> tuple[ir.Model, bool]:
+def fold_all(model: ir.Model) -> tuple[ir.Model, bool]:
     """Return the model with its constants folded (see `fold`), and whether there were any."""
     if not may_fold(model.graph, ()):
         return model, False
@@ -72,7 +71,7 @@ def whole(model: ir.Model) -> tuple[ir.Model, bool]:
     large: dict[str, ir.TensorProtocol] = {}
     if not fold(proto, large):
         return model, False
-    fill(proto, large)
+    add_weights(proto, large)
     return ir.from_proto(proto), True
 
 

@@ -1,4 +1,4 @@
-"""Signed 8-bit activations of a graph, written as unsigned ones with the zero point moved by 128.
+"""Write signed 8-bit activations as unsigned ones, with the zero point moved by 128.
 
 Every number stays what it was: round(x / scale) + zero point and its bounds move together, and
 DequantizeLinear takes the same amount off again. ONNX Runtime (1.27 to 1.32 at least) makes this
@@ -13,21 +13,16 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from leap_audit.canonical.rewrite import names_in
+from leap_audit.graph.emit import TensorNames
+from leap_audit.graph.operators import MOVING
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.values import constant_of, new_constant
 
 __all__ = ["as_unsigned"]
 
 SHIFT = 128
-MOVING = frozenset(
-    {
-        *("Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
-        *("Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile"),
-        *("Transpose", "Unsqueeze"),
-    }
-)
-"""Operators that give their first input's numbers (Concat those of all), in the same order."""
+ORDERED = frozenset({*MOVING, "MaxPool"})
+"""Operators that commute with adding the same number to all."""
 
 
 def as_unsigned(graph: ir.Graph) -> bool:
@@ -39,14 +34,14 @@ def as_unsigned(graph: ir.Graph) -> bool:
     """
     done: set[ir.Value] = set()
     changed = False
-    taken = names_in(graph)
+    names = TensorNames(graph)
     for node in graph:
         value = node.outputs[0]
         if _is(node, "QuantizeLinear") and value.dtype == ir.DataType.INT8 and value not in done:
             together = _together(value)
             done.update(together)
             if all(_can_change(v) for v in together):
-                _change(graph, together, taken)
+                _change(graph, together, names)
                 changed = True
     return changed
 
@@ -63,22 +58,22 @@ def _numbers(node: ir.Node) -> list[ir.Value]:
 
 def _together(start: ir.Value) -> list[ir.Value]:
     """The int8 tensors that must change with this one: those that it is moved to or from."""
-    found = {start: None}
+    tensors = {start: None}
     waiting = [start]
     while waiting:
         value = waiting.pop()
         near: list[ir.Value] = []
         producer = value.producer()
-        if producer is not None and _is(producer, *MOVING):
+        if producer is not None and _is(producer, *ORDERED):
             near += _numbers(producer)
         for use in value.uses():
-            if _is(use.node, *MOVING) and value in _numbers(use.node):
+            if _is(use.node, *ORDERED) and value in _numbers(use.node):
                 near += use.node.outputs
         for each in near:
-            if each not in found and each.dtype == ir.DataType.INT8:
-                found[each] = None
+            if each not in tensors and each.dtype == ir.DataType.INT8:
+                tensors[each] = None
                 waiting.append(each)
-    return list(found)
+    return list(tensors)
 
 
 def _can_change(value: ir.Value) -> bool:
@@ -88,12 +83,12 @@ def _can_change(value: ir.Value) -> bool:
     if producer is None:
         if value.const_value is None:
             return False
-    elif not _is(producer, *MOVING) and not (
+    elif not _is(producer, *ORDERED) and not (
         _is(producer, "QuantizeLinear") and _has_known_zero_point(producer)
     ):
         return False
     return all(
-        (_is(use.node, *MOVING) and use.node in _moving_uses(value))
+        (_is(use.node, *ORDERED) and use.node in _moving_uses(value))
         or (_is(use.node, "DequantizeLinear") and use.idx == 0 and _has_known_zero_point(use.node))
         for use in value.uses()
     )
@@ -116,53 +111,48 @@ def _has_known_zero_point(node: ir.Node) -> bool:
     return scale is not None and scale.shape is not None and scale.shape.is_static()
 
 
-def _change(graph: ir.Graph, values: Iterable[ir.Value], taken: set[str]) -> None:
+def _change(graph: ir.Graph, values: Iterable[ir.Value], names: TensorNames) -> None:
     unsigned = ir.TensorType(ir.DataType.UINT8)
     for value in values:
         for use in list(value.uses()):
             if _is(use.node, "DequantizeLinear"):
-                _shift_zero_point(graph, use.node, taken)
+                _shift_zero_point(graph, use.node, names)
             elif value.producer() is None:  # numbers that are joined with computed ones
-                use.node.replace_input_with(use.idx, _shifted(graph, value, taken))
+                use.node.replace_input_with(use.idx, _shifted(graph, value, names))
         producer = value.producer()
         if producer is None:
             continue
         if _is(producer, "QuantizeLinear"):
-            _shift_zero_point(graph, producer, taken)
+            _shift_zero_point(graph, producer, names)
             producer.attributes.pop("output_dtype", None)
         value.type = unsigned
 
 
-def _shift_zero_point(graph: ir.Graph, node: ir.Node, taken: set[str]) -> None:
+def _shift_zero_point(graph: ir.Graph, node: ir.Node, names: TensorNames) -> None:
     zero_point = node.inputs[2] if len(node.inputs) > 2 else None
     if zero_point is None:
         scale = node.inputs[1]
         assert scale is not None
         assert scale.shape is not None
         data = np.zeros(scale.shape.numpy(), np.int8)
-        fresh = _constant(graph, f"{node.outputs[0].name}_zero_point", data, taken)
+        fresh = _constant(graph, f"{node.outputs[0].name}_zero_point", data, names)
     else:
-        fresh = _shifted(graph, zero_point, taken)
+        fresh = _shifted(graph, zero_point, names)
     if len(node.inputs) < 3:
         node.resize_inputs(3)
     node.replace_input_with(2, fresh)
 
 
-def _shifted(graph: ir.Graph, value: ir.Value, taken: set[str]) -> ir.Value:
+def _shifted(graph: ir.Graph, value: ir.Value, names: TensorNames) -> ir.Value:
     """The constant moved by 128, stored once however many nodes read it."""
     name = f"{value.name}_unsigned"
-    known = graph.initializers.get(name)
-    if known is not None and known.dtype == ir.DataType.UINT8:
-        return known
+    stored = graph.initializers.get(name)
+    if stored is not None and stored.dtype == ir.DataType.UINT8:
+        return stored
     data = constant_of(value)
     assert data is not None
-    return _constant(graph, name, data, taken)
+    return _constant(graph, name, data, names)
 
 
-def _constant(graph: ir.Graph, name: str, data: NDArray[np.int8], taken: set[str]) -> ir.Value:
-    stem, count = name, 1
-    while name in taken:
-        count += 1
-        name = f"{stem}_{count}"
-    taken.add(name)
-    return new_constant(graph, name, (data.astype(np.int16) + SHIFT).astype(np.uint8))
+def _constant(graph: ir.Graph, name: str, data: NDArray[np.int8], names: TensorNames) -> ir.Value:
+    return new_constant(graph, names.new(name), (data.astype(np.int16) + SHIFT).astype(np.uint8))

@@ -11,6 +11,7 @@ from leap_audit.cli import (  # their commands enter the app
     compare,
     doctor,
     graphs,
+    methods,
     report,
     verify,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "doctor",
     "graphs",
     "main",
+    "methods",
     "report",
     "verify",
 ]

@@ -41,7 +41,7 @@ def answering(
     `as_json` prints that sentence on stdout as well, as {"status", "error"}. trust: models that are
     programs are opened without walls (--trust-model).
     """
-    from leap_audit.ingest.sandbox.programs import trusting
+    from leap_audit.ingest.sandbox.trust import trust_models
     from leap_audit.terminal import Terminal
 
     terminal = Terminal(quiet=quiet)
@@ -55,7 +55,7 @@ def answering(
         raise typer.Exit(code) from None
 
     try:
-        with trusting(trust), _warned(terminal):
+        with trust_models(trust), _warned(terminal):
             yield terminal
     except AuditIncomplete as error:
         end(str(error), error.exit_code, "incomplete")

@@ -48,11 +48,13 @@ class _Group(TyperGroup):
 
 
 class Command(TyperCommand):
-    """A command whose help ends with examples."""
+    """A command whose help is made of the options' own documentation, and ends with examples."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        from leap_audit.cli.documented import document
         from leap_audit.cli.examples import print_examples
 
+        document(self.params)
         super().format_help(ctx, formatter)
         print_examples(self.name or "")
 

@@ -64,17 +64,17 @@ def attach(
         from leap_audit.attach.card import card_files, write_card
         from leap_audit.attach.push import planned_upload
         from leap_audit.attach.record import Record
-        from leap_audit.ingest.audits import shown
+        from leap_audit.ingest.audits import refusing_what_cannot_be_shown
         from leap_audit.publish.folder import write_file
 
         record = Record.read(audit_dir)
         place = None if onnx is None else out or onnx.with_name(f"{onnx.stem}.audited.onnx")
         _require_outside(audit_dir, [card, place, cyclonedx, intoto])
         # Everything is made before anything is written: a refusal leaves all as it was.
-        with shown(audit_dir):
+        with refusing_what_cannot_be_shown(audit_dir):
             files = None if card is None else card_files(record, card, report)
         upload = planned_upload(files, push, create_pr=create_pr) if push and files else None
-        with shown(audit_dir):
+        with refusing_what_cannot_be_shown(audit_dir):
             documents = _documents(record, onnx, place, cyclonedx, intoto)
         if files is not None:
             written = [str(path) for path in write_card(files)]

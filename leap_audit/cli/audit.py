@@ -47,6 +47,8 @@ def audit(
     input_size: flags.InputSize = None,
     preprocessing: flags.PreprocessingFile = None,
     photo_range: flags.PhotoRange = None,
+    methods: flags.Methods = None,
+    method_options: flags.MethodOptions = None,
     seed: flags.Seed = None,
     seeds: flags.Seeds = None,
     steps: flags.Steps = None,
@@ -91,6 +93,8 @@ def audit(
         "output": output,
         "preprocessing": _given(declared),
         "prototype": _given({"steps": steps}),
+        "methods": flags.names(methods),
+        "method_options": flags.method_options(ctx, method_options),
         "seed": seed,
         "seeds": seeds,
         "threads": threads,
@@ -137,14 +141,14 @@ def _options(
 ) -> "AuditOptions":
     """Return the options: those of the files, over them what was said in words."""
     from leap_audit.config import AuditOptions, layered
-    from leap_audit.ingest.pictures.contained import preprocessing_in
-    from leap_audit.ingest.sandbox.tables import table_in
+    from leap_audit.ingest.pictures.sandboxed import read_preprocessing_in_child
+    from leap_audit.ingest.sandbox.config_files import read_table_in_child
 
     tables = []
     if config is not None:
-        tables.append(table_in(config)[0])
+        tables.append(read_table_in_child(config)[0])
         AuditOptions.parse(tables[0], str(config))
     if preprocessing is not None:
-        declared = preprocessing_in(preprocessing)
+        declared = read_preprocessing_in_child(preprocessing)
         tables.append({"preprocessing": declared.model_dump(exclude_unset=True)})
     return AuditOptions.parse(layered(*tables, said), "the command line")

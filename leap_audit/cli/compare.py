@@ -39,7 +39,7 @@ def compare(
         from leap_audit.compare import Side, fails, write_comparison
         from leap_audit.compare import compare as compared
         from leap_audit.compare.page import COMPARISON, comparison_folder
-        from leap_audit.ingest.audits import shown
+        from leap_audit.ingest.audits import refusing_what_cannot_be_shown
         from leap_audit.publish.folder import AuditFolder
 
         sides = Side.read(old), Side.read(new)
@@ -47,7 +47,7 @@ def compare(
         if any(place.resolve() == side.folder.resolve() for side in sides):
             raise OutputRefused(f"{place}: is one of the audits; give another folder as --out.")
         with AuditFolder.open(place, COMPARISON) as folder:
-            with shown(new):
+            with refusing_what_cannot_be_shown(new):
                 found = compared(*sides, folder.staging)
                 write_comparison(found, folder.staging)
             written = folder.publish(found.status == "complete")

@@ -55,6 +55,17 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ("A summary that programs read", "leap-audit model.onnx --quiet --json > summary.json"),
         ),
     },
+    "methods": {
+        "Examples": (
+            ("List the methods of measurement", "leap-audit methods"),
+            ("Say everything about one, with its options", "leap-audit methods smooth_grad"),
+            (
+                "Run one beside the isolations",
+                "leap-audit model.onnx --samples photos/ --methods smooth_grad \\\n"
+                "  --method-option smooth_grad.copies=32",
+            ),
+        ),
+    },
     "report": {
         "Examples": (
             ("Write the report again", "leap-audit report model-audit"),

@@ -1,5 +1,6 @@
 """The flags of the command line, each described once, and what their values may look like."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -25,6 +26,18 @@ def option(name: str, panel: str, about: str, metavar: str | None = None, **more
     )
 
 
+OF_FIELD = "field of AuditOptions: "
+
+
+def of_field(path: str) -> str:
+    """Return a text that stands for the documentation and the default of an option.
+
+    path: of the field of `AuditOptions`, such as "prototype.steps". The text itself is made when
+    somebody asks for help (cli/documented.py), because the options take long to import.
+    """
+    return f"{OF_FIELD}{path}"
+
+
 Model = Annotated[
     Path,
     typer.Argument(
@@ -46,34 +59,30 @@ Targets = Annotated[
     option(
         "--targets",
         _WHAT,
-        "Classes to audit: 1,8,20-25, or all, or one whole name; repeat for more. "
-        "Unless given: all of up to 12, else those seen in the samples.",
+        of_field("targets"),
         "WHICH",
     ),
 ]
 Samples = Annotated[
     list[Path] | None,
-    option(
-        "--samples", _WHAT, "Photographs to explain: a file or folder; repeat for more.", "PATH"
-    ),
+    option("--samples", _WHAT, of_field("samples"), "PATH"),
 ]
 Labels = Annotated[
     Path | None,
     option(
         "--labels",
         _WHAT,
-        "Table of what the photographs show, columns file and class (a folder called like a class "
-        "says it too).",
+        of_field("labels"),
         "FILE",
     ),
 ]
 Photographs = Annotated[
     bool | None,
-    option("--photographs/--no-photographs", _OUTPUT, "Whether the report shows the photographs."),
+    option("--photographs/--no-photographs", _OUTPUT, of_field("photographs")),
 ]
 TopClasses = Annotated[
     int | None,
-    option("--top-classes", _WHAT, "Predicted classes to explain in each (3).", "N", min=1),
+    option("--top-classes", _WHAT, of_field("top_classes"), "N", min=1),
 ]
 
 Task = Annotated[
@@ -81,16 +90,14 @@ Task = Annotated[
     option(
         "--task",
         _WHAT,
-        "What kind of answer the model gives (read off its end).",
+        of_field("task"),
         "classification|multi-label|binary|segmentation",
         case_sensitive=False,
     ),
 ]
 Region = Annotated[
     str | None,
-    option(
-        "--region", _WHAT, "Part of a segmentation's map to audit, as fractions.", "TOP,LEFT,B,R"
-    ),
+    option("--region", _WHAT, of_field("region"), "TOP,LEFT,B,R"),
 ]
 
 ScoresOutput = Annotated[
@@ -98,48 +105,49 @@ ScoresOutput = Annotated[
     option(
         "--output",
         _WHAT,
-        "Output, or tensor inside the graph, that holds the class scores (chosen, with the "
-        "reason).",
+        of_field("output"),
         "NAME",
     ),
 ]
 
 Layout = Annotated[
     Literal["NCHW", "NHWC"] | None,
-    option("--layout", _PICTURE, "Channels first or last.", "NCHW|NHWC", case_sensitive=False),
+    option(
+        "--layout", _PICTURE, of_field("preprocessing.layout"), "NCHW|NHWC", case_sensitive=False
+    ),
 ]
 ChannelOrder = Annotated[
     Literal["RGB", "BGR", "GRAY", "BANDS"] | None,
     option(
         "--channel-order",
         _PICTURE,
-        "Order of the channels; BANDS are no colours, and stay as they are.",
+        of_field("preprocessing.channel_order"),
         "RGB|BGR|GRAY|BANDS",
         case_sensitive=False,
     ),
 ]
 Range = Annotated[
     str | None,
-    option("--range", _PICTURE, "What black and white become: 0,1 or 0,255 or -1,1.", "LOW,HIGH"),
+    option("--range", _PICTURE, of_field("preprocessing.range"), "LOW,HIGH"),
 ]
 Mean = Annotated[
     str | None,
-    option("--mean", _PICTURE, "Then subtracted, in the model's channel order.", "A,B,C"),
+    option("--mean", _PICTURE, of_field("preprocessing.mean"), "A,B,C"),
 ]
-Std = Annotated[str | None, option("--std", _PICTURE, "Then divided by.", "A,B,C")]
+Std = Annotated[str | None, option("--std", _PICTURE, of_field("preprocessing.std"), "A,B,C")]
 Resize = Annotated[
     Literal["crop", "stretch"] | None,
     option(
         "--resize",
         _PICTURE,
-        "How photographs are fitted (crop).",
+        of_field("preprocessing.resize"),
         "crop|stretch",
         case_sensitive=False,
     ),
 ]
 InputSize = Annotated[
     str | None,
-    option("--input-size", _PICTURE, "Pixels, for a model that leaves them free.", "H,W"),
+    option("--input-size", _PICTURE, of_field("preprocessing.input_size"), "H,W"),
 ]
 PreprocessingFile = Annotated[
     str | None,
@@ -157,25 +165,25 @@ PhotoRange = Annotated[
     option(
         "--photo-range",
         _PICTURE,
-        "Numbers in photographs of more than 8 bits, arrays and DICOM that are black and white "
-        "(what the files declare, else measured).",
+        of_field("photo_range"),
         "LOW,HIGH",
     ),
 ]
 
-Seed = Annotated[int | None, option("--seed", _HOW, "Of every random draw (0).", "N", min=0)]
+Methods = Annotated[list[str] | None, option("--methods", _HOW, of_field("methods"), "NAMES")]
+MethodOptions = Annotated[
+    list[str] | None,
+    option("--method-option", _HOW, of_field("method_options"), "METHOD.OPTION=VALUE"),
+]
+Seed = Annotated[int | None, option("--seed", _HOW, of_field("seed"), "N", min=0)]
 Seeds = Annotated[
     int | None,
-    option("--seeds", _HOW, "Prototypes of a class; the strongest is shown (3).", "N", min=1),
+    option("--seeds", _HOW, of_field("seeds"), "N", min=1),
 ]
-Steps = Annotated[int | None, option("--steps", _HOW, "Per prototype (192).", "N", min=1)]
-Threads = Annotated[int | None, option("--threads", _HOW, "CPU threads (all cores).", "N", min=0)]
-Batch = Annotated[
-    int | None, option("--batch", _HOW, "Items computed together (what fits).", "N", min=0)
-]
-Provider = Annotated[
-    str | None, option("--provider", _HOW, "Of ONNX Runtime: auto, cpu, cuda ... (auto).", "NAME")
-]
+Steps = Annotated[int | None, option("--steps", _HOW, of_field("prototype.steps"), "N", min=1)]
+Threads = Annotated[int | None, option("--threads", _HOW, of_field("threads"), "N", min=0)]
+Batch = Annotated[int | None, option("--batch", _HOW, of_field("batch"), "N", min=0)]
+Provider = Annotated[str | None, option("--provider", _HOW, of_field("provider"), "NAME")]
 Config = Annotated[
     Path | None,
     option("--config", _HOW, "Options in a TOML or JSON file; flags win over it.", "FILE"),
@@ -299,6 +307,29 @@ def shapes(ctx: typer.Context, texts: list[str] | None) -> dict[str, tuple[int, 
         if not name or not re.fullmatch(r"[1-9]\d*([,x][1-9]\d*)*", sizes):
             raise bad(ctx, "--shape", f"{text!r} is not a name and sizes, such as x=3,224,224.")
         found[name] = tuple(int(part) for part in re.split("[,x]", sizes))
+    return found
+
+
+def names(texts: list[str] | None) -> list[str] | None:
+    """Return the names in texts such as `a,b`."""
+    return [name for text in texts or [] for name in text.split(",") if name] or None
+
+
+def method_options(ctx: typer.Context, texts: list[str] | None) -> dict[str, dict[str, Any]]:
+    """Return method -> option -> value, from `METHOD.OPTION=VALUE`; the value as JSON or text."""
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts or []:
+        match = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text, re.S)
+        if match is None:
+            example = "such as smooth_grad.copies=32"
+            raise bad(ctx, "--method-option", f"{text!r} is no METHOD.OPTION=VALUE, {example}.")
+        options = found.setdefault(match[1], {})
+        if match[2] in options:
+            raise bad(ctx, "--method-option", f"{match[1]}.{match[2]} has two values; give one.")
+        try:
+            options[match[2]] = json.loads(match[3])
+        except ValueError:
+            options[match[2]] = match[3]
     return found
 
 

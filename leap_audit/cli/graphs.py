@@ -57,7 +57,7 @@ def gradient(
     shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
     with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.ingest.inputs.selection import read_inputs
-        from leap_audit.ingest.sandbox.parent import contained
+        from leap_audit.ingest.sandbox.parent import run_in_child
         from leap_audit.pipeline.graphs import gradient_of
         from leap_audit.publish.folder import write_file
 
@@ -68,7 +68,7 @@ def gradient(
             warnings.simplefilter("always", GradientWarning)
             asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
             asked["inputs"] = read_inputs(input_, said, signature)
-            made = contained(gradient_of, model, check=check, rules=rules, **asked)
+            made = run_in_child(gradient_of, model, check=check, rules=rules, **asked)
         for each in caught:
             if issubclass(each.category, GradientWarning):
                 terminal.warn(str(each.message))
@@ -105,12 +105,12 @@ def operators(
     shapes, said = flags.shapes(ctx, shape), input_flags.values(ctx, set_)
     with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.ingest.inputs.selection import read_inputs
-        from leap_audit.ingest.sandbox.parent import contained
+        from leap_audit.ingest.sandbox.parent import run_in_child
         from leap_audit.pipeline.graphs import operators_of
 
         asked: dict[str, Any] = {"batch": batch, "wrt": wrt, "of": of, "shapes": shapes}
         asked["inputs"] = read_inputs(input_, said, signature)
-        found = contained(operators_of, model, **asked)
+        found = run_in_child(operators_of, model, **asked)
         shown = [row for state, row in found.rows if state == "missing" or not missing]
         print("\n".join(columns(shown)), end="\n" if shown else "", flush=True)
         terminal.note(f"{len(found.rows)} operators: {found.counts}.")
@@ -137,7 +137,7 @@ def export(
     with answering(debug=debug, trust=trust_model) as terminal:
         from leap_audit.config import DeclaredPreprocessing
         from leap_audit.ingest.inputs.selection import read_inputs
-        from leap_audit.ingest.sandbox.parent import contained
+        from leap_audit.ingest.sandbox.parent import run_in_child
         from leap_audit.pipeline.graphs import exported_of
         from leap_audit.publish.folder import write_file
 
@@ -146,7 +146,7 @@ def export(
             raise OutputRefused(f"{place}: is the model itself; give another file as --out.")
         declared = DeclaredPreprocessing(input_size=size, channel_order=channel_order)
         inputs = read_inputs(input_, said, signature)
-        made = contained(exported_of, model, declared, inputs=inputs, canonical=canonical)
+        made = run_in_child(exported_of, model, declared, inputs=inputs, canonical=canonical)
         terminal.note(f"{model}: {made.converted or 'an ONNX file'}.")
         write_file(place, made.data)
         print(f"{place}: {made.nodes} nodes, opset {made.opset}, {made.shapes}", flush=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leap_audit.cli.flags import bad, option
+from leap_audit.cli.flags import bad, of_field, option
 
 __all__: list[str] = []  # used as input_flags.Input, input_flags.values, ...
 
@@ -12,21 +12,20 @@ _WHAT = "What is audited"
 
 Input = Annotated[
     str | None,
-    option("--input", _WHAT, "Which input takes the picture, of a model with several.", "NAME"),
+    option("--input", _WHAT, of_field("input"), "NAME"),
 ]
 Set = Annotated[
     list[str] | None,
     option(
         "--set",
         _WHAT,
-        "Value of another input, the same for every picture: a number, true or false, numbers "
-        "separated by commas, or a .npy file; repeat for more.",
+        of_field("set"),
         "NAME=VALUE|FILE",
     ),
 ]
 Signature = Annotated[
     str | None,
-    option("--signature", _WHAT, "Which function of a SavedModel (the one it serves).", "NAME"),
+    option("--signature", _WHAT, of_field("signature"), "NAME"),
 ]
 
 

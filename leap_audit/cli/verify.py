@@ -61,7 +61,7 @@ def verify(
         if (signature is None) != (key is None):
             raise UsageError("--signature and --key go together: the file and the public key.")
         from leap_audit.attach.record import Record
-        from leap_audit.ingest.audits import shown
+        from leap_audit.ingest.audits import refusing_what_cannot_be_shown
         from leap_audit.verify.matches import WRONG, match_files, match_folder
         from leap_audit.verify.rerun import rerun as repeated
         from leap_audit.verify.signature import verify_signature
@@ -71,7 +71,7 @@ def verify(
         audit = record.audit
         rows = match_files(audit, model, classes, samples or [])
         rows += match_folder(audit, audit_dir)
-        with shown(audit_dir):
+        with refusing_what_cannot_be_shown(audit_dir):
             rows += match_views(audit, audit_dir, record.pictures)
         if signature is not None and key is not None:
             rows.append(verify_signature(audit_dir, signature, key))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from leap_audit.compare.record import ClassMatching
-from leap_audit.ingest.classes.known import plain
+from leap_audit.ingest.classes.ground_truth import normalised_name
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.numbers import count
 
@@ -44,7 +44,9 @@ def match(old: Sequence[str], new: Sequence[str]) -> Classes:
         return _by_index(old, new, "No class has the same name in both audits")
     left = {i: name for i, name in enumerate(old) if i not in pairs}
     taken = set(pairs.values())
-    respelt = {i: k for i, k in _by(old, new, plain).items() if i in left and k not in taken}
+    respelt = {
+        i: k for i, k in _by(old, new, normalised_name).items() if i in left and k not in taken
+    }
     said = (
         "The classes have no names: they are matched by number."
         if all(numbered)

@@ -1,10 +1,10 @@
 """`generate`: prototypes, entanglements and isolations of a network, as a table."""
 
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,11 @@ from leap_audit.engine.results import results_dict, results_frame
 from leap_audit.engine.settings import Settings, isolate_lists, read_settings
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.classes.names import match_classes
-from leap_audit.ingest.model import Model
-from leap_audit.measure.prototype import Drawn, Request
-from leap_audit.measure.run import Run
-from leap_audit.pipeline.isolations import ONE_AT_A_TIME, Task, record_isolations
-from leap_audit.pipeline.measurements import (
-    draw_prototypes,
-    prepared,
-    prototype_tasks,
-    sample_tasks,
-)
-from leap_audit.pipeline.photographs import record_samples
-from leap_audit.pipeline.work import Measurements
+from leap_audit.measure.prototype import Request
+from leap_audit.pipeline.assembly import ONE_AT_A_TIME, assemble, write_pictures
+from leap_audit.pipeline.measuring import Measuring
+from leap_audit.pipeline.photographs import album_of
+from leap_audit.pipeline.study import Study, drawn_so_far, prepared
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
@@ -79,22 +72,21 @@ def generate(
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
     """
     settings = read_settings(config)
-    told = progress or Terminal()
+    progress = progress or Terminal()
     if settings.leap_api_key is not None:
-        told.note("leap_api_key is not needed and ignored: nothing leaves this machine.")
+        progress.note("leap_api_key is not needed and ignored: nothing leaves this machine.")
     if mode not in ("pt", "tf", "onnx"):
         raise ConfigRefused(f"mode {mode!r} is not known; give 'pt', 'tf' or 'onnx'.")
     with _new_folder(project_name) as folder:
         named = None if class_list is None else len(class_list)
         network = given_model(
-            model, preprocessing, settings, mode, provider_of(device), folder, told, named
+            model, preprocessing, settings, mode, provider_of(device), folder, progress, named
         )
         names, notes = match_classes(class_list or network.labels or None, network.classes)
         identity = network.identity
         for note in (f"Logits: {identity.logits}.", identity.meaning, *notes):
             if note:
-                told.note(note)
-        seen = Measurements(folder, names)
+                progress.note(note)
         options = AuditOptions(
             prototype=settings.prototype(),
             isolation=settings.isolations(),
@@ -110,87 +102,70 @@ def generate(
             mlflow_tracking_uri=settings.mlflow_tracking_uri,
             folder=FOLDER,
         ) as tracker:
-            drawn: list[Drawn] = []
+            targets = _targets(target_classes, network.classes)
             if samples is None:
-                targets = _targets(target_classes, network.classes) or [(TARGET,)]
-                drawn = _prototypes(network, targets, settings, options, seen, told, tracker)
+                study, loaded = prepared(network, names, options)
+                study = _of_prototypes(study, targets or [(TARGET,)], settings)
             else:
-                targets = _targets(target_classes, network.classes)
-                pictures, network = given_samples(samples, network, preprocessing, mode, told)
-                _samples(network, pictures, targets, settings, options, seen, told)
-            frame = results_frame(project_name, seen, folder)
+                pictures, network = given_samples(samples, network, preprocessing, mode, progress)
+                study, loaded = prepared(network, names, options)
+                study = _of_samples(study, pictures, targets, settings)
+            measuring = Measuring(study, loaded, {}, progress)
+            try:
+                _measure(measuring, settings, folder, tracker)
+            finally:  # pictures of what is finished stay in the folder
+                record = assemble(measuring.study, measuring.parts)
+                write_pictures(record, measuring.study, folder)
+            drawn = drawn_so_far(measuring.study, measuring.parts)
+            frame = results_frame(project_name, record, names, folder)
             if samples is None:
                 frame = write_transparency(frame, drawn, folder)
             tracker.results(frame, Path())
-        return frame, results_dict(drawn, seen, network.answer)
+        return frame, results_dict(drawn, record, names, network.answer)
 
 
-def _prototypes(
-    model: Model,
-    targets: Sequence[tuple[int, ...]],
-    settings: Settings,
-    options: AuditOptions,
-    seen: Measurements,
-    told: Progress,
-    tracker: Tracker,
-) -> list[Drawn]:
-    """Make a prototype of each target and isolate the entangled classes in it."""
-    options, run = prepared(model, options, seen)
+def _measure(measuring: Measuring, settings: Settings, folder: Path, tracker: Tracker) -> None:
+    """Make the prototypes, or show the model the samples; isolate classes in them."""
+    study = measuring.study
+    if study.requests:
+        measuring.draw()
+        log_stages(drawn_so_far(study, measuring.parts), study, folder, tracker)
+    else:
+        measuring.ask_photographs()
+    if not study.model.batchable:
+        if settings.isolation or not study.requests:
+            measuring.progress.warn(ONE_AT_A_TIME)
+    elif settings.isolation or not study.requests:
+        measuring.isolate()
+
+
+def _of_prototypes(study: Study, targets: Sequence[tuple[int, ...]], settings: Settings) -> Study:
+    """Return the study of a prototype of each target, with the classes to isolate in it."""
     named = isolate_lists(settings, len(targets))
-    _checked([k for each in named or [] for k in each], model.classes, "isolate_classes")
+    _checked([k for each in named or [] for k in each], study.model.classes, "isolate_classes")
     times: dict[tuple[int, ...], int] = {}
     requests = []
     for target in targets:
         requests.append(Request(target, times.get(target, 0)))
         times[target] = times.get(target, 0) + 1
-    drawn = draw_prototypes(requests, run, options, seen, told)
-    log_stages(drawn, run, seen, tracker)
-    if settings.isolation:
-        entangled = named or [
-            tuple(e.class_ for e in p.entanglements[: options.isolation.per_prototype])
-            for p in seen.prototypes
-        ]
-        tasks = prototype_tasks(run, drawn, entangled)
-        _isolate(tasks, seen.prototypes, run, options, seen, told)
-    return drawn
+    return replace(
+        study, requests=tuple(requests), isolated=None if named is None else tuple(named)
+    )
 
 
-def _samples(
-    model: Model,
-    pictures: Array,
-    targets: Sequence[tuple[int, ...]],
-    settings: Settings,
-    options: AuditOptions,
-    seen: Measurements,
-    told: Progress,
-) -> None:
-    """Isolate the targets, or the most probable classes, in each sample."""
+def _of_samples(
+    study: Study, pictures: Array, targets: Sequence[tuple[int, ...]], settings: Settings
+) -> Study:
+    """Return the study of samples: the targets, or the most probable classes, in each."""
     classes = isolate_lists(settings, len(pictures))
     if classes is None and targets:
         classes = [tuple(k for target in targets for k in target)] * len(pictures)
-    _checked([k for each in classes or [] for k in each], model.classes, "isolate_classes")
-    options, run = prepared(model, options, seen)
-    labels = [f"sample {number}" for number in range(len(pictures))]
-    digests = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
-    record_samples(list(pictures), labels, digests, run, options, seen)
-    tasks = sample_tasks(run, seen, list(pictures), classes)
-    _isolate(tasks, seen.samples, run, options, seen, told)
-    seen.samples[:] = [s.model_copy(update={"file": s.image}) for s in seen.samples]
-
-
-def _isolate(
-    tasks: Sequence[Task],
-    owners: list[Any],
-    run: Run,
-    options: AuditOptions,
-    seen: Measurements,
-    told: Progress,
-) -> None:
-    if not run.model.batchable:
-        told.warn(ONE_AT_A_TIME)
-        return
-    with told.stage("Isolations", len(tasks) * options.isolation.steps) as advance:
-        record_isolations(tasks, owners, run, options, seen, advance)
+    _checked([k for each in classes or [] for k in each], study.model.classes, "isolate_classes")
+    return replace(
+        study,
+        album=album_of(list(pictures)),
+        isolated=None if classes is None else tuple(classes),
+    )
 
 
 def _targets(given: Targets | None, classes: int) -> list[tuple[int, ...]]:

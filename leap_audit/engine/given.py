@@ -14,8 +14,8 @@ from leap_audit.engine.settings import Settings
 from leap_audit.errors import ConfigRefused, ExportFailed, PictureRefused
 from leap_audit.graph.protos import real_inputs, tensor_info
 from leap_audit.ingest import load
-from leap_audit.ingest.door import autograd_model, read_source
 from leap_audit.ingest.frameworks.torch import chained, export_module, put_before
+from leap_audit.ingest.loading import autograd_model, read_source
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.callables import Encode, Fit
 from leap_audit.ingest.source import framework_of

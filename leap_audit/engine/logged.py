@@ -9,9 +9,8 @@ from PIL import Image
 
 from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.measure.prototype import Drawn
-from leap_audit.measure.run import Run
-from leap_audit.pipeline.prototypes import levels, stem
-from leap_audit.pipeline.work import Measurements
+from leap_audit.pipeline.assembly import stem
+from leap_audit.pipeline.study import Study, levels
 from leap_audit.tracking import Tracker
 
 __all__ = ["log_stages", "write_transparency"]
@@ -20,26 +19,26 @@ LOGGED = 5
 """The most probable classes that are logged at a stage, beside the target's own."""
 
 
-def log_stages(drawn: Sequence[Drawn], run: Run, seen: Measurements, tracker: Tracker) -> None:
+def log_stages(drawn: Sequence[Drawn], study: Study, folder: Path, tracker: Tracker) -> None:
     """Write each prototype as it was at each logged step, and tell the tracker of it.
 
     A stage at which the target had lost ground is passed over, unless the last one is kept
     whatever became of it.
     """
-    probabilities = run.model.answer.probabilities
+    probabilities = study.model.answer.probabilities
     for each in drawn:
-        name = " + ".join(seen.classes[k] for k in each.request.target)
+        name = " + ".join(study.classes[k] for k in each.request.target)
         for stage in each.stages:
             if stage.step > each.step:
                 continue
-            picture = seen.folder / f"images/{stem(each)}-step-{stage.step:05d}.png"
+            picture = folder / f"images/{stem(each)}-step-{stage.step:05d}.png"
             write_picture(picture, levels(stage.painting.picture))
             probs = probabilities(stage.logits[:, None])[:, 0]
             top = [*each.request.target, *np.argsort(-probs, kind="stable")[:LOGGED].tolist()]
             tracker.stage(
                 f"{name} #{each.request.replicate}",
                 stage.step,
-                {seen.classes[k]: float(probs[k]) for k in top},
+                {study.classes[k]: float(probs[k]) for k in top},
                 picture,
             )
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leap_audit.artifacts import Sample
 from leap_audit.ingest.outputs.answer import Answer
 from leap_audit.measure.prototype import Drawn
-from leap_audit.pipeline.work import Measurements
+from leap_audit.pipeline.assembly import Record
 from leap_audit.report.table import COLUMNS, result_rows
 
 __all__ = ["results_dict", "results_frame"]
@@ -17,13 +18,15 @@ __all__ = ["results_dict", "results_frame"]
 PICTURES = ("sample", "prototype", "isolation", "mask")
 
 
-def results_frame(project: str, seen: Measurements, folder: Path) -> pd.DataFrame:
+def results_frame(
+    project: str, record: Record, classes: Sequence[str], folder: Path
+) -> pd.DataFrame:
     """Return one row per prototype, entanglement and isolation, with the columns COLUMNS.
 
     The pictures are paths relative to the working folder.
     """
     rows = []
-    for row in result_rows(seen.classes, seen.prototypes, seen.samples):
+    for row in result_rows(classes, record.prototypes, _numbered(record)):
         paths = {
             name: (folder / row[name]).as_posix() for name in PICTURES if row.get(name) is not None
         }
@@ -31,8 +34,13 @@ def results_frame(project: str, seen: Measurements, folder: Path) -> pd.DataFram
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
+def _numbered(record: Record) -> list[Sample]:
+    """The samples, each called as its picture."""
+    return [each.model_copy(update={"file": each.image}) for each in record.samples]
+
+
 def results_dict(
-    drawn: Sequence[Drawn], seen: Measurements, answer: Answer
+    drawn: Sequence[Drawn], record: Record, classes: Sequence[str], answer: Answer
 ) -> dict[str, Mapping[str, Any]]:
     """Return, for each prototype and each isolation on a sample, the probabilities on the way.
 
@@ -44,7 +52,7 @@ def results_dict(
     """
     found: dict[str, Mapping[str, Any]] = {}
     for each in drawn:
-        name = " + ".join(seen.classes[k] for k in each.request.target)
+        name = " + ".join(classes[k] for k in each.request.target)
         found[f"prototype {each.request.replicate} of {name}"] = {
             "target": list(each.request.target),
             "step": [stage.step for stage in each.stages],
@@ -52,7 +60,7 @@ def results_dict(
                 np.stack([stage.logits for stage in each.stages], axis=1)
             ).T,
         }
-    for number, sample in enumerate(seen.samples):
+    for number, sample in enumerate(record.samples):
         for each_isolation in sample.isolations:
             found[f"sample {number}, {each_isolation.name} [{each_isolation.class_}]"] = {
                 "target": [each_isolation.class_],

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from leap_audit.config import IsolationOptions, Options, PrototypeOptions, Transform
 from leap_audit.errors import ConfigRefused
-from leap_audit.ingest.sandbox.tables import table_in
+from leap_audit.ingest.sandbox.config_files import read_table_in_child
 
 __all__ = ["Settings", "isolate_lists", "read_settings"]
 
@@ -150,7 +150,7 @@ def read_settings(config: dict[str, Any] | str | Path | None) -> Settings:
     a value does not fit.
     """
     if isinstance(config, str | Path):
-        return Settings.parse(table_in(Path(config))[0], str(config))
+        return Settings.parse(read_table_in_child(Path(config))[0], str(config))
     return Settings.parse(dict(config or {}), "config")
 
 

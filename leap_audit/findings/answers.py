@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from leap_audit.artifacts import EvidencePicture
 from leap_audit.findings.evidence import Evidence, LabelledAnswer, doubt, labelled_answers
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
-from leap_audit.ingest.outputs.trial import PICTURES
+from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
 from leap_audit.text.names import shortened
 from leap_audit.statistics import wilson
 from leap_audit.text.numbers import count, decimal, listed, percent
@@ -63,7 +63,7 @@ def constant_answer(evidence: Evidence) -> Iterator[Suspicion]:
             "wrong.",
             limits="Prototypes, entanglements and isolations of a model that does not answer show "
             "nothing. A dead model and one that is shown pictures in the wrong range look alike.",
-            figures={"pictures": PICTURES},
+            figures={"pictures": TRIAL_PICTURES},
         )
 
 

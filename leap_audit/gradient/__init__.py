@@ -4,6 +4,7 @@ from leap_audit.gradient import rules as _rules  # noqa: F401  fills the table
 from leap_audit.gradient.agreement import Agreement, check_gradient
 from leap_audit.gradient.build import build_gradient
 from leap_audit.gradient.engine import Differentiable, OnnxGradient, differentiable
+from leap_audit.gradient.rulesets import Place, RuleOptions, RuleSet
 from leap_audit.gradient.table import RULES, gradient, sample
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.graph.emit import Emitter
@@ -14,6 +15,9 @@ __all__ = [
     "Differentiable",
     "Emitter",
     "OnnxGradient",
+    "Place",
+    "RuleOptions",
+    "RuleSet",
     "backpropagate",
     "build_gradient",
     "check_gradient",

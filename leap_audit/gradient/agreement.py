@@ -1,11 +1,12 @@
-"""Whether a gradient graph is right, seen from outside: its forward half against its backward half.
+"""Check a gradient graph against difference quotients of its own outputs.
 
 The gradient's projection on a direction is held against the difference quotient of the outputs
-along it. Random directions say little: in a picture's many dimensions nearly all of them are
-almost level. So the directions are random halves of the gradient itself, where the slope is
-steep and a wrong part shows. What the gradient has as 0 is moved at random, all of it together.
+along it. Random directions say little: in a picture's many dimensions the outputs hardly change
+along nearly all of them. So the directions are random halves of the gradient itself, where the
+slope is steep and a wrong part shows. Numbers whose gradient is 0 are moved at random, all of them
+together.
 
-A difference quotient accuses only where it has converged: at several lengths of a step it is the
+A difference quotient counts only where it has converged: at several lengths of a step it is the
 same, and it is the mean of the gradient between its two ends no more than the gradient itself.
 Where the outputs are rough, it has not, and says nothing.
 """
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 
 from leap_audit.errors import GradientUnavailable, ModelRefused, UsageError
 from leap_audit.gradient.build import OF
-from leap_audit.gradient.path import ROUNDING
 from leap_audit.gradient.rulesets import METADATA
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
@@ -33,8 +34,8 @@ Numbers = dict[str, NDArray[np.float64]]
 
 AGREES = 0.02
 """Largest relative difference that single precision and the kinks of a network explain."""
-HALVES = 3
-STEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
+DIRECTIONS = 3
+STEP_LENGTHS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 """Lengths of a step, relative to the input: long ones meet kinks, short ones rounding."""
 
 
@@ -82,11 +83,11 @@ class Agreement:
                 f"The gradient could not be checked: along all {self.unclear} directions the "
                 f"{rough}. Nothing speaks against it."
             )
-        found = (
+        text = (
             f"Checked against difference quotients along {self.directions} directions: "
             f"{self.error:.1e} apart at most; single precision and kinks explain {AGREES:g}."
         )
-        return f"{found} Along {self.unclear} more, the {rough}." if self.unclear else found
+        return f"{text} Along {self.unclear} more, the {rough}." if self.unclear else text
 
 
 def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0) -> Agreement:
@@ -121,16 +122,16 @@ def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0
         raise GradientUnavailable("a gradient of tensors inside the graph cannot be checked here.")
     line = _Line(session, inputs, output, moved)
     full = line.gradient(inputs)
-    found: list[float | None] = []
-    for _ in range(HALVES):
+    differences: list[float | None] = []
+    for _ in range(DIRECTIONS):
         kept = {name: rng.random(slope.shape) < 0.5 for name, slope in full.items()}
         for side in (True, False):
             direction = {name: np.where(kept[name] == side, g, 0) for name, g in full.items()}
-            found.append(_error(line, full, direction, rng))
+            differences.append(_error(line, full, direction, rng))
     if still := {n: np.where(g == 0, rng.choice([-1.0, 1.0], g.shape), 0) for n, g in full.items()}:
-        found.append(_moves(line, full, still))
-    errors = [error for error in found if error is not None]
-    return Agreement(max(errors, default=0.0), len(errors), len(found) - len(errors))
+        differences.append(_moves(line, full, still))
+    errors = [error for error in differences if error is not None]
+    return Agreement(max(errors, default=0.0), len(errors), len(differences) - len(errors))
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class _Line:
     def quotients(self, direction: Numbers) -> list[tuple[float, float]]:
         """Step and difference quotient, from the longest step to the shortest."""
         size = _length({name: self.inputs[name].astype(np.float64) for name in direction})
-        steps = [relative * max(size, 1e-6) for relative in STEPS]
+        steps = [relative * max(size, 1e-6) for relative in STEP_LENGTHS]
         return [
             (h, (self.value(self.at(direction, h)) - self.value(self.at(direction, -h))) / (2 * h))
             for h in steps

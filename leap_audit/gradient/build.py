@@ -1,6 +1,7 @@
-"""ONNX in, gradient ONNX out."""
+"""Build the gradient of an ONNX model as an ONNX graph."""
 
 import difflib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,21 +16,29 @@ from leap_audit.errors import FlatGradient, GradientUnavailable, StraightThrough
 from leap_audit.gradient.path import (
     carrying,
     flat_nodes,
-    named,
+    list_nodes,
     path,
     require_rules,
     rounding_nodes,
 )
-from leap_audit.gradient.rulesets import METADATA, overlay, require_effect
-from leap_audit.gradient.table import RULES, Rule
+from leap_audit.gradient.rulesets import (
+    METADATA,
+    OPTIONS_METADATA,
+    Pass,
+    RuleSet,
+    choose_rules,
+    require_effect,
+    rule_set,
+)
+from leap_audit.gradient.table import RULES
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.graph.emit import Emitter
-from leap_audit.graph.operators import FLOATS, SHAPE_ONLY
+from leap_audit.graph.operators import FLOATS, QUANTISED, SHAPE_ONLY
 from leap_audit.graph.protos import real_inputs
 from leap_audit.graph.shapes import static_shape
-from leap_audit.graph.weights import poured
+from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.files.onnx import model_of
-from leap_audit.ingest.outputs.ends import tensor_outputs
+from leap_audit.ingest.outputs.tensor_outputs import with_tensor_outputs
 from leap_audit.run.providers import choose_provider
 
 __all__ = ["OF", "Prepared", "build_gradient", "differentiate", "prepare"]
@@ -46,8 +55,6 @@ class Prepared:
 
 OF = "leap_audit.of"
 """The key under which a gradient graph's metadata names the output that it differentiates."""
-QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
-"""Whole numbers that stand for others in a quantised model, or for a picture's pixels."""
 
 
 def build_gradient(
@@ -57,7 +64,7 @@ def build_gradient(
     wrt: str | Sequence[str] | None = None,
     of: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    rules: str | None = None,
+    rules: str | RuleSet | None = None,
 ) -> onnx.ModelProto:
     """Return a graph that computes the model's outputs and a gradient.
 
@@ -66,8 +73,8 @@ def build_gradient(
     all floating-point inputs and those of 8 or 16 bits that `of` is computed from. of: the output,
     or tensor inside the graph, that is differentiated; unless given the first floating-point
     output, or the first of 8 or 16 bits. shapes: input name -> its shape without the batch, for
-    inputs that leave more than the batch free. rules: a rule set of `overlays.py`, "guided" or
-    "deconvnet": its answer in place of the gradient.
+    inputs that leave more than the batch free. rules: a rule set, or the name of
+    one of `rulesets.py` ("guided", "deconvnet"): its answer in place of the gradient.
 
     Inputs of the graph: the model's own and `cotangent`, of the shape and type of `of`.
     Outputs: the model's own, whose meaning never changes (of one that is a map, a sequence or a
@@ -82,7 +89,8 @@ def build_gradient(
     differentiated where `wrt` names it. Rounding to quantised numbers counts as the identity, and
     its gradient is zero beyond what can be represented. Indices have no gradient.
 
-    The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`.
+    The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`,
+    its options under `leap_audit.rules.options`.
 
     Warns FlatGradient: operators on the way that are constant nearly everywhere, such as Round,
     pass no gradient; they are named. StraightThrough: operators on the way that round, named.
@@ -91,31 +99,35 @@ def build_gradient(
     CanonicalMismatch: the graph could not be brought to opset 21 without changing its outputs.
     UsageError: no rule set of that name.
     """
-    changed = overlay(rules)
-    prepared = prepare(model, batch=batch, wrt=wrt, of=of, shapes=shapes)
+    replaced = rule_set(rules)
+    passes = replaced.passes if replaced is not None else ()
+    prepared = prepare(model, batch=batch, wrt=wrt, of=of, shapes=shapes, passes=passes)
     graph, ends = prepared.model.graph, [prepared.output]
-    table = {**RULES, **changed}
+    nodes = path(graph, ends, prepared.values)
+    chosen = choose_rules(replaced, nodes, prepared.values)
     # Before shapes, which a foreign operator leaves open.
-    require_rules(path(graph, ends, prepared.values), table)
+    require_rules([node for node in nodes if node not in chosen], RULES)
     if flat := flat_nodes(graph, ends, prepared.values):
         warnings.warn(
-            f"no gradient passes through: {named(flat)}; it leaves out what depends on them.",
+            f"no gradient passes through: {list_nodes(flat)}; it leaves out what depends on them.",
             FlatGradient,
             stacklevel=2,
         )
     if rounding := rounding_nodes(graph, ends, prepared.values):
         warnings.warn(
-            f"the gradient passes straight through rounding: {named(rounding)}; it is that of the "
-            "dequantised model, and zero beyond what can be represented.",
+            f"the gradient passes straight through rounding: {list_nodes(rounding)}; it is that of "
+            "the dequantised model, and zero beyond what can be represented.",
             StraightThrough,
             stacklevel=2,
         )
-    if rules is not None:
-        require_effect(rules, graph, prepared.output, prepared.values)
-        prepared.model.metadata_props[METADATA] = rules
+    if replaced is not None:
+        require_effect(replaced, graph, prepared.output, prepared.values)
+        prepared.model.metadata_props[METADATA] = replaced.name
+        if options := replaced.options.model_dump(mode="json"):
+            prepared.model.metadata_props[OPTIONS_METADATA] = json.dumps(options, sort_keys=True)
     prepared.model.metadata_props[OF] = str(prepared.output.name)
-    differentiate(prepared, changed)
-    return poured(prepared.model)
+    differentiate(prepared, replaced)
+    return into_proto(prepared.model)
 
 
 def prepare(
@@ -125,8 +137,12 @@ def prepare(
     wrt: str | Sequence[str] | None = None,
     of: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    passes: Sequence[Pass] = (),
 ) -> Prepared:
-    """Return what `build_gradient`, whose parameters these are, differentiates."""
+    """Return what `build_gradient`, whose other parameters these are, differentiates.
+
+    passes: run on the canonical graph; the tensors named in `wrt` and `of` are outputs of it then.
+    """
     wanted = [wrt] if isinstance(wrt, str) else list(wrt or ())
     sizes = {name: tuple(shape) for name, shape in (shapes or {}).items()}
     canonical = canonicalise(
@@ -135,12 +151,14 @@ def prepare(
         sizes=sizes,
         provider=choose_provider("cpu"),
     )
+    for change in passes:
+        change(canonical)
     graph = canonical.graph
     output = _output(graph, of)
     return Prepared(canonical, output, tuple(_values(graph, wanted, output)))
 
 
-def differentiate(prepared: Prepared, rules: Mapping[str, Rule] | None = None) -> None:
+def differentiate(prepared: Prepared, rules: RuleSet | None = None) -> None:
     """Append the input `cotangent` and the outputs `<name>_grad` to a prepared graph."""
     graph, output, values = prepared.model.graph, prepared.output, prepared.values
     _clear_names(graph, {"cotangent", *(f"{value.name}_grad" for value in values)})
@@ -149,8 +167,8 @@ def differentiate(prepared: Prepared, rules: Mapping[str, Rule] | None = None) -
     graph.inputs.append(cotangent)
     op = Emitter(graph, "gradient")
     gradients = backpropagate(op, {output: cotangent}, values, rules=rules)
-    for value, found in zip(values, gradients, strict=True):
-        dx = found
+    for value, gradient in zip(values, gradients, strict=True):
+        dx = gradient
         if dx.producer() is None or dx in graph.outputs:  # the cotangent itself, or x1 + x2
             dx = op.Identity(dx)
         dx.name = f"{value.name}_grad"
@@ -161,7 +179,7 @@ def differentiate(prepared: Prepared, rules: Mapping[str, Rule] | None = None) -
 def _of_tensors(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with the tensors behind its maps, sequences and texts for outputs."""
     plain = all(_is_tensor(value) for value in proto.graph.output)
-    return proto if plain else tensor_outputs(proto).proto
+    return proto if plain else with_tensor_outputs(proto).proto
 
 
 def _is_tensor(value: onnx.ValueInfoProto) -> bool:
@@ -176,14 +194,14 @@ def _showing(proto: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
 
     So they survive whatever is folded, under their own names.
     """
-    given = {value.name for value in (*real_inputs(proto), *proto.graph.output)}
+    ends = {value.name for value in (*real_inputs(proto), *proto.graph.output)}
     inside = [name for node in proto.graph.node for name in node.output if name]
-    unknown = [name for name in names if name not in given and name not in set(inside)]
+    unknown = [name for name in names if name not in ends and name not in set(inside)]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], [*given, *inside], 3, 0.4)
+        near = difflib.get_close_matches(unknown[0], [*ends, *inside], 3, 0.4)
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
         raise GradientUnavailable(f"the graph has no tensor called {unknown[0]!r}{hint}")
-    extra = [name for name in dict.fromkeys(names) if name not in given]
+    extra = [name for name in dict.fromkeys(names) if name not in ends]
     if not extra:
         return proto
     shown = onnx.ModelProto()
@@ -196,19 +214,19 @@ def _output(graph: ir.Graph, of: str | None) -> ir.Value:
     """The tensor that is differentiated."""
     if of is None:
         for kinds in (FLOATS, QUANTISED):
-            found = [value for value in graph.outputs if value.dtype in kinds]
-            if found:
-                return found[0]
+            outputs = [value for value in graph.outputs if value.dtype in kinds]
+            if outputs:
+                return outputs[0]
         scores = [x for value in graph.outputs if (x := _chosen_from(value)) is not None]
         hint = f", such as {str(scores[0].name)!r}" if scores else ""
         raise GradientUnavailable(
             "none of the model's outputs is floating point or quantised; name the tensor inside "
             f"the graph that is to be differentiated (of, --of){hint}."
         )
-    (asked,) = [v for v in (*graph.outputs, *graph.inputs) if v.name == of][:1]
-    if asked.dtype not in (*FLOATS, *QUANTISED):
+    (output,) = [v for v in (*graph.outputs, *graph.inputs) if v.name == of][:1]
+    if output.dtype not in (*FLOATS, *QUANTISED):
         raise GradientUnavailable(f"{of!r} holds whole numbers, which have no gradient.")
-    return asked
+    return output
 
 
 def _chosen_from(value: ir.Value) -> ir.Value | None:
@@ -225,23 +243,23 @@ def _values(graph: ir.Graph, names: Sequence[str], output: ir.Value) -> list[ir.
     if not names:
         whole = [value for value in graph.inputs if value.dtype in QUANTISED]
         kept = carrying(graph, [output], whole)
-        found = [value for value in graph.inputs if value.dtype in FLOATS or value in kept]
-        if not found:
+        chosen = [value for value in graph.inputs if value.dtype in FLOATS or value in kept]
+        if not chosen:
             raise GradientUnavailable(
                 "none of the model's inputs is floating point, quantised or a picture of 8 or 16 "
                 "bits; name what to differentiate with respect to (wrt, --wrt)."
             )
-        return found
-    known = {value.name: value for value in (*graph.outputs, *graph.inputs)}
-    found = [known[name] for name in dict.fromkeys(names)]
-    whole = [value for value in found if value.dtype not in FLOATS]
+        return chosen
+    by_name = {value.name: value for value in (*graph.outputs, *graph.inputs)}
+    chosen = [by_name[name] for name in dict.fromkeys(names)]
+    whole = [value for value in chosen if value.dtype not in FLOATS]
     kept = carrying(graph, [output], whole)
-    if lost := [value for value in whole if value not in kept]:
+    if refused := [value for value in whole if value not in kept]:
         raise GradientUnavailable(
-            f"{lost[0].name!r} holds whole numbers that nothing computes with as numbers: there is "
-            "no gradient."
+            f"{refused[0].name!r} holds whole numbers that nothing computes with as numbers: there "
+            "is no gradient."
         )
-    return found
+    return chosen
 
 
 def _clear_names(graph: ir.Graph, wanted: set[str]) -> None:

@@ -20,6 +20,7 @@ from leap_audit.errors import (
     RuntimeMissing,
 )
 from leap_audit.gradient.build import OF, build_gradient
+from leap_audit.gradient.rulesets import RuleSet
 from leap_audit.graph.protos import is_float, real_inputs
 from leap_audit.ingest.files.onnx import model_of
 from leap_audit.run.fallback import TorchGradient, from_onnx
@@ -61,7 +62,7 @@ class OnnxGradient:
         batch: int = 1,
         of: str | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
-        rules: str | None = None,
+        rules: str | RuleSet | None = None,
         provider: str = "auto",
         threads: int = 0,
     ) -> None:
@@ -98,11 +99,11 @@ class OnnxGradient:
 
     def _run(self, x: Array, cotangent: Array) -> tuple[Array, Array]:
         """One batch; a smaller one is filled up with zeros."""
-        given = {
+        feed = {
             self._x: _filled(x, self._items).astype(self._types[self._x]),
             "cotangent": _filled(cotangent, self._outputs).astype(self._types["cotangent"]),
         }
-        y, dx = self._session.run(given, [self._y, f"{self._x}_grad"])
+        y, dx = self._session.run(feed, [self._y, f"{self._x}_grad"])
         return y, dx
 
 
@@ -188,11 +189,11 @@ def _require_same(proto: onnx.ModelProto, gradient: TorchGradient, shape: tuple[
 
 
 def _only_input(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
-    found = real_inputs(proto)
-    if len(found) != 1:
-        names = ", ".join(repr(value.name) for value in found)
-        raise ModelRefused(f"the model takes {len(found)} inputs ({names}), not one.")
-    return found[0]
+    inputs = real_inputs(proto)
+    if len(inputs) != 1:
+        names = ", ".join(repr(value.name) for value in inputs)
+        raise ModelRefused(f"the model takes {len(inputs)} inputs ({names}), not one.")
+    return inputs[0]
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from leap_audit.gradient.build import differentiate, prepare
 from leap_audit.gradient.path import CHOICES, FLAT, INDEPENDENT, path, without_rule
 from leap_audit.gradient.table import RULES
 from leap_audit.graph.opset import ONNX_DOMAIN, OPSET
-from leap_audit.graph.protos import runtime_operators_apart
+from leap_audit.graph.protos import separate_runtime_operators
 from leap_audit.ingest.files.onnx import model_of
 
 __all__ = [
@@ -103,15 +103,15 @@ def model_operators(
     prepared = prepare(proto, batch=batch, wrt=wrt, of=of, shapes=shapes)
     nodes = path(prepared.model.graph, [prepared.output], prepared.values)
     missing = _by_operator(without_rule(nodes, RULES))
-    own = ir.from_proto(runtime_operators_apart(proto))
+    own = ir.from_proto(separate_runtime_operators(proto))
     functions = {(function.domain, function.name) for function in own.functions.values()}
     nodes = [*own.graph.all_nodes()]
     for function in own.functions.values():
         nodes.extend(function.all_nodes())
-    found = _by_operator(n for n in nodes if (n.domain, n.op_type) not in functions)
+    operators = _by_operator(n for n in nodes if (n.domain, n.op_type) not in functions)
     uses = [
         OperatorUse(name, _state_in_model(name, missing), tuple(missing.get(name, names)))
-        for name, names in sorted({**missing, **found}.items())
+        for name, names in sorted({**missing, **operators}.items())
     ]
     try:
         differentiate(prepared)
@@ -129,13 +129,13 @@ def _state_in_model(name: str, missing: Mapping[str, list[str]]) -> State:
 
 def _by_operator(nodes: Iterable[ir.Node]) -> dict[str, list[str]]:
     """Return operator -> the names of its nodes; a node without a name is called by its output."""
-    found: dict[str, list[str]] = {}
+    operators: dict[str, list[str]] = {}
     for node in nodes:
         own = node.domain in ONNX_DOMAIN
         name = node.op_type if own else f"{node.domain}::{node.op_type}"
-        called = node.name or next((str(y.name) for y in node.outputs), "")
-        found.setdefault(name, []).append(called)
-    return found
+        label = node.name or next((str(y.name) for y in node.outputs), "")
+        operators.setdefault(name, []).append(label)
+    return operators
 
 
 def _state(name: str) -> OperatorState:

@@ -1,4 +1,4 @@
-"""Which nodes and tensors a gradient passes: all that lies between two ends and carries one."""
+"""Find the nodes and tensors that carry a gradient between the output and `wrt`."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -6,7 +6,8 @@ import onnx_ir as ir
 
 from leap_audit.canonical.rewrites import CONTROL, why_left
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.table import Rule
+from leap_audit.gradient.table import Node, Rule
+from leap_audit.graph.operators import CASTING, MOVING, ROUNDING
 from leap_audit.graph.opset import ONNX_DOMAIN
 
 __all__ = [
@@ -14,32 +15,25 @@ __all__ = [
     "carrying",
     "flat_nodes",
     "is_floating",
-    "named",
+    "list_nodes",
+    "node_view",
     "path",
     "reads_as_number",
     "require_rules",
     "rounding_nodes",
+    "tensors_on_path",
     "without_rule",
 ]
 
 FLAT = frozenset({"Bernoulli", "Ceil", "Floor", "Hardmax", "MelWeightMatrix", "Round", "Sign"})
 """Operators that are constant nearly everywhere: their gradient is zero."""
-CHOICES = frozenset({"ArgMax", "ArgMin", "Cast", "CastLike"})
-"""Operators that give whole numbers: what is computed from those carries no gradient."""
+CHOICES = frozenset({"ArgMax", "ArgMin", *CASTING})
+"""Operators that give integers: what is computed from those carries no gradient."""
 INDEPENDENT = frozenset({"EyeLike", "RandomNormalLike", "RandomUniformLike"})
 """Operators that read the shape of their input alone: what they give carries no gradient."""
-ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
-"""Operators whose whole numbers stand for others: their rounding counts as the identity."""
-MOVING = frozenset(
-    {
-        *("Cast", "CastLike", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity"),
-        *("MaxPool", "Pad", "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze"),
-        *("Tile", "Transpose", "Unsqueeze"),
-    }
-)
-"""Operators that give their first input's numbers (Concat those of all), whole ones as well."""
-
-LONGEST = 60
+CARRYING = frozenset({*MOVING, *CASTING, "MaxPool", "Pad", "Resize"})
+"""Operators through which integers stay numbers: no index, no mask comes out of them."""
+LONGEST_NAME = 60
 """Characters of a node's name that a sentence bears."""
 
 
@@ -54,6 +48,25 @@ def path(
         graph, set(wrt) - set(stop), _numbers, lambda y: y not in stop and carries(y)
     )
     return _backward(nodes, reached, outputs, _numbers)
+
+
+def tensors_on_path(
+    nodes: Sequence[ir.Node], wrt: Collection[ir.Value], stop: Collection[ir.Value] = ()
+) -> set[ir.Value]:
+    """Return the tensors that carry a gradient over these nodes to `wrt`."""
+    return {*wrt, *(y for node in nodes for y in node.outputs if carries(y))} - set(stop)
+
+
+def node_view(node: ir.Node, on_path: Collection[ir.Value]) -> Node:
+    """Return a node as a rule reads it. on_path: the tensors that carry a gradient."""
+    return Node(
+        op_type=node.op_type,
+        name=str(node.name),
+        inputs=tuple(node.inputs),
+        outputs=tuple(node.outputs),
+        needs=tuple(x in on_path and reads_as_number(node, i) for i, x in enumerate(node.inputs)),
+        attributes={a.name: a.value for a in node.attributes.values() if isinstance(a, ir.Attr)},
+    )
 
 
 def carrying(
@@ -103,32 +116,34 @@ def require_rules(nodes: Sequence[ir.Node], table: Mapping[str, Rule]) -> None:
     """Raise GradientUnavailable naming the operators without a rule, all of them at once."""
     if missing := without_rule(nodes, table):
         reasons = [why_left(node) for node in missing if node.op_type in CONTROL]
-        raise GradientUnavailable(" ".join([f"no gradient rule for: {named(missing)}.", *reasons]))
+        raise GradientUnavailable(
+            " ".join([f"no gradient rule for: {list_nodes(missing)}.", *reasons])
+        )
 
 
-def named(nodes: Sequence[ir.Node]) -> str:
+def list_nodes(nodes: Sequence[ir.Node]) -> str:
     """Return the operators of some nodes, how many there are of each, and the name of one."""
 
     def short(name: str) -> str:
-        return name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+        return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
-    found: dict[str, list[str]] = {}
+    by_operator: dict[str, list[str]] = {}
     for node in nodes:
         name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-        found.setdefault(name, []).append(str(node.name))
+        by_operator.setdefault(name, []).append(str(node.name))
     return "; ".join(
         f"{name} ({len(names)} node{'s' if len(names) > 1 else ''}, e.g. {short(names[0])!r})"
-        for name, names in sorted(found.items())
+        for name, names in sorted(by_operator.items())
     )
 
 
 def carries(value: ir.Value) -> bool:
     """Return whether a tensor carries a gradient if what its node reads as numbers does.
 
-    Indices, masks and shapes carry none, nor does what is constant nearly everywhere. Whole
-    numbers do where they stand for others (QuantizeLinear), and wherever these, or those of an
-    input asked for, are moved. The range that DynamicQuantizeLinear measures does not: what it
-    gives to the scale it takes from the numbers.
+    Indices, masks and shapes carry none, nor does what is constant nearly everywhere. Integers
+    carry one where they stand for other numbers (QuantizeLinear), and where these, or those of an
+    input in `wrt`, are moved. The range that DynamicQuantizeLinear measures carries none: a larger
+    scale makes smaller numbers.
     """
     node = value.producer()
     if node is None:
@@ -139,7 +154,7 @@ def carries(value: ir.Value) -> bool:
         return node.op_type not in FLAT | INDEPENDENT
     if not _is_whole(value):
         return False
-    if node.op_type in MOVING:
+    if node.op_type in CARRYING:
         first = node.inputs[0]
         own = value is node.outputs[0] or node.op_type == "Split"  # MaxPool's second are indices
         return own and first is not None and _is_whole(first)
@@ -160,7 +175,7 @@ def reads_as_number(node: ir.Node, index: int) -> bool:
         return False
     if node.domain not in ONNX_DOMAIN or node.op_type == "Concat":
         return True
-    return index == 0 and node.op_type in (*MOVING, "DequantizeLinear")
+    return index == 0 and node.op_type in (*CARRYING, "DequantizeLinear")
 
 
 def is_floating(value: ir.Value) -> bool:
@@ -227,10 +242,10 @@ def _numbers(node: ir.Node) -> list[ir.Value]:
 
 def _captured(node: ir.Node) -> list[ir.Value]:
     """What the subgraphs of a node read."""
-    found: list[ir.Value] = []
+    captured: list[ir.Value] = []
     for attribute in node.attributes.values():
         if isinstance(attribute, ir.Attr) and attribute.type == ir.AttributeType.GRAPH:
             for inner in attribute.as_graph().all_nodes():
-                found.extend(value for value in inner.inputs if value is not None)
-            found.extend(attribute.as_graph().outputs)
-    return found
+                captured.extend(value for value in inner.inputs if value is not None)
+            captured.extend(attribute.as_graph().outputs)
+    return captured

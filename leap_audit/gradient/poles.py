@@ -1,4 +1,4 @@
-"""Poles that quantisation makes: a small number is rounded to 0, and is then divided by.
+"""Keep NaN out of gradients where quantisation rounds a divisor to 0.
 
 The quotient is infinite, the QuantizeLinear behind it saturates, and the gradient that comes back
 is 0: nothing passes what cannot be represented. The slope at the pole is infinite, and 0 times
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import onnx_ir as ir
 
-from leap_audit.gradient.path import MOVING
+from leap_audit.gradient.path import CARRYING
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.values import constant_of
 
@@ -17,9 +17,9 @@ __all__ = ["at_poles_zero", "behind_pole", "has_pole"]
 
 OPERAND = {"Div": 1, "Log": 0, "Pow": 0, "Reciprocal": 0, "Sqrt": 0}
 """Operator -> the input at whose zero its slope is infinite."""
-ZERO_AT_ZERO = frozenset({*MOVING, "Abs", "Mul", "Neg", "Pow", "Relu", "Sqrt"})
+ZERO_AT_ZERO = frozenset({*CARRYING, "Abs", "Mul", "Neg", "Pow", "Relu", "Sqrt"})
 """Operators that make zeros of zeros."""
-SPREADING = frozenset({*MOVING, "Add", "Mul", "Neg", "Sub"})
+SPREADING = frozenset({*CARRYING, "Add", "Mul", "Neg", "Sub"})
 """Operators that pass on what is no number."""
 
 
@@ -52,17 +52,17 @@ def _operand(node: ir.Node) -> ir.Value | None:
 
 
 def _reached(
-    start: ir.Value | None, through: Collection[str], found: Callable[[ir.Node], bool]
+    start: ir.Value | None, through: Collection[str], wanted: Callable[[ir.Node], bool]
 ) -> bool:
     """Whether such a node lies before a tensor, with nothing but these operators between."""
     waiting = [start]
-    seen: set[ir.Value | None] = set()
+    visited: set[ir.Value | None] = set()
     while waiting:
         value = waiting.pop()
-        if value is None or value in seen or (node := value.producer()) is None:
+        if value is None or value in visited or (node := value.producer()) is None:
             continue
-        seen.add(value)
-        if found(node):
+        visited.add(value)
+        if wanted(node):
             return True
         if node.op_type in through:
             waiting += node.inputs

@@ -49,8 +49,8 @@ class Node:
             return self.attributes[name]
         schema = onnx.defs.get_schema(self.op_type, OPSET).attributes[name]
         if schema.default_value.name:
-            found = onnx.helper.get_attribute_value(schema.default_value)
-            return found.decode() if isinstance(found, bytes) else found
+            default_value = onnx.helper.get_attribute_value(schema.default_value)
+            return default_value.decode() if isinstance(default_value, bytes) else default_value
         return default
 
     def shape(self, index: int) -> tuple[int, ...]:

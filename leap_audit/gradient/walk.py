@@ -9,24 +9,36 @@ from collections.abc import Collection, Mapping, Sequence
 import onnx_ir as ir
 
 from leap_audit.errors import Defect, GradientUnavailable, LeapAuditError
-from leap_audit.gradient.monotone import relu_behind_max
-from leap_audit.gradient.opaque import OUTSIDE
 from leap_audit.gradient.path import (
-    carries,
     flat_nodes,
     is_floating,
-    named,
+    list_nodes,
+    node_view,
     path,
-    reads_as_number,
     require_rules,
+    tensors_on_path,
 )
 from leap_audit.gradient.poles import at_poles_zero, has_pole
+from leap_audit.gradient.rulesets import RuleSet, choose_rules
+from leap_audit.gradient.savings import relu_behind_max, sum_gradients
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
-from leap_audit.gradient.total import total
 from leap_audit.graph.emit import Emitter
+from leap_audit.graph.opaque import opaque_gradient
 from leap_audit.graph.shapes import static_shape
+from leap_audit.run.opaque import OPAQUE
 
 __all__ = ["backpropagate"]
+
+
+def _opaque(op: Emitter, node: Node, dy: ir.Value) -> ir.Value:
+    """dx, as PyTorch computes it"""
+    (x,) = node.inputs
+    assert x is not None
+    return opaque_gradient(op.graph, x, dy)
+
+
+OPAQUE_RULES = {OPAQUE: Rule(OPAQUE, _opaque, (), broadcasting=False)}
+"""Beside the table, which holds ONNX's operators alone."""
 
 
 def backpropagate(
@@ -35,12 +47,12 @@ def backpropagate(
     wrt: Sequence[ir.Value],
     *,
     stop: Collection[ir.Value] = (),
-    rules: Mapping[str, Rule] | None = None,
+    rules: RuleSet | None = None,
 ) -> list[ir.Value]:
     """Return the gradient of sum(cotangent * output) for each value in `wrt`, of its shape.
 
     cotangents: output -> the tensor of its shape that weighs it. stop: values treated as
-    constants. rules: rules that replace those of the table (another method, not another engine).
+    constants. rules: a rule set, whose rules replace those of the table at some nodes.
 
     Cotangent and gradient have their tensor's type; those of whole numbers are float32. A value
     that no output depends on has gradient zero.
@@ -48,20 +60,20 @@ def backpropagate(
     Raises GradientUnavailable: operators on the path without a rule, all of them at once, or no
     output depends on any value in `wrt`.
     """
-    table = {**RULES, **OUTSIDE, **(rules or {})}
-    if not rules:  # another method may not be linear in what it is sent back
+    if rules is None:  # another method may not be linear in what it is sent back
         relu_behind_max(op, {*cotangents, *wrt, *stop})
     nodes = path(op.graph, cotangents, wrt, stop)
-    require_rules(nodes, table)
-    on_path = set(wrt) | {y for node in nodes for y in node.outputs if carries(y)}
-    on_path -= set(stop)
+    chosen = choose_rules(rules, nodes, wrt, stop)
+    table = {**RULES, **OPAQUE_RULES}
+    require_rules([node for node in nodes if node not in chosen], table)
+    on_path = tensors_on_path(nodes, wrt, stop)
     received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
     for node in reversed(nodes):
-        dys = [total(op, received.get(y, [])) for y in node.outputs]
+        dys = [sum_gradients(op, received.get(y, [])) for y in node.outputs]
         if all(dy is None for dy in dys):
             continue
-        rule = table[node.op_type]
-        view = _view(node, on_path)
+        rule = chosen[node] if node in chosen else table[node.op_type]
+        view = node_view(node, on_path)
         gradients = _per_input(_applied(rule, op, view, dys), view)
         if has_pole(node):
             gradients = at_poles_zero(op, node, gradients)
@@ -81,15 +93,15 @@ def backpropagate(
             if not is_floating(value) and dx.dtype != ir.DataType.FLOAT:
                 dx = op.Cast(dx, to=ir.DataType.FLOAT.value)
             received.setdefault(value, []).append(dx)
-    found = [total(op, received.get(value, [])) for value in wrt]
-    if all(dx is None for dx in found):
+    sums = [sum_gradients(op, received.get(value, [])) for value in wrt]
+    if all(dx is None for dx in sums):
         flat = flat_nodes(op.graph, cotangents, wrt)
-        why = f", except through {named(flat)}" if flat else ""
+        why = f", except through {list_nodes(flat)}" if flat else ""
         raise GradientUnavailable(
             f"the output does not depend on {', '.join(repr(str(v.name)) for v in wrt)}{why}: "
             "the gradient is zero everywhere."
         )
-    return [_zeros(op, x) if dx is None else dx for x, dx in zip(wrt, found, strict=True)]
+    return [_zeros(op, x) if dx is None else dx for x, dx in zip(wrt, sums, strict=True)]
 
 
 def _applied(rule: Rule, op: Emitter, node: Node, dys: Sequence[ir.Value | None]) -> Gradients:
@@ -102,24 +114,13 @@ def _applied(rule: Rule, op: Emitter, node: Node, dys: Sequence[ir.Value | None]
         raise Defect.at(f"The gradient rule of {node.op_type} ({node.name})", error) from error
 
 
-def _view(node: ir.Node, on_path: Collection[ir.Value]) -> Node:
-    return Node(
-        op_type=node.op_type,
-        name=str(node.name),
-        inputs=tuple(node.inputs),
-        outputs=tuple(node.outputs),
-        needs=tuple(x in on_path and reads_as_number(node, i) for i, x in enumerate(node.inputs)),
-        attributes={a.name: a.value for a in node.attributes.values() if isinstance(a, ir.Attr)},
-    )
-
-
 def _per_input(answer: Gradients, node: Node) -> list[ir.Value | None]:
     """A rule's answer with one entry per input: optional inputs at the end may be absent."""
-    given = [answer] if isinstance(answer, ir.Value) else list(answer)
+    gradients = [answer] if isinstance(answer, ir.Value) else list(answer)
     count = len(node.inputs)
-    if any(dx is not None for dx in given[count:]):
+    if any(dx is not None for dx in gradients[count:]):
         raise AssertionError(f"rule of {node.op_type} gave more gradients than there are inputs")
-    return (given + [None] * count)[:count]
+    return (gradients + [None] * count)[:count]
 
 
 def _zeros(op: Emitter, value: ir.Value) -> ir.Value:

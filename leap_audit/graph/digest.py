@@ -4,7 +4,7 @@ import hashlib
 
 import onnx_ir as ir
 
-from leap_audit.graph.weights import taken_out
+from leap_audit.graph.weights import pop_weights
 
 __all__ = ["graph_digest"]
 
@@ -12,7 +12,7 @@ __all__ = ["graph_digest"]
 def graph_digest(model: ir.Model) -> str:
     """Return the SHA-256 of a graph with its weights, in hexadecimal."""
     light = model.clone()
-    weights = taken_out(light)
+    weights = pop_weights(light)
     digest = hashlib.sha256(ir.to_proto(light).SerializeToString(deterministic=True))
     for name, tensor in sorted(weights.items()):
         digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())

@@ -1,11 +1,7 @@
-"""Write ONNX nodes as calls: `op.Mul(a, b)` appends a Mul and returns its output.
-
-Numbers and arrays become constants of the type of the tensor beside them. Every output gets its
-shape and type from ONNX's own inference at once, so that a rule that builds nonsense fails where
-it is written.
-"""
+"""Write ONNX nodes as calls: `op.Mul(a, b)` appends a Mul and returns its output."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -19,27 +15,63 @@ from leap_audit.graph.opset import OPSET
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of, new_constant, new_node
 
-__all__ = ["Emitter"]
+__all__ = ["Emitter", "TensorNames"]
 
 SMALL = 4096
 """Numbers in a constant up to which inference may look at its value."""
 _OPSETS = [onnx.helper.make_opsetid("", OPSET)]
 _READ = (ir.DataType.INT64, ir.DataType.FLOAT)
 """Types of constants whose numbers inference looks at."""
-Signature = tuple[ir.DataType, tuple[int, ...], bytes | None] | None
+_Signature = tuple[ir.DataType, tuple[int, ...], bytes | None] | None
+
+
+class TensorNames:
+    """The names of a graph's tensors, and new ones that differ from all of them."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
+        self._taken.update(value.name for node in graph.all_nodes() for value in node.outputs)
+        self._repeated: Counter[str] = Counter()
+
+    def new(self, stem: str) -> str:
+        """Return `stem`, with a number behind it where another tensor has that name."""
+        name = stem
+        while name in self._taken:
+            self._repeated[stem] += 1
+            name = f"{stem}_{self._repeated[stem] + 1}"
+        self._taken.add(name)
+        return name
 
 
 class Emitter:
-    """Appends nodes to a graph. The attribute `op.NAME` is the operator NAME at opset 21."""
+    """Appends nodes to a graph. The attribute `op.NAME` is the operator NAME at the pinned opset.
 
-    def __init__(self, graph: ir.Graph, prefix: str) -> None:
+    prefix: begins the name of every tensor. names: of the graph, where several emitters write into
+    it. append: takes each node in place of the graph. infer: every output gets its shape and type
+    from ONNX's own inference at once, so that nonsense fails where it is written, and a number or
+    an array becomes a constant of the type of the tensor beside it. Without inference, which a
+    graph of open shapes does not allow, an array keeps its type, a float becomes `dtype`, and
+    integers become int64.
+    """
+
+    def __init__(
+        self,
+        graph: ir.Graph,
+        prefix: str,
+        *,
+        names: TensorNames | None = None,
+        append: Callable[[ir.Node], object] | None = None,
+        infer: bool = True,
+        dtype: ir.DataType = ir.DataType.FLOAT,
+    ) -> None:
         self.graph = graph
+        self.dtype = dtype
         self._prefix = prefix
-        self._count = 0
+        self._names = names or TensorNames(graph)
+        self._append = append or graph.append
+        self._infers = infer
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
-        self._known: dict[Hashable, list[tuple[ir.DataType, tuple[int, ...]]]] = {}
-        self._taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
-        self._taken.update(value.name for node in graph.all_nodes() for value in node.outputs)
+        self._inferred: dict[Hashable, list[tuple[ir.DataType, tuple[int, ...]]]] = {}
 
     def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:
         if op_type.startswith("_") or not onnx.defs.has(op_type):
@@ -58,27 +90,21 @@ class Emitter:
         outputs: int,
     ) -> tuple[ir.Value, ...]:
         """Append a node with several outputs and return them."""
-        schema = onnx.defs.get_schema(op_type, OPSET)
-        formals = [schema.inputs[min(i, len(schema.inputs) - 1)] for i in range(len(inputs))]
-        like: dict[str, ir.DataType] = {}
-        for given, formal in zip(inputs, formals, strict=True):
-            if isinstance(given, ir.Value) and given.dtype is not None:
-                like.setdefault(formal.type_str, given.dtype)
+        types = _constant_types(op_type, inputs) if self._infers else [None] * len(inputs)
         values = [
-            given
-            if given is None or isinstance(given, ir.Value)
-            else self.constant(given, _constant_type(formal, like))
-            for given, formal in zip(inputs, formals, strict=True)
+            x if x is None or isinstance(x, ir.Value) else self.constant(x, dtype)
+            for x, dtype in zip(inputs, types, strict=True)
         ]
-        name = self._name(op_type)
-        names = [f"{name}_{k}" if k else name for k in range(outputs)]
-        node = new_node(op_type, values, attributes, names)
-        self._infer(node, schema, attributes)
-        self.graph.append(node)
+        node = new_node(op_type, values, attributes, [self._name(op_type) for _ in range(outputs)])
+        if self._infers:
+            self._infer(node, attributes)
+        self._append(node)
         return tuple(node.outputs)
 
-    def constant(self, array: ArrayLike, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
-        """Return an initializer with these numbers; the same numbers are stored once."""
+    def constant(self, array: ArrayLike, dtype: ir.DataType | None = None) -> ir.Value:
+        """Return an initializer with these numbers; the same small ones are stored once."""
+        if dtype is None:
+            dtype = self.dtype if self._infers else _own_type(array, self.dtype)
         data = np.ascontiguousarray(np.asarray(array), dtype=dtype.numpy())
         data = data.reshape(np.shape(array))
         key = (dtype.name, data.shape, data.tobytes()) if data.size <= SMALL else None
@@ -89,29 +115,43 @@ class Emitter:
             self._constants[key] = value
         return value
 
-    def _infer(self, node: ir.Node, schema: onnx.defs.OpSchema, attributes: dict[str, Any]) -> None:
-        """Give the node's outputs their types and shapes; what was asked before is remembered."""
+    def _infer(self, node: ir.Node, attributes: dict[str, Any]) -> None:
+        """Set the types and shapes of the node's outputs; an equal node is inferred once."""
         inputs = tuple(_signature(value) for value in node.inputs)
         written = onnx.helper.make_node(
             node.op_type,
-            ["" if given is None else f"x{i}" for i, given in enumerate(inputs)],
+            ["" if x is None else f"x{i}" for i, x in enumerate(inputs)],
             [f"y{k}" for k in range(len(node.outputs))],
             **{name: value for name, value in attributes.items() if value is not None},
         )
         key = (written.SerializeToString(deterministic=True), inputs)
-        if key not in self._known:
-            self._known[key] = _inferred(schema, written, inputs)
-        for value, (dtype, shape) in zip(node.outputs, self._known[key], strict=True):
+        if key not in self._inferred:
+            self._inferred[key] = _infer_outputs(written, inputs)
+        for value, (dtype, shape) in zip(node.outputs, self._inferred[key], strict=True):
             value.type, value.shape = ir.TensorType(dtype), ir.Shape(shape)
 
     def _name(self, what: str) -> str:
-        """Return a name that nothing in the graph has: a graph may be differentiated twice."""
-        while True:
-            self._count += 1
-            name = f"{self._prefix}_{self._count}_{what}"
-            if name not in self._taken:
-                self._taken.add(name)
-                return name
+        return self._names.new(f"{self._prefix}_{what}")
+
+
+def _own_type(array: ArrayLike, floats: ir.DataType) -> ir.DataType:
+    """Return the type of a constant that no tensor beside it decides."""
+    if isinstance(array, np.ndarray):
+        return ir.DataType.from_numpy(array.dtype)
+    return floats if isinstance(array, float) else ir.DataType.INT64
+
+
+def _constant_types(
+    op_type: str, inputs: Sequence[ir.Value | ArrayLike | None]
+) -> list[ir.DataType | None]:
+    """Return the type that a number in the place of each input takes."""
+    declared = onnx.defs.get_schema(op_type, OPSET).inputs
+    formals = [declared[min(i, len(declared) - 1)] for i in range(len(inputs))]
+    like: dict[str, ir.DataType] = {}
+    for x, formal in zip(inputs, formals, strict=True):
+        if isinstance(x, ir.Value) and x.dtype is not None:
+            like.setdefault(formal.type_str, x.dtype)
+    return [_constant_type(formal, like) for formal in formals]
 
 
 def _constant_type(
@@ -130,8 +170,8 @@ def _constant_type(
     return next(iter(like.values()), ir.DataType.FLOAT)
 
 
-def _signature(value: ir.Value | None) -> Signature:
-    """What inference may look at in an input: type, shape and a small constant's numbers."""
+def _signature(value: ir.Value | None) -> _Signature:
+    """Return what inference may look at: type, shape and a small constant's numbers."""
     if value is None or value.name is None or value.dtype is None:
         return None
     shape = static_shape(value)
@@ -141,25 +181,26 @@ def _signature(value: ir.Value | None) -> Signature:
     return value.dtype, shape, None if array is None else array.tobytes()
 
 
-def _inferred(
-    schema: onnx.defs.OpSchema, written: onnx.NodeProto, inputs: Sequence[Signature]
+def _infer_outputs(
+    written: onnx.NodeProto, inputs: Sequence[_Signature]
 ) -> list[tuple[ir.DataType, tuple[int, ...]]]:
     """Return the type and shape of a node's outputs, from ONNX's shape inference."""
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
-    for name, given in zip(written.input, inputs, strict=True):
-        if given is None:
+    for name, signature in zip(written.input, inputs, strict=True):
+        if signature is None:
             continue
-        dtype, shape, numbers = given
+        dtype, shape, numbers = signature
         types[name] = onnx.helper.make_tensor_type_proto(dtype.value, shape)
         if numbers is not None:
             data[name] = onnx.helper.make_tensor(name, dtype.value, shape, numbers, raw=True)
-    found = infer_node_outputs(schema, written, types, data, opset_imports=_OPSETS)
-    answer: list[tuple[ir.DataType, tuple[int, ...]]] = []
+    schema = onnx.defs.get_schema(written.op_type, OPSET)
+    inferred = infer_node_outputs(schema, written, types, data, opset_imports=_OPSETS)
+    outputs: list[tuple[ir.DataType, tuple[int, ...]]] = []
     for name in written.output:
-        proto = found[name].tensor_type
+        proto = inferred[name].tensor_type
         if not proto.HasField("shape") or not all(d.HasField("dim_value") for d in proto.shape.dim):
             raise ValueError(f"{schema.name}: the shape of its output depends on the data")
         dims = tuple(d.dim_value for d in proto.shape.dim)
-        answer.append((ir.DataType(proto.elem_type), dims))
-    return answer
+        outputs.append((ir.DataType(proto.elem_type), dims))
+    return outputs

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 
 from leap_audit.artifacts import TensorInfo
+from leap_audit.graph.operators import FLOATS
 from leap_audit.graph.opset import ONNX_DOMAIN
 
 __all__ = [
@@ -16,7 +17,7 @@ __all__ = [
     "opset_of",
     "parameters",
     "real_inputs",
-    "runtime_operators_apart",
+    "separate_runtime_operators",
     "subgraphs",
     "tensor_info",
 ]
@@ -30,7 +31,7 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next((o.version for o in model.opset_import if o.domain in ONNX_DOMAIN), 1)
 
 
-def runtime_operators_apart(model: onnx.ModelProto) -> onnx.ModelProto:
+def separate_runtime_operators(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with operators of ONNX Runtime's alone in the domain com.microsoft."""
     version = opset_of(model)
     foreign = [
@@ -72,12 +73,8 @@ def dtype_name(elem_type: int) -> str:
 
 
 def is_float(value: onnx.ValueInfoProto) -> bool:
-    return value.type.tensor_type.elem_type in (
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.DOUBLE,
-        onnx.TensorProto.FLOAT16,
-        onnx.TensorProto.BFLOAT16,
-    )
+    """Return whether a tensor holds floating-point numbers."""
+    return value.type.tensor_type.elem_type in FLOATS
 
 
 def parameters(model: onnx.ModelProto) -> int:

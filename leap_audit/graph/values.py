@@ -1,4 +1,4 @@
-"""Values and nodes, as everything that writes into a graph makes them and reads them."""
+"""Make and read constants, nodes, inputs and graphs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["constant_of", "new_constant", "new_graph", "new_input", "new_node"]
 
 
 def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the numbers of an initializer, None for a tensor that is absent, computed or given."""
+    """Return the numbers of an initializer, None for any other tensor or none."""
     if value is None or value.const_value is None:
         return None
     return value.const_value.numpy()

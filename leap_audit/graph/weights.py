@@ -1,6 +1,6 @@
-"""A model's large weights, taken out of its graph while that is checked and worked on.
+"""Keep a model's large weights out of its graph while the graph is checked and changed.
 
-They stay where they are, once, however many graphs are made of the model.
+They stay in memory once, however many graphs are made of the model.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,16 @@ from onnx import numpy_helper
 
 from leap_audit.errors import ModelRefused
 
-__all__ = ["LARGE", "apart", "fill", "numbers_of", "poured", "put_back", "shared_with", "taken_out"]
+__all__ = [
+    "LARGE",
+    "add_weights",
+    "into_proto",
+    "numbers_of",
+    "pop_weights",
+    "restore_weights",
+    "shared_with",
+    "split_weights",
+]
 
 LARGE = 4096
 """Numbers in an initializer above which it is a weight, not part of shape arithmetic."""
@@ -23,7 +32,7 @@ LARGE = 4096
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
-def apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
+def split_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
     """Return a copy of a model in which its large initializers are inputs, and those.
 
     Raises ModelRefused: an initializer has other numbers than its shape says.
@@ -44,8 +53,8 @@ def apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorP
     return light, weights
 
 
-def put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
-    """Make the inputs that stand for weights initializers again."""
+def restore_weights(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
+    """Turn the inputs that stand for weights into initializers again."""
     for value in list(model.graph.inputs):
         if (tensor := weights.get(str(value.name))) is not None:
             model.graph.inputs.remove(value)
@@ -53,8 +62,8 @@ def put_back(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> None:
             model.graph.register_initializer(value)
 
 
-def taken_out(model: ir.Model) -> dict[str, ir.TensorProtocol]:
-    """Return the large weights of a graph, which no longer holds them.
+def pop_weights(model: ir.Model) -> dict[str, ir.TensorProtocol]:
+    """Remove the large weights from a graph and return them.
 
     A graph refers to itself in circles, so that what it holds is not freed with it at once.
     """
@@ -68,16 +77,16 @@ def taken_out(model: ir.Model) -> dict[str, ir.TensorProtocol]:
     return large
 
 
-def poured(model: ir.Model) -> onnx.ModelProto:
-    """Return a graph as protobuf; its large weights leave it one by one, never all held twice."""
-    large = taken_out(model)
+def into_proto(model: ir.Model) -> onnx.ModelProto:
+    """Return a graph as protobuf and empty it: weights move one by one, none is held twice."""
+    large = pop_weights(model)
     proto = ir.to_proto(model)
-    fill(proto, large)
+    add_weights(proto, large)
     return proto
 
 
-def fill(model: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
-    """Make a model's weights, some of which may be inputs of it, its initializers.
+def add_weights(model: onnx.ModelProto, weights: dict[str, ir.TensorProtocol]) -> None:
+    """Store weights as the initializers of a model; inputs that stand for them are removed.
 
     They leave `weights` one by one, so that they are never all held twice.
     """
@@ -117,15 +126,15 @@ def numbers_of(tensor: onnx.TensorProto) -> NDArray[Any]:
 
 
 def _numbers(tensor: onnx.TensorProto) -> ir.TensorProtocol:
-    found = ir.from_proto(tensor)
+    stored = ir.from_proto(tensor)
     try:
-        numbers = found.numpy()
+        numbers = stored.numpy()
     except ValueError as error:
         raise ModelRefused(
             f"the weight {tensor.name!r} has other numbers than its shape says ({error})."
         ) from None
     # A wrapper of its own: renaming what wraps the file's tensor renames the file's tensor.
-    return ir.Tensor(numbers, dtype=found.dtype, name=tensor.name)
+    return ir.Tensor(numbers, dtype=stored.dtype, name=tensor.name)
 
 
 def _copy(message: AnyMessage, without: str) -> AnyMessage:
@@ -146,9 +155,10 @@ def _copy(message: AnyMessage, without: str) -> AnyMessage:
 def shared_with(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> onnx.ModelProto:
     """Return a graph as protobuf, without the large weights that stand in `weights` already.
 
-    Those are inputs of it; `put_back` makes them weights again. The graph loses its large weights.
+    Those are inputs of it; `restore_weights` makes them weights again. The graph loses its
+    large weights.
     """
-    large = taken_out(model)
+    large = pop_weights(model)
     common = {name for name in large if name in weights and _equal(large[name], weights[name])}
     proto = ir.to_proto(model)
     for name in sorted(common):
@@ -156,7 +166,7 @@ def shared_with(model: ir.Model, weights: Mapping[str, ir.TensorProtocol]) -> on
         proto.graph.input.append(
             onnx.helper.make_tensor_value_info(name, tensor.dtype.value, list(tensor.shape.numpy()))
         )
-    fill(proto, large)
+    add_weights(proto, large)
     return proto
 
 

@@ -1,20 +1,20 @@
-"""From what people have to a canonical graph and what is known of it.
+"""Load a model from a file or an object: a canonical graph, its head, input and classes.
 
-`leap_audit.ingest.load` is the one door.
+`leap_audit.ingest.load` is the only entry point.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leap_audit.ingest.door import load
+    from leap_audit.ingest.loading import load
 
 __all__ = ["load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the door when it is first asked for: the modules beside it are imported more often."""
+    """Import `load` lazily: the modules beside it are imported more often."""
     if name == "load":
-        from leap_audit.ingest.door import load
+        from leap_audit.ingest.loading import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Audits of others: read and looked through once, in a child, and their pictures decoded there.
+"""Read an audit that somebody else wrote: checked and decoded once, in a child process.
 
 What comes out is a copy in a folder of our own: audit.json as it was, and every picture written
 anew from its pixels. Nothing later opens a file of the foreign folder as a picture.
@@ -20,13 +20,13 @@ from leap_audit.artifacts import Audit
 from leap_audit.artifacts.audit import FILE, LARGEST
 from leap_audit.errors import AuditRefused, ModelRefused, PictureRefused, reason_of
 from leap_audit.files import read_regular, require_regular
-from leap_audit.ingest.sandbox.parent import Child, Limits, contained
+from leap_audit.ingest.sandbox.parent import Child, Limits, run_in_child
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ForeignAudit", "open_audit", "shown", "status_in"]
+__all__ = ["ForeignAudit", "open_audit", "refusing_what_cannot_be_shown", "status_in"]
 
 IMAGES = "images"
 SMALL_RECORD = 16_000_000
@@ -64,7 +64,7 @@ class _Folder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def open_audit(given: Path, *, altered: bool = False) -> ForeignAudit:
+def open_audit(path: Path, *, altered: bool = False) -> ForeignAudit:
     """Return the audit in a folder, or of its audit.json, with its pictures decoded.
 
     altered: also one whose pictures are not those that it records; the caller says which.
@@ -72,8 +72,8 @@ def open_audit(given: Path, *, altered: bool = False) -> ForeignAudit:
     Raises AuditRefused: there is none, it is broken, holds what no audit does, links, or pictures
     that are not those it records. PictureRefused: one that cannot be decoded.
     """
-    folder = given if given.is_dir() else given.parent
-    file = folder / FILE if given.is_dir() else given
+    folder = path if path.is_dir() else path.parent
+    file = folder / FILE if path.is_dir() else path
     _require_plain(file, missing_is_fine=True)
     limits = Limits.for_file(0)
     names = list(_pictures(folder))
@@ -113,19 +113,19 @@ def status_in(file: Path) -> tuple[str, str] | None:
     try:
         size = require_regular(file).st_size
         read = size <= SMALL_RECORD
-        return _status(file) if read else contained(_status, file, alone=True)
+        return _status(file) if read else run_in_child(_status, file, alone=True)
     except (OSError, ModelRefused):
         return None
 
 
 @contextlib.contextmanager
-def shown(given: Path) -> Iterator[None]:
-    """Say in one sentence that an audit of others holds what cannot be shown or compared."""
+def refusing_what_cannot_be_shown(path: Path) -> Iterator[None]:
+    """Turn errors in a foreign audit into AuditRefused with one sentence."""
     try:
         yield
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise AuditRefused(
-            f"{given}: holds what no audit does ({type(error).__name__}: {reason_of(error)}); it "
+            f"{path}: holds what no audit does ({type(error).__name__}: {reason_of(error)}); it "
             "was changed. Run the audit again."
         ) from error
 

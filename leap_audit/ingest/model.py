@@ -19,23 +19,23 @@ from leap_audit.errors import CanonicalMismatch, ModelRefused
 from leap_audit.graph.digest import graph_digest
 from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_info
 from leap_audit.graph.shapes import static_shape
-from leap_audit.graph.weights import apart, put_back, shared_with
+from leap_audit.graph.weights import restore_weights, shared_with, split_weights
 from leap_audit.ingest.inputs.integers import floating_input
+from leap_audit.ingest.inputs.layout import input_dimensions
 from leap_audit.ingest.inputs.pixels import require_same_numbers
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs
-from leap_audit.ingest.inputs.sides import sides_of
 from leap_audit.ingest.outputs.answer import Answer, answer_kind
-from leap_audit.ingest.outputs.ends import output_info, tensor_outputs, with_outputs
 from leap_audit.ingest.outputs.final_layer import FinalLayer, final_layer
 from leap_audit.ingest.outputs.head import find_head
 from leap_audit.ingest.outputs.reading import Reading, written
 from leap_audit.ingest.outputs.task import Asked, refuse_boxes
+from leap_audit.ingest.outputs.tensor_outputs import output_info, with_outputs, with_tensor_outputs
 from leap_audit.ingest.outputs.trial import Trial
 from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.pictures.scaling import read_scaling
 from leap_audit.ingest.source import Source
 from leap_audit.ingest.training import require_prediction
-from leap_audit.run.opaque import Outside
+from leap_audit.run.opaque import OpaqueModule
 from leap_audit.run.providers import Provider
 from leap_audit.text.filenames import legible
 
@@ -73,7 +73,7 @@ class Model:
     batch_leads: bool = True
     """Whether the batch is the first axis of every tensor. Where it is not, as in attention over
     (tokens, batch, features), each batch takes canonicalising once more."""
-    outside: Outside | None = None
+    outside: OpaqueModule | None = None
     """What runs it where it is no ONNX graph; then `proto` is empty."""
     labels: tuple[str, ...] = ()
     """Names of the classes that stood in an operator at the end of the graph."""
@@ -108,7 +108,7 @@ class Model:
     def graph(self) -> ir.Model:
         """Return the canonical graph of one picture, never changed: `with_batch` copies it."""
         graph = ir.from_proto(self.canonical)
-        put_back(graph, apart(self.proto)[1])
+        restore_weights(graph, split_weights(self.proto)[1])
         explain_open_shapes(graph.graph)
         return graph
 
@@ -156,7 +156,7 @@ def make_model(
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
-    ends = tensor_outputs(source.proto, output)
+    ends = with_tensor_outputs(source.proto, output)
     # What was converted has its other inputs fixed already.
     chosen = Inputs() if source.converted or inputs is None else inputs
     fixed, name, values = fix_inputs(ends.proto, chosen)
@@ -164,7 +164,7 @@ def make_model(
     require_prediction(inlined(fixed))
     proto, pixels, unrounded = floating_input(fixed, name)
     value = _only_input(proto)
-    info, sides = tensor_info(value), sides_of(proto, value)
+    info, sides = tensor_info(value), input_dimensions(proto, value)
     first = resolve(declared, sides, name=name)
     sizes = _sizes(info, first)
     if pixels is not None:
@@ -237,7 +237,7 @@ def make_model(
     last = final_layer(canonical.graph.outputs[0], answer)
     return Model(
         proto=proto,
-        canonical=shared_with(canonical, apart(proto)[1]),
+        canonical=shared_with(canonical, split_weights(proto)[1]),
         identity=identity,
         preprocessing=preprocessing,
         answer=answer,

@@ -10,8 +10,8 @@ import onnx_ir as ir
 from leap_audit.artifacts import ModelIdentity, Task, TensorInfo
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.opaque import outside_graph
-from leap_audit.ingest.frameworks.exported import CHECKED, random_pictures, reason
+from leap_audit.graph.opaque import opaque_graph
+from leap_audit.ingest.frameworks.export_check import CHECKED, random_pictures, reason
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Answer, answer_kind
 from leap_audit.ingest.outputs.head import as_asked
@@ -89,7 +89,7 @@ def make_module_model(
         logits=said,
     )
     reading = Reading("scores", (), meaning.change, meaning.total)
-    graph = outside_graph((1, *picture.first), (1, *shape))
+    graph = opaque_graph((1, *picture.first), (1, *shape))
     graph.graph.outputs[:] = [written(graph.graph, reading)]
     return Model(
         proto=onnx.ModelProto(),

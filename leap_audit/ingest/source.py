@@ -1,4 +1,4 @@
-"""Whatever people have, as ONNX: what is it, and who brings it there?"""
+"""Identify a source, and convert it to ONNX."""
 
 import hashlib
 import importlib.metadata
@@ -15,8 +15,8 @@ from leap_audit.artifacts import FixedInput
 from leap_audit.digests import digest_of, files_of
 from leap_audit.errors import ModelRefused
 from leap_audit.files import open_regular, read_regular
-from leap_audit.ingest.files.kinds import HEAD, described
-from leap_audit.ingest.files.once import read_once
+from leap_audit.ingest.files.hashing import read_hashed
+from leap_audit.ingest.files.magic import HEAD, identify
 from leap_audit.ingest.files.onnx import checked, read_onnx
 from leap_audit.ingest.inputs.selection import Inputs
 
@@ -44,12 +44,12 @@ class Source:
     file: str
     """The file's base name, or the class of the object."""
     sha256: str
-    """Of what was given: the file, the files of a folder, or the ONNX graph of an object."""
+    """SHA-256 of the source: the file, the files of a folder, or the ONNX graph of an object."""
     size_bytes: int
     converted: str = ""
-    """What it was and who wrote it as ONNX; empty for an ONNX file."""
+    """The source format and its exporter; empty for an ONNX file."""
     picture: str = ""
-    """What the input that takes the picture is called there; empty: as in `proto`."""
+    """The name of the picture's input in the source; empty: as in `proto`."""
     fixed_inputs: tuple[FixedInput, ...] = ()
     """Other inputs, whose values were written into `proto` already."""
     signature: str = ""
@@ -58,13 +58,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is said of one picture, for sources that do not say it themselves."""
+    """The declared shape of one picture, for sources that do not declare it themselves."""
 
     size: tuple[int, int] | None = None
     """(height, width) in pixels."""
     channels: int = 3
     inputs: Inputs = field(default_factory=Inputs)
-    """What the user says of the inputs beside it."""
+    """The user's options for the other inputs."""
 
     @property
     def first(self) -> tuple[int, int, int] | None:
@@ -78,7 +78,7 @@ class Picture:
 
 
 def open_file(path: Path, picture: Picture) -> Source:
-    """Return the network in a file or folder, told by what is in it, not by its name.
+    """Return the network in a file or folder, identified by its contents, not by its name.
 
     ONNX; a torch.export program (.pt2) or TorchScript; .keras, .h5, a SavedModel folder or
     TensorFlow Lite. picture: what the file may leave open.
@@ -95,9 +95,9 @@ def open_file(path: Path, picture: Picture) -> Source:
         return _from_tensorflow(path, "a Keras HDF5 file", picture)
     if head[4:8] == TFLITE:
         return _from_tensorflow(path, "a TensorFlow Lite file", picture)
-    if described(head) == PICKLE:
+    if identify(head) == PICKLE:
         raise ModelRefused(_pickled(path, read_regular(path, LARGEST_PICKLE)))
-    proto, digest = read_once(path, lambda: read_onnx(path), ModelRefused)
+    proto, digest = read_hashed(path, lambda: read_onnx(path), ModelRefused)
     return Source(proto, path.name, digest, path.stat().st_size)
 
 
@@ -152,12 +152,12 @@ def _from_torch(model: Any, picture: Picture) -> onnx.ModelProto:
 
 
 def _open_archive(path: Path, picture: Picture) -> Source:
-    from leap_audit.ingest.files.archives import opened
+    from leap_audit.ingest.files.archives import open_archive
     from leap_audit.ingest.frameworks.pt2 import is_program
     from leap_audit.ingest.frameworks.torch_files import export_torch_file
     from leap_audit.ingest.frameworks.torchscript import is_script
 
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         names = list(archive.entries)
         pickles = [name for name in names if name.endswith("data.pkl")]
         if is_program(names) or is_script(names):
@@ -177,7 +177,7 @@ def _open_archive(path: Path, picture: Picture) -> Source:
     def exported() -> onnx.ModelProto:
         return export_torch_file(path, picture.first, picture.inputs)
 
-    made, digest = read_once(path, exported, ModelRefused)
+    made, digest = read_hashed(path, exported, ModelRefused)
     return _noted(Source(made, path.name, digest, path.stat().st_size, _by(kind, "torch")))
 
 
@@ -196,10 +196,10 @@ def _from_tensorflow(path: Path, kind: str, picture: Picture) -> Source:
 
 
 def _noted(source: Source) -> Source:
-    """A source that was converted, with what was chosen of its inputs."""
-    from leap_audit.ingest.inputs.converted import noted
+    """Return a converted source with the inputs that were selected."""
+    from leap_audit.ingest.inputs.conversion import recorded_inputs
 
-    picture, fixed, signature = noted(source.proto)
+    picture, fixed, signature = recorded_inputs(source.proto)
     return replace(source, picture=picture, fixed_inputs=fixed, signature=signature)
 
 
@@ -232,7 +232,7 @@ def _head(path: Path) -> bytes:
 
 
 def _pickled(path: Path, data: bytes) -> str:
-    """What to give instead of a pickle, which is looked at and never loaded."""
+    """Say what to use instead of a pickle, which is inspected and never loaded."""
     modules = set()
     stream = io.BytesIO(data)
     try:

@@ -1,4 +1,4 @@
-"""Whether a model was exported as it trains, instead of as it predicts."""
+"""Refuse a model that was exported in training mode."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -44,17 +44,19 @@ def require_prediction(model: onnx.ModelProto) -> None:
 
 def _training(node: onnx.NodeProto, constants: Constants, version: int) -> str:
     """What a node does only in training; nothing where it predicts."""
-    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     if node.op_type == "BatchNormalization":
         normalises = "normalises each batch by itself"
-        if given.get("training_mode", 0) == 1 or given.get("is_test", 1) == 0:
+        if attributes.get("training_mode", 0) == 1 or attributes.get("is_test", 1) == 0:
             return normalises
         # Up to opset 13, the statistics among the outputs say that it trains.
         return normalises if version < 14 and any(list(node.output)[1:]) else ""
     if node.op_type == "Dropout":
         drops = "drops features at random"
         if version < 12:
-            trains = given.get("is_test", 1) == 0 and given.get("ratio", DROPOUT_RATIO) != 0
+            trains = (
+                attributes.get("is_test", 1) == 0 and attributes.get("ratio", DROPOUT_RATIO) != 0
+            )
             return drops if trains else ""
         mode, ratio = (
             constants.get(node.input[i]) if len(node.input) > i and node.input[i] else None
@@ -62,7 +64,7 @@ def _training(node: onnx.NodeProto, constants: Constants, version: int) -> str:
         )
         share = DROPOUT_RATIO if ratio is None else float(ratio.reshape(-1)[0])
         return drops if mode is not None and bool(mode.any()) and share != 0 else ""
-    if node.op_type in DRAWING and "seed" not in given:
+    if node.op_type in DRAWING and "seed" not in attributes:
         return "draws numbers at random, as Dropout and added noise do"
     return ""
 

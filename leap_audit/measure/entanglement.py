@@ -18,8 +18,11 @@ __all__ = [
     "GRADIENTS",
     "WEIGHTS",
     "Shared",
+    "compare_gradients",
+    "compared_classes",
     "cosines_of",
     "measure_entanglement",
+    "shared_by_weights",
     "standardised",
 ]
 
@@ -51,14 +54,27 @@ def measure_entanglement(
     if not len(pictures):
         return [], WEIGHTS
     if run.weights is not None:
-        cosines = cosines_of(run.features(pictures), run.weights)
-        return [Shared(dict(enumerate(map(float, row)))) for row in cosines], WEIGHTS
+        return shared_by_weights(run.features(pictures), run.weights), WEIGHTS
     logits = run.logits(pictures)
-    found = []
-    for picture, target, row in zip(pictures, targets, logits, strict=True):
-        highest = [int(k) for k in np.argsort(-row, kind="stable")[:CANDIDATES]]
-        found.append(Shared(_gradient_cosines(run, picture, target, sorted({*highest, *target}))))
-    return found, GRADIENTS
+    shared = [
+        compare_gradients(run, picture, target, compared_classes(row, target))
+        for picture, target, row in zip(pictures, targets, logits, strict=True)
+    ]
+    return shared, GRADIENTS
+
+
+def shared_by_weights(features: Array, weights: Array) -> list[Shared]:
+    """Return for each row of (n, features) its cosines with the (classes, features) of weights."""
+    return [Shared(dict(enumerate(map(float, row)))) for row in cosines_of(features, weights)]
+
+
+def compared_classes(logits: Array, target: Sequence[int]) -> list[int]:
+    """Return the classes that gradients are compared for: the target and the highest logits.
+
+    logits: (classes,), on the prototype.
+    """
+    highest = [int(k) for k in np.argsort(-logits, kind="stable")[:CANDIDATES]]
+    return sorted({*highest, *target})
 
 
 def standardised(logits: Array, row: int, class_: int) -> float | None:
@@ -80,10 +96,10 @@ def cosines_of(a: Array, b: Array) -> Array:
     return np.asarray(product / np.maximum(norms, 1e-12))
 
 
-def _gradient_cosines(
+def compare_gradients(
     run: Run, picture: Array, target: tuple[int, ...], classes: Sequence[int]
-) -> dict[int, float]:
-    """The cosine of each class's gradient with the target's, on one picture."""
+) -> Shared:
+    """Return the cosine of each class's gradient with the target's, on one picture."""
     single = run.at_once(1)
 
     def gradient(of: tuple[int, ...]) -> Array:
@@ -92,4 +108,4 @@ def _gradient_cosines(
 
     others = np.stack([gradient((k,)) for k in classes])
     cosines = cosines_of(gradient(target)[None], others)[0]
-    return dict(zip(classes, map(float, cosines), strict=True))
+    return Shared(dict(zip(classes, map(float, cosines), strict=True)))

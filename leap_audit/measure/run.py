@@ -13,12 +13,12 @@ import onnx_ir as ir
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.gradient.rulesets import overlay, require_effect
+from leap_audit.gradient.rulesets import RuleSet, require_effect, rule_set
 from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
-from leap_audit.run.opaque import AnySession, DividedSession
+from leap_audit.run.opaque import AnySession, OpaqueSession
 from leap_audit.run.session import Array, Session
 
 __all__ = [
@@ -209,33 +209,33 @@ class Run:
         cotangent: Array,
         *,
         wrt: str | Sequence[str] = PICTURE,
-        rules: str | None = None,
+        rules: str | RuleSet | None = None,
     ) -> dict[str, Array]:
         """Return the gradient of sum(cotangent · scores) with respect to tensors, each (n, ...).
 
         cotangent: (classes, places), the same for every picture, or (n, classes, places); see
-        `Answer.cotangent`. wrt: names as in `activations`. rules: a rule set, as in
-        `build_gradient`.
+        `Answer.cotangent`. wrt: names as in `activations`. rules: a rule set or its name.
 
         Raises UsageError: there is no tensor, or no rule set, of a name. GradientUnavailable: an
         operator has no rule, or a tensor is not on the way to the scores.
         """
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
-        changed = overlay(rules)
+        replaced = rule_set(rules)
         columns = (self.model.classes, self.model.answer.places)
 
         def build(op: Emitter, picture: ir.Value) -> list[ir.Value]:
             placed = place_model(op, self.model, picture)
-            values = [placed.tensor(name) for name in names]
-            if rules is not None:
-                require_effect(rules, op.graph, placed.scores, values)
+            scores, *values = [placed.scores, *(placed.tensor(name) for name in names)]
+            if replaced is not None:
+                scores, *values = _passed(op.graph, replaced, [scores, *values])
+                require_effect(replaced, op.graph, scores, values)
             dy = new_input(op.graph, "cotangent", (self.batch, *columns))
-            found = backpropagate(op, {placed.scores: dy}, values, rules=changed)
-            return [op.Identity(each) for each in found]
+            gradients = backpropagate(op, {scores: dy}, values, rules=replaced)
+            return [op.Identity(each) for each in gradients]
 
         each = np.broadcast_to(np.asarray(cotangent, np.float32), (len(pictures), *columns))
         given = {PICTURE: pictures, "cotangent": each}
-        return self._batched(("gradient", names, rules), build, names, given)
+        return self._batched(("gradient", names, replaced), build, names, given)
 
     def session(self, key: object, build: Callable[[], ir.Graph | ir.Model]) -> AnySession:
         """Return the session of a graph in which the model was placed, made once for a key.
@@ -251,7 +251,7 @@ class Run:
         whole = graph if isinstance(graph, ir.Model) else ir.Model(graph, ir_version=IR_VERSION)
         if self.model.outside is None:
             return Session(whole, self.model.provider, self.threads)
-        return DividedSession(whole, self.model.outside, self.model.provider, self.threads)
+        return OpaqueSession(whole, self.model.outside, self.model.provider, self.threads)
 
     def _forward(self, part: Array, output: str) -> Array:
         """One batch, or less, of an output of the graph that all forward figures come from."""
@@ -301,6 +301,16 @@ class Run:
             given = {n: _filled(np.asarray(x, np.float32), self.batch) for n, x in part.items()}
             parts.append([x[: len(part[PICTURE])] for x in session.run(given)])
         return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
+
+
+def _passed(graph: ir.Graph, rules: RuleSet, values: Sequence[ir.Value]) -> list[ir.Value]:
+    """Run the passes of a rule set on a graph and return what these values are then."""
+    graph.outputs.extend(values)
+    for change in rules.passes:
+        change(ir.Model(graph, ir_version=IR_VERSION))
+    after = list(graph.outputs)
+    graph.outputs.clear()
+    return after
 
 
 def _filled(part: Array, batch: int) -> Array:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from leap_audit.digests import sha256_of
-from leap_audit.ingest.audits import ForeignAudit, open_audit, shown
+from leap_audit.ingest.audits import ForeignAudit, open_audit, refusing_what_cannot_be_shown
 from leap_audit.pipeline.flow import AuditResult
 from leap_audit.policy import judge, read_policy
 from leap_audit.publish.folder import AuditFolder, write_file
@@ -41,7 +41,7 @@ def render_again(
     with AuditFolder.open(place) as opened:
         files = _carry(opened_audit, opened.staging / "images")
         audit = audit.model_copy(update={"files": files if audit.files else {}})
-        with shown(given):
+        with refusing_what_cannot_be_shown(given):
             write_report(audit, opened.staging)
         place = opened.publish(audit.status == "complete")
     if junit is not None:

@@ -9,12 +9,14 @@ from typing import Any
 from leap_audit.errors import ConfigRefused
 from leap_audit.installed import installed
 
-__all__ = ["fixed", "now", "portable", "repeatable", "versions"]
+__all__ = ["WITHHELD", "fixed", "now", "portable", "repeatable", "versions", "without_paths"]
 
 EPOCH = "SOURCE_DATE_EPOCH"
 """Seconds since 1970 that stand for the time of a run (reproducible-builds.org): then what differs
 between two equal runs is left out, and they give the same bytes."""
 
+WITHHELD = "(withheld)"
+"""What stands for the paths of photographs that may name patients."""
 PACKAGES = (
     "leap-audit",
     "numpy",
@@ -62,6 +64,12 @@ def portable(config: dict[str, Any]) -> dict[str, Any]:
         values = config["set"].items()
         named["set"] = {k: Path(v).name if isinstance(v, str) else v for k, v in values}
     return config | named
+
+
+def without_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Return recorded options without the paths of photographs and of their labels."""
+    hidden = {key: WITHHELD for key in ("labels",) if config.get(key)}
+    return {**config, **hidden, "samples": [WITHHELD] if config.get("samples") else []}
 
 
 def versions() -> dict[str, str]:

@@ -15,12 +15,20 @@ from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import Evidence, find
 from leap_audit.ingest.inputs.selection import inputs_in_words
 from leap_audit.ingest.model import Model
-from leap_audit.pipeline.environment import fixed, now, portable, repeatable, versions
-from leap_audit.pipeline.measurements import measure
+from leap_audit.pipeline.assembly import assemble, write_pictures
+from leap_audit.pipeline.environment import (
+    WITHHELD,
+    fixed,
+    now,
+    portable,
+    repeatable,
+    versions,
+    without_paths,
+)
+from leap_audit.pipeline.measuring import Measuring, measure
 from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.settings import nested
-from leap_audit.pipeline.withhold import WITHHELD, withhold, without_paths
-from leap_audit.pipeline.work import Measurements
+from leap_audit.pipeline.study import prepared
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress, Silent
 from leap_audit.publish.folder import AuditFolder, default_folder, write_file
@@ -69,39 +77,45 @@ def audit(
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
     """
     started, clock = now(), time.perf_counter()
-    given = layered(options.model_dump() if options else {}, nested(settings))
-    chosen = AuditOptions.parse(given, "audit()")
-    told = progress or Silent()
+    values = layered(options.model_dump() if options else {}, nested(settings))
+    chosen = AuditOptions.parse(values, "audit()")
+    progress = progress or Silent()
     source = Path(model) if isinstance(model, str | Path) else model
     place = Path(out) if out else default_folder(_named(source))
     declared = read_policy(policy) if policy is not None else None
     if junit is not None:
         hold_place(Path(junit), place)
     with AuditFolder.open(place) as folder:
-        loaded, names, notes, digest = read(source, classes, chosen, told, trust_model=trust_model)
-        provider = loaded.provider
+        understood = read(source, classes, chosen, progress, trust_model=trust_model)
+        loaded, names = understood.model, understood.names
         if declared is not None:
             declared.fit(names)
-        seen = Measurements(folder.staging, names)
+        study, computing = prepared(loaded, names, chosen)
+        measuring = Measuring(study, computing, {}, progress)
         try:
-            measure(loaded, chosen, seen, told)
+            measure(measuring)
             complete = True
         except KeyboardInterrupt:
             complete = False
-            told.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
+            progress.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
+        study = measuring.study
+        record = assemble(study, measuring.parts)
         if not chosen.photographs:
-            withhold(seen)
-        config = seen.config or chosen.model_dump(mode="json")
-        # An audit that was interrupted before it looked at the photographs tells no path either.
-        private = bool(chosen.samples) and seen.private is not False
+            record = record.without_photographs()
+        write_pictures(record, study, folder.staging)
+        config = study.options.model_dump(mode="json")
+        # An audit that was interrupted before it read the photographs shows no path either.
+        private = study.album.private or bool(chosen.samples and not study.album.names)
         words = legible(command or shlex.join(sys.argv[:1]))
-        record = Audit(
+        result = Audit(
             status="complete" if complete else "incomplete",
-            model=loaded.identity.model_copy(update=_classes_identity(classes, digest)),
+            model=loaded.identity.model_copy(
+                update=_classes_identity(classes, understood.classes_sha256)
+            ),
             classes=names,
             environment=Environment(
                 versions=versions(),
-                provider=provider.name,
+                provider=loaded.provider.name,
                 seed=chosen.seed,
                 threads=chosen.threads,
                 command=WITHHELD if private else repeatable(words),
@@ -110,48 +124,53 @@ def audit(
             ),
             config=portable(without_paths(config) if private else config),
             coverage=Coverage(
-                classes_audited=len({p.target for p in seen.prototypes}),
+                classes_audited=len({p.target for p in record.prototypes}),
                 classes_in_all=len(names),
                 operators=loaded.operators,
                 engine=_engine(loaded),
-                batch=seen.batch,
+                batch={
+                    "prototypes": study.batches.prototypes,
+                    "isolations": study.batches.isolations,
+                },
             ),
-            methods=seen.methods,
-            notes=(*inputs_in_words(loaded.identity), *notes, *seen.notes),
-            prototypes=tuple(seen.prototypes),
-            matrix=seen.matrix,
-            samples=tuple(seen.samples),
-            readings=seen.readings,
+            methods=record.methods,
+            notes=(*inputs_in_words(loaded.identity), *understood.notes, *record.notes),
+            prototypes=record.prototypes,
+            matrix=record.matrix,
+            samples=record.samples,
+            readings=record.readings,
             files=_pictures(folder.staging),
             findings=find(
                 Evidence(
                     names,
-                    seen.prototypes,
-                    seen.samples,
-                    seen.rankings,
-                    seen.readings,
+                    record.prototypes,
+                    record.samples,
+                    record.maps,
+                    record.readings,
                     loaded.identity,
                 )
             ),
         )
         if declared is not None:
-            record = judge(record, declared)
-        with told.stage("Writing the report", 1) as advance:
+            result = judge(result, declared)
+        with progress.stage("Writing the report", 1) as advance:
             try:
-                write_report(record, folder.staging)
+                write_report(result, folder.staging)
             except KeyboardInterrupt:  # hours may have been measured: once more before giving up
-                told.warn("Everything is measured: the report is being written; Ctrl-C drops it.")
-                write_report(record, folder.staging)
+                progress.warn(
+                    "Everything is measured: the report is being written; Ctrl-C drops it."
+                )
+                write_report(result, folder.staging)
             advance()
         place = folder.publish(complete)
     if junit is not None:
-        write_file(Path(junit), junit_of_audit(record))
+        write_file(Path(junit), junit_of_audit(result))
     if not complete:
         raise AuditIncomplete(
-            f"interrupted after {len(record.prototypes)} prototypes and {len(record.samples)} "
+            f"interrupted after {len(result.prototypes)} prototypes and {len(result.samples)} "
             f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE."
         )
-    return AuditResult(place, record)
+    return AuditResult(place, result)
 
 
 def _pictures(folder: Path) -> dict[str, str]:

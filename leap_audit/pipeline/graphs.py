@@ -124,17 +124,17 @@ def exported_of(
 
     from leap_audit.canonical.form import canonicalise
     from leap_audit.graph.protos import opset_of, real_inputs, tensor_info
-    from leap_audit.ingest.door import read_file
     from leap_audit.ingest.inputs.selection import fix_inputs
-    from leap_audit.ingest.outputs.ends import tensor_outputs
+    from leap_audit.ingest.loading import read_file
+    from leap_audit.ingest.outputs.tensor_outputs import with_tensor_outputs
     from leap_audit.run.providers import choose_provider
 
     source = read_file(model, declared, inputs)
     proto: onnx.ModelProto = source.proto
-    if inputs is not None and inputs.given and not source.converted:
+    if inputs is not None and inputs.specified and not source.converted:
         proto, *_ = fix_inputs(proto, inputs, partly=inputs.picture is None)
     if canonical:
-        proto = tensor_outputs(proto).proto
+        proto = with_tensor_outputs(proto).proto
         sizes = _sizes(proto, declared)
         proto = ir.to_proto(
             canonicalise(proto, batch=1, sizes=sizes, provider=choose_provider("cpu"))
@@ -156,11 +156,11 @@ def exported_of(
 
 def _network(model: Path, inputs: "Inputs | None") -> Any:
     """The ONNX graph of the model in a file of any kind, with the inputs that were set fixed."""
-    from leap_audit.ingest.door import read_file
     from leap_audit.ingest.inputs.selection import fix_inputs
+    from leap_audit.ingest.loading import read_file
 
     source = read_file(model, DeclaredPreprocessing(), inputs)
-    if inputs is None or not inputs.given or source.converted:
+    if inputs is None or not inputs.specified or source.converted:
         return source.proto
     return fix_inputs(source.proto, inputs, partly=inputs.picture is None)[0]
 
@@ -168,10 +168,10 @@ def _network(model: Path, inputs: "Inputs | None") -> Any:
 def _sizes(proto: Any, declared: DeclaredPreprocessing) -> dict[str, tuple[int, ...]]:
     """The shape of one picture, for an input that leaves its height and width free."""
     from leap_audit.graph.protos import real_inputs
-    from leap_audit.ingest.inputs.sides import sides_of
+    from leap_audit.ingest.inputs.layout import input_dimensions
     from leap_audit.ingest.pictures.preprocessing import resolve
 
     (value, *_) = real_inputs(proto)
-    found = resolve(declared, sides_of(proto, value), name=value.name)
+    found = resolve(declared, input_dimensions(proto, value), name=value.name)
     channels, size = len(found.mean), found.input_size
     return {value.name: (channels, *size) if found.layout == "NCHW" else (*size, channels)}

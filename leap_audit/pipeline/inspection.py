@@ -1,6 +1,5 @@
 """A dry run: read the model as an audit does, say what was understood, plan, and stop."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 from leap_audit.artifacts import ModelIdentity
 from leap_audit.config import AuditOptions, layered
 from leap_audit.measure.plan import Plan
-from leap_audit.pipeline.measurements import planned
+from leap_audit.pipeline.measuring import Measuring, plan
 from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.settings import nested
-from leap_audit.pipeline.work import Measurements
+from leap_audit.pipeline.study import prepared
 from leap_audit.policy import read_policy
 from leap_audit.progress import Progress, Silent
 
@@ -56,16 +55,16 @@ def inspect(
 
     Raises LeapAuditError: what an audit would refuse before its long work.
     """
-    given = layered(options.model_dump() if options else {}, nested(settings))
-    chosen = AuditOptions.parse(given, "inspect()")
-    told = progress or Silent()
+    values = layered(options.model_dump() if options else {}, nested(settings))
+    chosen = AuditOptions.parse(values, "inspect()")
+    progress = progress or Silent()
     source = Path(model) if isinstance(model, str | Path) else model
     declared = read_policy(policy) if policy is not None else None
-    loaded, names, notes, _ = read(source, classes, chosen, told, trust_model=trust_model)
+    loaded, names, notes, _ = read(source, classes, chosen, progress, trust_model=trust_model)
     if declared is not None:
         declared.fit(names)
-    with tempfile.TemporaryDirectory(prefix="leap-audit-") as folder:
-        (Path(folder) / "images").mkdir()
-        seen = Measurements(Path(folder), names)
-        plan = planned(loaded, chosen, seen, told).plan
-    return Inspection(loaded.identity, names, (*notes, *seen.notes), plan)
+    study, computing = prepared(loaded, names, chosen)
+    measuring = Measuring(study, computing, {}, progress)
+    planned = plan(measuring)
+    album = measuring.study.album
+    return Inspection(loaded.identity, names, (*notes, *album.notes), planned)

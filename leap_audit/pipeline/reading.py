@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leap_audit.config import AuditOptions
-from leap_audit.gradient.path import ROUNDING
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.contained import class_list_in, names_in
 from leap_audit.ingest.classes.lines import ClassList
 from leap_audit.ingest.classes.names import match_classes
+from leap_audit.ingest.classes.sandboxed import (
+    read_class_list_in_child,
+    read_metadata_names_in_child,
+)
 from leap_audit.ingest.inputs.selection import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.preprocessing import statement
@@ -78,7 +81,7 @@ def _of_rounding(model: Model) -> tuple[str, ...]:
 def _names(classes: str | Path | Sequence[str] | None) -> tuple[ClassList | None, str]:
     """The names, and the SHA-256 of the file that they were read from, as it was then."""
     if isinstance(classes, str | Path):
-        return class_list_in(Path(classes))
+        return read_class_list_in_child(Path(classes))
     return None if classes is None else ClassList(tuple(classes)), ""
 
 
@@ -96,7 +99,7 @@ def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tu
     if model.labels:
         names, notes = match_classes(model.labels, model.classes, single=single)
         return names, (f"The names of the classes are those in the {model.labels_in}.", *notes)
-    inside = names_in(model.proto, model.classes)
+    inside = read_metadata_names_in_child(model.proto, model.classes)
     if inside is None:
         return match_classes(None, model.classes, single=single)
     names, notes = match_classes(inside[0], model.classes, single=single)

@@ -1,34 +1,320 @@
-"""What an audit has measured so far."""
+"""Units of work: what an audit computes, cut into pieces that depend on nothing but themselves.
 
+A unit is a frozen description. Its `key` is the digest of everything that determines its result:
+the model, the machine's numbers (`Ground`), the options, the targets, the seed, and the items that
+are computed together in one batch. `perform` returns a plain result: arrays and numbers, no paths.
+Equal keys mean equal results, so a unit can be done once, anywhere, in any order.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from leap_audit.artifacts import EntanglementMatrix, Prototype, Readings, Sample
+from leap_audit.artifacts import Readings
+from leap_audit.config import IsolationOptions, Options, PrototypeOptions
+from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.installed import installed
+from leap_audit.measure.entanglement import Shared, compare_gradients
+from leap_audit.measure.isolation.optimise import RankingSearch
+from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
+from leap_audit.measure.isolation.region import Region, read_region
+from leap_audit.measure.methods import Explanation, load_methods
+from leap_audit.measure.plan import logit_spread
+from leap_audit.measure.preprocessing import compare_readings
+from leap_audit.measure.prototype import Drawn, PrototypeSearch, Request
+from leap_audit.measure.run import Run
+from leap_audit.measure.subject import Subject, sharpness
+from leap_audit.pipeline.plain import digest
+from leap_audit.run.session import Array
 
-__all__ = ["Measurements"]
+__all__ = [
+    "Compare",
+    "Draw",
+    "Explain",
+    "Ground",
+    "Isolate",
+    "Loaded",
+    "Locate",
+    "Located",
+    "Predict",
+    "Predicted",
+    "Reread",
+    "Unit",
+    "ground_of",
+    "perform",
+]
+
+NUMBERS = 1
+"""Raised by one whenever a result of a unit changes for the same key."""
+PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
+"""The packages whose versions can change a number."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all units of an audit have in common: the model, and what computes on it."""
+
+    model: str
+    """See `Model.digest`."""
+    provider: str
+    threads: int
+    batch: int
+    """Pictures that the model is shown together where it is only asked."""
+    versions: dict[str, str]
+    numbers: int = NUMBERS
+
+
+def ground_of(model: Model, threads: int, batch: int) -> Ground:
+    """Return the ground of all units on a model. batch: see `Ground`."""
+    versions = installed(PACKAGES if model.outside is not None else PACKAGES[:-1])
+    return Ground(model.digest, model.provider.name, threads, batch, versions)
+
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Unit(Generic[R]):
+    """One piece of work. Two units are the same where their keys are."""
+
+    ground: Ground
+
+    @cached_property
+    def key(self) -> str:
+        """Return the digest of all that determines the result."""
+        return digest(self)
+
+    @property
+    def steps(self) -> int:
+        """Return how far the unit advances the count of its stage."""
+        return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Predict(Unit["Predicted"]):
+    """Show the model a batch of pictures. Result: `Predicted`."""
+
+    pictures: tuple[Array, ...]
+    """(channels, height, width) in 0..1 each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What the model says of a batch of pictures."""
+
+    answers: tuple[Summary, ...]
+    logits: Array
+    """(pictures, classes), averaged over the places of a map."""
+    features: Array
+    """(pictures, features): what pictures are compared by, the penultimate features, or the logits
+    where the last step is not linear."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reread(Unit[tuple[Readings, ...]]):
+    """Show photographs under other preprocessings. Result: a tuple of at most one `Readings`."""
+
+    pictures: tuple[Array, ...]
+    known: tuple[int | None, ...]
+    """The class that each is known to show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draw(Unit[tuple[Drawn, ...]]):
+    """Make the prototypes of one batch of requests. Result: a tuple of `Drawn`."""
+
+    requests: tuple[Request, ...]
+    options: PrototypeOptions
+    seed: int
+    batch: int
+    """Prototypes that the graph holds; the requests are filled up to it."""
+    first: tuple[Request, ...] = ()
+    """The batch on which the learning rate is tested; empty where it is not."""
+
+    @property
+    def steps(self) -> int:
+        return len(self.requests) * self.options.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Compare(Unit[Shared]):
+    """Compare classes by their gradients on a prototype. Result: `Shared`."""
+
+    picture: Array
+    target: tuple[int, ...]
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Locate(Unit["tuple[Located, ...]"]):
+    """Ask where in each of a batch of pictures classes are said. Result: a tuple of `Located`."""
+
+    pictures: tuple[Array, ...]
+    classes: tuple[tuple[int, ...], ...]
+    """Those asked about, of each picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """How the classes of one picture are to be isolated."""
+
+    sharpness: float
+    """See `Subject.sharpness`."""
+    where: tuple[Array, ...]
+    """See `Subject.where`, of each class."""
+    logits: tuple[float, ...]
+    """Of each class, averaged over the places."""
+
+
+@dataclass(frozen=True, eq=False)
+class Isolate(Unit[tuple[Region, ...]]):
+    """Isolate the subjects of one batch. Result: a tuple of `Region`."""
+
+    subjects: tuple[Subject, ...]
+    options: IsolationOptions
+    seed: int
+    batch: int
+    """Subjects that the graph of the search holds."""
+    slopes: int
+    """Pictures that the slopes are computed on together."""
+
+    @property
+    def steps(self) -> int:
+        return len(self.subjects) * self.options.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Explain(Unit[tuple[Explanation, ...]]):
+    """Explain the subjects of one batch by a method. Result: a tuple of `Explanation`."""
+
+    subjects: tuple[Subject, ...]
+    method: str
+    version: int
+    options: Options
+    seed: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.subjects)
+
+
+Advance = Callable[[int], None]
 
 
 @dataclass
-class Measurements:
-    """What has been measured so far; an interrupted audit reports just this."""
+class Loaded:
+    """A model ready to compute on: graphs are loaded when first needed, and kept.
 
-    folder: Path
-    classes: tuple[str, ...]
-    prototypes: list[Prototype] = field(default_factory=list)
-    matrix: EntanglementMatrix | None = None
-    samples: list[Sample] = field(default_factory=list)
-    readings: Readings | None = None
-    rankings: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """Mask of an isolation -> its ranking, which findings look at."""
-    notes: list[str] = field(default_factory=list)
-    config: dict[str, Any] = field(default_factory=dict)
-    methods: dict[str, Any] = field(default_factory=dict)
-    batch: dict[str, int] = field(default_factory=dict)
-    private: bool | None = None
-    """Whether the paths of the photographs may name patients; None: nobody has looked yet."""
-    seeds: int = 1
-    """Prototypes of each target, of which one is shown."""
+    What it keeps follows from the model and the arguments alone and changes no result.
+    """
+
+    model: Model
+    ground: Ground
+    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def run(self) -> Run:
+        """Return the model, run on pictures."""
+        return Run(self.model, self.ground.batch, self.ground.threads)
+
+    def spread(self, seed: int) -> float:
+        """Return the standard deviation of the logits over random pictures."""
+        found = self.kept(lambda: logit_spread(self.run, seed), "spread", seed)
+        assert isinstance(found, float)
+        return found
+
+    def kept(self, make: Callable[[], Any], *key: Any) -> Any:
+        """Return what `make` makes, made once for each key."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def perform(unit: Unit[R], loaded: Loaded, advance: Advance = lambda _: None) -> R:
+    """Return the result of a unit; the same for the same key.
+
+    advance: called with how many items a step has moved, `unit.steps` in all. Raises TypeError: a
+    unit of no known kind.
+    """
+    return cast(R, _result(unit, loaded, advance))
+
+
+def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
+    match unit:
+        case Predict():
+            return _predict(unit, loaded)
+        case Reread():
+            found = compare_readings(loaded.run, unit.pictures, unit.known)
+            return () if found is None else (found,)
+        case Draw():
+            return _draw(unit, loaded, advance)
+        case Compare():
+            return compare_gradients(loaded.run, unit.picture, unit.target, unit.classes)
+        case Locate():
+            return _locate(unit, loaded)
+        case Isolate():
+            return _isolate(unit, loaded, advance)
+        case Explain():
+            return _explain(unit, loaded, advance)
+    raise TypeError(f"{type(unit).__name__} is no unit of work")
+
+
+def _predict(unit: Predict, loaded: Loaded) -> Predicted:
+    run, answer, pictures = loaded.run, loaded.model.answer, np.stack(unit.pictures)
+    logits = run.logits(pictures)
+    features = logits if run.weights is None else run.features(pictures)
+    answers = tuple(answer.summary(scores) for scores in run.scores(pictures))
+    return Predicted(answers, logits, features)
+
+
+def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
+    spread = loaded.spread(unit.seed)
+    search: PrototypeSearch = loaded.kept(
+        lambda: PrototypeSearch(
+            loaded.run, unit.options, seed=unit.seed, batch=unit.batch, spread=spread
+        ),
+        *("draw", digest(unit.options), unit.seed, unit.batch),
+    )
+    return tuple(search.draw(unit.requests, advance, unit.first))
+
+
+def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:
+    answer = loaded.model.answer
+    every = loaded.run.scores(np.stack(unit.pictures))
+    return tuple(
+        Located(
+            sharpness(scores, answer),
+            tuple(answer.predicted_places(scores, k) for k in classes),
+            tuple(float(scores[k].mean()) for k in classes),
+        )
+        for scores, classes in zip(every, unit.classes, strict=True)
+    )
+
+
+def _isolate(unit: Isolate, loaded: Loaded, advance: Advance) -> tuple[Region, ...]:
+    run, options = loaded.run, unit.options
+    search: RankingSearch = loaded.kept(
+        lambda: RankingSearch(run, options, seed=unit.seed, batch=unit.batch),
+        *("isolate", digest(options), unit.seed, unit.batch),
+    )
+    regions = []
+    for subject, scores in zip(unit.subjects, search.maps(unit.subjects, advance), strict=True):
+        slopes = slopes_of(run.at_once(unit.slopes), subject, options, unit.seed)
+        ranking = best_ranking(run, subject, scores, slopes)
+        regions.append(read_region(run, subject, ranking, options.enough))
+    return tuple(regions)
+
+
+def _explain(unit: Explain, loaded: Loaded, advance: Advance) -> tuple[Explanation, ...]:
+    found = []
+    function = load_methods()[unit.method].function
+    run = loaded.run.at_once(unit.batch)
+    for explanation in function(run, unit.subjects, unit.options, seed=unit.seed):
+        advance(1)
+        found.append(explanation)
+    return tuple(found)

@@ -26,7 +26,7 @@ from leap_audit.artifacts import PolicyIdentity
 from leap_audit.config import Options, Words
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.classes.targets import select_targets
-from leap_audit.ingest.sandbox.tables import table_in
+from leap_audit.ingest.sandbox.config_files import read_table_in_child
 from leap_audit.policy.checks import CHECKS, CheckKind
 from leap_audit.text.filenames import legible
 from leap_audit.text.names import shortened
@@ -158,7 +158,7 @@ def read_policy(given: str | Path) -> Policy:
             f"{path}: there is no such policy file, and of the name comes none with leap-audit; "
             f"give a file, or {', '.join(READY)}."
         )
-    values, digest = table_in(path)
+    values, digest = read_table_in_child(path)
     table = _File.parse(values, str(path))
     if not table.checks:
         raise ConfigRefused(

@@ -1,8 +1,8 @@
-"""Graphs in which a network stands that is no ONNX graph: run in parts, with that network between.
+"""Run graphs with opaque nodes: a module that is no ONNX graph, which PyTorch computes.
 
-Such a graph has nodes NETWORK (pictures in, scores out) and NETWORK_GRADIENT (pictures and the
-gradient of the scores in, the gradient of the pictures out) that no runtime knows. What leads to
-each of them is a graph of its own; PyTorch computes the node; the last part gives the outputs.
+An opaque node is OPAQUE (pictures in, scores out) or OPAQUE_GRADIENT (pictures and the gradient of
+the scores in, the gradient of the pictures out). ONNX Runtime has neither. So the graph is cut in
+front of each: every part is a graph of its own, and PyTorch computes the nodes between the parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from onnx_ir.passes import common
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Loop, Session
 
-__all__ = ["NETWORK", "NETWORK_GRADIENT", "DividedLoop", "DividedSession", "Outside"]
+__all__ = ["OPAQUE", "OPAQUE_GRADIENT", "OpaqueLoop", "OpaqueModule", "OpaqueSession"]
 
-NETWORK = "LeapAuditNetwork"
-NETWORK_GRADIENT = "LeapAuditNetworkGradient"
+OPAQUE = "LeapAuditOpaque"
+OPAQUE_GRADIENT = "LeapAuditOpaqueGradient"
 
 
-class Outside(Protocol):
-    """A network that is no ONNX graph."""
+class OpaqueModule(Protocol):
+    """A module that is no ONNX graph."""
 
     engine: str
     """What computes it."""
@@ -36,17 +36,17 @@ class Outside(Protocol):
         """Return the output at x, and the gradient of sum(cotangent * output), of x's shape."""
 
 
-class DividedSession:
-    """What `Session` is, for a graph with a network outside of it."""
+class OpaqueSession:
+    """`Session` for a graph with opaque nodes."""
 
     def __init__(
-        self, model: ir.Model, network: Outside, provider: Provider, threads: int = 0
+        self, model: ir.Model, module: OpaqueModule, provider: Provider, threads: int = 0
     ) -> None:
         self.provider = provider
         self.inputs: tuple[str, ...] = tuple(str(value.name) for value in model.graph.inputs)
         self.outputs: tuple[str, ...] = tuple(str(value.name) for value in model.graph.outputs)
-        self._network = network
-        self._calls = [node for node in model.graph if node.op_type in (NETWORK, NETWORK_GRADIENT)]
+        self._module = module
+        self._calls = [node for node in model.graph if node.op_type in (OPAQUE, OPAQUE_GRADIENT)]
         wanted = [[str(v.name) for v in node.inputs if v is not None] for node in self._calls]
         self._parts = [
             Session(_part(model, names), provider, threads) for names in (*wanted, self.outputs)
@@ -54,32 +54,32 @@ class DividedSession:
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> list[Array]:
         """Return the outputs (all of them, in the graph's order, unless some are named)."""
-        known = dict(inputs)
+        tensors = dict(inputs)
         for part, node in zip(self._parts, self._calls, strict=False):
-            given = part.run({name: known[name] for name in part.inputs})
-            known[str(node.outputs[0].name)] = self._computed(node.op_type, *given)
+            operands = part.run({name: tensors[name] for name in part.inputs})
+            tensors[str(node.outputs[0].name)] = self._compute(node.op_type, *operands)
         last = self._parts[-1]
         wanted = list(outputs if outputs is not None else self.outputs)
-        return last.run({name: known[name] for name in last.inputs}, wanted)
+        return last.run({name: tensors[name] for name in last.inputs}, wanted)
 
     def loop(
         self, state: Mapping[str, tuple[str, Array]], constants: Mapping[str, Array]
-    ) -> "DividedLoop":
+    ) -> "OpaqueLoop":
         """Return a loop over this graph, as `Session.loop` does."""
-        return DividedLoop(self, state, constants)
+        return OpaqueLoop(self, state, constants)
 
-    def _computed(self, kind: str, x: Array, dy: Array | None = None) -> Array:
-        if kind == NETWORK or dy is None:
-            return self._network.value(x).astype(np.float32)
-        return self._network.value_and_gradient(x, dy)[1].astype(np.float32)
+    def _compute(self, kind: str, x: Array, dy: Array | None = None) -> Array:
+        if kind == OPAQUE or dy is None:
+            return self._module.value(x).astype(np.float32)
+        return self._module.value_and_gradient(x, dy)[1].astype(np.float32)
 
 
-class DividedLoop:
-    """What `Loop` is, with its state on the host."""
+class OpaqueLoop:
+    """`Loop` for a graph with opaque nodes; its state lies on the host."""
 
     def __init__(
         self,
-        session: DividedSession,
+        session: OpaqueSession,
         state: Mapping[str, tuple[str, Array]],
         constants: Mapping[str, Array],
     ) -> None:
@@ -91,8 +91,8 @@ class DividedLoop:
 
     def step(self, draws: Mapping[str, Array]) -> None:
         """Run the graph once on `draws` and let the state advance."""
-        found = self._session.run({**self._now, **self._constants, **draws})
-        self._last = dict(zip(self._session.outputs, found, strict=True))
+        outputs = self._session.run({**self._now, **self._constants, **draws})
+        self._last = dict(zip(self._session.outputs, outputs, strict=True))
         self._now = {name: self._last[output] for name, output in self._next.items()}
 
     def state(self, name: str) -> Array:
@@ -104,29 +104,29 @@ class DividedLoop:
         return np.array(self._last[name])
 
 
-AnySession = Session | DividedSession
-AnyLoop = Loop | DividedLoop
+AnySession = Session | OpaqueSession
+AnyLoop = Loop | OpaqueLoop
 
 
 def _part(model: ir.Model, wanted: Sequence[str]) -> ir.Model:
-    """What leads to the tensors `wanted`; what the network computes are inputs of it."""
+    """Return the graph that leads to the tensors `wanted`; outputs of opaque nodes are inputs."""
     copy = model.clone()
     graph = copy.graph
     named = {str(value.name): value for value in graph.inputs}
     named |= {str(name): value for name, value in graph.initializers.items()}
     for node in list(graph):
         named |= {str(value.name): value for value in node.outputs}
-        if node.op_type not in (NETWORK, NETWORK_GRADIENT):
+        if node.op_type not in (OPAQUE, OPAQUE_GRADIENT):
             continue
         old = node.outputs[0]
         entry = ir.Value(name=old.name, shape=old.shape, type=old.type)
-        old.name = f"{old.name}/outside"
+        old.name = f"{old.name}/opaque"
         old.replace_all_uses_with(entry, replace_graph_outputs=True)
         graph.inputs.append(entry)
         named[str(entry.name)] = entry
     graph.outputs[:] = [named[name] for name in wanted]
     for node in list(graph):
-        if node.op_type in (NETWORK, NETWORK_GRADIENT) and not list(node.outputs[0].uses()):
+        if node.op_type in (OPAQUE, OPAQUE_GRADIENT) and not list(node.outputs[0].uses()):
             graph.remove(node, safe=True)
     common.RemoveUnusedNodesPass()(copy)
     for value in list(graph.inputs):

@@ -54,7 +54,7 @@ def runtime() -> ModuleType:
             "'leap-audit[gpu]' for an NVIDIA card, never both."
         ) from None
     onnxruntime.set_default_logger_severity(4)
-    onnxruntime.disable_telemetry_events()  # where it was loaded before leap_audit.silence
+    onnxruntime.disable_telemetry_events()  # where it was loaded before leap_audit.telemetry
     module: ModuleType = onnxruntime
     return module
 
@@ -112,7 +112,8 @@ def _starts(name: str) -> bool:
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "probe", [value], [output])
-    probe = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    # Neg at versions of ONNX that every ONNX Runtime loads.
+    probe = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
     try:
         session = runtime().InferenceSession(probe.SerializeToString(), providers=[name])
     except Exception:  # whatever a driver throws, the answer is the same: it does not start

@@ -1,4 +1,4 @@
-"""Names of files as text that can be written anywhere.
+"""Turn file names into text that can be written anywhere.
 
 On most systems the name of a file is bytes: they need not be text in any encoding, and may hold
 line breaks, escape codes and marks that turn the reading direction round. Every name passes

@@ -1,4 +1,4 @@
-"""Names as a person may safely read them.
+"""Make names safe to display.
 
 Class and file names come from files nobody vouched for. They may hold line breaks, escape
 codes, characters that turn the reading direction round, or a whole book.

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Format numbers for a reader."""
 
 import math
 

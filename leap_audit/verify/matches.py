@@ -83,11 +83,11 @@ def _photographs(audit: Audit, samples: Sequence[Path]) -> Iterator[Row]:
             yield Row("photographs", count, "not given", "pass --samples to compare them")
         return
     from leap_audit.ingest.pictures.images import find_pictures
-    from leap_audit.ingest.pictures.photographs import names_of
+    from leap_audit.ingest.pictures.photographs import photograph_names
 
     left: dict[str, list[Path]] = {}
     files = find_pictures(samples)
-    names = names_of(files)
+    names = photograph_names(files)
     shown = dict(zip(files, names.names if names.private else map(str, files), strict=True))
     for file, digest in zip(files, names.digests, strict=True):
         left.setdefault(digest, []).append(file)

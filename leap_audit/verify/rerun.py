@@ -11,7 +11,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions, layered
 from leap_audit.errors import AuditRefused, UsageError
 from leap_audit.pipeline import audit as run_audit
-from leap_audit.pipeline.withhold import WITHHELD
+from leap_audit.pipeline.environment import WITHHELD
 from leap_audit.progress import Progress
 from leap_audit.verify.views import differing_versions
 

@@ -1,4 +1,4 @@
-"""The walls around a process that opens foreign files: what the operating system denies it.
+"""Confine a process that opens foreign files, by means of the operating system.
 
 `raise_walls` is called once, in a child process, before it looks at anything foreign. From then on
 the process reads what it was allowed and the installation of Python, writes into one folder, has no
@@ -7,12 +7,12 @@ files, seccomp for system calls (docs/adr/0017-the-child-is-a-sandbox.md). Elsew
 and `missing_walls` says so.
 """
 
-from leap_audit.walls.raised import (
+from leap_audit.walls.confinement import (
     WALLS,
-    Allowed,
+    AllowedPaths,
     missing_here,
     missing_walls,
     raise_walls,
 )
 
-__all__ = ["WALLS", "Allowed", "missing_here", "missing_walls", "raise_walls"]
+__all__ = ["WALLS", "AllowedPaths", "missing_here", "missing_walls", "raise_walls"]

@@ -1,4 +1,4 @@
-"""Landlock: which files a process may open, enforced by the Linux kernel (5.13 and later)."""
+"""Landlock: restrict the files that a process may open (Linux 5.13 and later)."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Capabilities: what root may and others may not, given up for good."""
+"""Capabilities: give up the privileges of root for good."""
 
 import ctypes
 import os

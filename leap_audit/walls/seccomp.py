@@ -1,4 +1,4 @@
-"""seccomp: which system calls a process may make, enforced by the Linux kernel."""
+"""seccomp: restrict the system calls of a process."""
 
 import ctypes
 import errno

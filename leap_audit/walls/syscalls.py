@@ -1,4 +1,4 @@
-"""System calls that a process which opens foreign files may not make, by name and number.
+"""The system calls that a confined process may not make, by name and number.
 
 The numbers never change once a kernel has them. `tests/walls` holds them against libseccomp's.
 """
@@ -147,7 +147,7 @@ every C library then uses the older call."""
 
 @dataclass(frozen=True)
 class Condition:
-    """When a call is refused for what one of its arguments is."""
+    """A condition on one argument of a system call, under which the call is refused."""
 
     numbers: Numbers
     argument: int

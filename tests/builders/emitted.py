@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from leap_audit.canonical.form import to_proto
 from leap_audit.gradient import Emitter
+from leap_audit.graph.opset import IR_VERSION, OPSET
 from leap_audit.run import Session, choose_provider
 
 
@@ -17,7 +18,7 @@ def start(**inputs: Sequence[int]) -> tuple[Emitter, list[ir.Value]]:
         ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
         for name, shape in inputs.items()
     ]
-    return Emitter(ir.Graph(values, [], nodes=[], opset_imports={"": 21}), "test"), values
+    return Emitter(ir.Graph(values, [], nodes=[], opset_imports={"": OPSET}), "test"), values
 
 
 def numbers(
@@ -25,6 +26,8 @@ def numbers(
 ) -> list[NDArray[np.float32]]:
     """Run an emitter's graph on ONNX Runtime and return these tensors."""
     op.graph.outputs[:] = outputs
-    session = Session(to_proto(ir.Model(op.graph, ir_version=10)), choose_provider("cpu"), 1)
+    session = Session(
+        to_proto(ir.Model(op.graph, ir_version=IR_VERSION)), choose_provider("cpu"), 1
+    )
     given = {name: np.asarray(x, np.float32) for name, x in inputs.items()}
     return session.run(given)

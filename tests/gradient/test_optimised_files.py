@@ -119,7 +119,7 @@ def test_blocks_are_taken_apart(tmp_path: Path) -> None:
     model = optimised(residual_net(), "ALL", tmp_path)
     names = {node.op_type for node in model.graph.node if node.domain == blocked.BLOCKED}
     assert {"Conv", "MaxPool", "ReorderInput", "ReorderOutput"} <= names
-    plain = blocked.unblocked(model)
+    plain = blocked.without_blocks(model)
     assert blocked.BLOCKED not in {node.domain for node in plain.graph.node}
 
 

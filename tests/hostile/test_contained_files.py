@@ -19,12 +19,12 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import InputRefused, LeapAuditError, ModelRefused, PictureRefused
 from leap_audit.files import open_regular, read_regular
 from leap_audit.ingest.audits import open_audit
-from leap_audit.ingest.classes.contained import classes_in, known_in
-from leap_audit.ingest.door import load, read_source
-from leap_audit.ingest.files.once import read_once
-from leap_audit.ingest.pictures.contained import preprocessing_in, require_no_links
+from leap_audit.ingest.classes.sandboxed import read_classes_in_child, read_ground_truth_in_child
+from leap_audit.ingest.files.hashing import read_hashed
+from leap_audit.ingest.loading import load, read_source
 from leap_audit.ingest.pictures.images import find_pictures
-from leap_audit.ingest.sandbox.tables import table_in
+from leap_audit.ingest.pictures.sandboxed import read_preprocessing_in_child, require_no_links
+from leap_audit.ingest.sandbox.config_files import read_table_in_child
 from tests.builders.audits import make_audit, with_pictures
 from tests.builders.corpus import network
 from tools.fuzz import pictures_in
@@ -200,13 +200,13 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, device: str) -> None
     elif device == "a folder":
         place.mkdir()
     words: list[Callable[[], object]] = [
-        lambda: classes_in(place),
-        lambda: table_in(place),
-        lambda: preprocessing_in(place),
+        lambda: read_classes_in_child(place),
+        lambda: read_table_in_child(place),
+        lambda: read_preprocessing_in_child(place),
         lambda: pictures_in([place]),
         lambda: open_audit(place),
         lambda: read_source(place),
-        lambda: known_in([place], ["a"], place),
+        lambda: read_ground_truth_in_child([place], ["a"], place),
     ]
     begun = time.monotonic()
     for ask in words:
@@ -234,11 +234,11 @@ def test_what_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
         return text
 
     with pytest.raises(InputRefused, match="changed while it was read"):
-        read_once(path, read, InputRefused)
+        read_hashed(path, read, InputRefused)
 
 
 def test_a_list_that_is_gone_after_it_was_read(tmp_path: Path, sample_models: Path) -> None:
-    names, digest = classes_in(sample_models / "digits.txt")
+    names, digest = read_classes_in_child(sample_models / "digits.txt")
     assert len(names) == 10
     assert len(digest) == 64
 
@@ -299,7 +299,7 @@ def test_a_key_of_thirty_thousand_parts(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         with pytest.raises(LeapAuditError, match="nested too deeply"):
-            table_in(path)
+            read_table_in_child(path)
     assert time.monotonic() - begun < 5
 
 
@@ -331,4 +331,4 @@ def test_a_model_that_links_to_itself(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_cell_of_ten_megabytes(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text('file,class\n"' + "x" * 10_000_000 + '",a\n')
     with pytest.raises(PictureRefused, match="is not a table"):
-        known_in([tmp_path / "p.png"], ["a"], tmp_path / "l.csv")
+        read_ground_truth_in_child([tmp_path / "p.png"], ["a"], tmp_path / "l.csv")

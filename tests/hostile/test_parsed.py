@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.door import load_file
+from leap_audit.ingest.loading import load_file
 
 
 def model_of(*nodes: onnx.NodeProto, side: int = 8) -> onnx.ModelProto:

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.door import read_source
-from leap_audit.ingest.files.archives import LARGEST_FILE, opened
-from leap_audit.ingest.frameworks.pt2_sizes import clean_size
-from leap_audit.ingest.sandbox.parent import contained
-from leap_audit.ingest.sandbox.programs import require_walls, trusting
-from leap_audit.walls import raised
+from leap_audit.ingest.files.archives import LARGEST_FILE, open_archive
+from leap_audit.ingest.frameworks.pt2 import clean_size
+from leap_audit.ingest.loading import read_source
+from leap_audit.ingest.sandbox.parent import run_in_child
+from leap_audit.ingest.sandbox.trust import require_walls, trust_models
+from leap_audit.walls import confinement
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 Change = Callable[[dict[str, bytes]], None]
@@ -287,7 +287,7 @@ def test_an_archive_that_swells(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("m/models/model.json", b"{}")
         archive.writestr("m/data/weights/weight_0", b"\0" * (200 << 20))
-    with pytest.raises(ModelRefused, match="its contents claim"), opened(tmp_path / "m.pt2"):
+    with pytest.raises(ModelRefused, match="its contents claim"), open_archive(tmp_path / "m.pt2"):
         pass
     assert LARGEST_FILE > 2**32
 
@@ -296,7 +296,7 @@ def test_without_a_wall_a_program_is_refused_and_both_ways_out_are_named(
     tmp_path: Path, script: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = {"files": "the kernel offers no Landlock"}
-    monkeypatch.setattr(raised, "_missing", missing)
+    monkeypatch.setattr(confinement, "_missing", missing)
     (tmp_path / "m.pt").write_bytes(script)
     said = refused(tmp_path / "m.pt")
     assert "which is a program" in said
@@ -304,21 +304,21 @@ def test_without_a_wall_a_program_is_refused_and_both_ways_out_are_named(
     assert "--trust-model" in said
     assert "trust_model=True" in said
     assert "doctor" in said
-    with trusting(True):
+    with trust_models(True):
         require_walls(tmp_path / "m.pt", "TorchScript")
     with pytest.raises(ModelRefused):
         require_walls(tmp_path / "m.pt", "TorchScript")
 
 
 def trusts() -> bool:
-    from leap_audit.ingest.sandbox.programs import trusted
+    from leap_audit.ingest.sandbox.trust import is_trusted
 
-    return trusted()
+    return is_trusted()
 
 
 def test_the_child_is_told_who_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LEAP_AUDIT_CONTAINED")
-    assert contained(trusts) is False
-    with trusting(True):
-        assert contained(trusts) is True
-    assert contained(trusts) is False
+    assert run_in_child(trusts) is False
+    with trust_models(True):
+        assert run_in_child(trusts) is True
+    assert run_in_child(trusts) is False

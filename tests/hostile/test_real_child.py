@@ -12,11 +12,11 @@ from PIL import Image
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, PictureRefused, UsageError
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.contained import class_list_in
+from leap_audit.ingest.classes.sandboxed import read_class_list_in_child
 from leap_audit.ingest.inputs.selection import Inputs, read_inputs
-from leap_audit.ingest.pictures.contained import photographs_child, require_no_links
 from leap_audit.ingest.pictures.images import find_pictures
-from leap_audit.ingest.pictures.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures.photographs import photograph_names, read_photographs
+from leap_audit.ingest.pictures.sandboxed import photographs_child, require_no_links
 from tests.builders.dicoms import PLANTED, write_dicom
 from tests.builders.preprocessings import asking
 
@@ -38,7 +38,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shown(paths: list[Path]) -> Any:
     with photographs_child(paths) as ask:
-        names = names_of(paths, ask)
+        names = photograph_names(paths, ask)
         return names, read_photographs(paths, names, GREY, ask=ask)
 
 
@@ -114,7 +114,7 @@ def test_a_photograph_that_changes_after_it_was_hashed(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("L", (8, 8)).save(path)
     with photographs_child([path]) as ask:
-        names = names_of([path], ask)
+        names = photograph_names([path], ask)
         Image.new("L", (8, 8), 255).save(path)
         with pytest.raises(PictureRefused, match="changed while it was read"):
             read_photographs([path], names, GREY, ask=ask)
@@ -129,14 +129,14 @@ def test_a_photograph_that_changes_after_it_was_hashed(tmp_path: Path) -> None:
 )
 def test_lists_of_classes_come_whole(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(text)
-    found, digest = class_list_in(tmp_path / file)
+    found, digest = read_class_list_in_child(tmp_path / file)
     assert found.names == ("cat", "dog")
     assert found.from_one
     assert found.notes
     assert len(digest) == 64
     (tmp_path / file).write_bytes(b"\xff" + text.encode())
     with pytest.raises(ClassesRefused, match="is not UTF-8 text"):
-        class_list_in(tmp_path / file)
+        read_class_list_in_child(tmp_path / file)
 
 
 def test_the_value_of_an_input(tmp_path: Path) -> None:

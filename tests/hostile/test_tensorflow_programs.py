@@ -14,8 +14,8 @@ import pytest
 from leap_audit.errors import ModelRefused
 from leap_audit.ingest.frameworks import tf_runtime
 from leap_audit.ingest.frameworks.tensorflow import export_tensorflow_file
-from leap_audit.ingest.frameworks.tf_allowed import allowed
-from leap_audit.ingest.frameworks.tflite_checked import checked_tflite
+from leap_audit.ingest.frameworks.tf_allowlist import is_allowed
+from leap_audit.ingest.frameworks.tflite import checked_tflite
 from tests.builders.lazily import Lazily, require
 
 require("tensorflow", "keras", "tf2onnx")
@@ -45,12 +45,12 @@ COMPUTE = (
 
 @pytest.mark.parametrize("name", REACH_OUTSIDE)
 def test_an_operator_that_reaches_outside(name: str) -> None:
-    assert not allowed(name) or name == "Batch"
+    assert not is_allowed(name) or name == "Batch"
 
 
 @pytest.mark.parametrize("name", COMPUTE)
 def test_an_operator_that_computes(name: str) -> None:
-    assert allowed(name)
+    assert is_allowed(name)
 
 
 def refused(path: Path) -> str:
@@ -290,7 +290,7 @@ def test_operators_of_tensorflow_in_tensorflow_lite(
     (tmp_path / "m.tflite").write_bytes(data)
     with pytest.raises(ModelRefused, match=r"reach outside the model \(ReadFile"):
         checked_tflite(tmp_path / "m.tflite")
-    monkeypatch.setattr("leap_audit.walls.raised._missing", {"files": "none here"})
+    monkeypatch.setattr("leap_audit.walls.confinement._missing", {"files": "none here"})
     with pytest.raises(ModelRefused, match="--trust-model"):
         checked_tflite(tmp_path / "m.tflite")
     assert np.frombuffer(data, np.uint8).size

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from leap_audit.errors import ClassesRefused
-from leap_audit.ingest.classes.lists import names_inside, read_classes
+from leap_audit.ingest.classes.lists import metadata_names, read_classes
 from leap_audit.ingest.classes.names import display_name, match_classes, quoted
 
 
@@ -68,7 +68,7 @@ def test_the_names_of_a_table(tmp_path: Path, file: str, data: bytes) -> None:
 def test_the_names_inside_a_model(key: str, value: str, names: list[str] | None) -> None:
     model = onnx.ModelProto()
     model.metadata_props.add(key=key, value=value)
-    assert names_inside(model, 2) == (None if names is None else (names, key))
+    assert metadata_names(model, 2) == (None if names is None else (names, key))
 
 
 @pytest.mark.parametrize(

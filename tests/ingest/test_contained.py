@@ -17,8 +17,8 @@ import pytest
 
 from leap_audit import errors
 from leap_audit.config import AuditOptions
-from leap_audit.ingest.sandbox.parent import GIB, Limits, contained
-from leap_audit.ingest.sandbox.unpickler import Plain
+from leap_audit.ingest.sandbox.parent import GIB, Limits, run_in_child
+from leap_audit.ingest.sandbox.unpickler import DataUnpickler
 from tests.builders import misbehaviour
 
 LIMITS = Limits(memory=GIB, seconds=60)
@@ -32,7 +32,7 @@ def _in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_result_comes_back() -> None:
-    assert contained(misbehaviour.doubled, "ab", times=3, limits=LIMITS) == "ababab"
+    assert run_in_child(misbehaviour.doubled, "ab", times=3, limits=LIMITS) == "ababab"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_result_comes_back() -> None:
 )
 def test_an_end_is_a_sentence(function: Callable[[Path], Any], says: str) -> None:
     with pytest.raises(errors.ModelRefused) as caught:
-        contained(function, MODEL, limits=LIMITS)
+        run_in_child(function, MODEL, limits=LIMITS)
     sentence = str(caught.value)
     assert sentence.startswith(f"m.onnx: reading it {says}")
     assert "\n" not in sentence
@@ -58,34 +58,34 @@ def test_an_end_is_a_sentence(function: Callable[[Path], Any], says: str) -> Non
 def test_what_takes_too_long_is_ended() -> None:
     begun = time.monotonic()
     with pytest.raises(errors.ModelRefused, match=r"took longer than 1 s; .*LEAP_AUDIT_SECONDS=2"):
-        contained(misbehaviour.hang, MODEL, limits=Limits(GIB, 1))
+        run_in_child(misbehaviour.hang, MODEL, limits=Limits(GIB, 1))
     assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize("refuse", [misbehaviour.refuse, misbehaviour.refuse_in_its_own_words])
 def test_a_refusal_keeps_its_class_and_its_traceback(refuse: Callable[[Path], None]) -> None:
     with pytest.raises(errors.TargetRefused, match=r"^m.onnx: is not a class\.$") as caught:
-        contained(refuse, MODEL, limits=LIMITS)
+        run_in_child(refuse, MODEL, limits=LIMITS)
     assert type(caught.value) is errors.TargetRefused
     assert f"in {refuse.__name__}" in str(caught.value.__cause__)
 
 
 def test_warnings_are_warned_again() -> None:
     with pytest.warns(errors.FlatGradient, match="no gradient passes through: Round"):
-        assert contained(misbehaviour.warn, MODEL, limits=LIMITS) == 1
+        assert run_in_child(misbehaviour.warn, MODEL, limits=LIMITS) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(errors.FlatGradient):
-            contained(misbehaviour.warn, MODEL, limits=LIMITS)
+            run_in_child(misbehaviour.warn, MODEL, limits=LIMITS)
 
 
 def test_what_is_printed_stays_out_of_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
-    assert contained(misbehaviour.chatter, MODEL, limits=LIMITS) == "answer"
+    assert run_in_child(misbehaviour.chatter, MODEL, limits=LIMITS) == "answer"
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_large_result() -> None:
-    found = contained(misbehaviour.large, 300, limits=LIMITS)
+    found = run_in_child(misbehaviour.large, 300, limits=LIMITS)
     assert found.nbytes == 300 << 20
     assert not found[:: 1 << 20].any()
 
@@ -102,7 +102,7 @@ def test_an_interruption_ends_the_child() -> None:
     signal.setitimer(signal.ITIMER_REAL, 1.0)
     try:
         with pytest.raises(KeyboardInterrupt):
-            contained(misbehaviour.hang, MODEL, limits=LIMITS)
+            run_in_child(misbehaviour.hang, MODEL, limits=LIMITS)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
@@ -153,17 +153,17 @@ def test_the_folder_one_works_in_is_no_place_for_modules(
 ) -> None:
     (tmp_path / "pickle.py").write_text("raise SystemExit('a hostile module was imported')")
     monkeypatch.chdir(tmp_path)
-    assert contained(misbehaviour.doubled, "a", limits=LIMITS) == "aa"
+    assert run_in_child(misbehaviour.doubled, "a", limits=LIMITS) == "aa"
 
 
 def test_functions_that_a_child_cannot_import() -> None:
     with pytest.raises(ValueError, match="not a function that a child can import"):
-        contained(lambda: 1, limits=LIMITS)
+        run_in_child(lambda: 1, limits=LIMITS)
 
 
 def test_a_file_can_be_read_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEAP_AUDIT_CONTAINED", "0")
-    assert contained(lambda: os.getpid()) == os.getpid()
+    assert run_in_child(lambda: os.getpid()) == os.getpid()
 
 
 def test_limits_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_data_is_unpickled(sample_models: Path, tmp_path: Path) -> None:
         file = tmp_path / "pickle"
         file.write_bytes(pickle.dumps(data, protocol))
         with file.open("rb") as stream:
-            found = Plain(stream).load()
+            found = DataUnpickler(stream).load()
         assert found[:4] == data[:4]
         np.testing.assert_array_equal(found[4], data[4])
         assert found[5:] == data[5:]
@@ -223,4 +223,4 @@ def test_nothing_else_is_called(tmp_path: Path, module: str, name: str) -> None:
         (tmp_path / "pickle").open("rb") as stream,
         pytest.raises(pickle.UnpicklingError, match="is not data"),
     ):
-        Plain(stream).load()
+        DataUnpickler(stream).load()

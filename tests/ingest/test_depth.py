@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, PictureRefused
-from leap_audit.ingest.pictures.photographs import Photographs, names_of, read_photographs
+from leap_audit.ingest.pictures.photographs import Photographs, photograph_names, read_photographs
 from tests.builders.preprocessings import asking, bands
 
 GREY = asking(8, 8, channel_order="GRAY")
@@ -19,7 +19,7 @@ RAMP = np.arange(64).reshape(8, 8)
 
 
 def read(*paths: Path, asked: Any = None, into: Any = GREY) -> Photographs:
-    return read_photographs(paths, names_of(paths), into, asked)
+    return read_photographs(paths, photograph_names(paths), into, asked)
 
 
 def tiff(path: Path, numbers: Any, most: int | None = None) -> Path:

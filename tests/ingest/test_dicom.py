@@ -9,7 +9,7 @@ import pytest
 
 from leap_audit.errors import PictureRefused, RuntimeMissing
 from leap_audit.ingest.pictures.images import find_pictures, read_picture
-from leap_audit.ingest.pictures.photographs import names_of, read_photographs
+from leap_audit.ingest.pictures.photographs import photograph_names, read_photographs
 from tests.builders.dicoms import PLANTED, write_dicom
 from tests.builders.preprocessings import asking
 
@@ -160,7 +160,7 @@ def test_a_range_that_is_asked_for_comes_before_the_window(tmp_path: Path) -> No
         WindowCenter=0,
         WindowWidth=1,
     )
-    names = names_of([path])
+    names = photograph_names([path])
     read = read_photographs([path], names, GREY, (-160.0, 240.0))
     want = np.clip((numbers - 1024.0 + 160) / 400, 0, 1)
     np.testing.assert_allclose(read.pictures[0][0], want, atol=0.003)
@@ -173,7 +173,7 @@ def test_without_window_and_bits_all_files_are_measured_together(tmp_path: Path)
         write_dicom(tmp_path / "a.dcm", (RAMP * 10).astype(np.uint16)),
         write_dicom(tmp_path / "b.dcm", (RAMP * 60).astype(np.uint16)),
     ]
-    read = read_photographs(paths, names_of(paths), GREY)
+    read = read_photographs(paths, photograph_names(paths), GREY)
     np.testing.assert_allclose(read.pictures[0][0], RAMP * 10 / 4095, atol=0.003)
     np.testing.assert_allclose(read.pictures[1][0], RAMP * 60 / 4095, atol=0.003)
     assert "numbers from 0 to 3780: 0 was taken for black and 4095 for white" in read.notes[0]
@@ -267,7 +267,7 @@ def test_what_is_refused_names_nobody(tmp_path: Path, kind: str) -> None:
     path = path.rename(folder / f"Zweig_{path.name}")
     if kind == "header alone":
         path.write_bytes(b"\0" * 128 + b"DICM\x02\0")
-    names = names_of([path])
+    names = photograph_names([path])
     with pytest.raises(PictureRefused, match=says) as caught:
         read_photographs([path], names, GREY)
     assert str(caught.value).startswith("dicom-0001 (number 1 of the photographs")
@@ -297,7 +297,7 @@ def test_text_in_the_pixels_is_warned_of(tmp_path: Path) -> None:
         ),
         write_dicom(tmp_path / "c.dcm", BurnedInAnnotation="NO", WindowCenter=9, WindowWidth=9),
     ]
-    notes = read_photographs(paths, names_of(paths), GREY).notes
+    notes = read_photographs(paths, photograph_names(paths), GREY).notes
     assert "DICOM files among the photographs: 3." in notes[0]
     assert "its window (3)" in notes[0]
     assert "1 files say that they have such text, and 1 are captures" in notes[2]

@@ -12,7 +12,7 @@ import pytest
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import EngineFallback, ModelRefused
 from leap_audit.ingest import load
-from leap_audit.ingest.door import autograd_model, read_source
+from leap_audit.ingest.loading import autograd_model, read_source
 from leap_audit.measure.run import Run
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")

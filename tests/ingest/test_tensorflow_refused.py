@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.frameworks import tf_runtime, tf_trace
+from leap_audit.ingest.frameworks import tf_conversion, tf_runtime
 from leap_audit.ingest.frameworks.tensorflow import export_keras, export_tensorflow_file
 from tests.builders.lazily import Lazily, require
 
@@ -252,7 +252,7 @@ def test_keras_on_jax(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_graph_with_other_numbers_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = tf_trace.handlers
+    honest = tf_conversion.handlers
 
     def wrong(library: Any) -> Any:
         def doubled(graph: Any, node: Any, name: str, _: Any) -> None:
@@ -260,6 +260,6 @@ def test_a_graph_with_other_numbers_is_noticed(monkeypatch: pytest.MonkeyPatch) 
 
         return {**honest(library), "Relu": (doubled, [])}
 
-    monkeypatch.setattr(tf_trace, "handlers", wrong)
+    monkeypatch.setattr(tf_conversion, "handlers", wrong)
     with pytest.raises(ModelRefused, match="gives other numbers than TensorFlow itself"):
         export_keras(small(layers.ReLU()))

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 
 from leap_audit.config import DeclaredPreprocessing  # noqa: E402
 from leap_audit.gradient import build_gradient  # noqa: E402
-from leap_audit.ingest.door import read_source  # noqa: E402
+from leap_audit.ingest.loading import read_source  # noqa: E402
 from leap_audit.run import Session, choose_provider  # noqa: E402
 
 BATCH = 2

@@ -77,14 +77,14 @@ def rival_names(path: Path) -> Path:
         ("Flatten", ["coefficients"], "noise"),
         ("MatMul", ["noise", "rows"], "features"),
         ("Add", ["features", "scores"], "score"),
-        ("Identity", ["score"], "prototype_1_Mul"),
+        ("Identity", ["score"], "prototype_Mul"),
     ]
     weights = {
         "weights": rng.standard_normal((5, 1, 3, 3)),
         "rows": rng.standard_normal((5, 3)),
         "scores": rng.standard_normal(3),
     }
-    write_model(path, nodes, weights, outputs=[("prototype_1_Mul", ("n", 3))])
+    write_model(path, nodes, weights, outputs=[("prototype_Mul", ("n", 3))])
     text = path.read_bytes()
     model = onnx.load_from_string(text)
     model.graph.input[0].name = "cotangent"

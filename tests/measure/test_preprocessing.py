@@ -8,7 +8,7 @@ import pytest
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.known import known_classes
+from leap_audit.ingest.classes.ground_truth import ground_truth
 from leap_audit.ingest.classes.lists import read_classes
 from leap_audit.ingest.pictures.images import find_pictures, read_picture
 from leap_audit.measure.preprocessing import compare_readings
@@ -23,7 +23,7 @@ def digits(sample_models: Path, **declared: object) -> tuple[Run, list, list]:
     said = DeclaredPreprocessing.model_validate(declared)
     model = load(sample_models / "digits_clean.onnx", said, CPU)
     paths = find_pictures([sample_models / "pictures" / "plain"])
-    known = known_classes(paths, read_classes(sample_models / "digits.txt"), None)
+    known = ground_truth(paths, read_classes(sample_models / "digits.txt"), None)
     pictures = [read_picture(path, model.preprocessing) for path in paths]
     return Run(model, 8, 1), pictures, known
 

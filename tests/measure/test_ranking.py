@@ -1,7 +1,9 @@
 """Of several rankings the one that stands the check, on a network that looks at one patch."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -48,6 +50,14 @@ def test_the_slopes_point_at_the_patch(model: Model, subject: Subject) -> None:
     assert found[PATCH].min() > np.delete(found.ravel(), np.arange(8 * SIDE, 15 * SIDE)).max()
 
 
+def test_the_slopes_are_those_of_the_class_asked_about(model: Model, subject: Subject) -> None:
+    first, second = (
+        Sensitivity(model, 4, 1)(Subject(subject.picture, class_), 0) for class_ in (1, 2)
+    )
+    assert second.max() == pytest.approx(first.max() / 16, rel=1e-3)
+    assert Sensitivity(model, 4, 1)(Subject(subject.picture, 0), 0).max() == 0
+
+
 def test_the_draws_belong_to_the_subject_not_to_the_batch(model: Model, subject: Subject) -> None:
     first, again = (
         slopes_of(Run(model, batch, 1), subject, IsolationOptions(), 3) for batch in (2, 8)
@@ -63,6 +73,49 @@ def test_the_ranking_that_keeps_and_loses_the_class_is_chosen(
     for place in range(3):
         several = [*wrong[:place], truth(), *wrong[place:]]
         assert best_of(classifier, subject, several) == place
+
+
+class TwoPatches:
+    """Class 1 where `joined` says so of whether each of two patches is white."""
+
+    model = SimpleNamespace(identity=SimpleNamespace(probabilities="softmax"))
+    places = (np.s_[2:4, 2:4], np.s_[12:14, 12:14])
+
+    def __init__(self, joined: Callable[[list[bool]], bool]) -> None:
+        self._joined = joined
+
+    def scores(self, pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        for picture in pictures:
+            said = self._joined([bool((picture[0][p] > 0.9).all()) for p in self.places])
+            yield np.array([[0.0], [9.0 if said else -9.0]])
+
+
+@pytest.mark.parametrize("joined", [any, all])
+def test_a_ranking_of_both_patches_beats_one_of_the_first_alone(
+    joined: Callable[[list[bool]], bool],
+) -> None:
+    """Where either is enough, only erasing tells them apart; where both are needed, keeping."""
+    both = np.random.default_rng(3).random((SIDE, SIDE))
+    first = both.copy()
+    for place, (in_both, in_first) in zip(
+        TwoPatches.places, ((3.0, 3.0), (2.0, -1.0)), strict=True
+    ):
+        both[place], first[place] = in_both, in_first
+    picture = np.zeros((1, SIDE, SIDE), np.float32)
+    for place in TwoPatches.places:
+        picture[0][place] = 1
+    classifier = cast(Classifier, TwoPatches(joined))
+    assert best_of(classifier, Subject(picture, 1), [first, both]) == 1
+    assert best_of(classifier, Subject(picture, 1), [both, first]) == 0
+
+
+def test_the_slopes_count_seven_tenths_beside_the_optimised_map() -> None:
+    rng = np.random.default_rng(5)
+    scores, slopes = rng.standard_normal((SIDE, SIDE)), rng.random((SIDE, SIDE)) + 0.1
+    _, mean, alone = candidates(scores, slopes)
+    standard = (scores - scores.mean()) / scores.std()
+    np.testing.assert_allclose(mean - standard, 0.7 * alone, rtol=1e-6, atol=1e-9)
+    assert np.corrcoef(alone.ravel(), np.log(slopes).ravel())[0, 1] == pytest.approx(1)
 
 
 def test_of_equals_the_optimised_map_is_kept(model: Model, subject: Subject) -> None:

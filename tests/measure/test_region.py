@@ -1,6 +1,6 @@
 """The smallest region that is enough, read off a ranking."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.outputs.answer import Softmax
+from leap_audit.measure.isolation.optimise import blurred
 from leap_audit.measure.isolation.region import AREAS, read_region, shown
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
@@ -34,12 +35,31 @@ class Planted:
         yield from logits[:, :, None]
 
 
+class Probable(Planted):
+    """Class 1 with the probability that a function gives a picture, (height, width)."""
+
+    def __init__(self, prob: Callable[[NDArray[Any]], float]) -> None:
+        self._prob = prob
+
+    def scores(self, pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        for picture in pictures:
+            p = self._prob(picture[0])
+            yield np.array([[0.0], [np.log(p / (1 - p))]])
+
+
 def planted(rows: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return the wanted pixels (the first rows), a picture white there, and their ranking."""
     wanted = np.zeros((SIDE, SIDE), bool)
     wanted[:rows] = True
     picture = np.where(wanted, 1.0, 0.0)[None].astype(np.float32)
     return wanted, picture, -np.arange(SIDE * SIDE, dtype=float).reshape(SIDE, SIDE)
+
+
+def checkered(rows: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the same with a checkered part, of which no blur leaves anything white."""
+    wanted, _, scores = planted(rows)
+    wanted &= np.indices((SIDE, SIDE)).sum(0) % 2 == 0
+    return wanted, wanted[None].astype(np.float32), scores
 
 
 def read(model: Planted, picture: NDArray[Any], scores: NDArray[Any]) -> Any:
@@ -66,6 +86,52 @@ def test_no_region_is_enough() -> None:
     assert not region.enough
     assert region.prob_keep < ENOUGH * region.prob
     assert region.area in AREAS
+
+
+@pytest.mark.parametrize(("adds", "enough"), [(0.009, False), (0.011, True), (0.1, True)])
+def test_a_picture_that_adds_less_than_one_percent_carries_nothing(
+    adds: float, enough: bool
+) -> None:
+    wanted, picture, scores = planted(2)
+    model = Probable(lambda x: 0.3 + adds * float((x[wanted] > 0.9).mean()))
+    assert read(model, picture, scores).enough == enough
+
+
+def test_a_region_keeps_a_share_of_what_the_picture_adds() -> None:
+    """The erased picture has 60 %, the whole one 90 %: 80 % of the 30 between are to be kept."""
+    wanted, picture, scores = checkered(6)
+    model = Probable(lambda x: 0.6 + 0.3 * float((x[wanted] > 0.9).mean()))
+    region = read(model, picture, scores)
+    assert (region.enough, region.area) == (True, 0.25)
+    assert region.prob_keep == pytest.approx(0.6 + 0.3 * 5 / 6, abs=0.01)
+
+
+def test_regions_of_up_to_sixty_percent_are_tried() -> None:
+    for rows, area in ((11, 0.6), (13, None)):
+        wanted, picture, scores = checkered(rows)
+        region = read(Planted(wanted, int(wanted.sum())), picture, scores)
+        assert (region.area if region.enough else None) == area
+
+
+def test_where_no_region_is_enough_the_one_that_keeps_most_is_shown() -> None:
+    wanted, picture, scores = checkered(SIDE)
+    model = Probable(lambda x: 0.1 + 0.8 * float((x[wanted] > 0.9).mean()))
+    region = read(model, picture, scores)
+    assert (region.enough, region.area) == (False, 0.6)
+    assert region.prob_keep == pytest.approx(0.1 + 0.8 * 0.6, abs=0.02)
+
+
+def test_the_blur_that_says_least_of_the_class_stands_for_what_is_erased() -> None:
+    picture = (np.indices((SIDE, SIDE)).sum(0) % 2)[None].astype(np.float32)
+    prob = lambda x: 0.05 + 1.8 * float(x.std())  # noqa: E731
+    fills = blurred(picture[None])[:, 0, 0]
+    fill = fills[int(np.argmin([prob(each) for each in fills]))]
+    scores = -np.arange(SIDE * SIDE, dtype=float).reshape(SIDE, SIDE)
+    region = read(Probable(prob), picture, scores)
+    erased = np.where(region.inside, fill, picture[0])
+    kept = np.where(region.inside, picture[0], fill)
+    assert region.prob_delete == pytest.approx(prob(erased), rel=1e-4)
+    assert region.prob_keep == pytest.approx(prob(kept), rel=1e-4)
 
 
 def test_a_ranking_that_misses_needs_more() -> None:

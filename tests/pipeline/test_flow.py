@@ -16,8 +16,8 @@ import leap_audit
 from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
-from leap_audit.ingest.pictures.photographs import labels_of
-from leap_audit.pipeline import AuditResult, audit, prototypes
+from leap_audit.ingest.pictures.photographs import file_labels
+from leap_audit.pipeline import AuditResult, assembly, audit
 from leap_audit.progress import Advance, Silent
 from tests.builders.classifiers import RAW, one_at_a_time
 from tests.builders.running import TINY
@@ -233,13 +233,13 @@ def test_prototypes_are_measured_once_however_many(
     sample_models: Path, tmp_path: Path, unprinted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
-    write = prototypes.write_picture
+    write = assembly.write_picture
 
     def counted(path: Path, picture: Any) -> None:
         written.append(path)
         write(path, picture)
 
-    monkeypatch.setattr(prototypes, "write_picture", counted)
+    monkeypatch.setattr(assembly, "write_picture", counted)
     settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}, "batch": 2}
     audit(sample_models / "digits_clean.onnx", out=tmp_path / "out", targets="all", **settings)
     assert len(written) == len(set(written)) == 30  # ten classes from three seeds
@@ -282,8 +282,8 @@ def test_photographs_kept_out_of_the_report(
 
 def test_a_photograph_is_named_by_as_many_folders_as_tell_it_apart() -> None:
     paths = [Path("s/a/x/1.png"), Path("s/b/x/1.png"), Path("s/b/2.png"), Path("s/c/2.png")]
-    assert labels_of(paths) == ["a/x/1.png", "b/x/1.png", "b/2.png", "c/2.png"]
-    assert labels_of([Path("1.png"), Path("a/1.png"), Path("3.png")]) == [
+    assert file_labels(paths) == ["a/x/1.png", "b/x/1.png", "b/2.png", "c/2.png"]
+    assert file_labels([Path("1.png"), Path("a/1.png"), Path("3.png")]) == [
         "1.png",
         "a/1.png",
         "3.png",

@@ -64,6 +64,14 @@ def test_what_is_finished_is_kept(
     assert record.config["prototype"]["steps"] == 2
 
 
+def test_finished_isolations_are_kept(sample_models: Path, tmp_path: Path, unprinted: None) -> None:
+    # Eight subjects in batches of one, two steps each: the fifth unit is in the third.
+    interrupted(sample_models, tmp_path / "out", "Isolations", 5)
+    record = read(tmp_path / "out")
+    assert len(record.prototypes) == 4
+    assert [len(each.isolations) for each in record.prototypes] == [2, 0, 0, 0]
+
+
 def test_among_the_photographs(
     sample_models: Path, photos: Path, tmp_path: Path, unprinted: None
 ) -> None:

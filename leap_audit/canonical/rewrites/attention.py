@@ -5,18 +5,16 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, Written, rewriting
+from leap_audit.canonical.rewrite import MICROSOFT, Writer, Written, rewriting
 from leap_audit.graph.shapes import shape_of
-
-MICROSOFT = "com.microsoft::"
 
 
 @rewriting(f"{MICROSOFT}Attention")
 def attention(op: Writer) -> Written:
     """softmax(q k' * scale + mask) v, where q, k and v are parts of x W + b"""
-    x, weights, bias, mask, past, scores_bias = (op.given(i) for i in range(6))
+    x, weights, bias, mask, past, scores_bias = (op.input(i) for i in range(6))
     shape = shape_of(weights)
-    extra = past is not None or op.used(1) or op.attribute("do_rotary", 0)
+    extra = past is not None or op.is_read(1) or op.attribute("do_rotary", 0)
     if shape is None or extra or x is None:
         return None
     sizes = op.attribute("qkv_hidden_sizes") or [shape[1] // 3] * 3
@@ -31,12 +29,12 @@ def attention(op: Writer) -> Written:
 @rewriting(f"{MICROSOFT}MultiHeadAttention")
 def multi_head_attention(op: Writer) -> Written:
     """softmax(q k' * scale + mask) v of (batch, length, width), k and v perhaps by heads"""
-    parts = [op.given(i) for i in range(3)]
-    bias, mask, scores_bias = (op.given(i) for i in range(3, 6))
+    parts = [op.input(i) for i in range(3)]
+    bias, mask, scores_bias = (op.input(i) for i in range(3, 6))
     shapes = [shape_of(part) for part in parts]
-    past = any(op.given(i) is not None for i in range(6, len(op.node.inputs)))
+    past = any(op.input(i) is not None for i in range(6, len(op.node.inputs)))
     query = shapes[0]
-    if past or query is None or len(query) != 3 or op.used(1) or op.used(2) or op.used(3):
+    if past or query is None or len(query) != 3 or op.is_read(1) or op.is_read(2) or op.is_read(3):
         return None
     width = query[2]
     pieces: list[ir.Value | None] = [None] * 3

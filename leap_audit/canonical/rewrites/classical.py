@@ -44,7 +44,7 @@ def linear_classifier(op: Writer) -> Written:
     transform = _word(op, "post_transform", "NONE")
     labels = op.attribute("classlabels_ints") or op.attribute("classlabels_strings") or ()
     weights = np.array(op.attribute("coefficients"), op.dtype.numpy())
-    if transform not in TRANSFORMS or op.used(0) or weights.size % max(1, len(labels)):
+    if transform not in TRANSFORMS or op.is_read(0) or weights.size % max(1, len(labels)):
         return None
     rows = weights.reshape(max(1, len(labels)), -1)
     intercepts = op.attribute("intercepts")

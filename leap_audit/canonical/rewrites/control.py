@@ -8,30 +8,31 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, names_in, replace
+from leap_audit.canonical.rewrite import Writer, replace
 from leap_audit.canonical.rewrites.counting import counted
+from leap_audit.graph.emit import TensorNames
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.shapes import forget_shapes, shape_of
 from leap_audit.graph.values import constant_of
 
-__all__ = ["CONTROL", "LONGEST", "unroll", "why_left"]
+__all__ = ["CONTROL", "MOST_NODES", "unroll", "why_left"]
 
-LONGEST = 20_000
+MOST_NODES = 20_000
 """Nodes up to which a loop is written out."""
 LOOPS = ("Loop", "Scan")
 CONTROL = frozenset({"If", *LOOPS})
 
-Step = Sequence[ir.Value]
+Values = Sequence[ir.Value]
 
 
 def unroll(graph: ir.Graph) -> bool:
     """Write out the loops of the graph whose length is known and return whether there was one."""
-    taken = names_in(graph)
+    names = TensorNames(graph)
     found = False
     for node in list(graph):
         if node.op_type not in LOOPS or node.domain not in ONNX_DOMAIN:
             continue
-        op = Writer(graph, node, taken)
+        op = Writer(graph, node, names)
         made = None
         if _obstacle(node) is None:
             made = _loop(op) if node.op_type == "Loop" else _scan(op)
@@ -56,9 +57,9 @@ def _obstacle(node: ir.Node) -> str | None:
     if steps is None:
         return "its number of iterations depends on the input"
     size = sum(1 for _ in node.attributes["body"].as_graph().all_nodes())
-    if steps * size > LONGEST:
+    if steps * size > MOST_NODES:
         return (
-            f"its {steps} iterations of {size} nodes are more than the {LONGEST} nodes "
+            f"its {steps} iterations of {size} nodes are more than the {MOST_NODES} nodes "
             "up to which a loop is written out"
         )
     return None
@@ -87,7 +88,7 @@ def _steps(node: ir.Node) -> int | None:
         return None
     if again is body.inputs[1] or (known is not None and known.all()):
         return most
-    return counted(node, LONGEST if most is None else min(most, LONGEST))
+    return counted(node, MOST_NODES if most is None else min(most, MOST_NODES))
 
 
 def _loop(op: Writer) -> list[ir.Value | None] | None:
@@ -129,7 +130,7 @@ def _axes(node: ir.Node, name: str, count: int | None) -> list[int]:
     return list(given.as_ints()) if given is not None else [0] * (count or len(node.outputs))
 
 
-def _written(op: Writer, given: Step) -> list[ir.Value]:
+def _written(op: Writer, given: Values) -> list[ir.Value]:
     """Write the body once, on these values, and return its outputs."""
     body = op.node.attributes["body"].as_graph().clone(allow_outer_scope_values=True)
     for inner, value in zip(body.inputs, given, strict=True):
@@ -143,12 +144,12 @@ def _written(op: Writer, given: Step) -> list[ir.Value]:
     nodes = list(body)
     body.remove(nodes)
     for node in nodes:
-        op.take(node)
+        op.append(node)
     return outputs
 
 
 def _results(
-    op: Writer, state: Step, collected: Sequence[Step], axes: Sequence[int] | None
+    op: Writer, state: Values, collected: Sequence[Values], axes: Sequence[int] | None
 ) -> list[ir.Value | None] | None:
     """Return the last state and, for each other output, what the steps gave, side by side."""
     made: list[ir.Value | None] = list(state)
@@ -156,7 +157,7 @@ def _results(
     for k in range(len(op.node.outputs) - len(state)):
         parts = [step[k] for step in collected]
         if not parts:
-            if op.used(len(state) + k):
+            if op.is_read(len(state) + k):
                 return None
             made.append(None)
             continue

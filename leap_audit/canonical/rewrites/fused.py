@@ -5,9 +5,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, Written, rewriting
-
-MICROSOFT = "com.microsoft::"
+from leap_audit.canonical.rewrite import MICROSOFT, Writer, Written, rewriting
 
 
 def normal_gelu(op: Writer, x: ir.Value) -> ir.Value:
@@ -38,7 +36,7 @@ def bias_split_gelu(op: Writer) -> Written:
 @rewriting(f"{MICROSOFT}FastGelu")
 def fast_gelu(op: Writer) -> Written:
     """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))), of x + bias"""
-    x, bias = _first(op), op.given(1)
+    x, bias = _first(op), op.input(1)
     x = x if bias is None else op.Add(x, bias)
     cube = op.Mul(op.Mul(x, op.Mul(x, x)), 0.044715)
     bent = op.Tanh(op.Mul(op.Add(x, cube), math.sqrt(2 / math.pi)))
@@ -65,7 +63,7 @@ def fused_conv(op: Writer) -> Written:
     given = {a.name: a.value for a in op.node.attributes.values()}
     name, numbers = given.pop("activation", ""), given.pop("activation_params", ())
     y = op.Conv(*op.node.inputs[:3], **given)
-    z = op.given(3)
+    z = op.input(3)
     return _activated(op, y if z is None else op.Add(y, z), name, list(numbers))
 
 
@@ -101,11 +99,11 @@ def fused_matmul(op: Writer) -> Written:
 @rewriting(f"{MICROSOFT}MatMulNBits")
 def matmul_n_bits(op: Writer) -> Written:
     """a times the transposed weight, of which each number has 4 or 8 bits, with a scale a block"""
-    a, packed, scales, zero_points = (op.given(i) for i in range(4))
+    a, packed, scales, zero_points = (op.input(i) for i in range(4))
     bits, size = op.attribute("bits", 4), op.attribute("block_size")
     k, n = op.attribute("K"), op.attribute("N")
     blocks = -(-k // size)
-    if bits not in (4, 8) or op.given(4) is not None or a is None or packed is None:
+    if bits not in (4, 8) or op.input(4) is not None or a is None or packed is None:
         return None
     weight: Any = _unpacked(op, packed, bits, [n, blocks, size])
     middle: Any = float(2 ** (bits - 1))
@@ -118,7 +116,7 @@ def matmul_n_bits(op: Writer) -> Written:
     scaled = op.Mul(op.Sub(weight, middle), op.Reshape(scales, [n, blocks, 1]))
     flat = op.Slice(op.Reshape(scaled, [n, blocks * size]), [0], [k], [1])
     y = op.MatMul(a, op.Transpose(flat, perm=[1, 0]))
-    bias = op.given(5)
+    bias = op.input(5)
     return y if bias is None else op.Add(y, bias)
 
 

@@ -32,7 +32,7 @@ def cumulative_product(op: Writer) -> Written:
 @rewriting(f"{NEWER}::TensorScatter")
 def tensor_scatter(op: Writer) -> Written:
     """The update in its place along one axis, which begins elsewhere in each item"""
-    past, update, begin = (op.given(i) for i in range(3))
+    past, update, begin = (op.input(i) for i in range(3))
     if past is None or past.shape is None or update is None or update.shape is None:
         return None
     rank = len(past.shape)

@@ -2,17 +2,15 @@
 
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, Written, rewriting
+from leap_audit.canonical.rewrite import MICROSOFT, Writer, Written, rewriting
 from leap_audit.canonical.rewrites.quantised import channels_first
 from leap_audit.graph.shapes import shape_of
-
-MICROSOFT = "com.microsoft::"
 
 
 @rewriting(f"{MICROSOFT}LayerNormalization")
 def layer_normalization(op: Writer) -> Written:
     """The same node in ONNX's domain, which has it since opset 17"""
-    if op.used(1) or op.used(2):
+    if op.is_read(1) or op.is_read(2):
         return None
     given = {"axis": op.attribute("axis", -1), "epsilon": op.number("epsilon", 1e-5)}
     return op.LayerNormalization(*op.node.inputs, **given)
@@ -23,7 +21,7 @@ def simplified_layer_normalization(op: Writer) -> Written:
     """x / sqrt(mean(x^2) + epsilon) * scale"""
     x, scale = op.node.inputs[:2]
     axis = op.attribute("axis", -1)
-    if x is None or op.used(1) or (axis >= 0 and x.shape is None):
+    if x is None or op.is_read(1) or (axis >= 0 and x.shape is None):
         return None
     axes = range(axis, 0) if x.shape is None or axis < 0 else range(axis, len(x.shape))
     return _by_root_mean_square(op, x, scale, list(axes), 1e-5)
@@ -32,8 +30,8 @@ def simplified_layer_normalization(op: Writer) -> Written:
 @rewriting(f"{MICROSOFT}SkipLayerNormalization")
 def skip_layer_normalization(op: Writer) -> Written:
     """LayerNormalization(x + skip + bias), and that sum"""
-    gamma, beta, bias = (op.given(i) for i in (2, 3, 4))
-    if op.used(1) or op.used(2):
+    gamma, beta, bias = (op.input(i) for i in (2, 3, 4))
+    if op.is_read(1) or op.is_read(2):
         return None
     total = _total(op, bias)
     y = op.LayerNormalization(total, gamma, beta, epsilon=op.number("epsilon", 1e-12))
@@ -43,19 +41,19 @@ def skip_layer_normalization(op: Writer) -> Written:
 @rewriting(f"{MICROSOFT}SkipSimplifiedLayerNormalization")
 def skip_simplified_layer_normalization(op: Writer) -> Written:
     """SimplifiedLayerNormalization(x + skip + bias), and that sum"""
-    if op.used(1) or op.used(2):
+    if op.is_read(1) or op.is_read(2):
         return None
-    total = _total(op, op.given(3))
-    y = _by_root_mean_square(op, total, op.given(2), [-1], 1e-12)
+    total = _total(op, op.input(3))
+    y = _by_root_mean_square(op, total, op.input(2), [-1], 1e-12)
     return [y, None, None, total]
 
 
 @rewriting(f"{MICROSOFT}EmbedLayerNormalization")
 def embed_layer_normalization(op: Writer) -> Written:
     """LayerNormalization(word[ids] + position[places] + segment[segment ids]), and that sum"""
-    ids, segments, word, position, segment, gamma, beta = (op.given(i) for i in range(7))
-    places = op.given(8)
-    if op.used(1):
+    ids, segments, word, position, segment, gamma, beta = (op.input(i) for i in range(7))
+    places = op.input(8)
+    if op.is_read(1):
         return None
     if places is None:
         rows = op.Slice(position, [0], op.Shape(ids, start=1, end=2), [0])

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, Written, rewriting
+from leap_audit.canonical.rewrite import MICROSOFT, Writer, Written, rewriting
 from leap_audit.graph.shapes import shape_of
-
-MICROSOFT = "com.microsoft::"
 
 
 @rewriting(f"{MICROSOFT}QuantizeLinear", f"{MICROSOFT}DequantizeLinear")
@@ -22,12 +20,12 @@ def standard_now(op: Writer) -> Written:
 @rewriting("QLinearConv", f"{MICROSOFT}QLinearConv")
 def qlinear_conv(op: Writer) -> Written:
     """q(Conv(d(x), d(w), d(b))), by com.microsoft perhaps with the channels last"""
-    shape, bias, given = shape_of(op.given(3)), op.given(8), _attributes(op)
+    shape, bias, given = shape_of(op.input(3)), op.input(8), _attributes(op)
     if shape is None:
         return None
     operands = [_float(op, 3, axis=0)]
     if bias is not None:
-        scale = op.Mul(op.given(1), op.given(4))
+        scale = op.Mul(op.input(1), op.input(4))
         operands.append(op.DequantizeLinear(bias, scale, axis=0))
     last = given.pop("channels_last", 0)
     y = channels_first(op, _float(op, 0), last, len(shape), "Conv", given, operands)
@@ -44,34 +42,34 @@ def qlinear_matmul(op: Writer) -> Written:
 @rewriting("ConvInteger")
 def conv_integer(op: Writer) -> Written:
     """Conv(x - its zero point, w - its zero point)"""
-    x, w = _centred(op, op.given(0), op.given(2)), _centred(op, op.given(1), op.given(3), axis=0)
+    x, w = _centred(op, op.input(0), op.input(2)), _centred(op, op.input(1), op.input(3), axis=0)
     return _counted(op, op.Conv(x, w, **_attributes(op)))
 
 
 @rewriting("MatMulInteger")
 def matmul_integer(op: Writer) -> Written:
     """MatMul(a - its zero point, b - its zero point)"""
-    if any(op.given(i) is not None and len(shape_of(op.given(i)) or ()) > 1 for i in (2, 3)):
+    if any(op.input(i) is not None and len(shape_of(op.input(i)) or ()) > 1 for i in (2, 3)):
         return None  # one zero point for each matrix of a batch
-    a = _centred(op, op.given(0), op.given(2), axis=-2)
-    return _counted(op, op.MatMul(a, _centred(op, op.given(1), op.given(3), axis=-1)))
+    a = _centred(op, op.input(0), op.input(2), axis=-2)
+    return _counted(op, op.MatMul(a, _centred(op, op.input(1), op.input(3), axis=-1)))
 
 
 @rewriting(f"{MICROSOFT}MatMulIntegerToFloat")
 def matmul_integer_to_float(op: Writer) -> Written:
     """MatMul(d(a), d(b)) + bias"""
-    a = op.DequantizeLinear(op.given(0), op.given(2), op.given(4), axis=-2)
-    b = op.DequantizeLinear(op.given(1), op.given(3), op.given(5), axis=-1)
-    return _plus(op, op.MatMul(a, b), op.given(6))
+    a = op.DequantizeLinear(op.input(0), op.input(2), op.input(4), axis=-2)
+    b = op.DequantizeLinear(op.input(1), op.input(3), op.input(5), axis=-1)
+    return _plus(op, op.MatMul(a, b), op.input(6))
 
 
 @rewriting(f"{MICROSOFT}DynamicQuantizeMatMul")
 def dynamic_quantize_matmul(op: Writer) -> Written:
     """MatMul(d(q(a)), d(b)) + bias, a quantised by its own range"""
-    whole, scale, zero_point = op.emit("DynamicQuantizeLinear", [op.given(0)], {}, 3)
+    whole, scale, zero_point = op.emit("DynamicQuantizeLinear", [op.input(0)], {}, 3)
     a = op.DequantizeLinear(whole, scale, zero_point)
-    b = op.DequantizeLinear(op.given(1), op.given(2), op.given(3), axis=-1)
-    return _plus(op, op.MatMul(a, b), op.given(4))
+    b = op.DequantizeLinear(op.input(1), op.input(2), op.input(3), axis=-1)
+    return _plus(op, op.MatMul(a, b), op.input(4))
 
 
 @rewriting(f"{MICROSOFT}QLinearAdd", f"{MICROSOFT}QLinearMul")
@@ -87,14 +85,14 @@ def qgemm(op: Writer) -> Written:
     """q(alpha d(a)' d(b)' + d(c)); without a scale of y the result is floating point"""
     turned = bool(op.attribute("transB", 0))
     a, b = _float(op, 0), _float(op, 3, axis=0 if turned else 1)
-    alpha, c = op.number("alpha", 1.0), op.given(6)
+    alpha, c = op.number("alpha", 1.0), op.input(6)
     given = {"alpha": alpha, "transA": op.attribute("transA", 0), "transB": int(turned)}
     if c is None:
         y = op.Gemm(a, b, **given)
     else:
-        scale = op.Mul(op.Mul(op.given(1), op.given(4)), alpha)
+        scale = op.Mul(op.Mul(op.input(1), op.input(4)), alpha)
         y = op.Gemm(a, b, op.DequantizeLinear(c, scale, axis=-1), **given)
-    return y if op.given(7) is None else _whole(op, y, 7)
+    return y if op.input(7) is None else _whole(op, y, 7)
 
 
 @rewriting(f"{MICROSOFT}QLinearSigmoid")
@@ -140,7 +138,7 @@ def qlinear_average_pool(op: Writer) -> Written:
 def qlinear_global_average_pool(op: Writer) -> Written:
     """q(GlobalAveragePool(d(x)))"""
     last = op.attribute("channels_last", 0)
-    shape = shape_of(op.given(0))
+    shape = shape_of(op.input(0))
     if last and shape is None:
         return None
     rank = len(shape) if shape is not None else 4
@@ -165,13 +163,13 @@ def channels_first(
 
 def _float(op: Writer, index: int, axis: int = 1) -> ir.Value:
     """Return input `index` dequantised by the two inputs behind it, its scale and zero point."""
-    x, scale, zero_point = (op.given(index + k) for k in range(3))
+    x, scale, zero_point = (op.input(index + k) for k in range(3))
     return op.DequantizeLinear(x, scale, zero_point, axis=axis)
 
 
 def _whole(op: Writer, y: ir.Value, index: int, axis: int = 1) -> ir.Value:
     """Return y quantised by the scale at input `index` and the zero point behind it."""
-    return op.QuantizeLinear(y, op.given(index), op.given(index + 1), axis=axis)
+    return op.QuantizeLinear(y, op.input(index), op.input(index + 1), axis=axis)
 
 
 def _centred(

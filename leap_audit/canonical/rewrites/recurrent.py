@@ -36,12 +36,12 @@ _PLAIN = {
 }
 
 Activation = Callable[[ir.Value], ir.Value]
-State = tuple[ir.Value, ...]
-Step = Callable[["Direction", ir.Value, State], State]
+LayerState = tuple[ir.Value, ...]
+LayerStep = Callable[["LayerDirection", ir.Value, LayerState], LayerState]
 
 
 @dataclass(frozen=True)
-class Direction:
+class LayerDirection:
     """One direction of a layer: its weights as the products want them, and its activations."""
 
     op: Writer
@@ -84,7 +84,7 @@ def rnn(op: Writer) -> Written:
     return _unrolled(op, 1, _rnn_step, ("Tanh",), states=1)
 
 
-def _lstm_step(layer: Direction, x: ir.Value, state: State) -> State:
+def _lstm_step(layer: LayerDirection, x: ir.Value, state: LayerState) -> LayerState:
     op = layer.op
     h, c = state
     f_function, g_function, h_function = layer.activations
@@ -101,7 +101,7 @@ def _lstm_step(layer: Direction, x: ir.Value, state: State) -> State:
     return op.Mul(f_function(layer.bounded(o)), h_function(c)), c
 
 
-def _gru_step(layer: Direction, x: ir.Value, state: State) -> State:
+def _gru_step(layer: LayerDirection, x: ir.Value, state: LayerState) -> LayerState:
     op, n = layer.op, layer.hidden
     (h,) = state
     f_function, g_function = layer.activations
@@ -117,7 +117,7 @@ def _gru_step(layer: Direction, x: ir.Value, state: State) -> State:
     return (op.Add(op.Mul(op.Sub(1.0, z), new), op.Mul(z, h)),)
 
 
-def _rnn_step(layer: Direction, x: ir.Value, state: State) -> State:
+def _rnn_step(layer: LayerDirection, x: ir.Value, state: LayerState) -> LayerState:
     op = layer.op
     (h,) = state
     (function,) = layer.activations
@@ -125,11 +125,11 @@ def _rnn_step(layer: Direction, x: ir.Value, state: State) -> State:
 
 
 def _unrolled(
-    op: Writer, gates: int, step: Step, default: Sequence[str], *, states: int
+    op: Writer, gates: int, step: LayerStep, default: Sequence[str], *, states: int
 ) -> Written:
-    x, w, r, b, lengths = (op.given(i) for i in range(5))
+    x, w, r, b, lengths = (op.input(i) for i in range(5))
     shape = shape_of(x)
-    peepholes = op.given(7)
+    peepholes = op.input(7)
     weights = [constant_of(v) for v in (w, r, b, peepholes)]
     computed = [v for v, a in zip((w, r, b, peepholes), weights, strict=True) if v and a is None]
     w_array, r_array, b_array, p_array = weights
@@ -139,10 +139,10 @@ def _unrolled(
     if layout:
         x, shape = op.Transpose(x, perm=[1, 0, 2]), (shape[1], shape[0], shape[2])
     layers = list(_directions(op, gates, default, w_array, r_array, b_array, p_array))
-    first = [_initial(op, op.given(5 + k), layout, len(layers)) for k in range(states)]
+    first = [_initial(op, op.input(5 + k), layout, len(layers)) for k in range(states)]
     masks = _masks(op, lengths, shape[0])
     whole: list[ir.Value] = []
-    last: list[State] = []
+    last: list[LayerState] = []
     way = op.attribute("direction", "forward")
     for d, layer in enumerate(layers):
         zero = np.zeros((1, shape[1], layer.hidden), w_array.dtype)
@@ -161,7 +161,7 @@ def _directions(
     r: NDArray[Any],
     b: NDArray[Any] | None,
     p: NDArray[Any] | None,
-) -> Iterator[Direction]:
+) -> Iterator[LayerDirection]:
     n = r.shape[2]
     activations = _activations(op, tuple(default) * len(w))
     for d in range(len(w)):
@@ -171,7 +171,7 @@ def _directions(
             inner, both = both[1, 2 * n :], both.copy()
             both[1, 2 * n :] = 0
         pieces = np.split(r[d].T, [2 * n], axis=1) if gates == 3 else [r[d].T]
-        yield Direction(
+        yield LayerDirection(
             op,
             n,
             op.constant(w[d].T),
@@ -184,14 +184,14 @@ def _directions(
 
 
 def _run(
-    layer: Direction,
-    step: Step,
+    layer: LayerDirection,
+    step: LayerStep,
     x: ir.Value,
-    state: State,
+    state: LayerState,
     masks: Sequence[ir.Value | None],
     *,
     backward: bool,
-) -> tuple[ir.Value, State]:
+) -> tuple[ir.Value, LayerState]:
     """Return the states h of all steps, in the order of the input, and the last state."""
     op, steps = layer.op, len(masks)
     projected = op.Add(op.MatMul(x, layer.w), layer.bias)
@@ -230,18 +230,18 @@ def _masks(op: Writer, lengths: ir.Value | None, steps: int) -> list[ir.Value | 
 
 
 def _outputs(
-    op: Writer, whole: Sequence[ir.Value], last: Sequence[State], layout: int
+    op: Writer, whole: Sequence[ir.Value], last: Sequence[LayerState], layout: int
 ) -> list[ir.Value | None]:
     """Return Y, Y_h (and Y_c), those that are used."""
     found: list[ir.Value | None] = []
     y = None
-    if op.used(0):
+    if op.is_read(0):
         y = op.Concat(*whole, axis=1) if len(whole) > 1 else whole[0]
         y = op.Transpose(y, perm=[2, 0, 1, 3]) if layout else y
     found.append(y)
     for k in range(len(last[0])):
         end = None
-        if op.used(1 + k):
+        if op.is_read(1 + k):
             parts = [state[k] for state in last]
             end = op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
             end = op.Transpose(end, perm=[1, 0, 2]) if layout else end

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.canonical.rewrite import Writer, names_in, replace
+from leap_audit.canonical.rewrite import Writer, replace
+from leap_audit.graph.emit import TensorNames
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.values import constant_of
 
@@ -24,13 +25,13 @@ Sequences = dict[ir.Value | None, Held]
 def unpack(graph: ir.Graph) -> bool:
     """Put tensors in the place of what reads sequences, and return whether there was one."""
     sequences: Sequences = {}
-    taken = names_in(graph)
+    names = TensorNames(graph)
     found = False
     for node in list(graph):
         write = UNPACKED.get(node.op_type)
         if write is None or node.domain not in ONNX_DOMAIN:
             continue
-        op = Writer(graph, node, taken)
+        op = Writer(graph, node, names)
         made = write(op, sequences)
         if made is None:
             continue
@@ -45,9 +46,9 @@ def unpack(graph: ir.Graph) -> bool:
 
 def _number(op: Writer, index: int, default: int) -> int | None:
     """A constant whole number, the default for an absent input, None if it is computed."""
-    if op.given(index) is None:
+    if op.input(index) is None:
         return default
-    numbers = constant_of(op.given(index))
+    numbers = constant_of(op.input(index))
     return None if numbers is None else int(numbers.ravel()[0])
 
 
@@ -56,7 +57,7 @@ def _construct(op: Writer, _: Sequences) -> Held | None:
 
 
 def _insert(op: Writer, sequences: Sequences) -> Held | None:
-    held, new = sequences.get(op.given(0)), op.given(1)
+    held, new = sequences.get(op.input(0)), op.input(1)
     if held is None or new is None:
         return None
     at = _number(op, 2, len(held))
@@ -67,19 +68,19 @@ def _insert(op: Writer, sequences: Sequences) -> Held | None:
 
 
 def _erase(op: Writer, sequences: Sequences) -> Held | None:
-    held, at = sequences.get(op.given(0)), _number(op, 1, -1)
+    held, at = sequences.get(op.input(0)), _number(op, 1, -1)
     if held is None or at is None:
         return None
     return [value for i, value in enumerate(held) if i != at % len(held)]
 
 
 def _at(op: Writer, sequences: Sequences) -> ir.Value | None:
-    held, at = sequences.get(op.given(0)), _number(op, 1, 0)
+    held, at = sequences.get(op.input(0)), _number(op, 1, 0)
     return None if held is None or at is None else held[at]
 
 
 def _length(op: Writer, sequences: Sequences) -> ir.Value | None:
-    held = sequences.get(op.given(0))
+    held = sequences.get(op.input(0))
     return None if held is None else op.constant(np.array(len(held)))
 
 
@@ -95,7 +96,7 @@ def _has_element(op: Writer, sequences: Sequences) -> ir.Value | None:
 
 def _optional(op: Writer, sequences: Sequences) -> Held | None:
     """What an optional tensor holds, or a tensor that is given instead of one."""
-    value = op.given(0)
+    value = op.input(0)
     if value is None:
         return []
     producer = value.producer()
@@ -105,7 +106,7 @@ def _optional(op: Writer, sequences: Sequences) -> Held | None:
 
 
 def _split(op: Writer, _: Sequences) -> Held | None:
-    x, split = op.given(0), op.given(1)
+    x, split = op.input(0), op.input(1)
     given = constant_of(split)
     if x is None or x.shape is None or (split is not None and given is None):
         return None
@@ -126,7 +127,7 @@ def _split(op: Writer, _: Sequences) -> Held | None:
 
 
 def _join(op: Writer, sequences: Sequences) -> ir.Value | None:
-    held = sequences.get(op.given(0))
+    held = sequences.get(op.input(0))
     if held is None:
         return None
     axis = op.attribute("axis", 0)

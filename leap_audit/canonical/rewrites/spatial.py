@@ -36,7 +36,7 @@ def affine_grid(op: Writer) -> Written:
 @rewriting("DeformConv", shapes=True)
 def deform_conv(op: Writer) -> Written:
     """A 1 x 1 convolution over the pixels that GridSample reads where the offsets point"""
-    x, weight, offset, bias, mask = (op.given(i) for i in range(5))
+    x, weight, offset, bias, mask = (op.input(i) for i in range(5))
     picture, kernels, points = (shape_of(value) for value in (x, weight, offset))
     if picture is None or kernels is None or points is None:
         return None
@@ -76,7 +76,7 @@ def _taps(op: Writer, kernel: list[int], places: list[int]) -> NDArray[Any]:
 @rewriting("STFT", shapes=True)
 def stft(op: Writer) -> Written:
     """The DFT of each frame of the signal, times the window"""
-    signal, step, window, length = (op.given(i) for i in range(4))
+    signal, step, window, length = (op.input(i) for i in range(4))
     shape, width = shape_of(signal), shape_of(window)
     steps, given = constant_of(step), constant_of(length)
     if shape is None or steps is None or (length is not None and given is None):

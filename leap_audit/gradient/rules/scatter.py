@@ -9,7 +9,7 @@ from leap_audit.graph.emit import Emitter
 
 __all__ = ["added_at"]
 
-HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+HALF_PRECISION = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def added_at(
@@ -27,7 +27,7 @@ def added_at(
     would lose their last ones.
     """
     assert updates.dtype is not None
-    half = updates.dtype in HALVES
+    half = updates.dtype in HALF_PRECISION
     dtype = ir.DataType.FLOAT if half else updates.dtype
     zeros = op.Expand(op.constant(0.0, dtype), list(shape))
     given = op.Cast(updates, to=dtype.value) if half else updates

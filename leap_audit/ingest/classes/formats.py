@@ -1,12 +1,12 @@
-"""Formats of text that are no lists of classes, recognised so that no line is taken for a name."""
+"""Recognise text formats that are no list of classes, so that no line is taken for a name."""
 
 import json
 import re
 from collections.abc import Callable
 
-__all__ = ["SUFFIXES", "other_format"]
+__all__ = ["TEXT_SUFFIXES", "other_format"]
 
-SUFFIXES = {
+TEXT_SUFFIXES = {
     ".xml": "XML",
     ".html": "a web page",
     ".htm": "a web page",
@@ -50,12 +50,12 @@ _BULLET = re.compile(r"[*+•]\s+\S.*")
 
 
 def other_format(text: str, suffix: str) -> str | None:
-    """Return what a text is that is no list of names, in words; None: it may be a list.
+    """Name the format of a text that is no list of class names; None: it may be one.
 
     suffix: of the file's name, in small letters with its dot.
     """
-    if suffix in SUFFIXES:
-        return SUFFIXES[suffix]
+    if suffix in TEXT_SUFFIXES:
+        return TEXT_SUFFIXES[suffix]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return None

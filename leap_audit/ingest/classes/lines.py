@@ -1,5 +1,7 @@
-"""Names of classes in text: one a line, with numbers or WordNet's identifiers beside them, and the
-label maps of TensorFlow's object detection."""
+"""Read class names from lines of text, and from label maps of TensorFlow's object detection.
+
+A line holds one name, with a number or a WordNet identifier beside it.
+"""
 
 import re
 from collections.abc import Sequence

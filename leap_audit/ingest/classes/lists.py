@@ -1,4 +1,4 @@
-"""Where names of classes are read from: lists, tables, configurations, the model itself."""
+"""Read class names from a list, a table, a configuration or the metadata of the model."""
 
 import re
 import stat
@@ -9,21 +9,21 @@ import onnx
 
 from leap_audit.errors import ClassesRefused, reason_of
 from leap_audit.files import open_regular
-from leap_audit.ingest.classes.formats import SUFFIXES, other_format
+from leap_audit.ingest.classes.formats import TEXT_SUFFIXES, other_format
 from leap_audit.ingest.classes.lines import ClassList, read_label_map, read_lines
 from leap_audit.ingest.classes.names import checked_names
-from leap_audit.ingest.classes.table import looks_like_table, read_table
+from leap_audit.ingest.classes.table import looks_like_table, read_class_table
 from leap_audit.ingest.classes.values import (
     Pairs,
-    names_in,
+    class_names_in,
+    class_table_in,
     read_json,
     read_python,
     read_yaml,
-    table_in,
 )
-from leap_audit.ingest.files.kinds import HEAD, described
+from leap_audit.ingest.files.magic import HEAD, identify
 
-__all__ = ["ClassList", "names_inside", "read_class_list", "read_classes", "text_of"]
+__all__ = ["ClassList", "metadata_names", "read_class_list", "read_class_text", "read_classes"]
 
 MAX_BYTES = 16_000_000
 """The longest list of names in use is below 1 MB; beyond this the file is something else."""
@@ -59,8 +59,8 @@ def read_class_list(path: Path) -> ClassList:
     Raises ClassesRefused: the file is missing, not text, of another format (which is named), has
     an empty name, or numbers with a gap.
     """
-    text, suffix, where = text_of(path), path.suffix.lower(), str(path)
-    words = described(text.encode("utf-8", "surrogatepass")[:HEAD])
+    text, suffix, where = read_class_text(path), path.suffix.lower(), str(path)
+    words = identify(text.encode("utf-8", "surrogatepass")[:HEAD])
     if words not in (None, "a JSON file"):
         raise ClassesRefused(f"{where}: is {words}, not a list of classes; give {MEANT}.")
     found, unit = _literal(text, suffix, where), "entry"
@@ -71,15 +71,15 @@ def read_class_list(path: Path) -> ClassList:
     if found is None and (other := other_format(text, suffix)) is not None:
         raise ClassesRefused(f"{where}: is {other}, not a list of classes; give {MEANT}.")
     if found is None and looks_like_table(text, suffix):
-        found, unit = read_table(text, suffix, where), "row"
+        found, unit = read_class_table(text, suffix, where), "row"
     if found is None:
         found, unit = read_lines(text, where), "line"
     checked_names(found.names, unit, where)
     return found
 
 
-def names_inside(model: onnx.ModelProto, outputs: int) -> tuple[list[str], str] | None:
-    """Return the names that an exporter wrote into the file, if they fit its outputs; their key."""
+def metadata_names(model: onnx.ModelProto, outputs: int) -> tuple[list[str], str] | None:
+    """Return the class names in a model's metadata and their key, if they fit its outputs."""
     for entry in model.metadata_props:
         if entry.key.lower() in METADATA:
             names = _of_metadata(entry.value)
@@ -88,7 +88,7 @@ def names_inside(model: onnx.ModelProto, outputs: int) -> tuple[list[str], str] 
     return None
 
 
-def text_of(path: Path) -> str:
+def read_class_text(path: Path) -> str:
     """Return the text of a small file. Raises ClassesRefused: missing, not text, too large."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -112,10 +112,10 @@ def text_of(path: Path) -> str:
 
 
 def _undecoded(data: bytes, error: UnicodeDecodeError | None) -> str:
-    """What is wrong with bytes that are no UTF-8."""
+    """Say why bytes are not UTF-8."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "is UTF-16 text, and is not UTF-8 text; save it as UTF-8."
-    if words := described(data[:HEAD]):
+    if words := identify(data[:HEAD]):
         return f"is {words}, and is not UTF-8 text; give {MEANT}."
     if error is None or b"\0" in data:
         return f"is not UTF-8 text; give {MEANT}."
@@ -160,7 +160,7 @@ def _is_yaml(text: str, suffix: str) -> bool:
     lines = [line for line in text.splitlines() if line.strip()]
     dashes = len(lines) > 1 and all(_DASHES.fullmatch(line) for line in lines)
     return suffix in (".yaml", ".yml") or (
-        suffix not in SUFFIXES and (dashes or bool(_YAML.search(text)))
+        suffix not in TEXT_SUFFIXES and (dashes or bool(_YAML.search(text)))
     )
 
 
@@ -173,8 +173,8 @@ def _of_yaml(text: str, where: str) -> ClassList:
 
 
 def _of_value(value: object, where: str, kind: str) -> ClassList:
-    inside, key = table_in(value)
-    found = names_in(inside, where)
+    inside, key = class_table_in(value)
+    found = class_names_in(inside, where)
     if found is None:
         raise ClassesRefused(
             f'{where}: is not a {kind} list of names, such as ["cat", "dog"], nor a map of numbers '
@@ -195,7 +195,7 @@ def _of_metadata(text: str) -> list[str] | None:
     """Names from a list or a map of numbers to names, of JSON or Python, or from lines."""
     for read in (read_json, lambda text: read_python(text, "the metadata")):
         try:
-            found = names_in(read(text), "the metadata")
+            found = class_names_in(read(text), "the metadata")
         except (ValueError, RecursionError):
             continue
         except ClassesRefused:

@@ -1,4 +1,4 @@
-"""The names of a model's classes, held against the model's outputs."""
+"""Match class names to the outputs of a model."""
 
 from collections.abc import Sequence
 

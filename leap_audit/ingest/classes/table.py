@@ -1,4 +1,4 @@
-"""Names of classes in a table: a column of names and perhaps one of their numbers."""
+"""Read class names from a table with a column of names and perhaps one of class indices."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from leap_audit.errors import ClassesRefused
 from leap_audit.ingest.classes.lines import ClassList
 from leap_audit.ingest.classes.values import in_order
 
-__all__ = ["delimiter_of", "looks_like_table", "read_table"]
+__all__ = ["delimiter_of", "looks_like_table", "read_class_table"]
 
 NAME_COLUMNS = (
     *("displayname", "name", "classname", "labelname", "categoryname", "class", "label"),
@@ -48,7 +48,7 @@ def looks_like_table(text: str, suffix: str) -> bool:
     return len(head) > 1 and any(n in numbers and n != name for name in named for n in head)
 
 
-def read_table(text: str, suffix: str, where: str) -> ClassList:
+def read_class_table(text: str, suffix: str, where: str) -> ClassList:
     """Return the names of a table, in the order of their numbers if it has any, else of its rows.
 
     Columns are known by the names in the first row. Without that row a table has one column; or

@@ -1,4 +1,4 @@
-"""Which classes to audit: the words of `--targets` become class numbers."""
+"""Turn the words of `--targets` into the indices of the classes to audit."""
 
 import difflib
 import re

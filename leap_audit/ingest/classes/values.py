@@ -1,4 +1,4 @@
-"""Names of classes in a list or a map that JSON, Python or YAML wrote."""
+"""Read class names from a list or a map in JSON, Python or YAML."""
 
 import ast
 import json
@@ -10,7 +10,15 @@ import yaml
 
 from leap_audit.errors import ClassesRefused, reason_of
 
-__all__ = ["Pairs", "in_order", "names_in", "read_json", "read_python", "read_yaml", "table_in"]
+__all__ = [
+    "Pairs",
+    "class_names_in",
+    "class_table_in",
+    "in_order",
+    "read_json",
+    "read_python",
+    "read_yaml",
+]
 
 LARGEST_LITERAL = 4_000_000
 """Characters of a Python or YAML text that is parsed: its tree needs a hundred times as many."""
@@ -119,8 +127,8 @@ def _of_node(node: yaml.Node, depth: int, left: Iterator[int]) -> Value:
     return str(node.value)
 
 
-def table_in(value: Value) -> tuple[Value, str]:
-    """Return what a configuration has as its classes, and under which key; else the value, ''."""
+def class_table_in(value: Value) -> tuple[Value, str]:
+    """Return the classes in a configuration and their key; else the value and ''."""
     if not isinstance(value, Pairs):
         return value, ""
     inner = value.get("pretrained_cfg")
@@ -133,7 +141,7 @@ def table_in(value: Value) -> tuple[Value, str]:
     return (found, NAMES_TO_NUMBERS) if isinstance(found, Pairs) else (value, "")
 
 
-def names_in(value: Value, where: str) -> tuple[list[str], bool] | None:
+def class_names_in(value: Value, where: str) -> tuple[list[str], bool] | None:
     """Return the names in a list or map, and whether it is numbered from 1; None: it is neither.
 
     A map has numbers and names either way round. A list has names, lists that end in one, as

@@ -1,8 +1,8 @@
-"""ZIP archives of others: every entry looked at before it is read, and written anew from that.
+"""Read a foreign ZIP archive: check every entry, and write a new archive from the checked ones.
 
 A framework reads an archive in its own way: by names that differ in case, by the second of two
-entries, by files of an older layout. So it is never given the archive that came, but one that holds
-what was checked and nothing else.
+entries, by files of an older layout. So it never opens the original archive, but a new one with the
+checked entries and nothing else.
 """
 
 import io
@@ -16,7 +16,7 @@ from pathlib import Path
 from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.files import read_regular
 
-__all__ = ["LARGEST_FILE", "Archive", "archive_of", "opened"]
+__all__ = ["LARGEST_FILE", "Archive", "open_archive", "write_archive"]
 
 LARGEST_FILE = 64 << 30
 MOST_ENTRIES = 100_000
@@ -35,14 +35,14 @@ class Archive:
         infos = archive.infolist()
         if len(infos) > MOST_ENTRIES:
             raise self.refused(f"holds {len(infos):,} entries, more than any model")
-        seen: set[str] = set()
+        visited: set[str] = set()
         for info in infos:
             self._look_at(info)
             if info.is_dir():
                 continue
-            if info.filename.casefold() in seen:
+            if info.filename.casefold() in visited:
                 raise self.refused(f"holds {info.filename[:80]!r} twice")
-            seen.add(info.filename.casefold())
+            visited.add(info.filename.casefold())
             self.entries[info.filename] = info
         contents = sum(info.file_size for info in infos)
         if contents > max(LEAST_CONTENTS, LARGEST_FACTOR * size):
@@ -72,8 +72,8 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Archive]:
-    """Yield the archive in a file, which is read once. Raises ModelRefused: damaged or hostile."""
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open the archive in a file, which is read once. Raises ModelRefused: damaged or hostile."""
     try:
         data = read_regular(path, LARGEST_FILE)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -87,7 +87,7 @@ def opened(path: Path) -> Iterator[Archive]:
         ) from None
 
 
-def archive_of(contents: Mapping[str, bytes]) -> bytes:
+def write_archive(contents: Mapping[str, bytes]) -> bytes:
     """Return a ZIP archive of these entries, none of them compressed."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:

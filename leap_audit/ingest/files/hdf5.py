@@ -1,4 +1,4 @@
-"""HDF5 files of others: nothing in them may lie in another file."""
+"""Refuse an HDF5 file that refers to another file."""
 
 import io
 from pathlib import Path
@@ -32,13 +32,13 @@ def require_plain_hdf5(data: bytes, path: Path) -> None:
 
 
 def _look_through(h5py: Any, file: Any, path: Path) -> None:
-    waiting, seen, count = [file], set(), 0
+    waiting, visited, count = [file], set(), 0
     while waiting:
         group = waiting.pop()
         address = h5py.h5o.get_info(group.id).addr
-        if address in seen:
+        if address in visited:
             continue
-        seen.add(address)
+        visited.add(address)
         for name in group:
             count += 1
             if count > MOST_OBJECTS:

@@ -1,13 +1,13 @@
-"""Descriptions that nest to any depth, as files hold them: walked without recursion."""
+"""Walk nested JSON values of any depth, without recursion."""
 
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["tables_in"]
+__all__ = ["nested_tables"]
 
 
-def tables_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every table in what was read from JSON, however deep, itself included."""
+def nested_tables(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a JSON value, at any depth, itself included."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

@@ -1,4 +1,4 @@
-"""Read an ONNX file, refusing what is not one with a sentence that helps."""
+"""Read an ONNX file; refuse any other with one sentence that says what to do."""
 
 import stat
 from pathlib import Path
@@ -7,11 +7,11 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from leap_audit.errors import ModelRefused, reason_of
-from leap_audit.graph.protos import every_tensor, runtime_operators_apart
-from leap_audit.graph.weights import apart
-from leap_audit.ingest.files.claims import require_modest
-from leap_audit.ingest.files.external import named, read_external
-from leap_audit.ingest.files.kinds import HEAD, described
+from leap_audit.graph.protos import every_tensor, separate_runtime_operators
+from leap_audit.graph.weights import split_weights
+from leap_audit.ingest.files.declared_sizes import require_plausible_sizes
+from leap_audit.ingest.files.external_data import quoted_tensor, read_external
+from leap_audit.ingest.files.magic import HEAD, identify
 
 __all__ = [
     "model_of",
@@ -50,7 +50,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         raise ModelRefused(f"{path}: is {_kind(path) or otherwise}.") from None
     if not model.graph.node and (kind := _kind(path)):
         raise ModelRefused(f"{path}: is {kind}.")
-    require_modest(model, str(path))
+    require_plausible_sizes(model, str(path))
     try:
         read_external(model, path)
     except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
@@ -59,21 +59,21 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 
 def _kind(path: Path) -> str:
-    """What a file is that is no ONNX model; empty where its beginning does not tell."""
+    """Identify a file that is no ONNX model; empty where its first bytes do not tell."""
     with path.open("rb") as file:
-        words = described(file.read(HEAD))
+        words = identify(file.read(HEAD))
     return f"{words}, not an ONNX model" if words else ""
 
 
 def model_of(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
     """Return the model itself, or the one in the file. Raises ModelRefused."""
     if isinstance(model, onnx.ModelProto):
-        require_modest(model, "the model")
+        require_plausible_sizes(model, "the model")
         for tensor in every_tensor(model):
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
                 raise ModelRefused(
-                    f"the model: the numbers of tensor {named(tensor)} stand in another file; load "
-                    "it with its external data, or give the path of the file."
+                    f"the model: tensor {quoted_tensor(tensor)} has external data in another file; "
+                    "load it with its external data, or give the path of the file."
                 )
         return checked(model, "the model")
     return read_onnx(Path(model))
@@ -87,7 +87,7 @@ def checked(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     if not model.graph.node or not model.graph.output or not model.opset_import:
         raise ModelRefused(f"{name}: holds no ONNX graph; give a model exported to ONNX.")
     try:
-        onnx.checker.check_model(runtime_operators_apart(apart(model)[0]))
+        onnx.checker.check_model(separate_runtime_operators(split_weights(model)[0]))
     except (onnx.checker.ValidationError, ValueError) as error:
         raise ModelRefused(f"{name}: is not a valid ONNX model ({reason_of(error)}).") from None
     return model

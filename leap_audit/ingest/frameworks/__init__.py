@@ -1,1 +1,1 @@
-"""Models of PyTorch, TensorFlow and Keras as ONNX. Frameworks are imported lazily."""
+"""Convert models of PyTorch, TensorFlow and Keras to ONNX. Frameworks are imported lazily."""

@@ -1,4 +1,4 @@
-"""Keras models: what they take, how files of them are read, and in which state they are traced."""
+"""Load Keras models, read their input shape, and trace them in inference mode."""
 
 import contextlib
 import io
@@ -11,15 +11,15 @@ from typing import Any
 
 from leap_audit.errors import ModelRefused
 from leap_audit.files import open_regular, read_regular
-from leap_audit.ingest.files.archives import LARGEST_FILE, archive_of, opened
+from leap_audit.ingest.files.archives import LARGEST_FILE, open_archive, write_archive
 from leap_audit.ingest.files.hdf5 import require_plain_hdf5
-from leap_audit.ingest.files.nested import tables_in
-from leap_audit.ingest.frameworks.exported import reason
+from leap_audit.ingest.files.nested import nested_tables
+from leap_audit.ingest.frameworks.export_check import reason
+from leap_audit.ingest.frameworks.tf_conversion import TracedFunction, resolved_shape
 from leap_audit.ingest.frameworks.tf_runtime import keras, quiet, tensorflow
-from leap_audit.ingest.frameworks.tf_trace import Source, settled
-from leap_audit.ingest.inputs.converted import choose, info_of
+from leap_audit.ingest.inputs.conversion import as_tensor_info, select_inputs
 from leap_audit.ingest.inputs.selection import Inputs
-from leap_audit.ingest.sandbox.programs import require_walls
+from leap_audit.ingest.sandbox.trust import require_walls
 
 __all__ = ["in_float32", "keras_source", "load_keras", "picture_shape"]
 
@@ -47,43 +47,43 @@ LARGEST_CONFIG = 1 << 28
 HALVES = ("float16", "bfloat16")
 
 
-def keras_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) -> Source:
+def keras_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) -> TracedFunction:
     """Return a Keras model or layer, in inference, as a function of pictures.
 
     Built where it was not yet, on pictures of that shape. Raises ModelRefused: several inputs, or
     none that says what it takes, or the model fails on them.
     """
     label = f"the model {type(model).__name__}"
-    if len(given := _inputs(model)) > 1:
-        return _several(model, label, shape, inputs, given)
+    if len(symbolic := _inputs(model)) > 1:
+        return _several(model, label, shape, inputs, symbolic)
     size = picture_shape(model, label, shape)
     if not model.built:
         _build(model, label, size)
-    given = _inputs(model)
-    return Source(
+    symbolic = _inputs(model)
+    return TracedFunction(
         label,
         lambda x: model(x, training=False),
         size,
-        str(given[0].dtype) if given else "float32",
+        str(symbolic[0].dtype) if symbolic else "float32",
         _output_names(model),
     )
 
 
 def _several(
-    model: Any, label: str, shape: Sequence[int] | None, inputs: Inputs, given: Sequence[Any]
-) -> Source:
-    """A model with several inputs, of which all but the picture's have a value."""
-    infos = [info_of(each.name, str(each.dtype), tuple(each.shape)) for each in given]
-    chosen = choose(infos, inputs, label)
-    picture = next(each for each in given if each.name == chosen.picture.name)
+    model: Any, label: str, shape: Sequence[int] | None, inputs: Inputs, symbolic: Sequence[Any]
+) -> TracedFunction:
+    """Return a model with several inputs, of which all but the picture's have a value."""
+    infos = [as_tensor_info(each.name, str(each.dtype), tuple(each.shape)) for each in symbolic]
+    chosen = select_inputs(infos, inputs, label)
+    picture = next(each for each in symbolic if each.name == chosen.picture.name)
     tf = tensorflow()
 
     def call(x: Any) -> Any:
         found = chosen.around(tf, x)
-        return model([found[each.name] for each in given], training=False)
+        return model([found[each.name] for each in symbolic], training=False)
 
-    size = settled(label, tuple(picture.shape)[1:], shape)
-    return Source(label, call, size, str(picture.dtype), _output_names(model), chosen)
+    size = resolved_shape(label, tuple(picture.shape)[1:], shape)
+    return TracedFunction(label, call, size, str(picture.dtype), _output_names(model), chosen)
 
 
 def _output_names(model: Any) -> tuple[str, ...]:
@@ -92,22 +92,22 @@ def _output_names(model: Any) -> tuple[str, ...]:
 
 def picture_shape(model: Any, label: str, shape: Sequence[int] | None) -> tuple[int, ...]:
     """Return the shape of one picture that a Keras model takes. Raises ModelRefused."""
-    given = _inputs(model)
-    if len(given) > 1:
-        raise ModelRefused(f"{label} has {len(given)} inputs; an audit needs one, the picture.")
-    if given:
-        return settled(label, tuple(given[0].shape)[1:], shape)
-    seen = list((getattr(model, "_build_shapes_dict", None) or {}).values())
-    if len(seen) == 1 and seen[0] and not isinstance(seen[0][0], (tuple, list)):
-        known = tuple(seen[0])[1:]
+    symbolic = _inputs(model)
+    if len(symbolic) > 1:
+        raise ModelRefused(f"{label} has {len(symbolic)} inputs; an audit needs one, the picture.")
+    if symbolic:
+        return resolved_shape(label, tuple(symbolic[0].shape)[1:], shape)
+    built = list((getattr(model, "_build_shapes_dict", None) or {}).values())
+    if len(built) == 1 and built[0] and not isinstance(built[0][0], (tuple, list)):
+        known = tuple(built[0])[1:]
         # A model that was called once says the size it was called with, not one that it needs.
-        return settled(label, None if shape is not None else known, shape)
-    return settled(label, None, shape)
+        return resolved_shape(label, None if shape is not None else known, shape)
+    return resolved_shape(label, None, shape)
 
 
 @contextlib.contextmanager
 def in_float32(model: Any) -> Iterator[None]:
-    """Let the layers that compute in half precision do so in float32, in which they are audited.
+    """Set layers that compute in half precision to float32, in which they are audited.
 
     Their variables are what they are, mostly float32: mixed precision is a way to train.
     """
@@ -128,7 +128,7 @@ def in_float32(model: Any) -> Iterator[None]:
 def load_keras(path: Path) -> Any:
     """Return the Keras model in a .keras, .h5 or .hdf5 file, not compiled.
 
-    Its description is looked through before anything is made of it: what would run code, load
+    Its description is checked before Keras uses it: what would run code, load
     another file, or name what neither Keras has nor this process registered is refused, however
     deep it lies. (Keras's own safe mode, which is on as well, knows what it wraps, and not in
     every version the Lambda layers of a .h5 file.)
@@ -179,8 +179,8 @@ def _is_zip(path: Path) -> bool:
 
 
 def _cleaned_zip(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Return the description in a .keras file, and the file written anew from what was checked."""
-    with opened(path) as archive:
+    """Return the description in a .keras file, and the file rewritten from the checked parts."""
+    with open_archive(path) as archive:
         if "config.json" not in archive.entries:
             raise ModelRefused(f"{path}: is not a Keras model; save it again with model.save.")
         config = _parsed(path, archive.read("config.json", LARGEST_CONFIG))
@@ -191,11 +191,11 @@ def _cleaned_zip(path: Path) -> tuple[dict[str, Any], bytes]:
             clean[name] = archive.read(name)
             if name.endswith(".h5"):
                 require_plain_hdf5(clean[name], path)
-    return config, archive_of(clean)
+    return config, write_archive(clean)
 
 
 def _cleaned_hdf5(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Return the description in a .h5 file, and its bytes, once they were looked through."""
+    """Return the description in a .h5 file, and its bytes, after a check."""
     keras()  # h5py comes with it
     import h5py
 
@@ -221,7 +221,7 @@ def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
 
 
 def _require_harmless(path: Path, config: Any, registered: dict[str, Any]) -> None:
-    for part in tables_in(config):
+    for part in nested_tables(config):
         if "class_name" not in part:
             continue
         name = str(part["class_name"])
@@ -250,7 +250,7 @@ def _require_harmless(path: Path, config: Any, registered: dict[str, Any]) -> No
 
 
 def _older(library: Any) -> dict[str, Any]:
-    """What Keras 2 wrote into .h5 files and Keras 3 does not take, as exporters still do."""
+    """Convert settings of Keras 2 in .h5 files that Keras 3 does not accept."""
 
     class DepthwiseConv2D(library.layers.DepthwiseConv2D):  # type: ignore[misc]
         @classmethod

@@ -1,10 +1,11 @@
-"""A torch.export program (.pt2), looked through and written anew before PyTorch opens it.
+"""Check a torch.export program (.pt2) and rewrite it before PyTorch opens it.
 
-It is a ZIP archive of a description in JSON and of weights. PyTorch looks up with getattr what the
-description calls, evaluates its sizes as Python, writes its names into Python source, unpickles the
-example inputs, and falls back to other entries of the archive.
+A program is a ZIP archive of a JSON description and weights. PyTorch resolves the calls of the
+description with getattr, evaluates its sizes as Python, writes its names into Python source,
+unpickles the example inputs, and falls back to other entries of the archive.
 """
 
+import ast
 import json
 import keyword
 import re
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.files.archives import Archive, archive_of
-from leap_audit.ingest.frameworks.pt2_sizes import clean_size
+from leap_audit.ingest.files.archives import Archive, write_archive
+from leap_audit.ingest.files.nested import nested_tables
 
-__all__ = ["clean_program", "is_program"]
+__all__ = ["clean_program", "clean_size", "is_program"]
 
 DESCRIPTION = re.compile(r"(^|/)models/[^/]+\.json$")
 KEPT = re.compile(
@@ -56,13 +57,37 @@ NESTED = frozenset(
 )
 
 
+LONGEST_SIZE = 20_000
+SYMBOL = re.compile(r"[a-z]{1,3}\d+")
+"""Of a symbol: s0, u12, zf3."""
+SIZE_CONSTANTS = frozenset({"True", "False", "oo", "int_oo", "inf", "nan", "zoo", "pi", "E"})
+_SIZE_FUNCTIONS = (
+    "Symbol Integer Float Rational Max Min Mod PythonMod FloorDiv CleanDiv IntTrueDiv "
+    "FloatTrueDiv ModularIndexing CeilDiv CeilToInt FloorToInt TruncToInt TruncToFloat "
+    "RoundToInt RoundDecimal ToFloat Identity Where PowByNatural FloatPow Pow floor ceiling "
+    "Abs sign sqrt log exp Eq Ne Lt Le Gt Ge And Or Not Xor Piecewise ExprCondPair "
+    "BitwiseFn_bitwise_and BitwiseFn_bitwise_or IsNonOverlappingAndDenseIndicator LShift "
+    "RShift Add Mul OpaqueUnaryFn_sqrt OpaqueUnaryFn_cos OpaqueUnaryFn_sin OpaqueUnaryFn_exp "
+    "OpaqueUnaryFn_log OpaqueUnaryFn_log2 OpaqueUnaryFn_tanh"
+)
+SIZE_FUNCTIONS = frozenset(_SIZE_FUNCTIONS.split())
+SIZE_NODES = (
+    *(ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Call, ast.Name),
+    *(ast.Constant, ast.Tuple, ast.Load, ast.keyword),
+    *(ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
+)
+MOST_POWERS = 4
+LARGEST_EXPONENT = 16
+LARGEST_NUMBER = 2**64
+
+
 def is_program(names: Iterator[str] | list[str]) -> bool:
     """Whether a ZIP archive with these entries is a torch.export program."""
     return any(DESCRIPTION.search(name) for name in names)
 
 
 def clean_program(archive: Archive, path: Path) -> bytes:
-    """Return the archive of a program with what was checked, and nothing else.
+    """Return a new archive of a program, with the checked entries and nothing else.
 
     Raises ModelRefused: it calls what no network needs, has sizes that are no arithmetic, names
     that are none, or holds code, pickled objects or entries that no program of PyTorch has.
@@ -84,7 +109,7 @@ def clean_program(archive: Archive, path: Path) -> bytes:
     if f"model/{MODEL}" not in clean:
         raise ModelRefused(f"{path}: holds no {MODEL}; save the program with torch.export.save.")
     clean["model/data/sample_inputs/model.pt"] = b""
-    return archive_of(clean)
+    return write_archive(clean)
 
 
 def _root(archive: Archive) -> str:
@@ -97,7 +122,7 @@ def _kept(archive: Archive, name: str, path: Path) -> bytes:
     if not name.endswith("_config.json"):
         return archive.read(name)
     config = _json(archive, name, path)
-    for payload in _tables(config):
+    for payload in nested_tables(config):
         if payload.get("use_pickle"):
             raise ModelRefused(
                 f"{path}: {name[:80]!r} in it asks for pickled objects, which could run any code; "
@@ -107,7 +132,7 @@ def _kept(archive: Archive, name: str, path: Path) -> bytes:
 
 
 class _Looked:
-    """Looks through a description, and makes it anew."""
+    """Checks a description and rewrites it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -119,7 +144,7 @@ class _Looked:
         }
 
     def through(self, value: Any, key: str = "", depth: int = 0) -> Any:
-        """Return what a description holds there, looked through. Raises ModelRefused."""
+        """Return a checked copy of a value in a description. Raises ModelRefused."""
         if depth > 400:
             raise ModelRefused(f"{self._path}: its description nests too deeply; export it again.")
         if isinstance(value, dict):
@@ -186,19 +211,13 @@ class _Looked:
             spec = json.loads(text)
         except (ValueError, RecursionError):
             spec = [{"type": "?"}]
-        for table in _tables(spec):
+        for table in nested_tables(spec):
             if "type" in table and table["type"] not in NESTED:
                 raise ModelRefused(
                     f"{self._path}: nests its inputs or outputs in {str(table['type'])[:80]!r}; "
                     "export a module that takes a tensor and returns tensors."
                 )
         return json.dumps(spec)
-
-
-def _tables(value: Any) -> Iterator[dict[str, Any]]:
-    from leap_audit.ingest.files.nested import tables_in
-
-    return tables_in(value)
 
 
 def _written(description: Any) -> bytes:
@@ -211,3 +230,66 @@ def _json(archive: Archive, name: str, path: Path) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError):
         raise ModelRefused(f"{path}: {name[:80]!r} in it is damaged; export it again.") from None
+
+
+def clean_size(text: str) -> str | None:
+    """Return the rewritten expression of a size; None where it is more than arithmetic on sizes."""
+    if len(text) > LONGEST_SIZE or not text.isascii() or not text.isprintable():
+        return None
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        if not all(_allowed(node) for node in ast.walk(tree)) or not _modest(tree):
+            return None
+        return ast.unparse(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _allowed(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return _is_function(node)
+    if isinstance(node, ast.Name):
+        known = node.id in SIZE_CONSTANTS or node.id in SIZE_FUNCTIONS
+        return known or SYMBOL.fullmatch(node.id) is not None
+    if isinstance(node, ast.Constant):
+        whole = type(node.value) is int and abs(node.value) < LARGEST_NUMBER
+        return whole or type(node.value) in (float, bool) or _is_symbol_name(node)
+    return isinstance(node, SIZE_NODES)
+
+
+def _is_function(node: ast.Call) -> bool:
+    if not isinstance(node.func, ast.Name) or node.func.id not in SIZE_FUNCTIONS:
+        return False
+    if node.func.id != "Symbol":
+        return not node.keywords and not any(_is_symbol_name(each) for each in node.args)
+    named = len(node.args) == 1 and _is_symbol_name(node.args[0])
+    return named and all(
+        each.arg is not None and isinstance(each.value, ast.Constant) and each.value.value in (0, 1)
+        for each in node.keywords
+    )
+
+
+def _is_symbol_name(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        return False
+    return SYMBOL.fullmatch(node.value) is not None
+
+
+def _modest(tree: ast.AST) -> bool:
+    """Return whether every exponent is small, so that no power has a million digits."""
+    powers = [n for n in ast.walk(tree) if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Pow)]
+    named = ("Pow", "PowByNatural", "FloatPow", "LShift", "exp")
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    called = [n for n in calls if isinstance(n.func, ast.Name) and n.func.id in named]
+    exponents = [n.right for n in powers] + [n.args[-1] for n in called if n.args]
+    if len(exponents) > MOST_POWERS:
+        return False
+    return all(_exponent(each) for each in exponents)
+
+
+def _exponent(node: ast.AST) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, int | float) and abs(node.value) <= LARGEST_EXPONENT
+    return isinstance(node, ast.Name) and SYMBOL.fullmatch(node.id) is not None

@@ -1,7 +1,7 @@
-"""A SavedModel, looked through and written anew before TensorFlow opens it.
+"""Check a SavedModel and rewrite it before TensorFlow opens it.
 
-What it runs while it is loaded is in its graphs and functions: every operator there is held
-against those that compute. What saves and restores it is taken out, with everything that calls it.
+Loading it runs its graphs and functions: every operator in them must be on the list of those that
+only compute. Operators that save and restore it are removed, with everything that calls them.
 """
 
 import re
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from leap_audit.errors import ModelRefused, reason_of
 from leap_audit.files import read_regular
-from leap_audit.ingest.frameworks.tf_allowed import CHECKPOINT, nodes_of, require_inside
+from leap_audit.ingest.frameworks.tf_allowlist import CHECKPOINT, nodes_of, require_allowed
 from leap_audit.ingest.frameworks.tf_runtime import saved_model
 
 __all__ = ["GRAPH", "clean_saved_model"]
@@ -46,11 +46,11 @@ def clean_saved_model(path: Path, folder: Path) -> Path:
         graph = meta.graph_def
         gone = _without_saver(graph, in_functions=bool(meta.object_graph_def.nodes))
         for name in meta.object_graph_def.concrete_functions:  # not its own saver, but served
-            require_inside(path, gone.get(name, ()))
+            require_allowed(path, gone.get(name, ()))
         own = [function.signature.name for function in graph.library.function]
         reads = "" if meta.object_graph_def.nodes else "RestoreV2"  # as before TensorFlow 2
         operators = (node.op for node in nodes_of(graph) if node.op != reads)
-        require_inside(path, operators, own)
+        require_allowed(path, operators, own)
     made = folder / "model"
     (made / "variables").mkdir(parents=True)
     (made / GRAPH).write_bytes(message.SerializeToString())
@@ -64,7 +64,7 @@ def clean_saved_model(path: Path, folder: Path) -> Path:
 
 
 def _without_saver(graph: Any, *, in_functions: bool) -> dict[str, set[str]]:
-    """Take out of a graph what saves and restores it, and what calls or waits for that.
+    """Remove the operators that save and restore, and those that call or wait for them.
 
     Return the functions that are gone, with the operators in them that save and restore.
     """

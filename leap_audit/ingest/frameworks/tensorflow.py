@@ -1,4 +1,4 @@
-"""TensorFlow and Keras models, live and in files, as ONNX. TensorFlow is imported lazily."""
+"""Convert TensorFlow and Keras models, live and in files, to ONNX."""
 
 import sys
 import tempfile
@@ -11,34 +11,34 @@ import onnx
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.frameworks.exported import reason
+from leap_audit.ingest.frameworks.export_check import reason
 from leap_audit.ingest.frameworks.keras import in_float32, keras_source, load_keras, picture_shape
 from leap_audit.ingest.frameworks.saved_model import clean_saved_model
-from leap_audit.ingest.frameworks.tf_allowed import nodes_of, require_inside
-from leap_audit.ingest.frameworks.tf_runtime import quiet, tensorflow
-from leap_audit.ingest.frameworks.tf_trace import (
-    Source,
+from leap_audit.ingest.frameworks.tf_allowlist import nodes_of, require_allowed
+from leap_audit.ingest.frameworks.tf_conversion import (
+    TracedFunction,
+    convert_function,
     require_numbers,
     require_same,
-    settled,
-    written,
+    resolved_shape,
 )
+from leap_audit.ingest.frameworks.tf_runtime import quiet, tensorflow
 from leap_audit.ingest.frameworks.tflite import export_tflite
 from leap_audit.ingest.frameworks.torch import export_module
-from leap_audit.ingest.inputs.converted import (
-    Chosen,
-    choose,
-    choose_signature,
-    info_of,
-    pictures_in,
+from leap_audit.ingest.inputs.conversion import (
+    SelectedInputs,
+    as_tensor_info,
+    select_inputs,
+    select_signature,
+    takes_pictures,
 )
 from leap_audit.ingest.inputs.selection import Inputs
-from leap_audit.ingest.sandbox.programs import require_walls
+from leap_audit.ingest.sandbox.trust import require_walls
 from leap_audit.run.fallback import pytorch
 
-__all__ = ["SUFFIXES", "export_keras", "export_tensorflow_file"]
+__all__ = ["KERAS_SUFFIXES", "export_keras", "export_tensorflow_file"]
 
-SUFFIXES = (".h5", ".hdf5", ".keras", ".tflite")
+KERAS_SUFFIXES = (".h5", ".hdf5", ".keras", ".tflite")
 
 
 def export_keras(
@@ -95,22 +95,23 @@ def export_tensorflow_file(
         raise ModelRefused(f"{path}: there is no such file.")
     if suffix == ".tflite":
         return export_tflite(path, shape, inputs or Inputs())
-    if suffix in SUFFIXES:
+    if suffix in KERAS_SUFFIXES:
         return export_keras(load_keras(path), shape, inputs=inputs)
     raise ModelRefused(
-        f"{path}: is none of {', '.join(SUFFIXES)} and no SavedModel folder; save the model as one."
+        f"{path}: is none of {', '.join(KERAS_SUFFIXES)} and no SavedModel folder; "
+        "save the model as one."
     )
 
 
-def _checked(source: Source) -> onnx.ModelProto:
-    proto = written(source)
+def _checked(source: TracedFunction) -> onnx.ModelProto:
+    proto = convert_function(source)
     require_same(proto, source)
     return proto
 
 
 def _behind(
-    source: Source, functions: Sequence[Callable[[Any], Any]], shape: Sequence[int] | None
-) -> Source:
+    source: TracedFunction, functions: Sequence[Callable[[Any], Any]], shape: Sequence[int] | None
+) -> TracedFunction:
     """The source behind functions that are traced with it."""
     if not functions:
         return source
@@ -161,7 +162,7 @@ def _inference(model: Any) -> Any:
     return Inference()
 
 
-def _tensorflow_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) -> Source:
+def _tensorflow_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) -> TracedFunction:
     tf = tensorflow()
     label = f"the model {type(model).__name__}"
     if signatures := getattr(model, "signatures", None):
@@ -179,9 +180,9 @@ def _tensorflow_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) 
     function = model if hasattr(model, "get_concrete_function") else model.__call__
     specs = tf.nest.flatten(getattr(function, "input_signature", None) or ())
     if not specs:
-        return Source(label, model, settled(label, None, shape))
+        return TracedFunction(label, model, resolved_shape(label, None, shape))
     infos = [_info(spec, f"input_{i}") for i, spec in enumerate(specs)]
-    chosen = choose(infos, inputs, label)
+    chosen = select_inputs(infos, inputs, label)
 
     def call(x: Any) -> Any:
         found = chosen.around(tf, x)
@@ -193,8 +194,8 @@ def _tensorflow_source(model: Any, shape: Sequence[int] | None, inputs: Inputs) 
 def _signature(tf: Any, label: str, signatures: Any, inputs: Inputs) -> tuple[Any, str]:
     """The function that is audited, and its name where there are others."""
     infos = {name: list(_infos(tf, signatures[name])) for name in signatures}
-    takes = {name: pictures_in(each) for name, each in infos.items()}
-    found = choose_signature(label, takes, inputs.signature)
+    takes = {name: takes_pictures(each) for name, each in infos.items()}
+    found = select_signature(label, takes, inputs.signature)
     return signatures[found], found if len(takes) > 1 else ""
 
 
@@ -206,11 +207,11 @@ def _signature_source(
     shape: Sequence[int] | None,
     inputs: Inputs,
     name: str = "",
-) -> Source:
+) -> TracedFunction:
     """A concrete function, whose variables live as long as its owner."""
     infos = _infos(tf, function)
     named = function.structured_input_signature[1]
-    chosen = choose(list(infos), inputs, label)
+    chosen = select_inputs(list(infos), inputs, label)
 
     def call(x: Any) -> Any:
         assert owner is not None
@@ -233,19 +234,19 @@ def _infos(tf: Any, function: Any) -> dict[TensorInfo, Any]:
 
 def _info(spec: Any, otherwise: str, name: str = "") -> TensorInfo:
     shape = None if spec.shape.rank is None else tuple(spec.shape)
-    return info_of(name or str(spec.name or otherwise), spec.dtype.name, shape)
+    return as_tensor_info(name or str(spec.name or otherwise), spec.dtype.name, shape)
 
 
 def _specified(
-    label: str, call: Any, spec: Any, shape: Sequence[int] | None, chosen: Chosen
-) -> Source:
+    label: str, call: Any, spec: Any, shape: Sequence[int] | None, chosen: SelectedInputs
+) -> TracedFunction:
     known = None if spec.shape.rank is None else tuple(spec.shape)[1:]
-    source = Source(label, call, (), spec.dtype.name, chosen=chosen)
+    source = TracedFunction(label, call, (), spec.dtype.name, chosen=chosen)
     require_numbers(source)
-    return replace(source, shape=settled(label, known, shape))
+    return replace(source, shape=resolved_shape(label, known, shape))
 
 
-def _served(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> Source:
+def _served(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> TracedFunction:
     """What the SavedModel in a folder serves."""
     require_walls(path, "a SavedModel")
     tf = tensorflow()
@@ -259,5 +260,5 @@ def _served(path: Path, shape: Sequence[int] | None, inputs: Inputs) -> Source:
     if not model.signatures:
         raise ModelRefused(f"{label} serves nothing; save it with a signature.")
     function, name = _signature(tf, label, model.signatures, inputs)
-    require_inside(path, (node.op for node in nodes_of(function.graph.as_graph_def())))
+    require_allowed(path, (node.op for node in nodes_of(function.graph.as_graph_def())))
     return _signature_source(tf, model, function, label, shape, inputs, name)

@@ -1,4 +1,4 @@
-"""Operators of TensorFlow that tf2onnx leaves out, written in ONNX's.
+"""Convert operators of TensorFlow that tf2onnx lacks.
 
 Each takes what tf2onnx gives a handler: its graph, the node, the node's name and arguments.
 """
@@ -130,8 +130,8 @@ def _matrix(
 ) -> Array:
     """Return (new length, length): what becomes of each unit vector along an axis."""
     one, still, first = np.ones(2, np.int32), np.ones(2, np.float32), np.zeros(2, np.float32)
-    for given, own in ((one, size), (still, scale), (first, translation)):
-        given[axis] = own[axis]
+    for start, own in ((one, size), (still, scale), (first, translation)):
+        start[axis] = own[axis]
     units = np.expand_dims(np.eye(length, dtype=np.float32), 1 - axis)[None]
     # tf2onnx calls within a graph of its own, where nothing is computed.
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:

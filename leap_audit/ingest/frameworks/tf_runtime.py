@@ -1,4 +1,4 @@
-"""TensorFlow, Keras and tf2onnx: the only place that imports them, lazily and without a word."""
+"""Import TensorFlow, Keras and tf2onnx, lazily and silently: no other module does."""
 
 import contextlib
 import io
@@ -86,7 +86,7 @@ def node_definition() -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Swallow what TensorFlow and tf2onnx print, log and warn, from C++ too."""
+    """Silence TensorFlow and tf2onnx: prints, logs and warnings, from C++ too."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -111,7 +111,7 @@ def _importing(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _diverted(number: int, stream: Any) -> Iterator[None]:
-    """Let what is written to a file descriptor vanish."""
+    """Discard everything that is written to a file descriptor."""
     if stream is not None:
         stream.flush()
     kept, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""A torch.nn.Module, or functions on tensors, as ONNX. torch is imported lazily."""
+"""Convert a torch.nn.Module, or functions on tensors, to ONNX. torch is imported lazily."""
 
 import contextlib
 import io
@@ -15,17 +15,17 @@ from onnx_ir.passes import common
 
 from leap_audit.errors import ExportFailed, ModelRefused
 from leap_audit.graph.protos import real_inputs, tensor_info
-from leap_audit.graph.weights import poured
-from leap_audit.ingest.frameworks.exported import (
+from leap_audit.graph.weights import into_proto
+from leap_audit.ingest.frameworks.compose import composed
+from leap_audit.ingest.frameworks.export_check import (
     CHECKED,
     EXAMPLE,
-    ran,
     random_pictures,
     reason,
-    require_agreement,
-    sides,
+    require_same_as_source,
+    run_graph,
+    shape_text,
 )
-from leap_audit.ingest.frameworks.merge import merged
 from leap_audit.ingest.frameworks.torch_inputs import called_with, note_values
 from leap_audit.ingest.inputs.selection import Inputs
 from leap_audit.run.fallback import evaluating, first_tensor, pytorch
@@ -79,9 +79,9 @@ def export_module(
 
     parts = [*_parts(functions), _Part(f"the module {type(module).__name__}", run)]
     chain = _chain(torch, parts, [module, *_modules(torch, functions)])
-    proto = poured(_exported(torch, chain, parts, shape, "logits"))
+    proto = into_proto(_exported(torch, chain, parts, shape, "logits"))
     pictures = random_pictures(CHECKED, shape)
-    require_agreement(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
+    require_same_as_source(proto, pictures, _evaluated(torch, chain, pictures), parts[-1].label)
     return note_values(proto, inputs or Inputs())
 
 
@@ -117,10 +117,10 @@ def put_before(
     pictures = random_pictures(batch, shape)
     x = _evaluated(torch, chain, pictures)
     _require_fit(x, entry)
-    proto = merged(before, model)
+    proto = composed(before, model)
     x = x.astype(onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type))
-    want = ran(model, x, "the model on what its preprocessing gives")[0]
-    require_agreement(proto, pictures, want, "the model behind its preprocessing")
+    want = run_graph(model, x, "the model on what its preprocessing gives")[0]
+    require_same_as_source(proto, pictures, want, "the model behind its preprocessing")
     return proto
 
 
@@ -272,8 +272,8 @@ def _require_fit(x: Array, entry: onnx.ValueInfoProto) -> None:
     )
     if not fits:
         raise ModelRefused(
-            f"the preprocessing gives {sides(x.shape[1:])}, but input {entry.name!r} of the "
-            f"model takes {sides(takes[1:])}; end it with what brings pictures there."
+            f"the preprocessing gives {shape_text(x.shape[1:])}, but input {entry.name!r} of the "
+            f"model takes {shape_text(takes[1:])}; end it with what brings pictures there."
         )
 
 

@@ -1,8 +1,8 @@
-"""Files of PyTorch, read without running what is in them: exported programs and TorchScript.
+"""Read PyTorch files without running their code: exported programs and TorchScript.
 
-Both are ZIP archives that name what is to be computed. What they name is held against a list of
-operators, and PyTorch is given an archive that was written anew from what was checked (`pt2.py`,
-`script.py`), because PyTorch itself would look up and call anything.
+Both are ZIP archives that name the operators to run. Every operator must be on a list, and PyTorch
+opens an archive that was rewritten from the checked parts (`pt2.py`, `torchscript.py`), because
+PyTorch itself would resolve and call any name.
 """
 
 import io
@@ -15,14 +15,14 @@ from unittest.mock import patch
 import onnx
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.files.archives import opened
-from leap_audit.ingest.frameworks.exported import reason
+from leap_audit.ingest.files.archives import open_archive
+from leap_audit.ingest.frameworks.export_check import reason
 from leap_audit.ingest.frameworks.pt2 import clean_program, is_program
 from leap_audit.ingest.frameworks.torch import tracing
 from leap_audit.ingest.frameworks.torch_programs import written_program, written_script
 from leap_audit.ingest.frameworks.torchscript import clean_script
 from leap_audit.ingest.inputs.selection import Inputs
-from leap_audit.ingest.sandbox.programs import require_walls
+from leap_audit.ingest.sandbox.trust import require_walls
 from leap_audit.run.fallback import pytorch
 
 __all__ = ["export_torch_file"]
@@ -61,7 +61,7 @@ def export_torch_file(
     is not trusted; it calls what no network needs, holds code or pickled objects, cannot be read or
     exported, or its graph gives other numbers.
     """
-    with opened(path) as archive:
+    with open_archive(path) as archive:
         program = is_program(list(archive.entries))
         require_walls(path, "a torch.export program" if program else "TorchScript")
         torch = pytorch()

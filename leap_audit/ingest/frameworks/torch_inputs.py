@@ -1,4 +1,4 @@
-"""Several inputs of a network of PyTorch: which takes the picture, and what the others hold."""
+"""Select the picture's input of a PyTorch network, and the values of the others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ import onnx_ir as ir
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.protos import dtype_name
-from leap_audit.ingest.inputs.converted import Chosen, note
+from leap_audit.ingest.inputs.conversion import SelectedInputs, record_inputs
 from leap_audit.ingest.inputs.selection import Inputs
 
 __all__ = ["called_with", "info_of_input", "note_values"]
@@ -21,7 +21,7 @@ def called_with(torch: Any, module: Any, inputs: Inputs) -> Callable[[Any], Any]
 
     Arrays of one item are repeated for every picture; single numbers are passed as they are.
     """
-    if not inputs.given:
+    if not inputs.specified:
         return module  # type: ignore[no-any-return]
     values = {name: _value(torch, value) for name, value in inputs.values.items()}
 
@@ -43,7 +43,7 @@ def note_values(proto: onnx.ModelProto, inputs: Inputs) -> onnx.ModelProto:
     """Return what a module was written as, with a note of the values of its other arguments."""
     info = TensorInfo(name=inputs.picture or "picture", dtype="float", shape=())
     values = {name: np.asarray(value) for name, value in inputs.values.items()}
-    return note(proto, Chosen(info, values), "")
+    return record_inputs(proto, SelectedInputs(info, values), "")
 
 
 def info_of_input(name: str, value: Any, label: str) -> TensorInfo:

@@ -1,4 +1,4 @@
-"""Exported programs and TorchScript as ONNX, held against PyTorch's own numbers."""
+"""Convert exported programs and TorchScript to ONNX, and check them against PyTorch."""
 
 import copy
 import io
@@ -12,18 +12,18 @@ from onnx_ir.passes import common
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.weights import poured
-from leap_audit.ingest.frameworks.exported import (
+from leap_audit.graph.weights import into_proto
+from leap_audit.ingest.frameworks.export_check import (
     CHECKED,
     EXAMPLE,
     random_pictures,
     reason,
-    require_agreement,
+    require_same_as_source,
 )
 from leap_audit.ingest.frameworks.torch import numbers, tracing
 from leap_audit.ingest.frameworks.torch_inputs import called_with, info_of_input, note_values
-from leap_audit.ingest.inputs.converted import Chosen, note
-from leap_audit.ingest.inputs.selection import Inputs, choose_picture, fix_inputs
+from leap_audit.ingest.inputs.conversion import SelectedInputs, record_inputs
+from leap_audit.ingest.inputs.selection import Inputs, fix_inputs, select_picture
 from leap_audit.ingest.inputs.values import array_for
 from leap_audit.run.fallback import first_tensor, pytorch
 from leap_audit.run.session import Array
@@ -65,7 +65,7 @@ def written_program(
 ) -> onnx.ModelProto:
     """Return a program as ONNX. name: what to call it in a message."""
     infos = _user_inputs(program, name)
-    picture = choose_picture(list(infos.values()), inputs, name)
+    picture = select_picture(list(infos.values()), inputs, name)
     batch = _batch_shape(picture, shape, name)
     _predicting(program)
     try:
@@ -82,24 +82,25 @@ def written_program(
         raise ModelRefused(f"{name}: PyTorch cannot write it as ONNX: {reason(error)}") from error
     del model.graph.outputs[1:]  # other results, and statistics that training would update
     common.ClearMetadataAndDocStringPass()(model)
-    proto = poured(model)
+    proto = into_proto(model)
     values = {
         each: array_for(info, inputs.values[each], picture)
         for each, info in infos.items()
         if each in inputs.values
     }
-    fixed = Chosen(picture, values, frozenset(values))
+    fixed = SelectedInputs(picture, values, frozenset(values))
     if values:
         proto, *_ = fix_inputs(proto, Inputs(picture.name, values), name)
     pictures = _pictures(batch, picture)
     free = not all(isinstance(side, int) for side in picture.shape[1:])
     try:
-        given = {**values, picture.name: pictures}
+        arguments = {**values, picture.name: pictures}
         args = [
-            torch.from_numpy(_repeated(given[each], info, batch[0])) for each, info in infos.items()
+            torch.from_numpy(_repeated(arguments[each], info, batch[0]))
+            for each, info in infos.items()
         ]
         want = numbers(first_tensor(program.module()(*args)))
-        require_agreement(proto, pictures, want, name)
+        require_same_as_source(proto, pictures, want, name)
     except Exception as error:  # PyTorch and ONNX Runtime have no one class for what can go wrong
         if not free:
             raise
@@ -109,7 +110,7 @@ def written_program(
             f"({reason(error).rstrip('.')}); pass the size that it was exported with as "
             "--input-size, or export it with fixed sizes."
         ) from error
-    return note(proto, fixed, "")
+    return record_inputs(proto, fixed, "")
 
 
 def written_script(
@@ -146,10 +147,10 @@ def written_script(
     model = ir.from_proto(onnx.load_from_string(written.getvalue()))
     common.ClearMetadataAndDocStringPass()(model)
     del model.graph.outputs[1:]
-    proto = poured(model)
+    proto = into_proto(model)
     pictures = random_pictures(CHECKED, shape)
     want = numbers(first_tensor(call(torch.from_numpy(pictures))))
-    require_agreement(proto, pictures, want, name)
+    require_same_as_source(proto, pictures, want, name)
     return note_values(proto, inputs)
 
 
@@ -169,11 +170,11 @@ def _wrapped(torch: Any, module: Any, call: Callable[[Any], Any], example: Any) 
 
 def _user_inputs(program: Any, name: str) -> dict[str, TensorInfo]:
     """What a program is called with, by name, in its order."""
-    given = set(program.graph_signature.user_inputs)
+    taken = set(program.graph_signature.user_inputs)
     found = {
         node.name: info_of_input(node.name, node.meta["val"], name)
         for node in program.graph.nodes
-        if node.op == "placeholder" and node.name in given
+        if node.op == "placeholder" and node.name in taken
     }
     if not found:
         raise ModelRefused(f"{name}: takes no input; an audit needs one, the picture.")

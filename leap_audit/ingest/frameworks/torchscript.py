@@ -1,9 +1,9 @@
-"""A TorchScript file, looked through and written anew before PyTorch opens it.
+"""Check a TorchScript file and rewrite it before PyTorch opens it.
 
-It is a ZIP archive of source in a language that looks like Python, of pickles and of weights.
-PyTorch runs the source. It is parsed here, every operator that it names is held against those that
-compute on tensors, and it is written anew from what was parsed: PyTorch's own parser never sees
-text that this one has not understood.
+A TorchScript file is a ZIP archive of source in a Python-like language, pickles and weights.
+PyTorch runs the source. Here the source is parsed, every operator in it must be on the list of
+those that compute on tensors, and it is rewritten from the parsed tree: PyTorch's own parser
+never sees text that this one has not understood.
 """
 
 import ast
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.files.archives import Archive, archive_of
+from leap_audit.ingest.files.archives import Archive, write_archive
 
 __all__ = ["Operators", "clean_script", "is_script"]
 
@@ -68,7 +68,7 @@ def is_script(names: Iterable[str]) -> bool:
 
 
 def clean_script(archive: Archive, path: Path, operators: Operators) -> bytes:
-    """Return the archive of a TorchScript file with what was checked, and nothing else.
+    """Return a new archive of a TorchScript file, with the checked entries and nothing else.
 
     Raises ModelRefused: its code calls what no network needs or cannot be parsed, its pickles name
     what is none of it, or there are entries that TorchScript does not have.
@@ -99,11 +99,11 @@ def clean_script(archive: Archive, path: Path, operators: Operators) -> bytes:
                 f"{path}: holds {name[:80]!r}, which TorchScript does not have; save the network "
                 "again with torch.jit.save."
             )
-    return archive_of(clean)
+    return write_archive(clean)
 
 
 class _Code:
-    """Looks through parsed source."""
+    """Checks parsed source."""
 
     def __init__(self, path: Path, operators: Operators, own: frozenset[str]) -> None:
         self._path, self._operators, self._own = path, operators, own

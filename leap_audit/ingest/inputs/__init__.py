@@ -1,1 +1,1 @@
-"""The inputs of a model: which takes the picture, and what the others hold."""
+"""Select the input that takes the picture, and set values for the other inputs."""

@@ -1,6 +1,6 @@
-"""A picture of whole numbers as an input of floating-point numbers, for a gradient needs those.
+"""Replace an integer image input by a floating-point one, which a gradient needs.
 
-Where a model takes uint8 pixels and converts them to float inside, its gradient is the one behind
+Where a model takes uint8 pixels and converts them to float inside, its gradient is taken after
 that conversion: the input is declared float, and so is everything before the conversion. That is
 exact where the operators before it give the same numbers in floating point; one that does not,
 such as a division of whole numbers, is refused by name.
@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.canonical.folding import inlined
 from leap_audit.errors import ModelRefused
+from leap_audit.graph.operators import CASTING, MOVING, QUANTISED
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.protos import dtype_name, is_float, opset_of
 from leap_audit.graph.weights import numbers_of
@@ -23,27 +24,20 @@ from leap_audit.ingest.inputs.pixels import ARITHMETIC, PIXELS, Span, Spans, wit
 
 __all__ = ["floating_input"]
 
-MOVING = frozenset(
-    {
-        *("Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split"),
-        *("Concat", "Gather", "GatherElements", "GatherND", "Expand", "Tile", "Pad", "Compress"),
-        *("DepthToSpace", "SpaceToDepth", "ReverseSequence", "Where", "Max", "Min", "Clip"),
-        *("ReduceMax", "ReduceMin", "MaxPool"),
-    }
+CHOOSING = frozenset(
+    {*MOVING, *("Clip", "Max", "MaxPool", "Min", "Pad", "ReduceMax", "ReduceMin", "Where")}
 )
 """Operators whose results are among their inputs, or their constants."""
 INTERPOLATING = frozenset({"Resize", "Upsample"})
 COMPARING = frozenset({"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"})
 MEASURING = frozenset({"Shape", "Size"})
-ROUNDS_FROM = frozenset(
-    {TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16}
-)
+ROUNDS_FROM = frozenset(kind.value for kind in QUANTISED)
 """Types that QuantizeLinear can round to."""
 
 
 @dataclass(frozen=True)
 class _Whole:
-    """A tensor that held whole numbers and now holds the same numbers in float32."""
+    """An integer tensor whose values are now held in float32."""
 
     kind: int
     """The type that it had."""
@@ -54,7 +48,7 @@ class _Whole:
 def floating_input(
     proto: onnx.ModelProto, name: str
 ) -> tuple[onnx.ModelProto, Span | None, tuple[str, ...]]:
-    """Return the model with a float32 input in the place of one of whole numbers.
+    """Return the model with a float32 input in place of an integer one.
 
     Also what black and white are in that input, None where it is floating point already; and the
     operators whose rounding is left out, such as a Resize of uint8. The result gives the original's
@@ -81,7 +75,7 @@ def floating_input(
 
 
 class _Writer:
-    """Follows a tensor of whole numbers through a graph, and makes it floating point."""
+    """Converts an integer tensor, and the operators that read it, to floating point."""
 
     def __init__(self, model: onnx.ModelProto, name: str, kind: int) -> None:
         self._graph = model.graph
@@ -120,17 +114,17 @@ class _Writer:
                 output.type.tensor_type.elem_type = TensorProto.FLOAT
 
     def _follow(self, node: onnx.NodeProto) -> None:
-        """Write one node that reads whole numbers."""
+        """Write one node that reads integers."""
         op = node.op_type if node.domain in ONNX_DOMAIN else f"{node.domain}::{node.op_type}"
         place = next(i for i, name in enumerate(node.input) if name in self._whole)
         source = self._whole[node.input[place]]
         if op in MEASURING:
             self._nodes.append(node)
-        elif op in ("Cast", "CastLike"):
+        elif op in CASTING:
             self._cast(node, source)
         elif op == "DequantizeLinear" and self._single(node.input[1]):
             self._dequantise(node)
-        elif op in MOVING or op in INTERPOLATING or op in COMPARING:
+        elif op in CHOOSING or op in INTERPOLATING or op in COMPARING:
             if op in INTERPOLATING and _attribute(node, "mode", b"nearest") != b"nearest":
                 self.unrounded.append(f"{op} ({node.name or node.output[0]})")
             self._in_float(node, place, self._joined_span(node, source))

@@ -1,4 +1,4 @@
-"""Pictures of whole numbers: what black and white are in each type, and what arithmetic keeps."""
+"""Black and white of each integer type, and the range in which float32 is exact."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,8 +7,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from leap_audit.canonical.agreement import STEPS
-from leap_audit.canonical.layers import ROUNDING, TOLERANCE, agree
+from leap_audit.canonical.layers import TOLERANCE, agree
 from leap_audit.errors import LeapAuditError, ModelRefused, reason_of
+from leap_audit.graph.operators import ROUNDING
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
@@ -28,7 +29,7 @@ PIXELS: dict[int, Span] = {
     TensorProto.UINT32: (0.0, 255.0),
     TensorProto.UINT64: (0.0, 255.0),
 }
-"""Type of a picture of whole numbers -> what black and white are in it."""
+"""Integer type of a picture -> its values of black and white."""
 EXACT_FLOAT = 2**24
 """Up to here float32 holds every whole number."""
 
@@ -55,7 +56,7 @@ ARITHMETIC: dict[str, Spans] = {
 
 
 def within(span: Span, kind: int) -> bool:
-    """Return whether a type, and float32, hold all whole numbers of a span."""
+    """Return whether a type, and float32, represent all integers of a span."""
     limits = np.iinfo(helper.tensor_dtype_to_np_dtype(kind))
     least, most = max(limits.min, -EXACT_FLOAT), min(limits.max, EXACT_FLOAT)
     return least <= span[0] and span[1] <= most

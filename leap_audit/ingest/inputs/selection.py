@@ -1,4 +1,4 @@
-"""Which input of a model takes the picture, and which values the others get."""
+"""Select the input of a model that takes the picture, and fix the other inputs."""
 
 import hashlib
 import math
@@ -15,9 +15,16 @@ from onnx import helper, numpy_helper
 from leap_audit.artifacts import FixedInput, ModelIdentity, TensorInfo
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.protos import opset_of, real_inputs, tensor_info
-from leap_audit.ingest.inputs.values import NUMERIC, Value, array_for, described, read_values
+from leap_audit.ingest.inputs.values import NUMERIC, Value, array_for, describe_input, read_values
 
-__all__ = ["Inputs", "choose_picture", "fix_inputs", "inputs_in_words", "read_inputs", "recorded"]
+__all__ = [
+    "Inputs",
+    "fix_inputs",
+    "inputs_in_words",
+    "read_inputs",
+    "recorded_value",
+    "select_picture",
+]
 
 SHOWN = 16
 """Numbers of a value that audit.json holds in full."""
@@ -28,7 +35,7 @@ DROPPING = re.compile(r"drop", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the user says of a model's inputs."""
+    """The user's choice of the picture's input and values for the others."""
 
     picture: str | None = None
     """Name of the input that takes the picture; None: it is chosen where only one can be it."""
@@ -38,13 +45,13 @@ class Inputs:
     """Which function of a SavedModel is meant; None: the one that it serves by default."""
 
     @property
-    def given(self) -> bool:
+    def specified(self) -> bool:
         """Whether anything was said of the inputs themselves."""
         return self.picture is not None or bool(self.values)
 
 
 def read_inputs(picture: str | None, values: Mapping[str, Any], signature: str | None) -> Inputs:
-    """Return what is said of the inputs, with the numbers of .npy files read.
+    """Read the user's options for the inputs, .npy files included.
 
     values: name -> a number, a truth value, a list of numbers, an array, or the path of a .npy
     file. Raises UsageError as `read_values` does.
@@ -64,7 +71,7 @@ def inputs_in_words(identity: ModelIdentity) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def choose_picture(
+def select_picture(
     inputs: Sequence[TensorInfo],
     chosen: Inputs,
     label: str,
@@ -101,7 +108,7 @@ def choose_picture(
     picture = _picture_among(open_, chosen, label, unread)
     missing = [e for e in open_ if e.name != picture.name and e.name not in unread]
     if missing:
-        listed = " and ".join(described(each) for each in missing)
+        listed = " and ".join(describe_input(each) for each in missing)
         flags = " ".join(_suggestion(each) for each in missing)
         raise ModelRefused(
             f"{label} has {len(inputs)} inputs; beside the picture {picture.name!r} it takes "
@@ -119,14 +126,14 @@ def fix_inputs(
     for every picture. The model itself is returned where it has one input. partly: inputs without
     a value stay beside the picture, which is the first of them.
 
-    Raises ModelRefused as `choose_picture` does, and where a value does not fit its input.
+    Raises ModelRefused as `select_picture` does, and where a value does not fit its input.
     """
     inputs = real_inputs(proto)
     # An input with a default value is an input too where the user gives it another value.
     inputs += [v for v in proto.graph.input if v not in inputs and v.name in chosen.values]
     unread = _unread(proto)
     infos = [tensor_info(value) for value in inputs]
-    picture = choose_picture(infos, chosen, label, unread, partly=partly)
+    picture = select_picture(infos, chosen, label, unread, partly=partly)
     if len(inputs) == 1:
         return proto, picture.name, ()
     fixed = onnx.ModelProto()
@@ -148,13 +155,13 @@ def fix_inputs(
     later = list(fixed.graph.node)
     del fixed.graph.node[:]
     fixed.graph.node.extend([*nodes, *later])
-    return fixed, picture.name, tuple(recorded(n, array) for n, array in arrays.items())
+    return fixed, picture.name, tuple(recorded_value(n, array) for n, array in arrays.items())
 
 
 def _picture_among(
     inputs: Sequence[TensorInfo], chosen: Inputs, label: str, unread: Sequence[str]
 ) -> TensorInfo:
-    """The picture: the input that was named, the only one left, or the only one of 4 dimensions."""
+    """Return the picture's input: the named one, the only one left, or the only one in 4-D."""
     if chosen.picture is not None:
         return next(each for each in inputs if each.name == chosen.picture)
     if len(inputs) == 1:
@@ -169,7 +176,7 @@ def _picture_among(
     ]
     if len(like) == 1:
         return like[0]
-    listed = " and ".join(described(each) for each in like or inputs)
+    listed = " and ".join(describe_input(each) for each in like or inputs)
     if not like:
         raise ModelRefused(
             f"{label} has {len(inputs)} inputs, of which none has the 4 dimensions of a batch of "
@@ -183,7 +190,7 @@ def _picture_among(
 
 
 def _unread(proto: onnx.ModelProto) -> list[str]:
-    """The inputs that nothing in the model reads."""
+    """Return the inputs that no node reads."""
     read = {value.name for value in proto.graph.output}
     _read_by(proto.graph, read)
     return [value.name for value in real_inputs(proto) if value.name not in read]
@@ -228,8 +235,8 @@ def _write_constant(
     ]
 
 
-def recorded(name: str, array: NDArray[Any]) -> FixedInput:
-    """Return what audit.json says of the value of an input."""
+def recorded_value(name: str, array: NDArray[Any]) -> FixedInput:
+    """Return the record of an input's value in audit.json."""
     numbers = array.reshape(-1)
     alike = numbers.size > 0 and bool((numbers == numbers[0]).all())
     shown = numbers[:1] if alike else numbers if numbers.size <= SHOWN else numbers[:0]
@@ -243,7 +250,7 @@ def recorded(name: str, array: NDArray[Any]) -> FixedInput:
 
 
 def _suggestion(info: TensorInfo) -> str:
-    """The flag that would give an input its value."""
+    """Return the flag that sets the value of an input."""
     known = [side for side in info.shape[1:] if not isinstance(side, int)]
     count = math.prod(side for side in info.shape if isinstance(side, int))
     single = not known and count == 1

@@ -1,4 +1,4 @@
-"""The value that an input always gets: a number, an array or a file, in the input's own type."""
+"""Read the fixed value of an input: a number, an array or a .npy file, in the input's type."""
 
 import re
 import stat
@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 
 from leap_audit.artifacts import TensorInfo
 from leap_audit.errors import ModelRefused, UsageError, reason_of
-from leap_audit.ingest.sandbox.parent import contained
+from leap_audit.ingest.sandbox.parent import run_in_child
 
-__all__ = ["NUMERIC", "Value", "array_for", "described", "read_array", "read_values"]
+__all__ = ["NUMERIC", "Value", "array_for", "describe_input", "read_array", "read_values"]
 
 Value = bool | int | float | NDArray[Any]
 
@@ -53,7 +53,7 @@ def array_for(info: TensorInfo, value: Value, picture: TensorInfo) -> NDArray[An
     Raises ModelRefused: the value has another shape, or numbers that the type cannot hold.
     """
     flag = f"--set {info.name}"
-    takes = described(info)
+    takes = describe_input(info)
     if not NUMERIC.fullmatch(info.dtype):
         raise ModelRefused(f"{flag}: {takes} takes no numbers, and cannot be set.")
     array = _typed(np.asarray(value), info, f"{flag}: {takes}")
@@ -70,12 +70,12 @@ def array_for(info: TensorInfo, value: Value, picture: TensorInfo) -> NDArray[An
         side in (None, have) for side, have in zip(known, array.shape, strict=True)
     )
     if not fits:
-        given = " × ".join(map(str, np.shape(value))) or "a single number"
-        raise ModelRefused(f"{flag}: {takes} does not take {given}; give that shape.")
+        own = " × ".join(map(str, np.shape(value))) or "a single number"
+        raise ModelRefused(f"{flag}: {takes} does not take {own}; give that shape.")
     return array
 
 
-def described(info: TensorInfo) -> str:
+def describe_input(info: TensorInfo) -> str:
     """Return an input in words: its name, type and shape."""
     sides = " × ".join(map(str, info.shape)) or "a single value"
     return f"{info.name!r} ({info.dtype}, {sides})"
@@ -142,7 +142,7 @@ def read_array(path: Path) -> NDArray[Any]:
 
 def array_in(path: Path) -> "NDArray[Any]":
     """Return the array in a .npy file, the value of an input. Raises UsageError."""
-    return contained(_array, path, alone=True, refusal=UsageError)
+    return run_in_child(_array, path, alone=True, refusal=UsageError)
 
 
 def _array(path: Path) -> "NDArray[Any]":

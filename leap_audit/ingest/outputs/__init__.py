@@ -1,1 +1,1 @@
-"""The outputs of a model: where the class scores are, and what they mean."""
+"""Find the class scores among a model's outputs, and determine what they mean."""

@@ -1,4 +1,4 @@
-"""Between which numbers a tensor lies whatever the picture is, as the operators before it say."""
+"""Bound a tensor by interval arithmetic over its operators, for any input."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -101,32 +101,32 @@ def _log(a: Interval) -> Interval:
     return low, high
 
 
-def _add(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    return _sum(given[0], given[1])
+def _add(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    return _sum(inputs[0], inputs[1])
 
 
-def _total(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    return sum(low for low, _ in given), sum(high for _, high in given)
+def _total(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    return sum(low for low, _ in inputs), sum(high for _, high in inputs)
 
 
-def _mean(node: ir.Node, given: Sequence[Interval]) -> Interval:
-    low, high = _total(node, given)
-    return low / len(given), high / len(given)
+def _mean(node: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    low, high = _total(node, inputs)
+    return low / len(inputs), high / len(inputs)
 
 
-def _mul(node: ir.Node, given: Sequence[Interval]) -> Interval:
+def _mul(node: ir.Node, inputs: Sequence[Interval]) -> Interval:
     if node.inputs[0] is node.inputs[1]:
-        ends = [x * x for x in given[0]]
-        return (0.0 if given[0][0] <= 0 <= given[0][1] else min(ends)), max(ends)
-    return _product(given[0], given[1])
+        ends = [x * x for x in inputs[0]]
+        return (0.0 if inputs[0][0] <= 0 <= inputs[0][1] else min(ends)), max(ends)
+    return _product(inputs[0], inputs[1])
 
 
-def _power(node: ir.Node, given: Sequence[Interval]) -> Interval:
+def _power(node: ir.Node, inputs: Sequence[Interval]) -> Interval:
     exponent = constant_of(node.inputs[1])
     if exponent is None or exponent.size != 1:
         return ANY
     power = float(exponent.ravel()[0])
-    low, high = given[0]
+    low, high = inputs[0]
     if low < 0:
         if power == 2:
             return 0.0, max(low * low, high * high)
@@ -136,63 +136,63 @@ def _power(node: ir.Node, given: Sequence[Interval]) -> Interval:
     return low**power, high**power
 
 
-def _reduced_sum(node: ir.Node, given: Sequence[Interval]) -> Interval:
+def _reduced_sum(node: ir.Node, inputs: Sequence[Interval]) -> Interval:
     x, y = node.inputs[0], node.outputs[0]
     if x is None or x.shape is None or y.shape is None:
         return ANY
     if not (x.shape.is_static() and y.shape.is_static()):
         return ANY
     count = float(math.prod(x.shape.numpy())) / max(1, math.prod(y.shape.numpy()))
-    return _product(given[0], (count, count))
+    return _product(inputs[0], (count, count))
 
 
-def _clip(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    low, high = given[0]
-    least = given[1][0] if len(given) > 1 and given[1] != ANY else -math.inf
-    most = given[2][1] if len(given) > 2 and given[2] != ANY else math.inf
+def _clip(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    low, high = inputs[0]
+    least = inputs[1][0] if len(inputs) > 1 and inputs[1] != ANY else -math.inf
+    most = inputs[2][1] if len(inputs) > 2 and inputs[2] != ANY else math.inf
     return min(max(low, least), most), max(min(high, most), least)
 
 
-def _largest(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    return max(low for low, _ in given), max(high for _, high in given)
+def _largest(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    return max(low for low, _ in inputs), max(high for _, high in inputs)
 
 
-def _least(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    return min(low for low, _ in given), min(high for _, high in given)
+def _least(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    return min(low for low, _ in inputs), min(high for _, high in inputs)
 
 
-def _relu(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    return max(0.0, given[0][0]), max(0.0, given[0][1])
+def _relu(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    return max(0.0, inputs[0][0]), max(0.0, inputs[0][1])
 
 
-def _abs(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    low, high = given[0]
+def _abs(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    low, high = inputs[0]
     return max(0.0, low, -high), max(-low, high)
 
 
-def _root(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    low, high = (math.sqrt(x) if x > 0 else 0.0 for x in given[0])
+def _root(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    low, high = (math.sqrt(x) if x > 0 else 0.0 for x in inputs[0])
     return low, high
 
 
-def _pooled(_: ir.Node, given: Sequence[Interval]) -> Interval:
-    return _hull([given[0], (0.0, 0.0)])  # a pad may count
+def _pooled(_: ir.Node, inputs: Sequence[Interval]) -> Interval:
+    return _hull([inputs[0], (0.0, 0.0)])  # a pad may count
 
 
-def _resized(node: ir.Node, given: Sequence[Interval]) -> Interval:
+def _resized(node: ir.Node, inputs: Sequence[Interval]) -> Interval:
     mode = node.attributes.get("mode")
-    return ANY if mode is not None and mode.as_string() == "cubic" else _pooled(node, given)
+    return ANY if mode is not None and mode.as_string() == "cubic" else _pooled(node, inputs)
 
 
 COMPUTED: dict[str, Callable[[ir.Node, Sequence[Interval]], Interval]] = {
     "Add": _add,
-    "Sub": lambda _, given: _sum(given[0], _negative(given[1])),
+    "Sub": lambda _, inputs: _sum(inputs[0], _negative(inputs[1])),
     "Mul": _mul,
-    "Div": lambda _, given: _product(given[0], _inverse(given[1])),
-    "Neg": lambda _, given: _negative(given[0]),
-    "Reciprocal": lambda _, given: _inverse(given[0]),
-    "Exp": lambda _, given: (_exp(given[0][0]), _exp(given[0][1])),
-    "Log": lambda _, given: _log(given[0]),
+    "Div": lambda _, inputs: _product(inputs[0], _inverse(inputs[1])),
+    "Neg": lambda _, inputs: _negative(inputs[0]),
+    "Reciprocal": lambda _, inputs: _inverse(inputs[0]),
+    "Exp": lambda _, inputs: (_exp(inputs[0][0]), _exp(inputs[0][1])),
+    "Log": lambda _, inputs: _log(inputs[0]),
     "Sqrt": _root,
     "Pow": _power,
     "Abs": _abs,
@@ -203,8 +203,8 @@ COMPUTED: dict[str, Callable[[ir.Node, Sequence[Interval]], Interval]] = {
     "Sum": _total,
     "Mean": _mean,
     "ReduceSum": _reduced_sum,
-    "Concat": lambda _, given: _hull(given),
-    "Where": lambda _, given: _hull(given[1:]),
+    "Concat": lambda _, inputs: _hull(inputs),
+    "Where": lambda _, inputs: _hull(inputs[1:]),
     "AveragePool": _pooled,
     "Resize": _resized,
 }

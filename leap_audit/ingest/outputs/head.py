@@ -14,23 +14,22 @@ from leap_audit.artifacts import Probabilities, Task
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.operators import FLOATS
 from leap_audit.graph.shapes import static_shape
-from leap_audit.ingest.outputs.behind import is_part_of_softmax, tensors_behind
 from leap_audit.ingest.outputs.bounds import bounds_of
-from leap_audit.ingest.outputs.choosing import choose_output
-from leap_audit.ingest.outputs.chosen import chosen_from, leading_to
+from leap_audit.ingest.outputs.logit_candidates import is_part_of_softmax, logit_candidates
 from leap_audit.ingest.outputs.meaning import Meaning, meaning_of
-from leap_audit.ingest.outputs.peeling import (
-    End,
-    answer_end,
-    enlargements_off,
+from leap_audit.ingest.outputs.postprocessing import (
+    ScoreTensor,
+    answer_tensor,
+    class_axis,
     is_list,
-    literal_behind,
-    map_sides,
-    settled_axis,
-    upright,
+    map_shape,
+    probability_operator,
+    undo_transposes,
+    undo_upsampling,
 )
+from leap_audit.ingest.outputs.probabilities import share_total
 from leap_audit.ingest.outputs.reading import Reading, stepped
-from leap_audit.ingest.outputs.shares import share_total
+from leap_audit.ingest.outputs.selection import ancestors, select_output, undo_selection
 from leap_audit.ingest.outputs.task import Asked, infer_task, refuse_detector
 from leap_audit.ingest.outputs.trial import NOISE, Trial
 from leap_audit.run.session import Array
@@ -76,27 +75,27 @@ def find_head(model: ir.Model, asked: Asked, trial: Trial) -> Head:
     Raises ModelRefused: no scores, or what they are cannot be audited or contradicts `asked`.
     """
     graph = model.graph
-    chosen = choose_output(graph, BATCH, asked)
+    chosen = select_output(graph, BATCH, asked)
     output, others = chosen.output, len(graph.outputs)
-    end = answer_end(chosen)
+    end = answer_tensor(chosen)
     shape = static_shape(end.value)
     listed, guessed = is_list(shape), end.axis is None
     if not listed:
-        end = upright(end, asked) if literal_behind(end.value) is None else end
+        end = undo_transposes(end, asked) if probability_operator(end.value) is None else end
         shape = static_shape(end.value)
-    way = leading_to(chosen.scores)
+    way = ancestors(chosen.scores)
     beside = [v for v in graph.outputs if v.dtype in FLOATS and v is not output and v not in way]
-    sides = (math.prod(shape[1:]),) if listed else map_sides(shape, end.axis)
+    sides = (math.prod(shape[1:]),) if listed else map_shape(shape, end.axis)
     refuse_detector(output, end.value, beside, sides, asked)
 
-    axis = 1 if listed else settled_axis(end.axis, len(shape))
+    axis = 1 if listed else class_axis(end.axis, len(shape))
     end, meaning = _measured(
         model, str(output.name), replace(end, axis=axis), listed, guessed, trial, asked
     )
-    sides = sides if listed else map_sides(shape, end.axis)
+    sides = sides if listed else map_shape(shape, end.axis)
     if not listed and meaning.change == "none":
-        end = upright(enlargements_off(end), asked)
-        sides = map_sides(static_shape(end.value), end.axis)
+        end = undo_transposes(undo_upsampling(end), asked)
+        sides = map_shape(static_shape(end.value), end.axis)
     task, why = infer_task(output, end.value, sides, meaning, end.taken, asked)
     meaning = as_asked(meaning, asked)
     single, places = meaning.single, sides[1:] or (1, 1)
@@ -126,12 +125,12 @@ def find_head(model: ir.Model, asked: Asked, trial: Trial) -> Head:
 def _measured(
     model: ir.Model,
     name: str,
-    end: End,
+    end: ScoreTensor,
     listed: bool,
     guessed: bool,
     trial: Trial,
     asked: Asked,
-) -> tuple[End, Meaning]:
+) -> tuple[ScoreTensor, Meaning]:
     """What the numbers of the answer are, and the tensor that the scores are read from.
 
     name: of the output. guessed: the axis of the classes is only likely, so that the numbers may
@@ -141,9 +140,11 @@ def _measured(
     shape = static_shape(end.value)
     count = math.prod(shape[1:])
     counts = {count, 1} if listed and count == 2 else {count}
-    behind = tensors_behind(end.value, counts, shape=not listed)
+    behind = logit_candidates(end.value, counts, shape=not listed)
     for each in behind:
-        if math.prod(static_shape(each.value)[1:]) == count and (choice := chosen_from(each.value)):
+        if math.prod(static_shape(each.value)[1:]) == count and (
+            choice := undo_selection(each.value)
+        ):
             raise ModelRefused(
                 f"output {name!r} is computed from what "
                 f"{choice[2]} chose from tensor {choice[0].name!r}, and so does not say of which "
@@ -176,7 +177,7 @@ def _measured(
         return end, meaning
     taken = [*end.taken, *(op for op in meaning.taken if op not in end.taken)]
     value, back = stepped(end.value, meaning.back), (*end.back, *meaning.back)
-    return End(value, back, end.axis, tuple(taken)), meaning
+    return ScoreTensor(value, back, end.axis, tuple(taken)), meaning
 
 
 def _as_it_is(meaning: Meaning, asked: Asked) -> bool:

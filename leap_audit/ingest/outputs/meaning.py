@@ -1,10 +1,9 @@
-"""What a model's numbers are: probabilities, their logarithms or logits, as measured on pictures.
+"""Determine by measurement whether an output holds logits, probabilities or log-probabilities.
 
-The numbers decide, not the last operator. A tensor behind the answer of which the answer is the
-softmax, or the sigmoid, holds the logits, whatever operators compute it. Without one, numbers that
-lie in 0..1 and add up to 1 on every picture are probabilities themselves. Numbers that only
-happened to lie in 0..1 are not: each by itself counts as a probability where the operators
-before it leave no other numbers.
+The values decide, not the last operator. If the answer is the softmax, or the sigmoid, of an
+earlier tensor, that tensor holds the logits, whichever operators compute it. Otherwise, values in
+0..1 that add up to 1 on every picture are probabilities. Values that only happened to lie in 0..1
+are not: a single value is a probability only where the operators before it bound it to 0..1.
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,9 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.artifacts import Probabilities
-from leap_audit.ingest.outputs.behind import Behind, reachable
 from leap_audit.ingest.outputs.bounds import Interval
-from leap_audit.ingest.outputs.reading import Change, Step
-from leap_audit.ingest.outputs.shares import (
+from leap_audit.ingest.outputs.logit_candidates import LogitCandidate, farthest_reachable
+from leap_audit.ingest.outputs.probabilities import (
     PERCENT,
     SPREAD,
     SUMS_FLOAT,
@@ -25,6 +23,7 @@ from leap_audit.ingest.outputs.shares import (
     sigmoid,
     softmax,
 )
+from leap_audit.ingest.outputs.reading import Change, Step
 from leap_audit.run.session import Array
 
 __all__ = ["Meaning", "meaning_of"]
@@ -35,14 +34,14 @@ EXACT_FLOAT = 2e-6
 ROUNDED = 0.01
 """The same where probabilities are rounded: to whole percents, or to 8 bits."""
 SHIFTS = ("LogSoftmax", "Log", "Softmax", "Sub")
-"""Across these the logits may lie farther back: a softmax forgets what is taken from all."""
+"""The logits may be before these operators: a softmax ignores a constant subtracted from all."""
 SAME = 1e-6
 """Numbers that differ by less of their size from picture to picture do not move."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the answer's numbers are, and from where the scores are read."""
+    """The meaning of an answer's numbers, and the tensor that holds the scores."""
 
     back: tuple[Step, ...]
     """From the answer to the tensor that is read."""
@@ -57,22 +56,22 @@ class Meaning:
     single: bool = False
     """Whether one score stands for two classes."""
     exclusive: bool = True
-    """Whether the classes share 100 %."""
+    """Whether the probabilities of the classes add up to 1."""
     probable: bool = False
-    """Whether the answer was found to hold probabilities or their logarithms."""
+    """Whether the answer holds probabilities or their logarithms."""
     constant: bool = False
-    """Whether it was the same for every picture."""
+    """Whether the answer was the same for every picture."""
 
 
 def meaning_of(
     answer: Array,
-    behind: Sequence[tuple[Behind, Array]],
+    behind: Sequence[tuple[LogitCandidate, Array]],
     bounds: Interval,
     dtype: ir.DataType,
     *,
     part: bool = False,
 ) -> Meaning:
-    """Return what the numbers of an answer are.
+    """Determine the meaning of the numbers of an answer.
 
     answer: (pictures, classes, places). behind: the tensors behind it with their numbers, in the
     same shape or with one class. bounds: between which the operators leave it. dtype: the
@@ -93,7 +92,7 @@ def meaning_of(
 @dataclass(frozen=True)
 class _Measured:
     answer: Array
-    behind: Sequence[tuple[Behind, Array]]
+    behind: Sequence[tuple[LogitCandidate, Array]]
     bounds: Interval
     dtype: ir.DataType
     part: bool
@@ -107,8 +106,8 @@ class _Measured:
     def exact(self) -> float:
         return EXACT.get(self.dtype, EXACT_FLOAT)
 
-    def same(self, found: Array, wanted: Array, each: Behind) -> bool:
-        """Whether a function of a tensor gives the answer, and operators that may compute it."""
+    def same(self, found: Array, wanted: Array, each: LogitCandidate) -> bool:
+        """Return whether a function of a tensor equals the answer, and operators can compute it."""
         if found.shape != wanted.shape:
             return False
         if np.abs(found - wanted).max() > (ROUNDED if each.rounded else self.exact):
@@ -147,7 +146,7 @@ def _a_softmax(m: _Measured, total: float | None) -> Meaning | None:
             if each.together and m.same(softmax(x), wanted / whole, each)
         ]
         if fits:
-            far = reachable(fits, fits[0], SHIFTS)
+            far = farthest_reachable(fits, fits[0], SHIFTS)
             kind = "logarithms of probabilities" if logarithms else _shared(whole)
             return Meaning(
                 far.back,

@@ -1,4 +1,4 @@
-"""A model shown a few pictures, to see what its numbers are."""
+"""Run a model on a few generated pictures, to measure the meaning of its outputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from leap_audit.graph.shapes import static_shape
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["NOISE", "PICTURES", "Trial", "trial_pictures"]
+__all__ = ["NOISE", "TRIAL_PICTURES", "Trial", "trial_pictures"]
 
-PICTURES = 10
+TRIAL_PICTURES = 10
 """Pictures that a model is shown."""
 NOISE = 3
 """The one of them that is noise over the whole range, as no network fails at."""
@@ -44,10 +44,10 @@ class Trial:
         session = Session(model, self.provider, often=False)
         shape = static_shape(entry)
         names = [str(value.name) for value in values]
-        given = (picture.reshape(shape).astype(kind) for picture in pictures)
+        inputs = (picture.reshape(shape).astype(kind) for picture in pictures)
         runs = [
             [_thinned(x, rows) for x in session.run({str(entry.name): picture}, names)]
-            for picture in given
+            for picture in inputs
         ]
         return [np.stack(found) for found in zip(*runs, strict=True)]
 

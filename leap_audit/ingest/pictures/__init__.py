@@ -1,1 +1,1 @@
-"""Photographs: found, decoded, and preprocessed as the model expects."""
+"""Find, decode and preprocess photographs as the model expects."""

@@ -1,4 +1,4 @@
-"""Arrays and pictures of many channels: read as the model takes them, shown as a person can.
+"""Read arrays and multispectral pictures, and render them for a reader.
 
 Bands are channels that are no colours, such as those of a satellite. Files of arrays hold their
 values in units of the preprocessing's range, unless they have 8 bits, which count as 0..255.
@@ -13,7 +13,7 @@ from PIL import Image
 
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused, reason_of
-from leap_audit.ingest.pictures.depth import Values
+from leap_audit.ingest.pictures.depth import PixelValues
 
 __all__ = [
     "IN_COLOUR",
@@ -75,7 +75,7 @@ def array_values(
     limit: int,
     label: str,
     asked: tuple[float, float] | None,
-) -> Values:
+) -> PixelValues:
     """Return the array of a .npy file as (channels, height, width), in the numbers of the file.
 
     The file holds (channels, height, width) or (height, width, channels), of one channel also
@@ -142,7 +142,7 @@ def band_values(
     low_high: tuple[float, float],
     label: str,
     asked: tuple[float, float] | None,
-) -> Values:
+) -> PixelValues:
     """Return numbers of a file with the two that are 0 and 1 in the picture, where they are known.
 
     Those that were asked for; of 8 bits 0 and 255; else the range, if all numbers lie in it. Of
@@ -152,15 +152,15 @@ def band_values(
     """
     low, high = (0.0, 255.0) if numbers.dtype == np.uint8 else low_high
     if asked is not None and numbers.dtype != np.uint8:
-        return Values(numbers, asked, bands=True)
+        return PixelValues(numbers, asked, bands=True)
     if not np.isfinite(numbers).all():
         raise PictureRefused(f"{label}: holds numbers that are not finite; fill them in first.")
     least, most = float(numbers.min()), float(numbers.max())
     slack = TOLERANCE * (high - low)
     if low - slack <= least and most <= high + slack:
-        return Values(numbers, (low, high), bands=True)
+        return PixelValues(numbers, (low, high), bands=True)
     if numbers.dtype.kind in "ui" and least >= 0:
-        return Values(numbers, None, bands=True)
+        return PixelValues(numbers, None, bands=True)
     raise PictureRefused(
         f"{label}: its values lie between {least:g} and {most:g}, outside the range {low:g} to "
         f"{high:g}; give black and white in numbers of the files with --photo-range, or the range "

@@ -1,4 +1,4 @@
-"""A model's own preprocessing as two functions on batches, of NumPy or of PyTorch alike.
+"""Preprocessing as two functions on batches of NumPy arrays or PyTorch tensors.
 
 They need no PyTorch: what they do, both kinds of array do. Each holds the `Preprocessing` that
 it was made of, so that whoever knows the class can take the numbers instead of calling it.

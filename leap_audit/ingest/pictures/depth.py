@@ -1,4 +1,4 @@
-"""Which numbers in a file are black and white, where they are not simply 0 and 255.
+"""Determine which pixel values are black and white, where they are not 0 and 255.
 
 The rule, in this order: what the user says (--photo-range); what the file declares (its bits, as
 BitsPerSample and MaxSampleValue of TIFF, sBIT of PNG, the window or BitsStored of DICOM); what is
@@ -18,7 +18,7 @@ from PIL import Image
 
 from leap_audit.errors import PictureRefused
 
-__all__ = ["FULL", "Measured", "Values", "deep_values", "levels_of", "measured_range"]
+__all__ = ["FULL", "PixelValues", "UndeclaredPixels", "deep_values", "levels_of", "measured_range"]
 
 WHITES = tuple(float((1 << bits) - 1) for bits in (8, 10, 12, 14, 16))
 FULL = (0.0, 65535.0)
@@ -27,7 +27,7 @@ _BITS, _LEAST, _MOST, _S_LEAST, _S_MOST = 258, 280, 281, 340, 341
 
 
 @dataclass(frozen=True)
-class Values:
+class PixelValues:
     """The numbers of a file as they are, before black and white are known."""
 
     numbers: NDArray[np.generic]
@@ -47,7 +47,7 @@ class Values:
 
 
 @dataclass(frozen=True)
-class Measured:
+class UndeclaredPixels:
     """The numbers of a picture that does not declare which are black and white."""
 
     least: float
@@ -56,7 +56,7 @@ class Measured:
     bits: int | None = None
 
     @classmethod
-    def of(cls, values: Values, label: str) -> "Measured":
+    def of(cls, values: PixelValues, label: str) -> "UndeclaredPixels":
         """Raises PictureRefused: there are numbers that are not finite."""
         numbers = values.numbers
         if not np.isfinite(numbers).all():
@@ -66,7 +66,7 @@ class Measured:
         )
 
 
-def measured_range(found: Sequence[Measured], labels: Sequence[str]) -> tuple[float, float]:
+def measured_range(found: Sequence[UndeclaredPixels], labels: Sequence[str]) -> tuple[float, float]:
     """Return black and white of pictures that declare none, by the rule above.
 
     labels: what each picture is called. Raises PictureRefused: there is no such range.
@@ -90,14 +90,14 @@ def measured_range(found: Sequence[Measured], labels: Sequence[str]) -> tuple[fl
     )
 
 
-def levels_of(values: Values, low_high: tuple[float, float]) -> NDArray[np.float64]:
+def levels_of(values: PixelValues, low_high: tuple[float, float]) -> NDArray[np.float64]:
     """Return the numbers as levels in 0..1; what lies outside of black and white is cut off."""
     low, high = low_high
     levels = np.clip((values.numbers.astype(np.float64) - low) / (high - low), 0, 1)
     return 1 - levels if values.inverted else levels
 
 
-def deep_values(image: Image.Image, file: BinaryIO) -> Values | None:
+def deep_values(image: Image.Image, file: BinaryIO) -> PixelValues | None:
     """Return the numbers of an opened picture of more than 8 bits; None where it has 8 or fewer.
 
     file: where it is read from. Raises PictureRefused, and whatever Pillow meets.
@@ -105,7 +105,7 @@ def deep_values(image: Image.Image, file: BinaryIO) -> Values | None:
     if image.mode.startswith("I") or image.mode == "F":
         low_high = FULL if image.format == "PPM" else _of_tiff(image)
         bits = _significant(file) if image.format == "PNG" else None
-        return Values(np.asarray(image), low_high, bits)
+        return PixelValues(np.asarray(image), low_high, bits)
     raw = _raw_mode(image)
     if image.format == "PPM" or ";16" not in raw:
         return None
@@ -117,7 +117,7 @@ def deep_values(image: Image.Image, file: BinaryIO) -> Values | None:
     return _of_colours(image, file, raw)
 
 
-def _of_colours(image: Image.Image, file: BinaryIO, raw: str) -> Values:
+def _of_colours(image: Image.Image, file: BinaryIO, raw: str) -> PixelValues:
     """16 bits a colour, of which Pillow keeps the high byte: the low one is read as if it were."""
     head, mark = raw.rsplit(";", 1)
     natural = {"16L": "16B", "16B": "16L", "16N": "16B"}  # the bytes of a native number are L's
@@ -132,7 +132,7 @@ def _of_colours(image: Image.Image, file: BinaryIO, raw: str) -> Values:
     high, low = first[..., :3].astype(np.uint16), second[..., :3].astype(np.uint16)
     alpha = np.ascontiguousarray(first[..., 3]) if image.mode == "RGBA" else None
     bits = _significant(file) if image.format == "PNG" else None
-    return Values((high << 8) | low, _of_tiff(image), bits, alpha=alpha)
+    return PixelValues((high << 8) | low, _of_tiff(image), bits, alpha=alpha)
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -1,4 +1,4 @@
-"""DICOM files: the pixels as a viewer shows them, and nothing of the patient.
+"""Decode DICOM files as a viewer displays them, without patient data.
 
 Only the elements in `ELEMENTS` are read. None of their text reaches a message: a file is called by
 the name that the caller gives it, and what pydicom says of an error, which may quote the file, is
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from leap_audit.errors import PictureRefused, RuntimeMissing
 from leap_audit.files import open_regular
-from leap_audit.ingest.pictures.depth import Values
+from leap_audit.ingest.pictures.depth import PixelValues
 
-__all__ = ["Shown", "is_dicom", "read_dicom"]
+__all__ = ["DicomRendering", "is_dicom", "read_dicom"]
 
 PREAMBLE = 128
 MARK = b"DICM"
@@ -61,10 +61,10 @@ DECODERS = (
 
 
 @dataclass(frozen=True)
-class Shown:
-    """How the pixels of a DICOM file became a picture."""
+class DicomRendering:
+    """The rendering of a DICOM file: its pixel values, and how they were derived."""
 
-    values: Values
+    values: PixelValues
     how: str
     """What black and white were taken from: 'its window', 'its VOI LUT', ... in words."""
     rescaled: bool
@@ -74,7 +74,7 @@ class Shown:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do: `DICM` behind 128 bytes. Unreadable files do not."""
+    """Return whether a file is DICOM: `DICM` after 128 bytes. An unreadable file is not."""
     try:
         with open_regular(path) as file:
             return file.read(PREAMBLE + len(MARK))[PREAMBLE:] == MARK
@@ -84,7 +84,7 @@ def is_dicom(path: Path) -> bool:
 
 def read_dicom(
     path: Path, label: str, most: int, low_high: tuple[float, float] | None = None
-) -> Shown:
+) -> DicomRendering:
     """Return the pixels of a DICOM file, and which of their numbers are black and white.
 
     Grey: after slope and intercept or the modality LUT, through the file's own VOI LUT or first
@@ -106,10 +106,12 @@ def read_dicom(
 
             coloured = np.asarray(apply_color_lut(pixels, dataset))[..., :3]
             bits = 8 if coloured.dtype.itemsize == 1 else 16
-            return Shown(Values(coloured, (0.0, 2.0**bits - 1)), "a palette", False, burned)
+            return DicomRendering(
+                PixelValues(coloured, (0.0, 2.0**bits - 1)), "a palette", False, burned
+            )
         if kind in COLOURS:
             white = 2.0 ** int(dataset.BitsStored) - 1
-            return Shown(Values(pixels, (0.0, white)), "its colours", False, burned)
+            return DicomRendering(PixelValues(pixels, (0.0, white)), "its colours", False, burned)
         if kind not in ("MONOCHROME1", "MONOCHROME2"):
             raise PictureRefused(
                 f"{label}: its pixels are of a photometric interpretation that is not read; "
@@ -120,7 +122,7 @@ def read_dicom(
 
 @contextmanager
 def _quiet(label: str) -> Iterator[None]:
-    """Keep pydicom from printing, and from quoting the file in an error."""
+    """Silence pydicom, and keep its errors from quoting the file."""
     try:
         import pydicom
     except ImportError:
@@ -211,7 +213,7 @@ def _grey(
     low_high: tuple[float, float] | None,
     label: str,
     burned: str,
-) -> Shown:
+) -> DicomRendering:
     from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 
     _from_groups(dataset)
@@ -240,7 +242,9 @@ def _grey(
             how = "what was measured"
     if span is not None and span[0] == span[1]:
         raise PictureRefused(f"{label}: its window is empty; pass --photo-range LOW,HIGH instead.")
-    return Shown(Values(numbers, span, inverted=inverted), how, bool(rescaled), burned)
+    return DicomRendering(
+        PixelValues(numbers, span, inverted=inverted), how, bool(rescaled), burned
+    )
 
 
 def _from_groups(dataset: Any) -> None:

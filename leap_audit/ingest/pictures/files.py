@@ -1,4 +1,4 @@
-"""Which files are photographs: in folders by their names, DICOM files by how they begin."""
+"""Find photographs in folders, by file name; DICOM files by their magic bytes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -47,21 +47,21 @@ def find_pictures(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+def _walk(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
     """Yield the pictures below a folder by name; links are followed, each folder entered once."""
     try:
         status = folder.stat()
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise PictureRefused(f"{folder}: cannot be read ({error.strerror}).") from None
-    if (status.st_dev, status.st_ino) in seen:
+    if (status.st_dev, status.st_ino) in visited:
         return
-    seen.add((status.st_dev, status.st_ino))
+    visited.add((status.st_dev, status.st_ino))
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(entry, seen)
+            yield from _walk(entry, visited)
         elif entry.is_file() and _is_named_like_one(entry):
             yield entry
 

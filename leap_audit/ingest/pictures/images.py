@@ -1,4 +1,4 @@
-"""Photographs: found, read as the model will see them, and written beside the audit."""
+"""Decode a photograph, fit it to the model's input, and write it beside the audit."""
 
 import stat
 import warnings
@@ -15,17 +15,17 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from leap_audit.artifacts import Preprocessing
 from leap_audit.errors import PictureRefused, reason_of
 from leap_audit.files import open_regular
-from leap_audit.ingest.files.kinds import HEAD, described
+from leap_audit.ingest.files.magic import HEAD, identify
 from leap_audit.ingest.pictures.bands import array_values, band_values, frames_of, in_colour
 from leap_audit.ingest.pictures.depth import (
     FULL,
-    Measured,
-    Values,
+    PixelValues,
+    UndeclaredPixels,
     deep_values,
     levels_of,
     measured_range,
 )
-from leap_audit.ingest.pictures.dicom import Shown, is_dicom, read_dicom
+from leap_audit.ingest.pictures.dicom import DicomRendering, is_dicom, read_dicom
 from leap_audit.ingest.pictures.files import DICOM_SUFFIXES, VOLUMES, find_pictures
 
 __all__ = [
@@ -85,12 +85,12 @@ def decoded(
     *,
     label: str,
     asked: tuple[float, float] | None = None,
-) -> Image.Image | Values | Shown:
+) -> Image.Image | PixelValues | DicomRendering:
     """Return what is in the file of a picture: the one place where files are decoded.
 
     asked: the numbers that are black and white by the user's word. An Image has 8 bits and is
-    ready to be fitted; `Values` are numbers whose black and white the file declares or not;
-    `Shown` are those of a DICOM file. Raises PictureRefused as `read_picture` does.
+    ready to be fitted; `PixelValues` are numbers whose black and white the file declares or not;
+    `DicomRendering` are those of a DICOM file. Raises PictureRefused as `read_picture` does.
     """
     if path.suffix.lower() == _ARRAY:
         _require_file(path, label)
@@ -117,17 +117,17 @@ def decoded(
 
 
 def fitted(
-    found: Image.Image | Values | Shown,
+    found: Image.Image | PixelValues | DicomRendering,
     preprocessing: Preprocessing,
     label: str,
     low_high: tuple[float, float] | None = None,
 ) -> NDArray[np.float32]:
     """Return what `decoded` returned as the model sees it: see `read_picture`."""
-    values = found.values if isinstance(found, Shown) else found
-    if isinstance(values, Values):
+    values = found.values if isinstance(found, DicomRendering) else found
+    if isinstance(values, PixelValues):
         span = values.low_high or low_high
         if span is None:
-            alone = [Measured.of(values, label)]
+            alone = [UndeclaredPixels.of(values, label)]
             span = FULL if values.numbers.dtype == np.uint16 else measured_range(alone, [label])
         levels = levels_of(values, span)
         if preprocessing.channel_order == "BANDS" or values.bands:
@@ -188,7 +188,7 @@ def _opened(path: Path, label: str) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
 
 
-def _deep(image: Image.Image, file: BinaryIO, label: str) -> Values | None:
+def _deep(image: Image.Image, file: BinaryIO, label: str) -> PixelValues | None:
     try:
         values = deep_values(image, file)
     except PictureRefused as error:
@@ -203,7 +203,7 @@ def _no_picture(path: Path) -> str:
     """What is wrong with a file that no decoder recognises."""
     with open_regular(path) as file:
         head = file.read(HEAD)
-    words = described(head) or ""
+    words = identify(head) or ""
     if path.name.lower().endswith(VOLUMES) or head[344:348] in (b"n+1\0", b"ni1\0"):
         return "is a NIfTI volume, which is not read; write its slices as PNG or DICOM."
     if path.suffix.lower() in DICOM_SUFFIXES:
@@ -238,7 +238,7 @@ def _flat(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _shown(levels: NDArray[np.float64], values: Values) -> Image.Image:
+def _shown(levels: NDArray[np.float64], values: PixelValues) -> Image.Image:
     """Return levels as a picture of 8 bits, upright and on white."""
     image = Image.fromarray(np.rint(levels * 255).astype(np.uint8))
     if values.alpha is not None:

@@ -1,4 +1,4 @@
-"""All the photographs of an audit: what each is called, and each as the model will see it."""
+"""Read all photographs of an audit: a label and the model's input for each."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import Preprocessing
 from leap_audit.digests import sha256_of
 from leap_audit.errors import PictureRefused
-from leap_audit.ingest.files.once import read_once
-from leap_audit.ingest.pictures.contained import require_short_head
-from leap_audit.ingest.pictures.depth import Measured, Values, measured_range
-from leap_audit.ingest.pictures.dicom import Shown, is_dicom
+from leap_audit.ingest.files.hashing import read_hashed
+from leap_audit.ingest.pictures.depth import PixelValues, UndeclaredPixels, measured_range
+from leap_audit.ingest.pictures.dicom import DicomRendering, is_dicom
 from leap_audit.ingest.pictures.files import DICOM_SUFFIXES
 from leap_audit.ingest.pictures.images import decoded, fitted
+from leap_audit.ingest.pictures.sandboxed import require_short_head
 from leap_audit.text.filenames import legible
 
-__all__ = ["Names", "Photographs", "labels_of", "names_of", "read_photographs"]
+__all__ = ["PhotographNames", "Photographs", "file_labels", "photograph_names", "read_photographs"]
 
 
 @dataclass(frozen=True)
-class Names:
-    """What the photographs are called in the report and in messages."""
+class PhotographNames:
+    """The labels of photographs in the report and in messages."""
 
     names: tuple[str, ...]
     private: bool
@@ -51,8 +51,8 @@ def _here(function: Callable[..., Any], /, *args: Any) -> Any:
     return function(*args)
 
 
-def names_of(paths: Sequence[Path], ask: Callable[..., Any] = _here) -> Names:
-    """Return what to call photographs: by their file names, or, with DICOM among them, by number.
+def photograph_names(paths: Sequence[Path], ask: Callable[..., Any] = _here) -> PhotographNames:
+    """Label photographs by file name or, where DICOM files are among them, by number.
 
     A file name comes with as many of its folders as tell it from the others. ask: calls a function
     where files are read, in a child (`photographs_child`) or here. Raises PictureRefused: one
@@ -64,7 +64,7 @@ def names_of(paths: Sequence[Path], ask: Callable[..., Any] = _here) -> Names:
         for number, path in enumerate(paths, 1)
     )
     if not any(medical):
-        return Names(tuple(labels_of(paths)), False, tuple(map(str, paths)), digests)
+        return PhotographNames(tuple(file_labels(paths)), False, tuple(map(str, paths)), digests)
     names = tuple(
         f"{'dicom' if is_one else 'photograph'}-{number:04d}"
         for number, is_one in enumerate(medical, 1)
@@ -74,7 +74,7 @@ def names_of(paths: Sequence[Path], ask: Callable[..., Any] = _here) -> Names:
         f"{digest[:12]}…)"
         for i, (name, digest) in enumerate(zip(names, digests, strict=True), 1)
     )
-    return Names(names, True, labels, digests)
+    return PhotographNames(names, True, labels, digests)
 
 
 def _unread(path: Path, number: int | None) -> str:
@@ -93,7 +93,7 @@ def _digest(where: str, path: Path) -> str:
         raise PictureRefused(f"{where}: cannot be read ({error.strerror or error}).") from None
 
 
-def labels_of(paths: Sequence[Path]) -> list[str]:
+def file_labels(paths: Sequence[Path]) -> list[str]:
     """Return each file's name, with as many of its folders as tell it from the other files."""
     depths = [1] * len(paths)
     while True:
@@ -112,7 +112,7 @@ def labels_of(paths: Sequence[Path]) -> list[str]:
 
 def read_photographs(
     paths: Sequence[Path],
-    names: Names,
+    names: PhotographNames,
     preprocessing: Preprocessing,
     asked: tuple[float, float] | None = None,
     advance: Callable[[], object] = lambda: None,
@@ -122,12 +122,12 @@ def read_photographs(
 
     asked: the numbers in files of more than 8 bits that are black and white; None: what the files
     declare, else what is measured over all of them (see depth.py). Those are decoded twice, so
-    that never more than one is in memory at its own size. ask: as for `names_of`.
+    that never more than one is in memory at its own size. ask: as for `photograph_names`.
 
     Raises PictureRefused: one cannot be read, or nothing says what is black and white.
     """
     pictures: dict[int, NDArray[np.float32]] = {}
-    open_: dict[int, Measured] = {}
+    open_: dict[int, UndeclaredPixels] = {}
     shown: list[_Dicom] = []
     deep = cut = 0
     for i, (path, label) in enumerate(zip(paths, names.labels, strict=True)):
@@ -174,7 +174,7 @@ class _Read:
     """A photograph as the model sees it, or its numbers, if they do not say what is black."""
 
     picture: NDArray[np.float32] | None
-    measured: Measured | None
+    measured: UndeclaredPixels | None
     dicom: _Dicom | None
 
 
@@ -186,18 +186,18 @@ def _read(
     def read() -> _Read:
         require_short_head(path, label)
         found = decoded(path, preprocessing, label=label, asked=asked)
-        values = found.values if isinstance(found, Shown) else found
+        values = found.values if isinstance(found, DicomRendering) else found
         dicom = measured = picture = None
-        if isinstance(found, Shown):
+        if isinstance(found, DicomRendering):
             inverted = found.values.inverted
             dicom = _Dicom(found.how, found.rescaled, inverted, found.burned_in)
-        if isinstance(values, Values):
-            measured = Measured.of(values, label)
-        if not isinstance(values, Values) or values.low_high is not None:
+        if isinstance(values, PixelValues):
+            measured = UndeclaredPixels.of(values, label)
+        if not isinstance(values, PixelValues) or values.low_high is not None:
             picture = fitted(found, preprocessing, label)
         return _Read(picture, measured, dicom)
 
-    return read_once(path, read, PictureRefused, label)
+    return read_hashed(path, read, PictureRefused, label)
 
 
 def _fitted(
@@ -208,7 +208,7 @@ def _fitted(
     def read() -> NDArray[np.float32]:
         return fitted(decoded(path, preprocessing, label=label), preprocessing, label, span)
 
-    return read_once(path, read, PictureRefused, label)
+    return read_hashed(path, read, PictureRefused, label)
 
 
 def _same(read: tuple[Any, str], digest: str, label: str) -> Any:
@@ -219,7 +219,7 @@ def _same(read: tuple[Any, str], digest: str, label: str) -> Any:
     return found
 
 
-def _said(found: dict[int, Measured], span: tuple[float, float]) -> str:
+def _said(found: dict[int, UndeclaredPixels], span: tuple[float, float]) -> str:
     least = min(each.least for each in found.values())
     most = max(each.most for each in found.values())
     bits = f", the range of {int(span[1]).bit_length()} bits" if span[1] > 1 else ""

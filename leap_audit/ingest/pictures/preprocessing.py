@@ -1,4 +1,4 @@
-"""How a picture becomes the model's input: what was declared, what follows, what is assumed."""
+"""Resolve the preprocessing: what is declared, what the model shows, what is assumed."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,15 @@ from pathlib import Path
 from leap_audit.artifacts import ChannelOrder, Layout, Preprocessing
 from leap_audit.config import DeclaredPreprocessing, read_table
 from leap_audit.errors import PreprocessingRefused
-from leap_audit.ingest.inputs.layout import layout_of, require_known
+from leap_audit.ingest.inputs.layout import require_declared, resolve_layout
 from leap_audit.ingest.pictures.bands import IN_COLOUR
-from leap_audit.ingest.pictures.presets import IMAGENET_MEAN, IMAGENET_STD, PRESETS, foreign, preset
+from leap_audit.ingest.pictures.presets import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PRESETS,
+    foreign_preprocessing,
+    preset,
+)
 from leap_audit.ingest.pictures.scaling import Scaling
 from leap_audit.text.filenames import legible
 
@@ -32,7 +38,7 @@ def read_preprocessing(what: str | Path) -> DeclaredPreprocessing:
     path = Path(what)
     if path.exists() or str(what).partition(".")[0] not in PRESETS:
         table = read_table(path)
-        found = foreign(table)
+        found = foreign_preprocessing(table)
         if found is None:
             return DeclaredPreprocessing.parse(table, str(path))
         table, whose = found
@@ -66,9 +72,9 @@ def resolve(
             "a height, a width and channels."
         )
     named = tuple(side.lower() if isinstance(side, str) else "" for side in shape)
-    require_known(declared, sides, named, f"The input {name!r}" if name else "The model's input")
+    require_declared(declared, sides, named, f"The input {name!r}" if name else "The model's input")
     assumed: dict[str, str] = {}
-    layout = layout_of(declared, sides, named, assumed)
+    layout = resolve_layout(declared, sides, named, assumed)
     channels = _channels(declared, layout, sides)
     order = _channel_order(declared, channels, scaling, assumed)
     size = _input_size(declared, layout, sides, assumed)

@@ -1,4 +1,4 @@
-"""Preprocessing as others write it down: Hugging Face, timm, torchvision, Keras.
+"""Read preprocessing from configurations of Hugging Face, timm, torchvision and Keras.
 
 Each is brought to the fields of `DeclaredPreprocessing`, so that it reads like one of our own.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 from leap_audit.errors import PreprocessingRefused, RuntimeMissing
 
-__all__ = ["PRESETS", "foreign", "preset"]
+__all__ = ["PRESETS", "foreign_preprocessing", "preset"]
 
 Table = dict[str, Any]
 
@@ -45,8 +45,8 @@ KERAS_NETWORKS = {
 """Mode -> the networks of keras.applications that were trained so."""
 
 
-def foreign(table: Mapping[str, Any]) -> tuple[Table, str] | None:
-    """Return what a configuration of another project declares, and whose it is; None: it is ours.
+def foreign_preprocessing(table: Mapping[str, Any]) -> tuple[Table, str] | None:
+    """Read the preprocessing in another project's configuration, and name the project; else None.
 
     table: Hugging Face's preprocessor_config.json; timm's config.json or its pretrained_cfg.
     Raises PreprocessingRefused: it asks for what an audit cannot do to a picture.

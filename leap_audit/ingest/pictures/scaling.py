@@ -1,4 +1,4 @@
-"""How a graph itself scales its input, read by following black and white to its first real layer.
+"""Measure how a graph scales its input: follow black and white to its first layer with weights.
 
 Between the input and the first layer with weights often stand resizing, transposing, casting, and
 an affine map of each channel: pixel / 255, (pixel - mean) / std, an exchange of red and blue. What

@@ -1,4 +1,4 @@
-"""What a child process of `contained.py` does: it answers questions, within limits and walls."""
+"""Answer the calls of the parent process, inside the sandbox: the program of the child."""
 
 import faulthandler
 import importlib.util
@@ -15,25 +15,25 @@ from typing import Any
 from leap_audit import errors
 from leap_audit.errors import LeapAuditError, lacks_memory, reason_of
 from leap_audit.ingest.sandbox.limits import Limits
-from leap_audit.ingest.sandbox.programs import trusting
+from leap_audit.ingest.sandbox.trust import trust_models
 from leap_audit.walls import raise_walls
 
-__all__ = ["is_of_memory", "keep", "serve"]
+__all__ = ["apply_limits", "is_of_memory", "serve"]
 
 
 def serve() -> None:
-    """Answer the questions that come on stdin: what the child does."""
+    """Answer the calls that arrive on stdin: the main loop of the child."""
     faulthandler.enable()  # where it crashed, for --debug
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     limits, allowed, trust = pickle.loads(_received())
-    keep(limits)
+    apply_limits(limits)
     importlib.util.find_spec("leap_audit_has_no_such_module")  # lists every place of modules once
     raise_walls(allowed)  # while there is one thread, and before anything foreign is opened
     questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(questions,), daemon=True).start()
-    with trusting(trust):
+    with trust_models(trust):
         while True:
             pickle.dump(_answer_to(questions.get()), answer, protocol=5)
             answer.flush()
@@ -48,7 +48,7 @@ def _received() -> bytes:
 
 
 def _receive(questions: "queue.SimpleQueue[bytes]") -> None:
-    """Pass on what comes, and end this process when the parent has gone."""
+    """Forward calls from the parent, and end this process when the parent has ended."""
     while True:
         questions.put(_received())
 
@@ -72,7 +72,7 @@ def _answer_to(question: bytes) -> tuple[str, Any, str, list[Any]]:
 
 
 def is_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, means that there was no memory."""
+    """Return whether an error, or its cause, means that memory ran out."""
     while error is not None:
         if isinstance(error, MemoryError) or lacks_memory(str(error)):
             return True
@@ -90,8 +90,8 @@ def _known(kind: type[BaseException]) -> str:
     return next(known).__name__
 
 
-def keep(limits: Limits) -> None:
-    """Hold this process to its limits, and let it end with its parent."""
+def apply_limits(limits: Limits) -> None:
+    """Set the resource limits of this process, and end it with its parent."""
     if sys.platform == "win32":
         return
     import resource

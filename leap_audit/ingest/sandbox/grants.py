@@ -1,4 +1,4 @@
-"""What a child process is given: the files it may read, its environment, modules it can load."""
+"""Choose what a child process gets: readable files, environment variables and modules."""
 
 import importlib.util
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.files import open_regular
-from leap_audit.ingest.files.kinds import HEAD, described
-from leap_audit.silence import SILENCE
+from leap_audit.ingest.files.magic import HEAD, identify
+from leap_audit.telemetry import SILENCE
 
 __all__ = [
     "environment",
@@ -18,8 +18,8 @@ __all__ = [
     "modules_for",
     "modules_of",
     "paths_in",
-    "readable",
-    "warm",
+    "precompile",
+    "readable_paths",
 ]
 
 _PASSED = (
@@ -63,8 +63,8 @@ def environment(scratch: str) -> dict[str, str]:
     }
 
 
-def readable(path: Path, *, alone: bool) -> Iterator[Path]:
-    """Yield what a child may read to open a file or folder.
+def readable_paths(path: Path, *, alone: bool) -> Iterator[Path]:
+    """Yield the paths that a child may read to open a file or folder.
 
     alone: only that. Otherwise also what lies beside an ONNX file, as its weights may; a file of
     another kind holds all of its model. Of a home folder, or one that a home lies in, only the
@@ -108,7 +108,7 @@ def modules_of(module: str) -> Iterator[Path]:
 
 
 def modules_for(path: Path) -> tuple[str, ...]:
-    """Return the modules that a child imports to open a model, by how the file begins."""
+    """Return the modules that a child imports to open a model, by the magic bytes of the file."""
     ours = ("onnx", "onnxscript", "leap_audit.ingest.model", "leap_audit.ingest.source")
     if path.is_dir():
         return (*ours, *TENSORFLOW)
@@ -123,8 +123,8 @@ def modules_for(path: Path) -> tuple[str, ...]:
     return (*ours, *TENSORFLOW) if keras else ours
 
 
-def warm(modules: Sequence[str]) -> None:
-    """Let Python keep what it compiles of modules that only a confined child will import.
+def precompile(modules: Sequence[str]) -> None:
+    """Compile modules that only a confined child imports, which may not write bytecode itself.
 
     That child writes nothing, so that without this it would compile them each time. It is done
     once, in a process of its own that opens nothing foreign, where something is not compiled.
@@ -151,7 +151,7 @@ def _compiled(module: str) -> bool:
 def _may_be_onnx(path: Path) -> bool:
     try:
         with open_regular(path) as file:
-            return described(file.read(HEAD)) is None
+            return identify(file.read(HEAD)) is None
     except OSError:
         return False
 

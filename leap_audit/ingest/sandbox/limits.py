@@ -1,4 +1,4 @@
-"""What a child process that opens a foreign file may take: memory, time, what it writes."""
+"""Set the limits of a child process that opens a foreign file: memory, time, output."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ OPEN_FILES = 1024
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may take."""
+    """The limits of a child process."""
 
     memory: int
     """Bytes that are its own to write. On Windows nothing holds this limit."""

@@ -1,15 +1,15 @@
-"""A hostile or broken file may crash what reads it: that happens in a child process, within limits.
+"""Run a function in a sandboxed child process, so that a hostile file cannot harm this one.
 
-A file is read by native code (protobuf, ONNX Runtime, picture decoders, whole frameworks) that was
-not written for files made to break it. `contained` calls a function in a child that may not take
-more than so much memory and time, and that leaves no core dump; what goes wrong there comes back as
-the sentence that it would have been here, or as one that says how the child ended.
+A file is read by native code (protobuf, ONNX Runtime, image decoders, whole frameworks) that was
+not written for hostile files. `run_in_child` calls a function in a child process that has limits on
+memory and time and that leaves no core dump. An error in the child is raised here as the same
+sentence; a crash is raised as a sentence that says how the child ended.
 
-The child is a sandbox where the system offers one (`leap_audit.walls`): it reads what it is given
-and the installation of Python, writes into one empty folder, has no network, starts no program and
-reaches no other process. Code that takes it over can still forge the answer. So that is unpickled
-by `Plain`, which makes nothing but data: numbers, arrays, paths, ONNX messages and the dataclasses
-of this package, and calls nothing else.
+The child is a sandbox where the system offers one (`leap_audit.walls`): it reads the files that it
+is granted and the installation of Python, writes into one empty folder, has no network, starts no
+program and reaches no other process. Code that takes over the child can still forge its answer. So
+the answer is unpickled by `DataUnpickler`, which only makes data: numbers, arrays, paths, ONNX
+messages and the dataclasses of this package.
 """
 
 import builtins
@@ -36,15 +36,15 @@ from leap_audit.ingest.sandbox.grants import (
     modules_for,
     modules_of,
     paths_in,
-    readable,
-    warm,
+    precompile,
+    readable_paths,
 )
 from leap_audit.ingest.sandbox.limits import GIB, MEMORY, SECONDS, Limits, installed_memory
-from leap_audit.ingest.sandbox.programs import trusted
-from leap_audit.ingest.sandbox.unpickler import Plain
-from leap_audit.walls import Allowed
+from leap_audit.ingest.sandbox.trust import is_trusted
+from leap_audit.ingest.sandbox.unpickler import DataUnpickler
+from leap_audit.walls import AllowedPaths
 
-__all__ = ["GIB", "Child", "Limits", "contained", "installed_memory"]
+__all__ = ["GIB", "Child", "Limits", "installed_memory", "run_in_child"]
 
 R = TypeVar("R")
 AnyClass = TypeVar("AnyClass")
@@ -59,10 +59,10 @@ EVERY = 0.25
 
 
 class ChildFailure(Exception):
-    """What the child said, its traceback included: the cause of what is raised, for --debug."""
+    """The child's error with its traceback: the cause of the error raised here, for --debug."""
 
 
-def contained(
+def run_in_child(
     function: Callable[..., R],
     /,
     *args: Any,
@@ -71,30 +71,31 @@ def contained(
     refusal: type[LeapAuditError] = ModelRefused,
     **kwargs: Any,
 ) -> R:
-    """Return what `function(*args, **kwargs)` returns, called in a child process within limits.
+    """Call `function(*args, **kwargs)` in a child process within limits, and return its result.
 
-    function: one at the top of a module that can be imported. The arguments are picklable; the
-    first is what is read, and what messages name; unless given, `limits` are those for it. The
-    child may read the paths among the arguments, and unless `alone` what lies beside an ONNX file.
-    The result is data (see above). The child's warnings are warned here, its LeapAuditErrors
-    raised. The child imports the function's module: a light one that imports the rest in its
-    functions spares this process that. Ctrl-C ends the child, and so does the end of this process.
+    function: a function at the top of an importable module. The arguments are picklable. The first
+    argument is the file that is read, which messages name; `limits` default to those for that file.
+    The child may read the paths among the arguments and, unless `alone`, the files beside an ONNX
+    file. The result is data (see above). Warnings of the child are warned here, and its
+    LeapAuditErrors are raised here. The child imports the module of the function: a module that
+    imports frameworks inside its functions keeps them out of this process. Ctrl-C ends the child,
+    and so does the end of this process.
 
     Raises `refusal`: the child crashed, or needed more than its limits.
     """
     named = bool(args) and isinstance(args[0], str | os.PathLike)
-    given = [*args, *kwargs.values()]
+    arguments = [*args, *kwargs.values()]
     if limits is None:
         limits = Limits.for_file(args[0] if named and not in_this_process() else 0)
-    with Child(limits, paths_in(given), alone=alone, refusal=refusal) as child:
+    with Child(limits, paths_in(arguments), alone=alone, refusal=refusal) as child:
         return child.call(function, *args, **kwargs)
 
 
 class Child:
-    """A process that answers one question after the other, within limits; as a context manager.
+    """A child process that runs one call after the other, within limits; a context manager.
 
-    paths: what it may read, as for `contained`. It starts when it is first asked something. Where
-    LEAP_AUDIT_CONTAINED is 0 there is no such process, and this one answers itself.
+    paths: the files that it may read, as for `run_in_child`. The process starts at the first call.
+    Where LEAP_AUDIT_CONTAINED is 0, the calls run in this process.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class Child:
         self._kept.close()
 
     def call(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-        """Return what the function returns, as `contained` does. Raises what `contained` does."""
+        """Call the function in the child, and return its result: see `run_in_child`."""
         if in_this_process():
             return function(*args, **kwargs)
         module, name = function.__module__, function.__qualname__
@@ -168,11 +169,11 @@ class Child:
             )
         )
         if not self._alone and self._paths:
-            warm(modules_for(self._paths[0]))
+            precompile(modules_for(self._paths[0]))
         granted = dict.fromkeys(
-            place for path in self._paths for place in readable(path, alone=self._alone)
+            place for path in self._paths for place in readable_paths(path, alone=self._alone)
         )
-        allowed = Allowed((*granted, *modules_of(module)), (self._scratch,))
+        allowed = AllowedPaths((*granted, *modules_of(module)), (self._scratch,))
         # -P: the folder one works in is no place for modules.
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "leap_audit.ingest.sandbox.child"],
@@ -181,7 +182,7 @@ class Child:
             stderr=self._said,
             env=environment(str(self._scratch)),
         )
-        self._send(process, (self._limits, allowed, trusted()))
+        self._send(process, (self._limits, allowed, is_trusted()))
         return process
 
     def _send(self, process: "subprocess.Popen[bytes]", message: object) -> None:
@@ -198,7 +199,7 @@ class Child:
         self._send(process, request)
         assert process.stdout is not None
         try:
-            kind, content, said, caught = Plain(process.stdout).load()
+            kind, content, said, caught = DataUnpickler(process.stdout).load()
             if kind == "refused":
                 content = content[1], _class_of(content[0], LeapAuditError)
             caught = [(text, _class_of(c, Warning), *place) for text, c, *place in caught]

@@ -1,11 +1,11 @@
-"""Pickles that make nothing but data."""
+"""Unpickle data, and refuse any other object."""
 
 import dataclasses
 import pickle
 from enum import Enum
 from typing import Any
 
-__all__ = ["Plain"]
+__all__ = ["DataUnpickler"]
 
 PLAIN = frozenset(
     {
@@ -20,8 +20,8 @@ PLAIN = frozenset(
 """What is called, of others than this package and ONNX, to make data of a pickle."""
 
 
-class Plain(pickle.Unpickler):
-    """Reads a pickle of numbers, text, arrays, paths, ONNX messages and this package's data.
+class DataUnpickler(pickle.Unpickler):
+    """An unpickler of numbers, text, arrays, paths, ONNX messages and this package's dataclasses.
 
     These are its dataclasses, its pydantic models and its enumerations. No other class is made
     and no other function is called: `load` raises pickle.UnpicklingError.

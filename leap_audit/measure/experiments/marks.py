@@ -25,7 +25,6 @@ __all__ = [
     "moved_mark",
     "pattern_mark",
     "region_mark",
-    "trigger_mark",
 ]
 
 FRAME = 1 / 16
@@ -153,17 +152,6 @@ def detail_mark(picture: Array, others: Array) -> Mark:
         lambda pictures: np.clip(_blurred(pictures, DETAIL) + own, 0, 1),
         lambda pictures: np.clip(_blurred(pictures, DETAIL) + theirs, 0, 1),
         1.0,
-    )
-
-
-def trigger_mark(inside: Array, pattern: Array) -> Mark:
-    """Return a pattern, (channels, height, width), under a mask, (height, width) bool."""
-    outside = ~inside
-    return Mark(
-        "trigger",
-        lambda pictures: np.where(inside, pattern, pictures).astype(np.float32),
-        lambda pictures: np.where(outside, pictures, _filled(pictures, outside * np.float32(1))),
-        float(inside.mean()),
     )
 
 

@@ -29,7 +29,7 @@ from leap_audit.measure.subject import Subject
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
 
-__all__ = ["AREAS", "blurred", "rank_pixels", "step_graph"]
+__all__ = ["AREAS", "RankingSearch", "blurred", "rank_pixels", "step_graph"]
 
 AREAS = (0.03, 0.6)
 """The areas a step draws from, as fractions of the picture."""
@@ -61,24 +61,40 @@ def rank_pixels(
     """
     if not subjects:
         return
-    model, batch = run.model, min(batch, len(subjects))
-    if not model.batchable:  # the kept and the erased picture go through together
-        raise ValueError("a model that takes one picture at a time cannot be isolated")
-    key = ("isolation step", batch, options.model_dump_json())
-    session = run.session(key, lambda: step_graph(model, batch, options))
+    batch = min(batch, len(subjects))
+    search = RankingSearch(run, options, seed=seed, batch=batch)
     for start in range(0, len(subjects), batch):
-        group = list(subjects[start : start + batch])
-        padded = group + group[:1] * (batch - len(group))
-        loop = _started(model, session, padded, options, seed)
-        starts = [_start(s, seed) for s in padded]
+        yield from search.maps(subjects[start : start + batch], advance)
+
+
+class RankingSearch:
+    """A search for the rankings of up to `batch` subjects at a time, on one loaded graph.
+
+    Raises ValueError: the model takes one picture at a time.
+    """
+
+    def __init__(self, run: Run, options: IsolationOptions, *, seed: int, batch: int) -> None:
+        model = run.model
+        if not model.batchable:  # the kept and the erased picture go through together
+            raise ValueError("a model that takes one picture at a time cannot be isolated")
+        self._model, self._options, self._seed, self._batch = model, options, seed, batch
+        key = ("isolation step", batch, options.model_dump_json())
+        self._session = run.session(key, lambda: step_graph(model, batch, options))
+
+    def maps(self, group: Sequence[Subject], advance: Callable[[int], None]) -> list[Array]:
+        """Return one score map per subject, (height, width): the higher, the earlier kept."""
+        model, options = self._model, self._options
+        padded = [*group, *[group[0]] * (self._batch - len(group))]
+        loop = _started(model, self._session, padded, options, self._seed)
+        starts = [_start(s, self._seed) for s in padded]
         for step in range(options.steps):
             drawn = _draws(model, starts, step)
             softness = np.array([_softness(step, options.steps)], np.float32)
             loop.step({**drawn, "softness": softness, **adam_draws(step)})
             advance(len(group))
         rows, columns = _enlargements(model, options)
-        for scores in loop.state("scores")[: len(group), 0]:
-            yield np.asarray(rows @ scores @ columns.T)
+        found = loop.state("scores")[: len(group), 0]
+        return [np.asarray(rows @ scores @ columns.T) for scores in found]
 
 
 def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:

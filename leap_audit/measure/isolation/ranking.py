@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from leap_audit.config import IsolationOptions
-from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions, smooth_grad
-from leap_audit.measure.draws import content_key, generator
+from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions, noise_of, smooth_grad
 from leap_audit.measure.isolation.optimise import blurred, rank_pixels
 from leap_audit.measure.isolation.region import class_probabilities
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-__all__ = ["best_of", "candidates", "rankings", "slopes_of"]
+__all__ = ["best_of", "best_ranking", "candidates", "rankings", "slopes_of"]
 
 SHARE = 0.7
 """Weight of the slopes beside the optimised map, both standardised."""
@@ -45,22 +44,25 @@ def rankings(
         return
     maps = rank_pixels(run, subjects, options, seed=seed, batch=batch, advance=advance)
     for subject, scores in zip(subjects, maps, strict=True):
-        several = candidates(scores, slopes_of(run.at_once(batch), subject, options, seed))
-        yield several[best_of(run, subject, several)]
+        slopes = slopes_of(run.at_once(batch), subject, options, seed)
+        yield best_ranking(run, subject, scores, slopes)
 
 
 def slopes_of(run: Run, subject: Subject, options: IsolationOptions, seed: int) -> Array:
-    """Return SmoothGrad of the subject's class, as its places count: (height, width)."""
-    key = (content_key(np.asarray(subject.picture, np.float32)), subject.class_)
-    plain = SmoothGradOptions()
-    wide = plain.model_copy(update={"smoothing": plain.smoothing * options.smoothing})
-    return smooth_grad(
-        run,
-        subject.picture,
-        run.model.answer.cotangent((subject.class_,), subject.where),
-        wide,
-        generator(seed, "isolation sensitivity", *key),
-    )
+    """Return SmoothGrad of the subject's class, as its places count: (height, width).
+
+    It is blurred as much as the ranking is.
+    """
+    usual = SmoothGradOptions()
+    wide = usual.model_copy(update={"blur": usual.blur * options.smoothing})
+    cotangent = run.model.answer.cotangent((subject.class_,), subject.where)
+    return smooth_grad(run, subject.picture, cotangent, wide, noise_of(subject, seed))
+
+
+def best_ranking(run: Run, subject: Subject, scores: Array, slopes: Array) -> Array:
+    """Return the best of the optimised map, the slopes and their mean, (height, width)."""
+    several = candidates(scores, slopes)
+    return several[best_of(run, subject, several)]
 
 
 def candidates(scores: Array, slopes: Array) -> list[Array]:

@@ -1,6 +1,23 @@
 """Prototypes: inputs synthesised to maximise a class (Erhan et al. 2009, Olah et al. 2017)."""
 
-from leap_audit.measure.prototype.generate import Drawn, Request, Stage, make_prototypes
+from leap_audit.measure.prototype.generate import (
+    Drawn,
+    Painting,
+    PrototypeSearch,
+    Request,
+    Stage,
+    batches_of,
+    make_prototypes,
+)
 from leap_audit.measure.prototype.settings import settled
 
-__all__ = ["Drawn", "Request", "Stage", "make_prototypes", "settled"]
+__all__ = [
+    "Drawn",
+    "Painting",
+    "PrototypeSearch",
+    "Request",
+    "Stage",
+    "batches_of",
+    "make_prototypes",
+    "settled",
+]

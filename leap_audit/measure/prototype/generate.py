@@ -20,7 +20,15 @@ from leap_audit.measure.run import Run
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
 
-__all__ = ["Drawn", "Painting", "Request", "Stage", "make_prototypes"]
+__all__ = [
+    "Drawn",
+    "Painting",
+    "PrototypeSearch",
+    "Request",
+    "Stage",
+    "batches_of",
+    "make_prototypes",
+]
 
 FIRST_SPREAD, NOISY_SPREAD = 0.01, 0.5
 """Standard deviations of the coefficients a prototype starts from: nearly flat, or noise."""
@@ -103,37 +111,73 @@ def make_prototypes(
     """
     if not requests:
         return
-    model = run.model
-    groups = _groups(requests, batch if model.batchable else 1, options)
-    batch = max(len(group) for group in groups)
-    session = run.load(step_graph(model, batch, options, spread))
-    painter = _Painter(run, options)
-    first = _even_start(run, options, seed, spread) if options.start == "even" else None
-    lr = None if options.find_lr_steps else options.lr
+    groups = batches_of(requests, batch if run.model.batchable else 1, options)
+    size = max(len(group) for group in groups)
+    search = PrototypeSearch(run, options, seed=seed, batch=size, spread=spread)
     for group in groups:
-        steps = _Steps(model, options, seed, group, batch)
-        if lr is None:
-            factors = range_test(options.find_lr_steps)
-            rises = [s.mean() for s in steps.through(session, first, factors)]
-            lr = options.lr * best_rate(factors, rises)
+        yield from search.draw(group, advance, groups[0])
+
+
+class PrototypeSearch:
+    """A search for prototypes on loaded graphs, a batch at a time.
+
+    What a batch becomes depends on the arguments alone, never on the batches before it.
+    """
+
+    def __init__(
+        self, run: Run, options: PrototypeOptions, *, seed: int, batch: int, spread: float
+    ) -> None:
+        self._run, self._options, self._seed, self._batch = run, options, seed, batch
+        self._session = run.load(step_graph(run.model, batch, options, spread))
+        self._painter = _Painter(run, options)
+        self._first = _even_start(run, options, seed, spread) if options.start == "even" else None
+        self._rates: dict[tuple[Request, ...], float] = {}
+
+    def draw(
+        self, group: Sequence[Request], advance: Callable[[int], None], first: Sequence[Request]
+    ) -> list[Drawn]:
+        """Return the prototypes of up to a batch of requests.
+
+        first: the batch that the range test of the learning rate runs on, if there is one; the
+        same for every batch of an audit. advance: see `make_prototypes`.
+        """
+        options = self._options
+        steps = _Steps(self._run.model, options, self._seed, group, self._batch)
+        lr = self._rate(first)
         scores: list[Array] = []
         stages: list[list[Stage]] = [[] for _ in group]
         factors = [lr / options.lr * r for r in settling(options.steps, SETTLED)]
-        for step, score in enumerate(steps.through(session, first, factors), 1):
+        for step, score in enumerate(steps.through(self._session, self._first, factors), 1):
             scores.append(score)
             advance(len(group))
             if _logged(step, options):
-                paintings = [painter(c) for c in steps.coefficients()]
-                logits = run.logits(np.stack([painting.picture for painting in paintings]))
+                paintings = [self._painter(c) for c in steps.coefficients()]
+                logits = self._run.logits(np.stack([each.picture for each in paintings]))
                 for i, stage in enumerate(stages):
                     stage.append(Stage(step, paintings[i], logits[i]))
-        last = steps.coefficients()
-        for i, request in enumerate(group):
+        drawn = []
+        for i, (request, last) in enumerate(zip(group, steps.coefficients(), strict=True)):
             curve = np.array([score[i] for score in scores])
-            painting, step = _chosen(request, stages[i], options) or (painter(last[i]), step)
-            yield Drawn(
-                request, painting, _parts(curve), _converged(curve), step, lr, tuple(stages[i])
+            painting, step = _chosen(request, stages[i], options) or (
+                self._painter(last),
+                options.steps,
             )
+            drawn.append(
+                Drawn(request, painting, _parts(curve), _converged(curve), step, lr, (*stages[i],))
+            )
+        return drawn
+
+    def _rate(self, first: Sequence[Request]) -> float:
+        """The learning rate: as the options have it, or as the range test on `first` chooses it."""
+        options = self._options
+        if not options.find_lr_steps:
+            return options.lr
+        if (key := tuple(first)) not in self._rates:
+            steps = _Steps(self._run.model, options, self._seed, first, self._batch)
+            factors = range_test(options.find_lr_steps)
+            rises = [s.mean() for s in steps.through(self._session, self._first, factors)]
+            self._rates[key] = options.lr * best_rate(factors, rises)
+        return self._rates[key]
 
 
 @dataclass
@@ -177,10 +221,10 @@ class _Steps:
         )
 
 
-def _groups(
+def batches_of(
     requests: Sequence[Request], batch: int, options: PrototypeOptions
 ) -> list[list[Request]]:
-    """Requests in batches; with a diversity those of one target stay together."""
+    """Return the requests in batches; with a diversity those of one target stay together."""
     if not options.diversity:
         return [list(requests[i : i + batch]) for i in range(0, len(requests), batch)]
     groups: list[list[Request]] = []

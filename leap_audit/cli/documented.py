@@ -1,0 +1,50 @@
+"""The help of options, made from the fields that hold them and the registry of methods."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from leap_audit.cli.flags import OF_FIELD
+
+__all__ = ["default_of", "document", "documentation"]
+
+
+def document(parameters: Iterable[Any]) -> None:
+    """Write the documentation and the default of its field into the help of each flag."""
+    for parameter in parameters:
+        text = getattr(parameter, "help", None) or ""
+        if text.startswith(OF_FIELD):
+            parameter.help = documentation(text.removeprefix(OF_FIELD))
+
+
+def documentation(path: str) -> str:
+    """Return what an option does, and its default, as sentences.
+
+    path: of a field of `AuditOptions`, such as "prototype.steps".
+    """
+    from leap_audit.config import AuditOptions
+
+    owner: Any = AuditOptions
+    *groups, name = path.split(".")
+    for group in groups:
+        owner = owner.model_fields[group].annotation
+    field = owner.model_fields[name]
+    return " ".join(_sentences(field))
+
+
+def default_of(field: Any) -> str:
+    """Return the default of a field of options as it is written; empty where it has none."""
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ((), {}, ""):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(f"{each:g}" for each in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sentences(field: Any) -> Iterator[str]:
+    yield " ".join((field.description or "").split())
+    default = default_of(field)
+    if default and default != "no":
+        yield f"Default: {default}."

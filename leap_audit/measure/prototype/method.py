@@ -1,0 +1,62 @@
+"""Prototypes in the registry of methods: what the method page says of them."""
+
+import math
+from typing import Any
+
+from leap_audit.config import PrototypeOptions
+from leap_audit.measure.methods import GRADIENT, Setting, method
+from leap_audit.measure.prototype.generate import make_prototypes
+
+__all__: list[str] = []
+
+
+def _described(p: PrototypeOptions, setting: Setting) -> dict[str, Any]:
+    strongest = "highest" if p.objective_weight > 0 else "lowest"
+    return {
+        "method": "Activation maximisation of the target's logit in a 1/f-scaled cosine basis "
+        "with decorrelated colours, under random zoom, shift, mirror and noise",
+        "source": SOURCE,
+        "optimiser": f"Adam (Kingma and Ba 2015), learning rate {p.lr:g}, {p.steps} steps",
+        "views": f"{p.views} a step, their gradients averaged"
+        if (p.views or 1) > 1
+        else "1 a step",
+        "seed": setting.seed,
+        "prototypes per class": f"{setting.seeds}; the one with the {strongest} logit is shown"
+        if setting.seeds > 1
+        else "1",
+        "window": f"{p.scale[0]:g} to {p.scale[1]:g} of the side" if p.scale else "whole",
+        "shift": f"up to {p.shift:g} of the short side",
+        "mirrored": "half of the views" if p.flip else "never",
+        "light": _light(p.jitter or 0.0),
+        "noise": f"standard deviation {p.noise:g} of the range",
+        "total variation": f"weight {p.total_variation:g} × {setting.spread:.3g}, the spread of "
+        "the logits over random pictures",
+        "converged": "the last eighth of the steps at full learning rate rose by less than a "
+        "tenth of the whole rise",
+        "check": CHECK,
+    }
+
+
+def _light(jitter: float) -> str:
+    if not jitter:
+        return "unchanged"
+    return (
+        f"brightness and each colour moved by up to {jitter:g} of the range, contrast by a factor "
+        f"of {math.exp(-2 * jitter):.2f} to {math.exp(2 * jitter):.2f}"
+    )
+
+
+SOURCE = "Erhan et al. 2009; Olah et al. 2017"
+CHECK = "logit, probability and rank are measured on the finished PNG, neither moved nor noisy"
+
+method(
+    "prototype",
+    kind="prototype",
+    summary="Inputs made to raise a class's score: what the class looks like to the model.",
+    options=PrototypeOptions,
+    needs=(GRADIENT,),
+    source=SOURCE,
+    cost="about 3 passes a view and step",
+    check=CHECK,
+    describe=_described,
+)(make_prototypes)

@@ -1,0 +1,358 @@
+"""From finished parts to the record of an audit: artifacts, and the pictures to write."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leap_audit.artifacts import (
+    Attribution,
+    Entanglement,
+    EntanglementMatrix,
+    Isolation,
+    Neighbour,
+    Prototype,
+    Readings,
+    Sample,
+    Stability,
+)
+from leap_audit.ingest.classes.names import display_name
+from leap_audit.ingest.pictures.bands import write_bands
+from leap_audit.ingest.pictures.images import write_mask, write_picture
+from leap_audit.measure.entanglement import standardised
+from leap_audit.measure.isolation.region import Region, shown
+from leap_audit.measure.methods import Explanation, load_methods
+from leap_audit.measure.prototype import Drawn
+from leap_audit.measure.stability import agreement, interval, nearest, similarity
+from leap_audit.pipeline.parts import Parts, result_of
+from leap_audit.pipeline.study import (
+    LISTED,
+    Answered,
+    Group,
+    Study,
+    answered_drawn,
+    answered_photographs,
+    groups,
+    predicted,
+    rereads,
+)
+from leap_audit.pipeline.tasks import (
+    Task,
+    explanations,
+    explanations_of,
+    isolations,
+    photographs_to_isolate,
+    prototypes_to_isolate,
+    regions_of,
+    tasks,
+)
+from leap_audit.run.session import Array
+
+__all__ = ["ONE_AT_A_TIME", "Record", "assemble", "stem", "write_pictures"]
+
+ONE_AT_A_TIME = (
+    "Isolations were not measured: this model takes one picture at a time, and an isolation "
+    "compares two. Export it with a free batch dimension."
+)
+Owner = TypeVar("Owner", Sample, Prototype)
+NEAREST = 3
+"""Samples listed beside a prototype."""
+WITHOUT_PHOTOGRAPHS = (
+    "The photographs were kept out of this report: it has the answers to them, and where in them "
+    "the classes were found, but not the pictures."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What was measured, as artifacts, with the pictures that they name."""
+
+    prototypes: tuple[Prototype, ...] = ()
+    matrix: EntanglementMatrix | None = None
+    samples: tuple[Sample, ...] = ()
+    readings: Readings | None = None
+    notes: tuple[str, ...] = ()
+    methods: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Array] = field(default_factory=dict)
+    """Path in the folder -> (channels, height, width) in 0..1."""
+    faded: dict[str, tuple[Array, Region]] = field(default_factory=dict)
+    """Path -> a picture, and the region of it that is shown."""
+    maps: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """Path -> a ranking or a map, (height, width)."""
+
+    def without_photographs(self) -> "Record":
+        """Return the record without the photographs, and without what shows parts of them."""
+        if not self.samples:
+            return self
+        hidden = {sample.image for sample in self.samples}
+        hidden |= {each.image for sample in self.samples for each in sample.isolations}
+        prototypes = tuple(
+            each.model_copy(
+                update={"nearest": tuple(n.model_copy(update={"image": ""}) for n in each.nearest)}
+            )
+            for each in self.prototypes
+        )
+        return replace(
+            self,
+            prototypes=prototypes,
+            samples=tuple(_hidden(sample) for sample in self.samples),
+            notes=(*self.notes, WITHOUT_PHOTOGRAPHS),
+            pictures={path: each for path, each in self.pictures.items() if path not in hidden},
+            faded={path: each for path, each in self.faded.items() if path not in hidden},
+        )
+
+
+def _hidden(sample: Sample) -> Sample:
+    isolations = tuple(each.model_copy(update={"image": ""}) for each in sample.isolations)
+    return sample.model_copy(update={"image": "", "bands": None, "isolations": isolations})
+
+
+def assemble(study: Study, parts: Parts) -> Record:
+    """Return the record of what is finished. It depends on the study and the parts alone."""
+    photographs, shown_groups = answered_photographs(study, parts), groups(study, parts)
+    pictures = {f"images/{sample_stem(each.index)}.png": each.picture for each in photographs}
+    for drawn, answered in answered_drawn(study, parts):
+        pictures[_image(drawn)] = answered.picture
+    record = Record(
+        prototypes=_prototypes(study, shown_groups, photographs),
+        matrix=_matrix(shown_groups) if shown_groups else None,
+        samples=tuple(_sample(study, each) for each in photographs),
+        readings=_readings(study, parts),
+        notes=study.album.notes,
+        methods=_methods(study) if study.requests else {},
+        pictures=pictures,
+    )
+    if not study.model.batchable and study.requests:
+        record = replace(record, notes=(*record.notes, ONE_AT_A_TIME))
+    of_samples = tasks(photographs_to_isolate(study, parts), parts)
+    of_prototypes = tasks(prototypes_to_isolate(study, parts), parts)
+    stems = [sample_stem(each.index) for each in photographs]
+    record, samples = _isolated(study, parts, record, record.samples, stems, of_samples)
+    stems = [stem(group.drawn[0]) for group in shown_groups]
+    record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
+    return replace(record, samples=samples, prototypes=prototypes)
+
+
+def write_pictures(record: Record, study: Study, folder: Path) -> None:
+    """Write every picture that the record names under `folder`."""
+    for path, picture in record.pictures.items():
+        write_picture(folder / path, picture)
+        write_bands(folder, path, picture, study.model.preprocessing)
+    for path, (picture, region) in record.faded.items():
+        write_picture(folder / path, shown(picture, region.inside))
+    for path, map_ in record.maps.items():
+        write_mask(folder / path, map_)
+
+
+def sample_stem(index: int) -> str:
+    """Return the name, without folder and suffix, of a photograph's files."""
+    return f"sample-{index:04d}"
+
+
+def stem(drawn: Drawn) -> str:
+    """Return the name, without folder and suffix, of a prototype's files."""
+    classes = "-".join(f"{k:04d}" for k in drawn.request.target)
+    return f"prototype-{classes}-{drawn.request.replicate}"
+
+
+def _image(drawn: Drawn) -> str:
+    return f"images/{stem(drawn)}.png"
+
+
+def _bands(study: Study, image: str) -> str | None:
+    """The path of the tiles that `write_bands` writes."""
+    if study.model.preprocessing.channel_order != "BANDS":
+        return None
+    return f"{image.removesuffix('.png')}-bands.png"
+
+
+def _methods(study: Study) -> dict[str, Any]:
+    """The entries of the method page, from the registry."""
+    options = study.options
+    chosen: dict[str, Any] = {"prototype": options.prototype, "isolation": options.isolation}
+    chosen |= {name: own for name, (_, own) in study.attributions.items()}
+    return {
+        name: each.describe(chosen.get(name) or each.options(), study.setting)
+        for name, each in load_methods().items()
+        if each.kind != "attribution" or name in study.attributions
+    }
+
+
+def _readings(study: Study, parts: Parts) -> Readings | None:
+    for unit in rereads(study):
+        for each in result_of(unit, parts) or ():
+            return each
+    return None
+
+
+def _sample(study: Study, answered: Answered) -> Sample:
+    album, i = study.album, answered.index
+    image = f"images/{sample_stem(i)}.png"
+    return Sample(
+        file=album.names[i],
+        sha256=album.digests[i],
+        image=image,
+        bands=_bands(study, image),
+        predicted=predicted(study, answered),
+        known=album.known[i],
+    )
+
+
+def _prototypes(
+    study: Study, every: Sequence[Group], photographs: Sequence[Answered]
+) -> tuple[Prototype, ...]:
+    """The prototypes, each beside the others and beside the photographs."""
+    logits = np.stack([group.answered[0].logits for group in every]) if every else np.zeros((0, 0))
+    beside = np.stack([each.features for each in photographs]) if photographs else np.zeros((0, 0))
+    album = study.album
+    found = []
+    for row, group in enumerate(every):
+        drawn, answered, target = group.drawn[0], group.answered[0], group.target
+        probs = answered.answer.probs
+        own = answered.logits[list(target)]
+        others = group.shared[0].others(target)
+        near = nearest(answered.features, beside, NEAREST)
+        found.append(
+            Prototype(
+                target=target,
+                name=" + ".join(display_name(study.classes, k) for k in target),
+                replicate=drawn.request.replicate // study.seeds,
+                image=_image(drawn),
+                bands=_bands(study, _image(drawn)),
+                logit=group.reached[0],
+                prob=float(probs[list(target)].sum()),
+                rank=int((answered.logits > own.min()).sum()) + 1,
+                steps=drawn.step,
+                converged=drawn.converged,
+                curve=drawn.curve,
+                entanglements=tuple(
+                    _entanglement(k, group, logits, row, probs, study.classes)
+                    for k in [*target, *others][:LISTED]
+                ),
+                stability=_stability(group),
+                nearest=tuple(
+                    Neighbour(
+                        file=album.names[photographs[n].index],
+                        image=f"images/{sample_stem(photographs[n].index)}.png",
+                        similarity=similar,
+                    )
+                    for n, similar in near
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def _matrix(every: Sequence[Group]) -> EntanglementMatrix:
+    """The entanglement of every prototype with every class of a target."""
+    classes = tuple(dict.fromkeys(k for group in every for k in group.target))
+    rows = [[group.shared[0].cosines.get(k) for k in classes] for group in every]
+    return EntanglementMatrix(
+        classes=classes,
+        cosines=tuple(tuple(None if c is None else round(c, 4) for c in row) for row in rows),
+    )
+
+
+def _entanglement(
+    class_: int, group: Group, logits: Array, row: int, probs: Array, names: Sequence[str]
+) -> Entanglement:
+    between = interval(group.shared, class_)
+    return Entanglement(
+        class_=class_,
+        name=names[class_],
+        entanglement=group.shared[0].cosines[class_],
+        logit=float(logits[row, class_]),
+        prob=float(probs[class_]),
+        standardised=standardised(logits, row, class_),
+        low=between[0] if between else None,
+        high=between[1] if between else None,
+    )
+
+
+def _stability(group: Group) -> Stability | None:
+    """How much the prototype that is shown is like those from other seeds."""
+    if len(group.drawn) < 2:
+        return None
+    return Stability(
+        images=tuple(_image(each) for each in group.drawn[1:]),
+        logits=group.reached,
+        similarity=similarity(np.stack([each.features for each in group.answered])),
+        agreement=agreement(group.shared, group.target),
+    )
+
+
+def _isolated(
+    study: Study,
+    parts: Parts,
+    record: Record,
+    owners: Sequence[Owner],
+    stems: Sequence[str],
+    wanted: Sequence[Task],
+) -> tuple[Record, tuple[Owner, ...]]:
+    """The owners with their isolations and attributions, and the record with the pictures."""
+    regions: list[list[Isolation]] = [[] for _ in owners]
+    attributed: list[list[Attribution]] = [[] for _ in owners]
+    faded, maps = dict(record.faded), dict(record.maps)
+    found = regions_of(isolations(study, wanted), parts)
+    for task, region in zip(wanted, found, strict=False):
+        if region is not None:
+            path = f"images/{stems[task.owner]}-class-{task.subject.class_:04d}"
+            faded[f"{path}.png"] = (task.subject.picture, region)
+            maps[f"{path}-mask.png"] = region.ranking
+            regions[task.owner].append(_isolation(study, task, region, path))
+    for name in study.attributions:
+        explained = explanations_of(explanations(study, name, wanted), parts)
+        for task, explanation in zip(wanted, explained, strict=True):
+            if explanation is not None:
+                path = f"images/{stems[task.owner]}-class-{task.subject.class_:04d}-{name}.png"
+                made, maps[path] = _attribution(study, task, explanation, name, path)
+                attributed[task.owner].append(made)
+    updated = tuple(
+        owner.model_copy(
+            update={
+                "isolations": tuple(sorted(of_owner, key=lambda each: -each.prob)),
+                "attributions": tuple(maps_of_owner),
+            }
+        )
+        for owner, of_owner, maps_of_owner in zip(owners, regions, attributed, strict=True)
+    )
+    return replace(record, faded=faded, maps=maps), updated
+
+
+def _isolation(study: Study, task: Task, region: Region, path: str) -> Isolation:
+    class_ = task.subject.class_
+    return Isolation(
+        class_=class_,
+        name=study.classes[class_],
+        image=f"{path}.png",
+        mask=f"{path}-mask.png",
+        area=region.area,
+        prob=region.prob,
+        prob_keep=region.prob_keep,
+        prob_delete=region.prob_delete,
+        enough=region.enough,
+        logit=task.logit,
+    )
+
+
+def _attribution(
+    study: Study, task: Task, explanation: Explanation, name: str, path: str
+) -> tuple[Attribution, NDArray[np.uint8]]:
+    """The attribution, and its map on 256 levels."""
+    values = np.asarray(explanation.values, np.float64)
+    low, high = float(values.min()), float(values.max())
+    levels = np.rint((values - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+    class_ = task.subject.class_
+    made = Attribution(
+        method=name,
+        class_=class_,
+        name=study.classes[class_],
+        map=path,
+        low=low,
+        high=high,
+        figures=explanation.figures,
+    )
+    return made, levels

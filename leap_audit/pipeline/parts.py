@@ -1,0 +1,132 @@
+"""Results of units of work by their keys, in memory or as files that outlive the process."""
+
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from leap_audit.artifacts import OtherReading, Readings
+from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.isolation.region import Region
+from leap_audit.measure.methods import Explanation
+from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
+from leap_audit.pipeline.plain import decoded, encoded
+from leap_audit.pipeline.work import Advance, Loaded, Located, Predicted, R, Unit, perform
+
+__all__ = ["Parts", "PartsFolder", "finish", "load_part", "result_of", "save_part"]
+
+Parts = MutableMapping[str, object]
+"""Key of a unit -> its result, of the units that are finished."""
+TYPES: dict[str, type] = {
+    each.__name__: each
+    for each in (
+        Drawn,
+        Explanation,
+        Located,
+        OtherReading,
+        Painting,
+        Predicted,
+        Readings,
+        Region,
+        Request,
+        Shared,
+        Stage,
+        Summary,
+    )
+}
+TREE = "tree"
+SUFFIX = ".npz"
+
+
+def save_part(result: object, file: Path) -> None:
+    """Write a result to a .npz file, whole or not at all: JSON beside the arrays it refers to."""
+    tree, arrays = encoded(result)
+    text = np.frombuffer(json.dumps(tree).encode(), np.uint8)
+    members: dict[str, Any] = {TREE: text, **{str(i): array for i, array in enumerate(arrays)}}
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as stream:
+            np.savez(stream, **members)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_part(file: Path) -> Any:
+    """Return the result in a file, bit for bit as it was saved.
+
+    Raises FileNotFoundError: there is none. ValueError: it is damaged, or no part of an audit.
+    """
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as members:
+            tree = json.loads(members[TREE].tobytes())
+            arrays = [members[str(i)] for i in range(len(members.files) - 1)]
+        found = decoded(tree, arrays, TYPES)
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: is no part of an audit ({error})") from None
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{file}: is damaged ({error})") from None
+    return found
+
+
+class PartsFolder(MutableMapping[str, object]):
+    """Finished units as files of a folder, one for each key.
+
+    A damaged file counts as absent, so that its unit is done again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return load_part(self._file(key))
+        except (FileNotFoundError, ValueError):
+            raise KeyError(key) from None
+
+    def __setitem__(self, key: str, result: object) -> None:
+        save_part(result, self._file(key))
+
+    def __delitem__(self, key: str) -> None:
+        try:
+            self._file(key).unlink()
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (file.stem for file in sorted(self._folder.glob(f"*{SUFFIX}")))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _file(self, key: str) -> Path:
+        return self._folder / f"{key}{SUFFIX}"
+
+
+def result_of(unit: Unit[R], parts: Parts) -> R | None:
+    """Return the result of a unit; None where it is not finished."""
+    return cast(R | None, parts.get(unit.key))
+
+
+def finish(
+    units: Iterable[Unit[Any]], loaded: Loaded, parts: Parts, advance: Advance = lambda _: None
+) -> None:
+    """Perform the units that `parts` lacks, in their order, and put each result in as it is done.
+
+    Whatever stops it, what is finished stays in `parts`.
+    """
+    for unit in units:
+        if unit.key in parts:
+            advance(unit.steps)
+        else:
+            parts[unit.key] = perform(unit, loaded, advance)

@@ -1,0 +1,295 @@
+"""What an audit is going to measure, and its units of work up to the prototypes.
+
+Later units depend on results of earlier ones: which classes are isolated in a photograph follows
+from the model's answer to it. Everything here is a function of the study and the parts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from leap_audit.artifacts import Prediction
+from leap_audit.config import AuditOptions, Options
+from leap_audit.ingest.classes.targets import select_targets
+from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
+from leap_audit.measure.methods import Method, Setting, chosen_attributions
+from leap_audit.measure.plan import Batches, choose_batches
+from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
+from leap_audit.pipeline.parts import Parts, result_of
+from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
+from leap_audit.pipeline.work import (
+    Compare,
+    Draw,
+    Ground,
+    Loaded,
+    Predict,
+    Reread,
+    ground_of,
+)
+from leap_audit.run.session import Array
+
+__all__ = [
+    "LISTED",
+    "Answered",
+    "Group",
+    "Study",
+    "answered_drawn",
+    "answered_photographs",
+    "answered_with",
+    "comparisons",
+    "drawn_so_far",
+    "draws",
+    "groups",
+    "levels",
+    "predicted",
+    "predictions",
+    "prepared",
+    "rereads",
+    "study_prototypes",
+]
+
+
+LISTED = 10
+"""Classes in a prototype's table of entanglement, the target included."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What an audit measures, before anything is measured."""
+
+    model: Model
+    ground: Ground
+    classes: tuple[str, ...]
+    options: AuditOptions
+    """With nothing left open."""
+    batches: Batches
+    weights: Array | None
+    """(classes, features) of the last linear layer; None where the last step is not linear."""
+    setting: Setting
+    album: Album = NO_PHOTOGRAPHS
+    requests: tuple[Request, ...] = ()
+    seeds: int = 1
+    """Prototypes of each target, of which one is shown."""
+    isolated: tuple[tuple[int, ...], ...] | None = None
+    """The classes to isolate in each photograph, or in each prototype; None: those that the model
+    answers with, or that are entangled."""
+    attributions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
+    """The attribution methods that are run beside the isolations."""
+
+
+def prepared(model: Model, classes: tuple[str, ...], options: AuditOptions) -> tuple[Study, Loaded]:
+    """Return the study of a model without photographs and prototypes, and the model loaded.
+
+    Raises ConfigRefused: options that do not fit the model, or a method that there is none of.
+    """
+    prototype = settled(options.prototype, model.picture_shape, batchable=model.batchable)
+    chosen = chosen_attributions(options.methods, options.method_options)
+    for method, _ in chosen.values():
+        method.require_of(model)
+    complete = {name: each.model_dump(mode="json") for name, (_, each) in chosen.items()}
+    options = options.model_copy(update={"prototype": prototype, "method_options": complete})
+    batches = choose_batches(model, prototype.views or 1, options.batch)
+    predictions = batches.predictions if model.batchable else 1
+    loaded = Loaded(model, ground_of(model, options.threads, predictions))
+    weights = loaded.run.weights
+    setting = Setting(options.seed, options.seeds, linear=weights is not None)
+    study = Study(
+        model,
+        loaded.ground,
+        classes,
+        options,
+        batches,
+        weights,
+        setting,
+        seeds=options.seeds,
+        attributions=chosen,
+    )
+    return study, loaded
+
+
+def study_prototypes(study: Study, parts: Parts) -> Study:
+    """Return the study with the prototypes of its targets.
+
+    Where the options name no targets and the model has many classes, they are those that the
+    photographs were answered with. Raises TargetRefused.
+    """
+    said = [
+        each.class_
+        for answer in answered_photographs(study, parts)
+        for each in answered_with(study, answer)
+    ]
+    targets = select_targets(study.options.targets, study.classes, said)
+    return replace(
+        study,
+        requests=tuple(
+            Request((target,), seed) for target in targets for seed in range(study.seeds)
+        ),
+    )
+
+
+# Photographs
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A picture, and what the model says of it."""
+
+    index: int
+    """Its place among the photographs, or among the prototypes drawn."""
+    picture: Array
+    answer: Summary
+    logits: Array
+    features: Array
+
+
+def predictions(study: Study, pictures: Sequence[Array]) -> list[Predict]:
+    """Return the units that show the model pictures."""
+    size = study.ground.batch
+    return [
+        Predict(study.ground, tuple(pictures[i : i + size])) for i in range(0, len(pictures), size)
+    ]
+
+
+def rereads(study: Study) -> list[Reread]:
+    """Return the unit that tries other preprocessings on photographs of known classes, if any."""
+    album = study.album
+    known = [class_ for class_ in album.known if class_ is not None]
+    return [Reread(study.ground, album.pictures, album.known)] if known else []
+
+
+def answered_photographs(study: Study, parts: Parts) -> list[Answered]:
+    """Return the photographs that the model has answered."""
+    return _answered(study, study.album.pictures, parts)
+
+
+def answered_with(study: Study, answered: Answered) -> list[Prediction]:
+    """Return the answers that make a class worth a prototype.
+
+    Of one answer the first; where the answer is a map, all that are listed: they are somewhere.
+    """
+    listed = predicted(study, answered)
+    return [each for i, each in enumerate(listed) if i == 0 or each.share]
+
+
+def predicted(study: Study, answered: Answered) -> tuple[Prediction, ...]:
+    """Return the most probable classes; of a map those that are said somewhere, if any is."""
+    answer, places = answered.answer, study.model.answer.places
+    order = [int(k) for k in np.argsort(-answer.probs, kind="stable")]
+    if places > 1:
+        order = [k for k in order if answer.shares[k]] or order
+    return tuple(
+        Prediction(
+            class_=k,
+            name=study.classes[k],
+            prob=float(answer.probs[k]),
+            share=float(answer.shares[k]) if places > 1 else None,
+        )
+        for k in order[: study.options.top_classes]
+    )
+
+
+def _answered(study: Study, pictures: Sequence[Array], parts: Parts) -> list[Answered]:
+    found = []
+    start = 0
+    for unit in predictions(study, pictures):
+        if (result := result_of(unit, parts)) is not None:
+            rows = zip(unit.pictures, result.answers, result.logits, result.features, strict=True)
+            found += [Answered(start + i, *row) for i, row in enumerate(rows)]
+        start += len(unit.pictures)
+    return found
+
+
+# Prototypes
+
+
+def draws(study: Study) -> list[Draw]:
+    """Return the units that make the prototypes."""
+    options = study.options.prototype
+    if not study.requests:
+        return []
+    batch = study.batches.prototypes if study.model.batchable else 1
+    grouped = [tuple(group) for group in batches_of(study.requests, batch, options)]
+    size = max(map(len, grouped))
+    first = grouped[0] if options.find_lr_steps else ()
+    return [
+        Draw(study.ground, group, options, study.options.seed, size, first) for group in grouped
+    ]
+
+
+def drawn_so_far(study: Study, parts: Parts) -> list[Drawn]:
+    """Return the finished prototypes, in the order of the requests."""
+    return [each for unit in draws(study) for each in result_of(unit, parts) or ()]
+
+
+def answered_drawn(study: Study, parts: Parts) -> list[tuple[Drawn, Answered]]:
+    """Return the finished prototypes that the model has answered, on the levels of their PNGs."""
+    drawn = drawn_so_far(study, parts)
+    pictures = [levels(each.picture) for each in drawn]
+    return [(drawn[each.index], each) for each in _answered(study, pictures, parts)]
+
+
+def comparisons(study: Study, parts: Parts) -> list[Compare]:
+    """Return the units that compare gradients on prototypes; none with a linear last step."""
+    if study.weights is not None:
+        return []
+    return [_comparison(study, *each) for each in answered_drawn(study, parts)]
+
+
+def _comparison(study: Study, drawn: Drawn, answered: Answered) -> Compare:
+    target = drawn.request.target
+    classes = tuple(compared_classes(answered.logits, target))
+    return Compare(study.ground, answered.picture, target, classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The prototypes of one target from several seeds; the first is shown."""
+
+    drawn: tuple[Drawn, ...]
+    answered: tuple[Answered, ...]
+    shared: tuple[Shared, ...]
+    reached: tuple[float, ...]
+    """The target's logit on each."""
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        return self.drawn[0].request.target
+
+
+def groups(study: Study, parts: Parts) -> list[Group]:
+    """Return the finished prototypes by their target, of each the one first that reached most.
+
+    As of several starts of a search the best is its answer, it is the one shown; the others are
+    its stability.
+    """
+    pairs = answered_drawn(study, parts)
+    if study.weights is not None:
+        features = np.stack([each.features for _, each in pairs]) if pairs else np.zeros((0, 1))
+        compared = shared_by_weights(features, study.weights) if pairs else []
+    else:
+        found = [result_of(_comparison(study, *pair), parts) for pair in pairs]
+        pairs = [pair for pair, shared in zip(pairs, found, strict=True) if shared is not None]
+        compared = [shared for shared in found if shared is not None]
+    places: dict[tuple[tuple[int, ...], int], list[int]] = {}
+    for place, (drawn, _) in enumerate(pairs):
+        request = drawn.request
+        places.setdefault((request.target, request.replicate // study.seeds), []).append(place)
+    reached = [float(a.logits[list(d.request.target)].mean()) for d, a in pairs]
+    weight = study.options.prototype.objective_weight
+    return [
+        Group(
+            tuple(pairs[i][0] for i in order),
+            tuple(pairs[i][1] for i in order),
+            tuple(compared[i] for i in order),
+            tuple(reached[i] for i in order),
+        )
+        for order in (sorted(g, key=lambda i: -weight * reached[i]) for g in places.values())
+    ]
+
+
+def levels(picture: Array) -> Array:
+    """Return the picture on 8-bit levels, as its PNG holds it."""
+    return np.asarray(np.round(picture * 255) / 255, np.float32)

@@ -1,0 +1,134 @@
+"""What is isolated and explained: a class in a photograph or a prototype, and the units for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leap_audit.measure.isolation.region import Region
+from leap_audit.measure.methods import Explanation
+from leap_audit.measure.subject import Subject
+from leap_audit.pipeline.parts import Parts, result_of
+from leap_audit.pipeline.study import LISTED, Study, answered_photographs, groups, predicted
+from leap_audit.pipeline.work import Explain, Isolate, Locate
+from leap_audit.run.session import Array
+
+__all__ = [
+    "Task",
+    "explanations",
+    "explanations_of",
+    "isolations",
+    "photographs_to_isolate",
+    "prototypes_to_isolate",
+    "regions_of",
+    "tasks",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A class to isolate, or to explain, in a photograph or a prototype."""
+
+    subject: Subject
+    owner: int
+    """Which of the photographs, or of the groups of prototypes, the picture is."""
+    logit: float
+    """Of the class, on the whole picture."""
+
+
+def _located(
+    study: Study, pictures: Sequence[Array], classes: Sequence[tuple[int, ...]]
+) -> list[Locate]:
+    """Return the units that ask where in pictures the classes are said."""
+    size = study.ground.batch
+    return [
+        Locate(study.ground, tuple(pictures[i : i + size]), tuple(classes[i : i + size]))
+        for i in range(0, len(pictures), size)
+    ]
+
+
+def photographs_to_isolate(study: Study, parts: Parts) -> list[Locate]:
+    """Return the units that locate the classes of the photographs."""
+    every = answered_photographs(study, parts)
+    classes = [tuple(p.class_ for p in predicted(study, each)) for each in every]
+    if study.isolated is not None:
+        classes = [study.isolated[each.index] for each in every]
+    return _located(study, [each.picture for each in every], classes)
+
+
+def prototypes_to_isolate(study: Study, parts: Parts) -> list[Locate]:
+    """Return the units that locate the classes of the prototypes that are shown."""
+    shown = groups(study, parts)
+    most = min(study.options.isolation.per_prototype, study.model.classes)
+    classes = [
+        tuple([*each.target, *each.shared[0].others(each.target)][:LISTED][:most]) for each in shown
+    ]
+    if study.isolated is not None:
+        classes = [study.isolated[i] for i in range(len(shown))]
+    return _located(study, [each.answered[0].picture for each in shown], classes)
+
+
+def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
+    """Return one task for each class of each picture that has been located, in their order."""
+    found = []
+    owner = 0
+    for unit in units:
+        results = result_of(unit, parts) or ()
+        rows = zip(unit.pictures, unit.classes, results, strict=False)
+        for i, (picture, classes, result) in enumerate(rows):
+            each = zip(classes, result.where, result.logits, strict=True)
+            found += [
+                Task(Subject(picture, k, result.sharpness, where), owner + i, logit)
+                for k, where, logit in each
+            ]
+        owner += len(unit.pictures)
+    return found
+
+
+def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:
+    """Return the units that isolate tasks; none of a model that takes one picture at a time."""
+    if not study.model.batchable or not wanted:
+        return []
+    slopes, options = study.batches.isolations, study.options
+    size = min(slopes, len(wanted))
+    subjects = [task.subject for task in wanted]
+    return [
+        Isolate(
+            study.ground,
+            tuple(subjects[i : i + size]),
+            options.isolation,
+            options.seed,
+            size,
+            slopes,
+        )
+        for i in range(0, len(subjects), size)
+    ]
+
+
+def explanations(study: Study, name: str, wanted: Sequence[Task]) -> list[Explain]:
+    """Return the units that explain tasks by the method `name`."""
+    method, options = study.attributions[name]
+    size = study.batches.isolations
+    subjects = [task.subject for task in wanted]
+    return [
+        Explain(
+            study.ground,
+            tuple(subjects[i : i + size]),
+            name,
+            method.version,
+            options,
+            study.options.seed,
+            size,
+        )
+        for i in range(0, len(subjects), size)
+    ]
+
+
+def regions_of(units: Sequence[Isolate], parts: Parts) -> list[Region | None]:
+    """Return the regions, subject by subject; None for each subject of an unfinished unit."""
+    results = [(unit, result_of(unit, parts)) for unit in units]
+    return [each for unit, result in results for each in result or [None] * len(unit.subjects)]
+
+
+def explanations_of(units: Sequence[Explain], parts: Parts) -> list[Explanation | None]:
+    """Return the explanations, subject by subject; None for each subject of an unfinished unit."""
+    results = [(unit, result_of(unit, parts)) for unit in units]
+    return [each for unit, result in results for each in result or [None] * len(unit.subjects)]

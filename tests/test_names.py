@@ -1,0 +1,200 @@
+"""One meaning for each public name, no private vocabulary, and a docstring for each module."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "leap_audit"
+FORBIDDEN = frozenset(
+    {
+        *("asked", "door", "given", "known", "into_proto", "seen", "told"),
+        *("helper", "helpers", "manager", "misc", "util", "utils"),
+    }
+)
+"""Words that say nothing as names; `docs/glossary.md` says what to write instead."""
+HEADS = {"Term", "Instead of"}
+REPEATED = frozenset(
+    {
+        *(
+            "Answer",
+            "Change",
+            "Difference",
+            "FILE",
+            "Figure",
+            "IR_VERSION",
+            "LEVELS",
+            "Measurements",
+            "PICTURES",
+            "RULES",
+            "Rule",
+            "SCHEMA",
+            "State",
+            "Subject",
+            "Task",
+            "accuracy",
+            "answered",
+            "averaged",
+            "default_folder",
+            "planned",
+            "shown",
+            "step_graph",
+        ),
+    }
+)
+"""Public names that several modules still define. It only shrinks: nothing is added here."""
+FORBIDDEN_STILL: frozenset[str] = frozenset(
+    {
+        "engine/given.py:given",
+        "engine/given.py:given_model",
+        "engine/given.py:given_samples",
+        "findings/evidence.py:Seen",
+        "findings/suspicion.py:seen_on",
+        "graph/weights.py:into_proto",
+        "ingest/model.py:known",
+        "ingest/opaque.py:known_module",
+        "ingest/outputs/head.py:as_asked",
+        "ingest/outputs/task.py:Asked",
+    }
+)
+"""module:name of forbidden words that are still in use. It only shrinks."""
+NO_SENTENCE = frozenset(
+    {
+        "canonical/rewrites/quantised.py",
+        "findings/answers.py",
+        "findings/classes.py",
+        "findings/regions.py",
+        "verify/matches.py",
+    }
+)
+"""Modules whose docstrings begin with no sentence of one line yet. It only shrinks."""
+
+
+def modules() -> list[str]:
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def defined(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module itself defines, imports left out."""
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
+            case ast.Assign(targets=targets):
+                for each in targets:
+                    yield from (n.id for n in ast.walk(each) if isinstance(n, ast.Name))
+
+
+def exported(tree: ast.Module) -> set[str]:
+    """Return the names in `__all__`."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [ast.unparse(t) for t in node.targets] == ["__all__"]:
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def public_definitions(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Return each public name with the modules that define it; re-exports are left out."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for file, source in sources.items():
+        tree = ast.parse(source)
+        for name in exported(tree) & set(defined(tree)):
+            found[name].add(file)
+    return found
+
+
+def repeats(sources: dict[str, str]) -> dict[str, frozenset[str]]:
+    """Return the public names that several modules define.
+
+    A command of the command line is named as the function that it calls.
+    """
+    found = {}
+    for name, files in public_definitions(sources).items():
+        if len({file for file in files if not file.startswith("cli/")}) > 1:
+            found[name] = frozenset(file for file in files if not file.startswith("cli/"))
+    return found
+
+
+def sources() -> dict[str, str]:
+    return {file: (PACKAGE / file).read_text(encoding="utf-8") for file in modules()}
+
+
+def forbidden_in(file: str, source: str) -> set[str]:
+    """Return `module:name` of each public name, and of the module, that has a forbidden word."""
+    tree = ast.parse(source)
+    names = exported(tree) & set(defined(tree)) | {Path(file).stem}
+    words = {name: re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name) for name in names}
+    return {
+        f"{file}:{name}" for name in names if FORBIDDEN & {word.lower() for word in words[name]}
+    }
+
+
+def test_no_public_name_is_defined_twice() -> None:
+    found = repeats(sources())
+    new = {name: sorted(files) for name, files in found.items() if name not in REPEATED}
+    assert new == {}, "give each meaning a name of its own (docs/glossary.md)"
+    assert REPEATED - set(found) == set(), "these are unique now: take them out of REPEATED"
+
+
+def test_no_public_name_is_private_vocabulary() -> None:
+    found = {each for file, source in sources().items() for each in forbidden_in(file, source)}
+    assert found - FORBIDDEN_STILL == set(), "docs/glossary.md says what to write instead"
+    assert FORBIDDEN_STILL - found == set(), "take these out of FORBIDDEN_STILL"
+
+
+@pytest.mark.parametrize("file", modules())
+def test_a_module_says_what_it_is_for(file: str) -> None:
+    source = (PACKAGE / file).read_text(encoding="utf-8")
+    doc = ast.get_docstring(ast.parse(source)) if source.strip() else None
+    assert doc, f"{file}: has no docstring"
+    first = doc.splitlines()[0]
+    if file in NO_SENTENCE:
+        assert not first.endswith("."), f"{file}: take it out of NO_SENTENCE"
+    else:
+        assert first.endswith("."), f"{file}: the first line has no full stop: {first!r}"
+
+
+def test_the_checks_notice() -> None:
+    planted = {
+        "a.py": '__all__ = ["Thing", "told"]\nclass Thing: ...\ndef told(): ...\n',
+        "b.py": '__all__ = ["Thing"]\nThing = int\n',
+        "c.py": '__all__ = ["Thing"]\nfrom leap_audit.a import Thing\n',
+        "cli/d.py": '__all__ = ["Thing"]\ndef Thing(): ...\n',
+    }
+    assert repeats(planted) == {"Thing": frozenset({"a.py", "b.py"})}
+    assert forbidden_in("a.py", planted["a.py"]) == {"a.py:told"}
+    assert forbidden_in("ingest/door.py", "") == {"ingest/door.py:door"}
+    assert forbidden_in("x.py", '__all__ = ["KnownModel"]\nclass KnownModel: ...') == {
+        "x.py:KnownModel"
+    }
+
+
+def rows(page: str) -> list[list[str]]:
+    """Return the cells of each row of the tables in a page, heads and rules left out."""
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if not row[0].startswith("---") and row[0] not in HEADS]
+
+
+def test_the_glossary_explains_each_term_once_and_where_it_is() -> None:
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    terms = [row for row in rows(page) if len(row) == 3]
+    assert len(terms) >= 40
+    names = [row[0].lower() for row in terms]
+    assert len(set(names)) == len(names)
+    for term, meaning, place in terms:
+        assert meaning.endswith("."), term
+        path = place.strip("`")
+        there = (ROOT if path.startswith(("tests/", "tools/")) else PACKAGE) / path
+        assert there.exists(), f"{term}: {path} is not there"
+    replaced = [row[0] for row in rows(page) if len(row) == 2]
+    assert len(set(replaced)) == len(replaced)
+    assert not set(replaced) & set(names)
