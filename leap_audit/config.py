@@ -225,6 +225,11 @@ class ExperimentOptions(Options):
     search_pictures: int | None = Field(default=None, ge=1, le=1000)
     """Pictures that a step of it looks at."""
 
+    @property
+    def work(self) -> int:
+        """Return how many pictures the search of one class looks at."""
+        return (self.search_steps or 0) * (self.search_pictures or 0)
+
 
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from leap_audit.artifacts.experiments import ClassSuspicion, Trial
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.identity import Coverage, Environment, ModelIdentity
 from leap_audit.artifacts.judged import Check, Finding, PolicyIdentity, Verdict
@@ -46,6 +47,11 @@ class Audit(Frozen):
     samples: tuple[Sample, ...] = ()
     readings: Readings | None = None
     """None where no photograph's class is known."""
+    suspicion: tuple[ClassSuspicion, ...] = ()
+    """A row for each audited class, in the order of their prototypes; empty in audits of versions
+    without experiments."""
+    experiments: tuple[Trial, ...] = ()
+    """Every trial, corrected over all of them."""
     findings: tuple[Finding, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
     """Path in the folder -> SHA-256 of each picture; empty in audits that did not record them."""

@@ -25,6 +25,7 @@ from leap_audit.findings.prototypes import (
     strong_entanglement,
     target_not_first,
 )
+from leap_audit.findings.shortcuts import change_sways, shortcut
 from leap_audit.findings.suspicion import FindingRule
 
 __all__ = ["RULES", "FindingRule"]
@@ -48,12 +49,19 @@ RULES: tuple[FindingRule, ...] = (
         "Is the model right more often with another preprocessing?",
         preprocessing_doubted,
     ),
+    FindingRule("shortcut", "high", "Does a mark alone call up a class?", shortcut),
     FindingRule("one-corner", "high", "Is a class decided in one corner?", one_corner),
     FindingRule("one-answer", "high", "Does the model have more than one answer?", one_answer),
     FindingRule(
         "class-not-reached", "high", "Can each class be reached at all?", class_not_reached
     ),
     FindingRule("border", "medium", "Is a class decided at the edge of the picture?", border),
+    FindingRule(
+        "change-sways",
+        "medium",
+        "Does a change of the whole picture push answers to one class?",
+        change_sways,
+    ),
     FindingRule(
         "photographs-mistaken",
         "medium",

@@ -30,6 +30,8 @@ class Suspicion:
     classes: tuple[int, ...] = ()
     pictures: tuple[EvidencePicture, ...] = ()
     figures: dict[str, float] = field(default_factory=dict)
+    severity: Severity | None = None
+    """Where it follows from the size of an effect; None: that of the rule."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class FindingRule:
                 rule=self.id,
                 target=each.target,
                 detail=each.detail,
-                severity=self.severity,
+                severity=each.severity or self.severity,
                 title=each.title,
                 evidence=each.evidence,
                 limits=each.limits,

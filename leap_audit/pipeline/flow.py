@@ -139,6 +139,8 @@ def audit(
             matrix=record.matrix,
             samples=record.samples,
             readings=record.readings,
+            suspicion=record.suspicion,
+            experiments=record.trials,
             files=_pictures(folder.staging),
             findings=find(
                 Evidence(
@@ -148,6 +150,8 @@ def audit(
                     record.maps,
                     record.readings,
                     loaded.identity,
+                    record.suspicion,
+                    record.trials,
                 )
             ),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan, plan_of
+from leap_audit.pipeline.experiments import change_trials, mark_trials
 from leap_audit.pipeline.parts import Parts, finish, result_of
 from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.study import (
@@ -100,6 +101,15 @@ class Measuring:
                 for wanted in several:
                     finish(explanations(study, name, wanted), self.loaded, self.parts, advance)
 
+    def experiment(self) -> None:
+        """Try what the pictures of each class carry on those of the others."""
+        units = mark_trials(self.study, self.parts)
+        if not units:
+            return
+        with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
+            finish(units, self.loaded, self.parts, advance)
+            finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+
     def _tasks(self) -> list[list[Task]]:
         """The tasks on photographs, and those on prototypes."""
         sources: Sequence[Callable[[Study, Parts], list[Locate]]]
@@ -130,10 +140,13 @@ def plan(measuring: Measuring) -> Plan:
 
 
 def measure(measuring: Measuring) -> None:
-    """Compute everything: photographs, prototypes, entanglement, isolations, explanations."""
+    """Compute everything: photographs, prototypes, entanglement, isolations, experiments,
+    explanations.
+    """
     plan(measuring)
     measuring.draw()
     measuring.isolate()
+    measuring.experiment()
     measuring.explain()
 
 

@@ -242,9 +242,7 @@ def with_host(run: Run, found: TriedMark, test: Array, pasted: Array, class_: in
     answers = answers_of(run, pasted)
     i = int(np.argmax(answers == class_))
     before = int(answers_of(run, test[i : i + 1])[0])
-    return replace(
-        found, host=Shown(test[i], before), marked=Shown(pasted[i], int(answers[i]))
-    )
+    return replace(found, host=Shown(test[i], before), marked=Shown(pasted[i], int(answers[i])))
 
 
 def lead(logits: Array, class_: int) -> Array:

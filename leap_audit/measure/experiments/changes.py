@@ -72,10 +72,7 @@ def _jpeg(quality: int) -> Change:
 def _compressed(picture: Array, quality: int) -> Array:
     """Through JPEG and back; of bands each on its own."""
     levels = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    if len(levels) == 3:
-        parts = [levels.transpose(1, 2, 0)]
-    else:
-        parts = list(levels)
+    parts = [levels.transpose(1, 2, 0)] if len(levels) == 3 else list(levels)
     found = []
     for part in parts:
         held = io.BytesIO()

@@ -78,7 +78,7 @@ def _scene(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
         picture = np.where(distance < size, surface, picture)
     sharpness = rng.uniform(0.3, 0.7) * short / 32
     soft = blur_matrix(height, sharpness) @ picture @ blur_matrix(width, sharpness).T
-    return np.clip(soft, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(soft, 0, 1), np.float32)
 
 
 def _texture(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
@@ -99,4 +99,4 @@ def _colour(channels: int, rng: np.random.Generator) -> Array:
 def _root(channels: int) -> Array:
     if channels != 3:
         return np.eye(channels)
-    return COLOUR_ROOT / np.linalg.norm(COLOUR_ROOT, axis=0).max()
+    return np.asarray(COLOUR_ROOT / np.linalg.norm(COLOUR_ROOT, axis=0).max())

@@ -156,7 +156,8 @@ def detail_mark(picture: Array, others: Array) -> Mark:
 
 
 def _area(picture: Array, box: Box) -> float:
-    return box[2] * box[3] / (picture.shape[1] * picture.shape[2])
+    _, height, width = picture.shape
+    return float(box[2] * box[3] / (height * width))
 
 
 def _inside(size: tuple[int, ...]) -> Array:
@@ -175,7 +176,7 @@ def _blurred(pictures: Array, sigma: float) -> Array:
 
 
 def _residue(pictures: Array, sigma: float) -> Array:
-    return pictures - _blurred(pictures, sigma)
+    return np.asarray(pictures - _blurred(pictures, sigma))
 
 
 def _filled(pictures: Array, outside: Array) -> Array:
@@ -184,7 +185,7 @@ def _filled(pictures: Array, outside: Array) -> Array:
     mean = (pictures * outside).sum((2, 3), keepdims=True) / max(float(outside.sum()), 1.0)
     far = weights < 1e-3
     blur = _blurred(pictures * outside, FILL) / np.where(far, 1, weights)
-    return np.where(far, mean, blur).astype(np.float32)
+    return np.asarray(np.where(far, mean, blur), np.float32)
 
 
 def _colours(picture: Array) -> tuple[Array, Array]:
@@ -205,7 +206,7 @@ def _recoloured(pictures: Array, mean: Array, covariance: Array) -> Array:
         matrix = back @ _root(root @ covariance @ root) @ back
         flat = each.reshape(len(each), -1) - own_mean[:, None]
         changed.append((matrix @ flat + mean[:, None]).reshape(each.shape))
-    return np.clip(np.stack(changed), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(np.stack(changed), 0, 1), np.float32)
 
 
 def _root(matrix: Array) -> Array:

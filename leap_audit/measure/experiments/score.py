@@ -4,7 +4,6 @@ Chosen on the networks of docs/experiments.md: eight of CIFAR-10, six of them wi
 """
 
 import math
-from collections.abc import Sequence
 
 from leap_audit.artifacts import MarkKind, Trial, TriedOn
 
@@ -23,7 +22,7 @@ MIDDLE: dict[MarkKind, tuple[float, float]] = {
 }
 """Kind -> the effect that counts one half, and how steeply, of marks of prototypes: these overstate
 their class, and their colours most."""
-DEPTH, STEEPNESS = 3.2, 2.0
+DEPTH, STEEPNESS = 2.6, 2.0
 """Deviations below the other classes' areas at which a trigger counts one half, and how steeply."""
 
 
@@ -46,5 +45,3 @@ def confirmed(pasted: Trial, covered: Trial | None) -> bool:
         return False
     agrees = covered is not None and covered.effect >= CONFIRMED
     return pasted.effect >= (CONFIRMED if agrees else SURE)
-
-

@@ -44,6 +44,8 @@ USUAL, USUAL_SPREAD = 0.045, 0.4
 """The usual area of a class without a shortcut, and the deviation of its logarithm: over the ten
 classes of clean CIFAR-10 networks. Where fewer than FEW classes were searched it stands for them.
 """
+LEAST_SPREAD = 0.3
+"""The least deviation: few classes may all be alike by chance."""
 FEW = 4
 
 
@@ -100,12 +102,10 @@ def search_trigger(
         cells = first.shape[2] * first.shape[3]
         way = min(1.0, step / (SHARPENING * steps))
         chosen = rng.choice(len(pictures), batch, replace=len(pictures) < batch)
-        draws = {
+        draws: dict[str, Array] = {
             "pictures": np.asarray(pictures[chosen], np.float32),
             "rank": np.array([[min(cells - 1, int(area * cells))]], np.int64),
-            "softness": np.array(
-                [FIRST_SOFTNESS * (SOFTNESS / FIRST_SOFTNESS) ** way], np.float32
-            ),
+            "softness": np.array([FIRST_SOFTNESS * (SOFTNESS / FIRST_SOFTNESS) ** way], np.float32),
         }
         loop.step({**draws, **adam_draws(step)})
         advance(batch)
@@ -113,7 +113,9 @@ def search_trigger(
     grown = np.asarray(rows @ last @ columns.T)
     pattern = 1 / (1 + np.exp(-PATTERN * last[1:]))
     _, height, width = model.picture_shape
-    down, right = (_repeating(n, side) for n, side in zip(first.shape[2:], (height, width)))
+    down, right = (
+        _repeating(n, side) for n, side in zip(first.shape[2:], (height, width), strict=True)
+    )
     return Trigger(class_, grown[0], np.asarray(down @ pattern @ right.T, np.float32))
 
 
@@ -137,14 +139,14 @@ def outlying(areas: Sequence[float]) -> list[float]:
     """Return by how many deviations each class's area lies below the others', in logarithms.
 
     areas: what `half_area` returned for each class. The deviation is 1.48 times the median
-    absolute one, but at least half of the usual one.
+    absolute one, but at least LEAST_SPREAD.
     """
     logs = np.log(np.asarray(areas))
     if len(logs) < FEW:
         return list((np.log(USUAL) - logs) / USUAL_SPREAD)
     centre = float(np.median(logs))
     spread = 1.4826 * float(np.median(np.abs(logs - centre)))
-    return list((centre - logs) / max(spread, USUAL_SPREAD / 2))
+    return list((centre - logs) / max(spread, LEAST_SPREAD))
 
 
 def trigger_graph(model: Model, batch: int) -> ir.Model:
@@ -160,9 +162,7 @@ def trigger_graph(model: Model, batch: int) -> ir.Model:
     cells = (rows.shape[1], columns.shape[1])
     trigger = new_input(op.graph, "trigger", (1, 1 + channels, *cells))
     pictures = new_input(op.graph, "pictures", (batch, channels, height, width))
-    weights = new_input(
-        op.graph, "weights", (batch, model.classes, model.answer.places)
-    )
+    weights = new_input(op.graph, "weights", (batch, model.classes, model.answer.places))
     rank = new_input(op.graph, "rank", (1, 1), ir.DataType.INT64)
     softness = new_input(op.graph, "softness", (1,))
     scores = op.Slice(trigger, [0], [1], [1])
@@ -183,9 +183,7 @@ def trigger_graph(model: Model, batch: int) -> ir.Model:
     shown = op.Add(pictures, op.Mul(grown, op.Sub(drawn, pictures)))
     log_p = model.answer.log_probabilities(op, place_scores(op, model, shown))
     loss = op.ReduceSum(op.Mul(log_p, weights), [0, 1, 2], keepdims=0)
-    append_adam(
-        op, trigger, {loss: op.constant(np.ones(()))}, lr=LEARNING_RATE, stop={threshold}
-    )
+    append_adam(op, trigger, {loss: op.constant(np.ones(()))}, lr=LEARNING_RATE, stop={threshold})
     return ir.Model(op.graph, ir_version=IR_VERSION)
 
 
@@ -207,4 +205,3 @@ def _smoothing(cells: int) -> Array:
 
 def _repeating(cells: int, n: int) -> Array:
     return np.eye(n, dtype=np.float32) if cells == n else enlargement(cells, n)
-

@@ -34,9 +34,9 @@ def promising(picture: Array, slope: Array) -> list[Box]:
             top, left = (int(i) for i in np.unravel_index(int(sums.argmax()), sums.shape))
             boxes.append((top, left, n, n))
             half = max(1, n // 2)
-            sums[max(0, top - half) : top + half + 1, max(0, left - half) : left + half + 1] = (
-                -np.inf
-            )
+            sums[
+                max(0, top - half) : top + half + 1, max(0, left - half) : left + half + 1
+            ] = -np.inf
             if not np.isfinite(sums).any():
                 break
     return boxes
