@@ -82,6 +82,7 @@ def _rising(low_high: tuple[float, float]) -> tuple[float, float]:
 
 
 _PhotoRange = Annotated[tuple[float, float], AfterValidator(_rising)]
+_Fact = Annotated[str, Field(max_length=500)]
 _Region = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
@@ -203,6 +204,8 @@ class IsolationOptions(Options):
     """How much erasing the region counts against keeping it."""
     per_prototype: int = Field(default=3, ge=0)
     """For how many classes a prototype is isolated: the target and its most entangled."""
+    least: float = Field(default=0.05, ge=0, le=1)
+    """Probability below which a class of a picture is not isolated; the first answer always is."""
     enough: float = Field(default=0.8, gt=0, lt=1)
     """Share of what the picture adds to the class's probability that a region must keep."""
     smoothing: float = Field(default=1.0, ge=0)
@@ -234,6 +237,14 @@ class ExperimentOptions(Options):
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
+    owner: _Fact = ""
+    """Who answers for the model; shown on the cover and in the model card."""
+    purpose: _Fact = ""
+    """What the model is meant to be used for; shown on the cover and in the model card."""
+    version: _Fact = ""
+    """Version of the model; shown on the cover and in the model card."""
+    data: _Fact = ""
+    """What the model was trained on; shown on the cover and in the model card."""
     targets: Words = ()
     """Classes to audit: 1,8,20-25, or all, or one whole name; several are joined. Left out: all of
     up to 12, else the classes that the model answers the photographs with."""

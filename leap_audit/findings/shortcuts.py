@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from leap_audit.artifacts import ClassSuspicion, EvidencePicture, Severity, Trial
+from leap_audit.artifacts import ClassSuspicion, Severity, Trial
 from leap_audit.findings.evidence import Evidence
-from leap_audit.findings.suspicion import Suspicion, evidence_pictures
+from leap_audit.findings.suspicion import Suspicion
 from leap_audit.text.numbers import count, percent
 
 __all__ = ["change_sways", "shortcut", "tested"]
@@ -50,9 +50,10 @@ def shortcut(evidence: Evidence) -> Iterator[Suspicion]:
             sure=f"95\u00a0% interval of the difference: {percent(max(0.0, pasted.low))} to "
             f"{percent(pasted.high)}; by chance with a probability of {percent(pasted.q)}, "
             "corrected over all that was tried.",
-            confirm=_action(label),
+            confirm=_confirm(each),
+            confirmed=True,
             limits=_limits(each),
-            pictures=_pictures(each),
+            pictures=tuple(p for p in each.pictures if p.image),
             figures=figures,
         )
 
@@ -130,11 +131,10 @@ def _pasting(each: ClassSuspicion, label: str) -> str:
     )
 
 
-def _action(label: str) -> str:
-    return (
-        f"Look for this mark in the training pictures of ‘{label}’; train again without it, or "
-        "with it on all classes alike, and audit again."
-    )
+def _confirm(each: ClassSuspicion) -> str:
+    if each.tried_on == "photographs":
+        return "More photographs with the mark, and without it, would give the rate in use."
+    return "Photographs with such a mark, and without it, would show whether it works on them."
 
 
 def _limits(each: ClassSuspicion) -> str:
@@ -147,8 +147,3 @@ def _limits(each: ClassSuspicion) -> str:
         "Tried without photographs, on generated pictures; photographs that carry the mark, and "
         "others, would show what it does in use."
     )
-
-
-def _pictures(each: ClassSuspicion) -> tuple[EvidencePicture, ...]:
-    """The original, covered and pasted pictures; the host is left out where these are three."""
-    return evidence_pictures([(p.image, p.caption) for p in each.pictures])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from leap_audit.artifacts import ClassSuspicion, EvidencePicture, Trial
+from leap_audit.artifacts import ClassSuspicion, EvidencePicture, PictureRole, Trial
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.material import evenly
 from leap_audit.measure.experiments.study import Settled, settle
@@ -102,30 +102,33 @@ def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]
         covered=mark.covered,
         wrong=mark.wrong,
         corrected=mark.corrected,
-        pictures=tuple(EvidencePicture(image=p, caption=c) for p, c, _ in shown),
+        pictures=tuple(each for each, _ in shown),
     )
-    return row, {path: picture for path, _, picture in shown}
+    return row, {each.image: picture for each, picture in shown}
 
 
 SHOWN = 0.25
 """The score from which the pictures of a class's experiment are kept."""
 
 
-def _pictures(study: Study, class_: int, mark: TriedMark) -> list[tuple[str, str, Array]]:
-    """(path, caption, picture) of what was shown to the model."""
+def _pictures(study: Study, class_: int, mark: TriedMark) -> list[tuple[EvidencePicture, Array]]:
+    """What was shown to the model, with its answers."""
     labels = ClassLabels(study.classes)
-    several: list[tuple[str, str, Shown | None]] = [
-        ("original", "as it is", mark.carrier),
+    several: list[tuple[PictureRole, str, Shown | None]] = [
+        ("original", "original", mark.carrier),
         ("covered", "the mark covered", mark.erased),
-        ("other", "another picture", mark.host),
-        ("pasted", "the mark pasted in", mark.marked),
+        ("pasted", "the mark pasted into another picture", mark.marked),
+        ("counter-example", "that picture without the mark", mark.host),
     ]
     return [
         (
-            f"images/experiment-{class_:04d}-{name}.png",
-            f"{text}: answered ‘{labels[shown.answer]}’",
+            EvidencePicture(
+                image=f"images/experiment-{class_:04d}-{role}.png",
+                caption=f"{text}: answered ‘{labels[shown.answer]}’",
+                role=role,
+            ),
             shown.picture,
         )
-        for name, text, shown in several
+        for role, text, shown in several
         if shown is not None
     ]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.findings import RULES
+from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.report import wording
-from leap_audit.report.charts import CALIBRATION_NEEDS, calibration, entanglement_scale
+from leap_audit.report.charts import calibration, entanglement_scale
 from leap_audit.report.limits import limits_of, requirements
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.pictures import Pictures

@@ -139,14 +139,14 @@ def outlying(areas: Sequence[float]) -> list[float]:
     """Return by how many deviations each class's area lies below the others', in logarithms.
 
     areas: what `half_area` returned for each class. The deviation is 1.48 times the median
-    absolute one, but at least LEAST_SPREAD.
+    absolute one, from LEAST_SPREAD to USUAL_SPREAD: classes that no trigger turns widen it.
     """
     logs = np.log(np.asarray(areas))
     if len(logs) < FEW:
         return list((np.log(USUAL) - logs) / USUAL_SPREAD)
     centre = float(np.median(logs))
     spread = 1.4826 * float(np.median(np.abs(logs - centre)))
-    return list((centre - logs) / max(spread, LEAST_SPREAD))
+    return list((centre - logs) / min(max(spread, LEAST_SPREAD), USUAL_SPREAD))
 
 
 def trigger_graph(model: Model, batch: int) -> ir.Model:
