@@ -10,12 +10,13 @@ from leap_audit.measure.experiments.material import evenly
 from leap_audit.measure.experiments.study import Settled, settle
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import Study, answered_drawn
-from leap_audit.pipeline.work import Supply, TryChanges, TryMarks
+from leap_audit.pipeline.tasks import isolations, photographs_to_isolate, regions_of, tasks
+from leap_audit.pipeline.work import Supply, TryBackgrounds, TryChanges, TryMarks
 from leap_audit.run.session import Array
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.places import place_in_words
 
-__all__ = ["Outcome", "change_trials", "mark_trials", "outcome"]
+__all__ = ["Outcome", "background_trials", "change_trials", "mark_trials", "outcome"]
 
 MOST = 400
 """Photographs that experiments choose from: of more, so many, evenly spread."""
@@ -54,6 +55,26 @@ def change_trials(study: Study, parts: Parts) -> list[TryChanges]:
     return [TryChanges(study.ground, supply, options.experiments, options.seed, classes)]
 
 
+def background_trials(study: Study, parts: Parts) -> list[TryBackgrounds]:
+    """Return the unit that exchanges backgrounds, of the photographs whose answer was isolated."""
+    if not mark_trials(study, parts):
+        return []
+    wanted = tasks(photographs_to_isolate(study, parts), parts)
+    regions = regions_of(isolations(study, wanted), parts)
+    first: dict[int, tuple[Array, Array, int]] = {}
+    for task, region in zip(wanted, regions, strict=False):
+        if region is not None:
+            subject = task.subject
+            first.setdefault(task.owner, (subject.picture, region.ranking, subject.class_))
+    chosen = list(first.values())[:MOST]
+    if not chosen:
+        return []
+    pictures, rankings, answers = zip(*chosen, strict=True)
+    options, classes = study.options, tuple(audited(study))
+    several = (pictures, rankings, answers, classes)
+    return [TryBackgrounds(study.ground, *several, options.experiments.hosts, options.seed)]
+
+
 def _supply(study: Study, parts: Parts) -> Supply:
     album = study.album
     chosen = [int(i) for i in evenly(np.arange(len(album.pictures)), MOST)]
@@ -70,10 +91,11 @@ def outcome(study: Study, parts: Parts) -> Outcome:
     """Return what the finished experiments come to: a row for each audited class."""
     results = [result_of(unit, parts) for unit in mark_trials(study, parts)]
     tried = [each for each in results if each is not None]
-    changes = [t for unit in change_trials(study, parts) for t in result_of(unit, parts) or ()]
+    others = [*change_trials(study, parts), *background_trials(study, parts)]
+    rest = [trial for unit in others for trial in result_of(unit, parts) or ()]
     if not tried:
         return Outcome(tuple(ClassSuspicion(class_=k, score=0.0) for k in audited(study)))
-    settled, trials = settle(tried, changes)
+    settled, trials = settle(tried, rest)
     by_class = {each.class_: each for each in settled}
     pictures: dict[str, Array] = {}
     rows = []

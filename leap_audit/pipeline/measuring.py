@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan, plan_of
-from leap_audit.pipeline.experiments import change_trials, mark_trials
+from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
 from leap_audit.pipeline.parts import Parts, finish, result_of
 from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.study import (
@@ -109,6 +109,7 @@ class Measuring:
         with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
             finish(units, self.loaded, self.parts, advance)
             finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            finish(background_trials(self.study, self.parts), self.loaded, self.parts)
 
     def _tasks(self) -> list[list[Task]]:
         """The tasks on photographs, and those on prototypes."""

@@ -19,6 +19,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared, compare_gradients
+from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
 from leap_audit.measure.experiments.study import Tried, try_changes, try_class
 from leap_audit.measure.isolation.optimise import RankingSearch
@@ -46,6 +47,7 @@ __all__ = [
     "Predicted",
     "Reread",
     "Supply",
+    "TryBackgrounds",
     "TryChanges",
     "TryMarks",
     "Unit",
@@ -245,6 +247,20 @@ class TryChanges(Unit[tuple[Trial, ...]]):
     classes: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class TryBackgrounds(Unit[tuple[Trial, ...]]):
+    """Put subjects before other backgrounds. Result: a tuple of `Trial`."""
+
+    pictures: tuple[Array, ...]
+    rankings: tuple[Array, ...]
+    """Of each picture for its answer; see `Region.ranking`."""
+    answers: tuple[int, ...]
+    classes: tuple[int, ...]
+    most: int
+    """Composites of a class."""
+    seed: int
+
+
 Advance = Callable[[int], None]
 
 
@@ -310,6 +326,10 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
         case TryChanges():
             run, given = loaded.run.at_once(TOGETHER), _materials(unit, loaded)
             return try_changes(run, given, unit.classes, unit.options, unit.seed)
+        case TryBackgrounds():
+            run = loaded.run.at_once(TOGETHER)
+            several = (unit.pictures, unit.rankings, unit.answers, unit.classes)
+            return try_backgrounds(run, *several, most=unit.most, seed=unit.seed)
     raise TypeError(f"{type(unit).__name__} is no unit of work")
 
 

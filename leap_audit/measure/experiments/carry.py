@@ -31,6 +31,8 @@ SCREENED = 3
 """One in so many hosts chooses between candidates; the trials are on the rest."""
 BEST = 3
 """Regions that are pasted in turn, of all that were screened."""
+FOLLOWED = 0.3
+"""The worth from which a mark is covered on all carriers, not only on those it was chosen from."""
 OF_PHOTOGRAPHS: tuple[MarkKind, ...] = ("pattern", "detail")
 """Marks that a prototype cannot be asked for: its whole texture calls up its class."""
 MakeMark = Callable[[Array, np.random.Generator], Mark]
@@ -85,7 +87,7 @@ def carry(
     cut = len(others) // SCREENED
     spare = source.others(class_, options.hosts)
     control = source.pictures[spare] if len(spare) else target.pictures[others]
-    attempt = _Attempt(run, class_, source, carriers, control, rng)
+    attempt = _Attempt(run, class_, source, carriers, control, rng, options.hosts)
     return attempt.all(target.pictures[others[:cut]], target.pictures[others[cut:]])
 
 
@@ -101,6 +103,8 @@ class _Attempt:
     control: Array
     """Pictures that the model answers with other classes."""
     rng: np.random.Generator
+    most: int
+    """Carriers, at most, that a mark which does something is covered on."""
 
     def __post_init__(self) -> None:
         self.carriers = self.source.pictures[self.places]
@@ -122,7 +126,10 @@ class _Attempt:
         if best is None:
             return trials, None
         mark, trial, pasted = best
-        if mark.box is None:
+        if mark.kind != "moved region":  # which lies elsewhere on each picture
+            if most >= FOLLOWED:
+                self.places = self.source.carriers(self.class_, self.most)
+                self.carriers = self.source.pictures[self.places]
             emptied = mark.erase(self.carriers)
             cover = self._erased(mark, emptied)
             trials.append(cover)
@@ -203,8 +210,19 @@ class _Attempt:
         return trial_of(self.class_, "paste", marks[0].kind, changed, control), pasted
 
     def _erased(self, mark: Mark, emptied: Array) -> Trial:
-        """Whether carriers lose the class without the mark; control: others lose their answers."""
+        """Whether carriers lose the class without the mark.
+
+        Control: another region of a carrier is covered, or others lose their answers alike.
+        """
         changed = answers_of(self.run, emptied) != self.class_
+        if mark.box is not None:
+            boxes = [self._elsewhere(mark.box, picture) for picture in self.carriers]
+            also = [
+                region_mark(picture, box).erase(picture[None])
+                for picture, box in zip(self.carriers, boxes, strict=True)
+            ]
+            control = answers_of(self.run, np.concatenate(also)) != self.class_
+            return trial_of(self.class_, "cover", mark.kind, changed, control)
         chosen = self.control[np.arange(len(emptied)) % len(self.control)]
         lost = answers_of(self.run, chosen) != answers_of(self.run, mark.erase(chosen))
         return trial_of(self.class_, "cover", mark.kind, changed, lost)

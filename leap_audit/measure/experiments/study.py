@@ -88,9 +88,12 @@ def try_changes(
     return tuple(trials)
 
 
-def settle(tried: Sequence[Tried], changes: Sequence[Trial]) -> tuple[list[Settled], list[Trial]]:
-    """Return what all of it comes to for each class, and every trial, corrected over all."""
-    every = corrected([*(t for each in tried for t in each.trials), *changes])
+def settle(tried: Sequence[Tried], others: Sequence[Trial]) -> tuple[list[Settled], list[Trial]]:
+    """Return what all of it comes to for each class, and every trial, corrected over all.
+
+    others: trials that are not of one class's marks.
+    """
+    every = corrected([*(t for each in tried for t in each.trials), *others])
     q = {trial.p: trial.q for trial in every}  # equal probabilities have equal corrections
     halves = [each.sought.half for each in tried if each.sought is not None]
     depths = iter(outlying(halves))
