@@ -62,5 +62,5 @@ def try_backgrounds(
 
 def _before(picture: Array, ranking: Array, background: Array) -> Array:
     """The subject of a picture before the background of another."""
-    subject = ranking >= np.quantile(ranking, 1 - SUBJECT)
+    subject = ranking >= max(1, np.quantile(ranking, 1 - SUBJECT))
     return np.asarray(np.where(subject, picture, background), np.float32)

@@ -30,7 +30,7 @@ def scenes(count: int, shape: tuple[int, int, int], rng: np.random.Generator) ->
 
     shape: of one. Of other than three channels each has its own textures.
     """
-    return np.stack([_scene(shape, rng) for _ in range(count)])
+    return np.array([_scene(shape, rng) for _ in range(count)]).reshape(-1, *shape)
 
 
 def faint(
