@@ -32,6 +32,7 @@ __all__ = [
     "AuditOptions",
     "DeclaredPreprocessing",
     "Effort",
+    "ExperimentOptions",
     "IsolationOptions",
     "Options",
     "PrototypeOptions",
@@ -222,6 +223,26 @@ class IsolationOptions(Options):
     """What the logits are multiplied by before the softmax of the loss."""
 
 
+class ExperimentOptions(Options):
+    """How experiments look for shortcuts. None: chosen by the size of the input."""
+
+    hosts: int = Field(default=36, ge=6, le=1000)
+    """Pictures of other classes that something is pasted into, at most."""
+    carriers: int = Field(default=8, ge=1, le=1000)
+    """Pictures of a class that something is taken from or covered on, at most."""
+    candidates: int = Field(default=4, ge=1, le=1000)
+    """Pictures of a class whose frame, colours and detail are tried, at most."""
+    search_steps: int | None = Field(default=None, ge=0, le=100_000)
+    """Steps of the search for the smallest trigger of a class; 0: no search."""
+    search_pictures: int | None = Field(default=None, ge=1, le=1000)
+    """Pictures that a step of it looks at."""
+
+    @property
+    def work(self) -> int:
+        """Return how many pictures the search of one class looks at."""
+        return (self.search_steps or 0) * (self.search_pictures or 0)
+
+
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
@@ -266,6 +287,7 @@ class AuditOptions(Options):
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()
+    experiments: ExperimentOptions = ExperimentOptions()
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     method_options: dict[str, dict[str, Any]] = {}

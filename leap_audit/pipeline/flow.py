@@ -128,6 +128,8 @@ def audit(
             record.maps,
             record.readings,
             loaded.identity,
+            record.suspicion,
+            record.trials,
         )
         findings = find(evidence)
         result = Audit(
@@ -171,6 +173,8 @@ def audit(
             matrix=record.matrix,
             samples=record.samples,
             readings=record.readings,
+            suspicion=record.suspicion,
+            experiments=record.trials,
             files=_pictures(folder.staging),
             findings=findings,
             questions=questions(evidence, findings),
