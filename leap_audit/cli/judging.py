@@ -61,19 +61,10 @@ def exit_code(audit: "Audit") -> int:
 
 
 def checks_of(audit: "Audit") -> dict[str, Any]:
-    """Return the policy, and the checks by how they ended, for programs."""
-    ended = {
-        "failed": "FAIL",
-        "warned": "WARN",
-        "passed": "PASS",
-        "not_assessed": "NOT ASSESSED",
-    }
+    """Return the policy and its checks for programs: each with value, threshold and sentences."""
     return {
         "policy": audit.policy.name if audit.policy else None,
-        "checks": {
-            name: [check.id for check in audit.checks if check.status == status]
-            for name, status in ended.items()
-        },
+        "checks": [check.model_dump(mode="json") for check in audit.checks],
     }
 
 
