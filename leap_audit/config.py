@@ -163,6 +163,13 @@ class PrototypeOptions(Options):
     """Start from the background, from noise, or from a picture all classes are equal on."""
     total_variation: float | None = Field(default=None, ge=0)
     """Weight of the total variation, relative to the spread of the logits."""
+    plain_ground: bool | None = None
+    """Whether the picture is one object on black (on white, with a `background` of 0.5 or more):
+    a view that reaches beyond the border sees that ground there, not the picture reflected."""
+    hold: float | None = Field(default=None, ge=0)
+    """How firmly pixels at the border are held to that ground, in logits of their brightness."""
+    ink: float | None = Field(default=None, ge=0)
+    """Weight of the mean distance from that ground, relative to the spread of the logits."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 looks for what speaks most against it."""
     logit_scale: float = Field(default=1.0, gt=0)
