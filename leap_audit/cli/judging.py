@@ -18,7 +18,12 @@ _PANEL = "Verdict"
 
 Policy = Annotated[
     str | None,
-    option("--policy", _PANEL, "Thresholds to judge by: a TOML file, or default.", "FILE|NAME"),
+    option(
+        "--policy",
+        _PANEL,
+        "Thresholds to judge by: a TOML file, or default, first-week, release.",
+        "FILE|NAME",
+    ),
 ]
 Junit = Annotated[
     Path | None, option("--junit", _PANEL, "Write the checks as JUnit XML, for CI.", "FILE.xml")
