@@ -255,8 +255,8 @@ class AuditOptions(Options):
     data: _Fact = ""
     """What the model was trained on; shown on the cover and in the model card."""
     targets: Words = ()
-    """Classes to audit: 1,8,20-25, or all, or one whole name; several are joined. Left out: all of
-    up to 12, else the classes that the model answers the photographs with."""
+    """Classes to audit, by number and name: 1,8,20-25 or bird,person or all. Left out: all of up to
+    12, else the classes that the model answers the photographs with."""
     samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
     """Photographs to explain: files, or folders, also with a folder for each class."""
     photo_range: _PhotoRange | None = None

@@ -54,6 +54,7 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.run.session import Array
+from leap_audit.text.names import joined
 
 __all__ = ["ONE_AT_A_TIME", "Record", "assemble", "stem", "write_pictures"]
 
@@ -269,7 +270,7 @@ def _prototypes(
         found.append(
             Prototype(
                 target=target,
-                name=" + ".join(display_name(study.classes, k) for k in target),
+                name=joined(display_name(study.classes, k) for k in target),
                 replicate=drawn.request.replicate // study.seeds,
                 image=_image(drawn),
                 bands=_bands(study, _image(drawn)),
