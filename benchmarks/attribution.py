@@ -21,7 +21,7 @@ __all__ = ["Network", "grad_cam", "rise", "smooth_grad"]
 POOLING = ("GlobalAveragePool", "AveragePool", "ReduceMean")
 COPIES, NOISE = 32, 0.15
 """Noisy copies of SmoothGrad, and the noise's deviation as a share of the picture's range."""
-SMOOTHING = 8 / 224
+BLUR = 8 / 224
 """Standard deviation of the blur of SmoothGrad's map, as a fraction of its side."""
 MASKS, CELLS, KEPT = 300, 7, 0.5
 """Masks of RISE, their cells along a side, and the share of cells that are kept."""
@@ -73,10 +73,10 @@ def smooth_grad(network: Network, picture: Array, class_: int, seed: int) -> Arr
 
     Smilkov et al. 2017, squared as in Hooker et al. 2019. (height, width).
     """
-    options = SmoothGradOptions(copies=COPIES, noise=NOISE, smoothing=SMOOTHING)
+    options = SmoothGradOptions(copies=COPIES, noise=NOISE, blur=BLUR)
     cotangent = network.run.model.answer.cotangent((class_,))
     rng = generator(seed, "SmoothGrad", content_key(picture), class_)
-    return averaged_slopes(network.run, picture, cotangent, options, rng) / COPIES
+    return averaged_slopes(network.run, picture, cotangent, options, rng)
 
 
 def rise(probability: Probability, picture: Array, class_: int, seed: int) -> Array:

@@ -1,11 +1,13 @@
 """Audit reports for vision models: what a model has learned, from an ONNX file alone.
 
     import leap_audit
-    leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
+    result = leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
+    result.open()
 
-does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, and `leap_audit.inspect`
-does what it does with `--dry-run`. `leap_audit.explain` explains what a model says of a picture,
-`leap_audit.check` checks the explanation, and `leap_audit.methods` lists how it can be explained.
+does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, then opens the report
+in a browser. `leap_audit.inspect` does what `--dry-run` does. `leap_audit.explain` explains what a
+model says of a picture, `leap_audit.check` checks the explanation, and `leap_audit.methods` lists
+how it can be explained.
 """
 
 import importlib
@@ -39,8 +41,12 @@ __all__ = [
 disable_telemetry()  # before any library is loaded that would speak
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
-    """Load the pipeline when it is first asked for, so that `--version` need not wait for it."""
+    """Load the pipeline at its first use, so that `--version` need not wait for it."""
     if name in ("AuditResult", "Inspection", "audit", "inspect"):
         from leap_audit import pipeline
 

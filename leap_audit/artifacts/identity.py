@@ -9,6 +9,7 @@ from leap_audit.artifacts.frozen import Frozen
 __all__ = [
     "ChannelOrder",
     "Coverage",
+    "Declared",
     "Environment",
     "FixedInput",
     "Interpolation",
@@ -121,6 +122,17 @@ class ModelIdentity(Frozen):
     classes_sha256: str | None = None
 
 
+class Declared(Frozen):
+    """Facts about the model that only its maker knows. Empty: not declared."""
+
+    owner: str = ""
+    purpose: str = ""
+    """The intended use."""
+    version: str = ""
+    data: str = ""
+    """What it was trained on."""
+
+
 class Environment(Frozen):
     versions: dict[str, str]
     provider: str
@@ -142,3 +154,7 @@ class Coverage(Frozen):
     """The engine that computed the gradients."""
     batch: dict[str, int] = Field(default_factory=dict)
     """Stage -> how many items were computed together."""
+    left_out: tuple[str, ...] = ()
+    """What the time that the audit had did not allow, each as 'x instead of y'."""
+    unfinished: str = ""
+    """Why the audit stopped before its plan was done, as a sentence; empty where it did not."""

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from leap_audit.artifacts import (
+    ClassSuspicion,
     Isolation,
     ModelIdentity,
     OtherReading,
     Prototype,
     Readings,
     Sample,
+    Trial,
 )
 from leap_audit.text.names import ClassLabels, shortened
 
@@ -83,6 +85,9 @@ class Evidence:
     readings: Readings | None = None
     """Of the photographs whose class is known."""
     model: ModelIdentity | None = None
+    suspicion: Sequence[ClassSuspicion] = ()
+    """A row for each audited class; empty where no experiment was made."""
+    trials: Sequence[Trial] = ()
     labels: ClassLabels = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +100,10 @@ class Evidence:
     def stated_classes(self) -> Iterator[StatedClass]:
         """Yield the isolations of classes that the model states about their picture."""
         return stated_classes(self.prototypes, self.samples, self.labels)
+
+    def every_isolation(self) -> Iterator[tuple[str, Isolation, bool]]:
+        """Yield (its picture in words, the isolation, whether of a photograph) of each."""
+        return _every_isolation(self.prototypes, self.samples, self.labels)
 
 
 def by_target(prototypes: Iterable[Prototype]) -> dict[tuple[int, ...], list[Prototype]]:
@@ -112,12 +121,20 @@ def stated_classes(
 
     Not of those that it states as surely about the erased picture, such as a background.
     """
+    for where, isolation, photograph in _every_isolation(prototypes, samples, labels):
+        if _stated(isolation):
+            yield StatedClass(where, isolation, photograph)
+
+
+def _every_isolation(
+    prototypes: Iterable[Prototype], samples: Iterable[Sample], labels: ClassLabels
+) -> Iterator[tuple[str, Isolation, bool]]:
     for prototype in prototypes:
         where = f"the prototype of ‘{labels.of(prototype.target)}’"
-        yield from (StatedClass(where, i, False) for i in prototype.isolations if _stated(i))
+        yield from ((where, isolation, False) for isolation in prototype.isolations)
     for sample in samples:
         where = f"photograph {shortened(sample.file)}"
-        yield from (StatedClass(where, i, True) for i in sample.isolations if _stated(i))
+        yield from ((where, isolation, True) for isolation in sample.isolations)
 
 
 def _stated(isolation: Isolation) -> bool:

@@ -48,11 +48,12 @@ __all__ = [
     "require",
 ]
 
-Kind = Literal["prototype", "comparison", "region", "attribution"]
+Kind = Literal["prototype", "comparison", "region", "experiment", "attribution"]
 KINDS: dict[Kind, str] = {
     "prototype": "an input made for a class",
     "comparison": "a comparison of classes",
     "region": "the part of a picture that carries a class",
+    "experiment": "a change of pictures that the model is asked about",
     "attribution": "a map of the pixels that a class's score depends on",
 }
 

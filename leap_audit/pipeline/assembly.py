@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leap_audit.artifacts import (
     Attribution,
+    ClassSuspicion,
     Entanglement,
     EntanglementMatrix,
     Isolation,
@@ -18,8 +19,10 @@ from leap_audit.artifacts import (
     Readings,
     Sample,
     Stability,
+    Trial,
 )
 from leap_audit.ingest.classes.names import display_name
+from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.images import write_mask, write_picture
 from leap_audit.measure.entanglement import standardised
@@ -27,6 +30,7 @@ from leap_audit.measure.isolation.region import Region, shown
 from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
+from leap_audit.pipeline.experiments import outcome
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import (
     LISTED,
@@ -50,6 +54,7 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.run.session import Array
+from leap_audit.text.names import joined
 
 __all__ = ["ONE_AT_A_TIME", "Record", "assemble", "stem", "write_pictures"]
 
@@ -58,6 +63,8 @@ ONE_AT_A_TIME = (
     "compares two. Export it with a free batch dimension."
 )
 Owner = TypeVar("Owner", Sample, Prototype)
+MAPPED = 8
+"""Classes that a predicted map tells apart."""
 NEAREST = 3
 """Samples listed beside a prototype."""
 WITHOUT_PHOTOGRAPHS = (
@@ -74,6 +81,8 @@ class Record:
     matrix: EntanglementMatrix | None = None
     samples: tuple[Sample, ...] = ()
     readings: Readings | None = None
+    suspicion: tuple[ClassSuspicion, ...] = ()
+    trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     methods: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Array] = field(default_factory=dict)
@@ -89,6 +98,7 @@ class Record:
             return self
         hidden = {sample.image for sample in self.samples}
         hidden |= {each.image for sample in self.samples for each in sample.isolations}
+        hidden |= {p.image for each in self.suspicion for p in each.pictures}
         prototypes = tuple(
             each.model_copy(
                 update={"nearest": tuple(n.model_copy(update={"image": ""}) for n in each.nearest)}
@@ -98,6 +108,7 @@ class Record:
         return replace(
             self,
             prototypes=prototypes,
+            suspicion=tuple(s.model_copy(update={"pictures": ()}) for s in self.suspicion),
             samples=tuple(_hidden(sample) for sample in self.samples),
             notes=(*self.notes, WITHOUT_PHOTOGRAPHS),
             pictures={path: each for path, each in self.pictures.items() if path not in hidden},
@@ -124,6 +135,11 @@ def assemble(study: Study, parts: Parts) -> Record:
         notes=study.album.notes,
         methods=_methods(study) if study.requests else {},
         pictures=pictures,
+        maps={
+            _map_path(each.index): _map_levels(each.answer)
+            for each in photographs
+            if each.answer.first is not None
+        },
     )
     if not study.model.batchable and study.requests:
         record = replace(record, notes=(*record.notes, ONE_AT_A_TIME))
@@ -133,7 +149,15 @@ def assemble(study: Study, parts: Parts) -> Record:
     record, samples = _isolated(study, parts, record, record.samples, stems, of_samples)
     stems = [stem(group.drawn[0]) for group in shown_groups]
     record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
-    return replace(record, samples=samples, prototypes=prototypes)
+    found = outcome(study, parts)
+    return replace(
+        record,
+        samples=samples,
+        prototypes=prototypes,
+        suspicion=found.suspicion,
+        trials=found.trials,
+        pictures={**record.pictures, **found.pictures},
+    )
 
 
 def write_pictures(record: Record, study: Study, folder: Path) -> None:
@@ -172,7 +196,11 @@ def _bands(study: Study, image: str) -> str | None:
 def _methods(study: Study) -> dict[str, Any]:
     """The entries of the method page, from the registry."""
     options = study.options
-    chosen: dict[str, Any] = {"prototype": options.prototype, "isolation": options.isolation}
+    chosen: dict[str, Any] = {
+        "prototype": options.prototype,
+        "isolation": options.isolation,
+        "experiments": options.experiments,
+    }
     chosen |= {name: own for name, (_, own) in study.attributions.items()}
     return {
         name: each.describe(chosen.get(name) or each.options(), study.setting)
@@ -198,7 +226,31 @@ def _sample(study: Study, answered: Answered) -> Sample:
         bands=_bands(study, image),
         predicted=predicted(study, answered),
         known=album.known[i],
+        map=_map_path(i) if answered.answer.first is not None else None,
+        map_classes=_map_classes(answered.answer),
     )
+
+
+def _map_path(index: int) -> str:
+    return f"images/{sample_stem(index)}-map.png"
+
+
+def _map_classes(answer: Summary) -> tuple[int, ...]:
+    """The classes that are most of a map, the largest first."""
+    if answer.first is None:
+        return ()
+    classes, places = np.unique(answer.first, return_counts=True)
+    order = np.argsort(-places, kind="stable")[:MAPPED]
+    return tuple(int(k) for k in classes[order])
+
+
+def _map_levels(answer: Summary) -> NDArray[np.uint8]:
+    """The map as grey levels, see `Sample.map`."""
+    assert answer.first is not None
+    levels = np.zeros(answer.first.shape, np.uint8)
+    for level, class_ in enumerate(_map_classes(answer), 1):
+        levels[answer.first == class_] = level
+    return levels
 
 
 def _prototypes(
@@ -218,7 +270,7 @@ def _prototypes(
         found.append(
             Prototype(
                 target=target,
-                name=" + ".join(display_name(study.classes, k) for k in target),
+                name=joined(display_name(study.classes, k) for k in target),
                 replicate=drawn.request.replicate // study.seeds,
                 image=_image(drawn),
                 bands=_bands(study, _image(drawn)),

@@ -3,16 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.parts import Parts, result_of
-from leap_audit.pipeline.study import LISTED, Study, answered_photographs, groups, predicted
+from leap_audit.pipeline.study import (
+    LISTED,
+    Answered,
+    Group,
+    Study,
+    answered_photographs,
+    groups,
+    predicted,
+)
 from leap_audit.pipeline.work import Explain, Isolate, Locate
 from leap_audit.run.session import Array
 
 __all__ = [
     "Task",
+    "classes_in_photographs",
     "explanations",
     "explanations_of",
     "isolations",
@@ -21,6 +31,10 @@ __all__ = [
     "regions_of",
     "tasks",
 ]
+
+
+BACKGROUNDS = frozenset({"background", "bg", "unlabeled", "unlabelled", "void"})
+"""Names of the class of whatever is no object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,28 +61,63 @@ def _located(
 
 def photographs_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     """Return the units that locate the classes of the photographs."""
-    every = answered_photographs(study, parts)
-    classes = [tuple(p.class_ for p in predicted(study, each)) for each in every]
-    if study.isolated is not None:
-        classes = [study.isolated[each.index] for each in every]
+    every, classes = answered_photographs(study, parts), classes_in_photographs(study, parts)
     return _located(study, [each.picture for each in every], classes)
+
+
+def classes_in_photographs(study: Study, parts: Parts) -> list[tuple[int, ...]]:
+    """Return the classes to isolate in each photograph that the model has answered."""
+    every = answered_photographs(study, parts)
+    if study.isolated is not None:
+        return [study.isolated[each.index] for each in every]
+    return [_in_photograph(study, each) for each in every]
 
 
 def prototypes_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     """Return the units that locate the classes of the prototypes that are shown."""
     shown = groups(study, parts)
     most = min(study.options.isolation.per_prototype, study.model.classes)
-    classes = [
-        tuple([*each.target, *each.shared[0].others(each.target)][:LISTED][:most]) for each in shown
-    ]
+    classes = [_in_prototype(study, each, most) for each in shown]
     if study.isolated is not None:
         classes = [study.isolated[i] for i in range(len(shown))]
     return _located(study, [each.answered[0].picture for each in shown], classes)
 
 
+def _in_photograph(study: Study, answered: Answered) -> tuple[int, ...]:
+    """The answers that are worth an isolation: those above the least probability, or the first.
+
+    Of a map those that are somewhere on it: of these the targets where any were named, else all
+    but a background.
+    """
+    listed = predicted(study, answered)
+    if study.model.answer.places == 1:
+        least = study.options.isolation.least
+        return tuple(p.class_ for i, p in enumerate(listed) if i == 0 or p.prob >= least)
+    present = [p.class_ for p in listed if p.share]
+    if study.options.targets:
+        shares = answered.answer.shares
+        asked = select_targets(study.options.targets, study.classes)
+        if named := [k for k in asked if shares[k]]:
+            return tuple(sorted(named, key=lambda k: -shares[k])[: study.options.top_classes])
+    objects = [k for k in present if study.classes[k].strip(" _").lower() not in BACKGROUNDS]
+    return tuple(objects or present)
+
+
+def _in_prototype(study: Study, group: Group, most: int) -> tuple[int, ...]:
+    """The target, and of its most entangled classes those above the least probability."""
+    probs = group.answered[0].answer.probs
+    wanted = [*group.target, *group.shared[0].others(group.target)][:LISTED][:most]
+    least = study.options.isolation.least
+    return tuple(k for k in wanted if k in group.target or probs[k] >= least)
+
+
 def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
-    """Return one task for each class of each picture that has been located, in their order."""
-    found = []
+    """Return one task for each class of each picture that has been located.
+
+    The first class of every picture comes first, then the second: what matters most is isolated
+    first.
+    """
+    found: list[tuple[int, Task]] = []
     owner = 0
     for unit in units:
         results = result_of(unit, parts) or ()
@@ -76,11 +125,11 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
         for i, (picture, classes, result) in enumerate(rows):
             each = zip(classes, result.where, result.logits, strict=True)
             found += [
-                Task(Subject(picture, k, result.sharpness, where), owner + i, logit)
-                for k, where, logit in each
+                (rank, Task(Subject(picture, k, result.sharpness, where), owner + i, logit))
+                for rank, (k, where, logit) in enumerate(each)
             ]
         owner += len(unit.pictures)
-    return found
+    return [task for _, task in sorted(found, key=lambda pair: pair[0])]
 
 
 def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:

@@ -21,6 +21,7 @@ from leap_audit.artifacts import (
     Stability,
 )
 from leap_audit.findings import find
+from leap_audit.findings.evidence import Evidence, read_rankings
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 SIDE = 40
@@ -41,8 +42,9 @@ def findings(
     model: ModelIdentity | None = None,
 ) -> dict[str, Finding]:
     """Return rule -> its finding, of an audit with these parts."""
-    found = find(prototypes, samples, CLASSES, folder, readings, model)
-    return {each.id.split(":")[0]: each for each in found}
+    rankings = read_rankings(folder, [*prototypes, *samples])
+    found = find(Evidence(CLASSES, prototypes, samples, rankings, readings, model))
+    return {each.rule: each for each in found}
 
 
 def mask(folder: Path, inside: list[tuple[int, int]], share: float, rest: Any, **more: Any) -> str:

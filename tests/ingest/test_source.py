@@ -1,4 +1,4 @@
-"""What a file or an object is, told by what is in it, and what to give instead."""
+"""Identify what a file or an object holds, and say what to pass instead where it is no model."""
 
 import pickle
 import zipfile
@@ -13,6 +13,7 @@ from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import EngineFallback, ModelRefused
 from leap_audit.ingest import load
 from leap_audit.ingest.loading import autograd_model, read_source
+from leap_audit.ingest.outputs.answer import OneLogit
 from leap_audit.measure.run import Run
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -188,9 +189,9 @@ def test_what_a_module_without_a_graph_may_give() -> None:
             autograd_model(Giving(*arguments), "a test", SIZE)
             for arguments in [((1,),), ((5,),), ((3, 4, 6),), ((5,), True)]
         )
-    assert (one.identity.task, one.classes, one.single) == ("binary", 2, True)
+    assert (one.identity.task, one.answer) == ("binary", OneLogit())
     assert (several.identity.task, several.classes) == ("classification", 5)
-    assert (mapped.identity.task, mapped.classes, mapped.places) == ("segmentation", 3, 24)
+    assert (mapped.identity.task, mapped.classes, mapped.answer.places) == ("segmentation", 3, 24)
     x = np.random.default_rng(0).random((2, 3, 12, 12), np.float32)
     a, b = (Run(model, 2, 1).logits(x) for model in (several, soft))
     np.testing.assert_allclose(a - a[:, :1], b - b[:, :1], atol=1e-4)  # logits, not probabilities

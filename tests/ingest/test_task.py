@@ -180,7 +180,7 @@ def test_a_map_of_plain_numbers_is_refused_unless_said(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelRefused, match="one number for each place"):
         loaded(path)
-    assert loaded(path, task="segmentation").single
+    assert loaded(path, task="segmentation").answer.numbers == 1
 
 
 def real_head(shared: Path, name: str, asked: Asked) -> Head:

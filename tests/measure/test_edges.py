@@ -1,23 +1,20 @@
 """Each constant of a measurement, at the edge where it starts to matter."""
 
-import time
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
-from leap_audit.measure.answer import answer_of
 
 from leap_audit.ingest.model import Model
-from leap_audit.measure.attribution.smooth_grad import Sensitivity
+from leap_audit.ingest.outputs.answer import Sigmoids, Softmax
+from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions, smooth_grad
 from leap_audit.measure.draws import generator
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
-from leap_audit.measure.plan import expected_seconds
 from leap_audit.measure.prototype.objective import target_weights
 from leap_audit.measure.prototype.rate import best_rate
-from leap_audit.measure.run import Classifier
+from leap_audit.measure.run import Run
 from leap_audit.measure.stability import agreement, interval, nearest
-from leap_audit.measure.subject import Subject, sharpness
+from leap_audit.measure.subject import sharpness
 from tests.builders.classifiers import Node, read_model, write_model
 
 SIDE = 12
@@ -41,7 +38,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def test_scores_are_brought_within_twenty_five_of_their_median(
     height: float, factor: float
 ) -> None:
-    assert sharpness(np.array([[height], [0.0], [0.0]]), "softmax") == pytest.approx(factor)
+    assert sharpness(np.array([[height], [0.0], [0.0]]), Softmax(3)) == pytest.approx(factor)
 
 
 def test_slopes_are_averaged_over_sixteen_copies_with_noise_of_fifteen_percent(
@@ -49,10 +46,11 @@ def test_slopes_are_averaged_over_sixteen_copies_with_noise_of_fifteen_percent(
 ) -> None:
     """The slope is 2x, so its mean square is 4(x² + σ²), off by a share of √(2/16) at x = 0."""
     picture = np.zeros((1, SIDE, SIDE), np.float32)
-    picture[0, 5, 5] = 1
-    found = Sensitivity(squares, 16, 1, smoothing=0)(Subject(picture, 1), 0)
-    black = np.delete(found.ravel(), 5 * SIDE + 5)
-    assert black.mean() / found[5, 5] == pytest.approx(0.15**2 / (1 + 0.15**2), rel=0.15)
+    picture[0, : SIDE // 2] = 1
+    options, rng = SmoothGradOptions(blur=0), np.random.default_rng(0)
+    found = smooth_grad(Run(squares, 16, 1), picture, squares.answer.cotangent((1,)), options, rng)
+    lit, black = found[: SIDE // 2], found[SIDE // 2 :]
+    assert black.mean() / lit.mean() == pytest.approx(0.15**2 / (1 + 0.15**2), rel=0.1)
     assert black.std() / black.mean() == pytest.approx((2 / 16) ** 0.5, rel=0.2)
 
 
@@ -94,23 +92,13 @@ def test_gradients_of_the_twelve_highest_classes_are_compared(tmp_path: Path) ->
     ]
     weights = {"w": np.random.default_rng(0).standard_normal((20, 64))}
     path = write_model(tmp_path / "m.onnx", nodes, weights, outputs=[("y", ("n", 20))])
-    classifier = Classifier.of(read_model(path), 4, 1)
+    run = Run(read_model(path), 4, 1)
     picture = np.random.default_rng(1).random((1, 1, 8, 8)).astype(np.float32)
-    highest = np.argsort(-classifier.logits(picture)[0])
+    highest = np.argsort(-run.logits(picture)[0])
     for target, number in ((int(highest[0]), 12), (int(highest[-1]), 13)):
-        (shared,), _ = measure_entanglement(classifier, picture, [(target,)], 1)
+        (shared,), _ = measure_entanglement(run, picture, [(target,)])
         assert set(shared.cosines) == {*map(int, highest[:12]), target}
         assert len(shared.cosines) == number
-
-
-def test_a_step_takes_three_passes_and_an_isolation_two_pictures(
-    squares: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    classifier = Classifier.of(squares, 2, 1)
-    clock = count()
-    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))  # a pass takes 1 s
-    assert expected_seconds(classifier, 10, 0) == pytest.approx(10 * 3 / 2)
-    assert expected_seconds(classifier, 0, 10) == pytest.approx(10 * 3 * 2 / 2)
 
 
 def test_draws_differ_by_seed_purpose_and_key() -> None:
@@ -121,7 +109,7 @@ def test_draws_differ_by_seed_purpose_and_key() -> None:
 
 @pytest.mark.parametrize(("score", "share"), [(-0.1, 0.0), (0.0, 1.0), (0.1, 1.0)])
 def test_a_label_is_said_from_half_on(score: float, share: float) -> None:
-    assert answer_of(np.array([[score]]), "sigmoid").shares[0] == share
+    assert Sigmoids(1).summary(np.array([[score]])).shares[0] == share
 
 
 def test_a_third_of_the_best_rate_is_used() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.isolation.optimise import rank_pixels
+from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from tests.builders.classifiers import Node, read_model, uncounted, write_model
 
@@ -55,7 +56,7 @@ def covered(model: Model, **changes: Any) -> NDArray[np.float64]:
     """Return (pictures, 2): how much of each patch lies in the quarter of the map ranked first."""
     options = IsolationOptions(steps=120, grid=12, **changes)
     subjects = [Subject(picture(k), 1) for k in range(3)]
-    maps = rank_pixels(model, subjects, options, seed=0, batch=3, threads=1, advance=uncounted)
+    maps = rank_pixels(Run(model, 3, 1), subjects, options, seed=0, batch=3, advance=uncounted)
     first = [scores > np.quantile(scores, 0.75) for scores in maps]
     return np.array([[mask[place].mean() for place in PATCHES] for mask in first])
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.measure.isolation.ranking import best_of, candidates, rankings, slopes_of
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
@@ -51,11 +52,12 @@ def test_the_slopes_point_at_the_patch(model: Model, subject: Subject) -> None:
 
 
 def test_the_slopes_are_those_of_the_class_asked_about(model: Model, subject: Subject) -> None:
+    run = Run(model, 4, 1)
     first, second = (
-        Sensitivity(model, 4, 1)(Subject(subject.picture, class_), 0) for class_ in (1, 2)
+        slopes_of(run, Subject(subject.picture, class_), IsolationOptions(), 0) for class_ in (1, 2)
     )
     assert second.max() == pytest.approx(first.max() / 16, rel=1e-3)
-    assert Sensitivity(model, 4, 1)(Subject(subject.picture, 0), 0).max() == 0
+    assert slopes_of(run, Subject(subject.picture, 0), IsolationOptions(), 0).max() == 0
 
 
 def test_the_draws_belong_to_the_subject_not_to_the_batch(model: Model, subject: Subject) -> None:
@@ -78,7 +80,7 @@ def test_the_ranking_that_keeps_and_loses_the_class_is_chosen(
 class TwoPatches:
     """Class 1 where `joined` says so of whether each of two patches is white."""
 
-    model = SimpleNamespace(identity=SimpleNamespace(probabilities="softmax"))
+    model = SimpleNamespace(answer=Softmax(2))
     places = (np.s_[2:4, 2:4], np.s_[12:14, 12:14])
 
     def __init__(self, joined: Callable[[list[bool]], bool]) -> None:
@@ -104,9 +106,9 @@ def test_a_ranking_of_both_patches_beats_one_of_the_first_alone(
     picture = np.zeros((1, SIDE, SIDE), np.float32)
     for place in TwoPatches.places:
         picture[0][place] = 1
-    classifier = cast(Classifier, TwoPatches(joined))
-    assert best_of(classifier, Subject(picture, 1), [first, both]) == 1
-    assert best_of(classifier, Subject(picture, 1), [both, first]) == 0
+    run = cast(Run, TwoPatches(joined))
+    assert best_of(run, Subject(picture, 1), [first, both]) == 1
+    assert best_of(run, Subject(picture, 1), [both, first]) == 0
 
 
 def test_the_slopes_count_seven_tenths_beside_the_optimised_map() -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from leap_audit.policy.figures import Figure, NotAssessed, Subject
 
 from leap_audit.artifacts import Audit, Check, Prototype
 from leap_audit.policy import CHECKS, judge, read_policy
+from leap_audit.policy.scope import Assessed, NotAssessed, Scope
 from tests.builders.judged import (
     audit,
     isolation,
@@ -20,9 +20,9 @@ from tests.builders.judged import (
 
 def value(name: str, of: Audit, allowed: frozenset[frozenset[int]] = frozenset()) -> float | None:
     """Return what a check measures; None where it cannot."""
-    found = CHECKS[name].answer(Subject(of, allowed=allowed))
-    assert isinstance(found, Figure | NotAssessed)
-    return found.value if isinstance(found, Figure) else None
+    found = CHECKS[name].answer(Scope(of, allowed=allowed))
+    assert isinstance(found, Assessed | NotAssessed)
+    return found.value if isinstance(found, Assessed) else None
 
 
 def status(folder: Path, of: Audit, name: str, said: str) -> str:

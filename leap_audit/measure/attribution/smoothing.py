@@ -6,7 +6,7 @@ views. SmoothGrad itself is the first, of the plain gradient.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from pydantic import Field, create_model
@@ -146,9 +146,8 @@ def explainer(name: str) -> Method:
         )
     inner = explainer(rest)
     own, wrap, words = WRAPPERS[prefix]
-    both: type[Options] = create_model(
-        f"{prefix.title()}{inner.options.__name__}", __base__=(own, inner.options)
-    )
+    title = f"{prefix.title()}{inner.options.__name__}"
+    both = cast(type[Options], create_model(title, __base__=(own, inner.options)))
 
     def explain(
         run: Run, subjects: Sequence[Subject], options: Any, *, seed: int
