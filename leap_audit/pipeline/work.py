@@ -7,7 +7,7 @@ Equal keys mean equal results, so a unit can be done once, anywhere, in any orde
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
