@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from leap_audit.config import AuditOptions, Effort, Options, layered
 from leap_audit.text.numbers import count
 
-__all__ = ["LADDER", "Rung", "declared_paths", "changed_amounts", "first_rung", "with_rung"]
+__all__ = ["LADDER", "Rung", "changed_amounts", "declared_paths", "first_rung", "with_rung"]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pytest
 from leap_audit.config import AuditOptions, Effort
 from leap_audit.measure.effort import (
     LADDER,
-    declared_paths,
     changed_amounts,
+    declared_paths,
     first_rung,
     with_rung,
 )
