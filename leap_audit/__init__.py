@@ -1,10 +1,11 @@
 """Audit reports for vision models: what a model has learned, from an ONNX file alone.
 
     import leap_audit
-    leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
+    result = leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
+    result.open()
 
-does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, and `leap_audit.inspect`
-does what it does with `--dry-run`.
+does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, then opens the report
+in a browser. `leap_audit.inspect` does what `--dry-run` does.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,12 @@ __all__ = ["AuditResult", "Inspection", "__version__", "audit", "inspect"]
 disable_telemetry()  # before any library is loaded that would speak
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
-    """Load the pipeline when it is first asked for, so that `--version` need not wait for it."""
+    """Load the pipeline at its first use, so that `--version` need not wait for it."""
     if name in ("AuditResult", "Inspection", "audit", "inspect"):
         from leap_audit import pipeline
 

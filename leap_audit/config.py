@@ -32,6 +32,7 @@ __all__ = [
     "AuditOptions",
     "DeclaredPreprocessing",
     "Effort",
+    "ExperimentOptions",
     "IsolationOptions",
     "Options",
     "PrototypeOptions",
@@ -165,6 +166,13 @@ class PrototypeOptions(Options):
     """Start from the background, from noise, or from a picture all classes are equal on."""
     total_variation: float | None = Field(default=None, ge=0)
     """Weight of the total variation, relative to the spread of the logits."""
+    plain_ground: bool | None = None
+    """Whether the picture is one object on black (on white, with a `background` of 0.5 or more):
+    a view that reaches beyond the border sees that ground there, not the picture reflected."""
+    hold: float | None = Field(default=None, ge=0)
+    """How firmly pixels at the border are held to that ground, in logits of their brightness."""
+    ink: float | None = Field(default=None, ge=0)
+    """Weight of the mean distance from that ground, relative to the spread of the logits."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 looks for what speaks most against it."""
     logit_scale: float = Field(default=1.0, gt=0)
@@ -215,6 +223,26 @@ class IsolationOptions(Options):
     """What the logits are multiplied by before the softmax of the loss."""
 
 
+class ExperimentOptions(Options):
+    """How experiments look for shortcuts. None: chosen by the size of the input."""
+
+    hosts: int = Field(default=36, ge=6, le=1000)
+    """Pictures of other classes that something is pasted into, at most."""
+    carriers: int = Field(default=8, ge=1, le=1000)
+    """Pictures of a class that something is taken from or covered on, at most."""
+    candidates: int = Field(default=4, ge=1, le=1000)
+    """Pictures of a class whose frame, colours and detail are tried, at most."""
+    search_steps: int | None = Field(default=None, ge=0, le=100_000)
+    """Steps of the search for the smallest trigger of a class; 0: no search."""
+    search_pictures: int | None = Field(default=None, ge=1, le=1000)
+    """Pictures that a step of it looks at."""
+
+    @property
+    def work(self) -> int:
+        """Return how many pictures the search of one class looks at."""
+        return (self.search_steps or 0) * (self.search_pictures or 0)
+
+
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
@@ -227,8 +255,8 @@ class AuditOptions(Options):
     data: _Fact = ""
     """What the model was trained on; shown on the cover and in the model card."""
     targets: Words = ()
-    """Classes to audit: 1,8,20-25, or all, or one whole name; several are joined. Left out: all of
-    up to 12, else the classes that the model answers the photographs with."""
+    """Classes to audit, by number and name: 1,8,20-25 or bird,person or all. Left out: all of up to
+    12, else the classes that the model answers the photographs with."""
     samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
     """Photographs to explain: files, or folders, also with a folder for each class."""
     photo_range: _PhotoRange | None = None
@@ -259,6 +287,7 @@ class AuditOptions(Options):
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()
+    experiments: ExperimentOptions = ExperimentOptions()
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     method_options: dict[str, dict[str, Any]] = {}

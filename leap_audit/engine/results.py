@@ -12,6 +12,7 @@ from leap_audit.ingest.outputs.answer import Answer
 from leap_audit.measure.prototype import Drawn
 from leap_audit.pipeline.assembly import Record
 from leap_audit.report.table import COLUMNS, result_rows
+from leap_audit.text.names import joined
 
 __all__ = ["results_dict", "results_frame"]
 
@@ -52,7 +53,7 @@ def results_dict(
     """
     found: dict[str, Mapping[str, Any]] = {}
     for each in drawn:
-        name = " + ".join(classes[k] for k in each.request.target)
+        name = joined(classes[k] for k in each.request.target)
         found[f"prototype {each.request.replicate} of {name}"] = {
             "target": list(each.request.target),
             "step": [stage.step for stage in each.stages],

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,18 @@ from leap_audit.pipeline.environment import (
 from leap_audit.pipeline.kept import kept_parts
 from leap_audit.pipeline.measuring import Measuring, TimeIsUp, measure
 from leap_audit.pipeline.reading import read
+from leap_audit.pipeline.result import AuditResult
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.study import prepared
 from leap_audit.policy import judge, read_policy
-from leap_audit.progress import Progress, Silent
+from leap_audit.progress import Progress
 from leap_audit.publish.folder import AuditFolder, default_folder, write_file
 from leap_audit.report import write_report
 from leap_audit.report.junit import hold_place, junit_of_audit
 from leap_audit.text.filenames import legible
+from leap_audit.watching import default_progress
 
-__all__ = ["AuditResult", "audit"]
-
-
-@dataclass(frozen=True)
-class AuditResult:
-    """A finished audit and where it lies."""
-
-    folder: Path
-    audit: Audit
+__all__ = ["audit"]
 
 
 def audit(
@@ -74,10 +68,11 @@ def audit(
     command line's flags (`steps=64`, `input_size=224`).
     policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
     None gives no verdict. junit: file to write the checks to as JUnit XML.
-    progress: who is told what happens; nobody by default. trust_model: open a model that is a
-    program also where the system offers no sandbox (docs/security.md). fresh: do again what an
-    earlier run of the same audit, which was stopped, had finished (docs/time.md).
-    repeat: the coverage of an audit that these options are recorded in, to do the same again: as
+    progress: the listener of what happens; by default bars in a notebook and lines on stderr
+    elsewhere, and with `leap_audit.progress.Silent()` nothing. trust_model: open a model that is a
+    program also where the system offers no sandbox (docs/security.md). fresh: compute again what
+    an earlier run of the same audit, which was stopped, had finished (docs/time.md).
+    repeat: the coverage of an audit that these options are recorded in, to repeat it exactly: as
     many items go together, and no plan changes the options.
 
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
@@ -86,7 +81,7 @@ def audit(
     started, clock, began = now(), time.perf_counter(), time.monotonic()
     values = layered(options.model_dump(exclude_unset=True) if options else {}, nested(settings))
     chosen = AuditOptions.parse(values, "audit()")
-    progress = progress or Silent()
+    progress = progress or default_progress()
     source = Path(model) if isinstance(model, str | Path) else model
     place = Path(out) if out else default_folder(_named(source))
     declared = read_policy(policy) if policy is not None else None
@@ -128,6 +123,8 @@ def audit(
             record.maps,
             record.readings,
             loaded.identity,
+            record.suspicion,
+            record.trials,
         )
         findings = find(evidence)
         result = Audit(
@@ -171,6 +168,8 @@ def audit(
             matrix=record.matrix,
             samples=record.samples,
             readings=record.readings,
+            suspicion=record.suspicion,
+            experiments=record.trials,
             files=_pictures(folder.staging),
             findings=findings,
             questions=questions(evidence, findings),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
 from leap_audit.pipeline.parts import Parts, finish, result_of
 from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.planning import limit_of, planned
@@ -133,6 +134,16 @@ class Measuring:
                     units = explanations(study, name, wanted)
                     finish(units, self.loaded, self.parts, self._timed(advance))
 
+    def experiment(self) -> None:
+        """Try what the pictures of each class carry on those of the others."""
+        units = mark_trials(self.study, self.parts)
+        if not units:
+            return
+        with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
+            finish(units, self.loaded, self.parts, self._timed(advance))
+            finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            finish(background_trials(self.study, self.parts), self.loaded, self.parts)
+
     def _tasks(self, *sources: Source) -> list[list[Task]]:
         """The tasks on photographs, and those on prototypes."""
         found = []
@@ -174,14 +185,15 @@ def measure(measuring: Measuring) -> None:
     """Compute everything in rounds, what says most first, so that little is lost when it stops.
 
     First one prototype of every target, and where in the photographs their answers are; then the
-    prototypes from other seeds, the isolations of prototypes, the attribution methods. Raises
-    TimeIsUp.
+    prototypes from other seeds, the isolations of prototypes, the experiments, the attribution
+    methods. Raises TimeIsUp.
     """
     plan(measuring)
     measuring.draw(seeds=1)
     measuring.isolate(photographs_to_isolate)
     measuring.draw()
     measuring.isolate()
+    measuring.experiment()
     measuring.explain()
 
 

@@ -10,9 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from leap_audit.artifacts import OtherReading, Readings
+from leap_audit.artifacts import OtherReading, Readings, Trial
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.experiments.carry import Shown, TriedMark
+from leap_audit.measure.experiments.seek import Sought
+from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
@@ -36,8 +39,13 @@ TYPES: dict[str, type] = {
         Region,
         Request,
         Shared,
+        Shown,
+        Sought,
         Stage,
         Summary,
+        Trial,
+        Tried,
+        TriedMark,
     )
 }
 TREE = "tree"

@@ -16,6 +16,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
+from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
 from leap_audit.measure.plan import Batches, choose_batches
 from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
@@ -111,7 +112,13 @@ def prepared(
     for method, _ in chosen.values():
         method.require_of(model)
     complete = {name: each.model_dump(mode="json") for name, (_, each) in chosen.items()}
-    options = options.model_copy(update={"prototype": prototype, "method_options": complete})
+    options = options.model_copy(
+        update={
+            "prototype": prototype,
+            "experiments": settled_experiments(options.experiments, model.picture_shape),
+            "method_options": complete,
+        }
+    )
     batches = batches or batches_of_options(model, options, {} if parts is None else parts)
     predictions = batches.predictions if model.batchable else 1
     loaded = Loaded(model, ground_of(model, options.threads, predictions))
