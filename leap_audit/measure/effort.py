@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from leap_audit.config import AuditOptions, Effort, Options, layered
 from leap_audit.text.numbers import count
 
-__all__ = ["LADDER", "Rung", "declared_paths", "differences", "first_rung", "with_rung"]
+__all__ = ["LADDER", "Rung", "changed_amounts", "declared_paths", "first_rung", "with_rung"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _updated(options: Some, table: dict[str, Any]) -> Some:
     return options.model_copy(update=changed)
 
 
-def differences(options: AuditOptions, others: AuditOptions) -> tuple[str, ...]:
+def changed_amounts(options: AuditOptions, others: AuditOptions) -> tuple[str, ...]:
     """Return where `options` are more or less work than others, each as 'x instead of y'."""
     pairs = (
         (options.seeds, others.seeds, "seed"),

@@ -316,6 +316,7 @@ def _parts(curve: Array) -> tuple[float, ...]:
 def _converged(curve: Array) -> bool:
     """Whether the last eighth at full learning rate brought less than a tenth of the whole rise.
 
+    Or no more than chance brings between two eighths: a class that cannot rise has settled too.
     The steps after it move less and less by design and would flatter the answer.
     """
     full = curve[: len(curve) - int(SETTLED * len(curve))]
@@ -323,4 +324,6 @@ def _converged(curve: Array) -> bool:
         return False
     eighth = len(full) // 8
     first, before, last = full[:eighth], full[-2 * eighth : -eighth], full[-eighth:]
-    return bool(last.mean() - before.mean() < 0.1 * (last.mean() - first.mean()))
+    brought = last.mean() - before.mean()
+    chance = float(np.sqrt((before.var() + last.var()) / eighth))
+    return bool(brought < 0.1 * (last.mean() - first.mean()) or brought <= chance)
