@@ -8,8 +8,9 @@ from leap_audit.findings.basis import CALIBRATION_NEEDS, PHOTOGRAPHS_NEEDED
 from leap_audit.findings.evidence import Evidence, LabelledAnswer, doubt, labelled_answers
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
+from leap_audit.statistics import wilson
 from leap_audit.text.names import shortened
-from leap_audit.text.numbers import count, decimal, listed, percent, wilson
+from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "answers_saturated",
@@ -155,7 +156,6 @@ def confidence_unjustified(evidence: Evidence) -> Iterator[Suspicion]:
         "photographs.",
         confirm="Measure calibration on a larger labelled test set from the place of use.",
         limits="It holds for these photographs, which are no random sample.",
-        pictures=_pictures(evidence, sorted(wrong, key=lambda each: -each.prob)) if over else (),
         figures={"mean probability": sure, "right": right, "photographs": len(known)},
         answered=tuple(dict.fromkeys(each.answer for each in wrong)),
     )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import EvidencePicture
 from leap_audit.findings.basis import PICTURES_NEEDED
 from leap_audit.findings.evidence import Evidence, StatedClass, core
+from leap_audit.findings.shortcuts import tested
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.text.numbers import count, listed, percent
 
@@ -42,8 +43,8 @@ def isolation_not_enough(evidence: Evidence) -> Iterator[Suspicion]:
     if failed:
         yield Suspicion(
             classes=_classes(failed),
-            title=f"In {len(failed)} of {count(len(stated), 'explanation')} no key region is enough "
-            "for the answer",
+            title=f"In {len(failed)} of {count(len(stated), 'explanation')} no key region is "
+            "enough for the answer",
             evidence=f"No region of at most 60\u00a0% of the picture keeps enough of the "
             f"probability: {_where(evidence, failed)}.",
             sure="Confidence: high. It was measured on each picture.",
@@ -93,9 +94,9 @@ def crop_gives_another(evidence: Evidence) -> Iterator[Suspicion]:
             title="A part of a picture alone changes the answer"
             if len(parts) == 1
             else f"In {len(parts)} cases, a part of the picture alone changes the answer",
-            evidence=f"On {strongest[0].picture}, the model gives ‘{evidence.labels[first.class_]}’ "
-            f"{percent(first.prob)}. With only {percent(first.area)} of it kept, it gives the class "
-            f"{percent(first.prob_keep)}.",
+            evidence=f"On {strongest[0].picture}, the model gives "
+            f"‘{evidence.labels[first.class_]}’ {percent(first.prob)}. With only "
+            f"{percent(first.area)} of it kept, it gives the class {percent(first.prob_keep)}.",
             sure="Confidence: high. It was measured on each picture.",
             confirm="Crop such pictures in the same way, and look at the answers.",
             limits="The rest is blurred in this test. A real crop may give another answer.",
@@ -109,6 +110,8 @@ def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
     corners = {"upper left": (0, 0), "upper right": (0, 1), "lower left": (1, 0)}
     corners["lower right"] = (1, 1)
     for target, stated in _by_class(evidence).items():
+        if tested(evidence, target):
+            continue  # the experiment says whether it is a shortcut
         shares: dict[str, list[float]] = {corner: [] for corner in corners}
         for each in stated:
             weights = _core(evidence, each)
@@ -143,6 +146,8 @@ def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
 def border(evidence: Evidence) -> Iterator[Suspicion]:
     """Suspect the classes whose isolations lie at the edge of their pictures."""
     for target, stated in _by_class(evidence).items():
+        if tested(evidence, target):
+            continue
         shares = []
         for each in stated:
             weights = _core(evidence, each)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leap_audit.artifacts import (
     Attribution,
+    ClassSuspicion,
     Entanglement,
     EntanglementMatrix,
     Isolation,
@@ -18,6 +19,7 @@ from leap_audit.artifacts import (
     Readings,
     Sample,
     Stability,
+    Trial,
 )
 from leap_audit.ingest.classes.names import display_name
 from leap_audit.ingest.outputs.answer import Summary
@@ -28,6 +30,7 @@ from leap_audit.measure.isolation.region import Region, shown
 from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
+from leap_audit.pipeline.experiments import outcome
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import (
     LISTED,
@@ -78,6 +81,8 @@ class Record:
     matrix: EntanglementMatrix | None = None
     samples: tuple[Sample, ...] = ()
     readings: Readings | None = None
+    suspicion: tuple[ClassSuspicion, ...] = ()
+    trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     methods: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Array] = field(default_factory=dict)
@@ -93,6 +98,7 @@ class Record:
             return self
         hidden = {sample.image for sample in self.samples}
         hidden |= {each.image for sample in self.samples for each in sample.isolations}
+        hidden |= {p.image for each in self.suspicion for p in each.pictures}
         prototypes = tuple(
             each.model_copy(
                 update={"nearest": tuple(n.model_copy(update={"image": ""}) for n in each.nearest)}
@@ -102,6 +108,7 @@ class Record:
         return replace(
             self,
             prototypes=prototypes,
+            suspicion=tuple(s.model_copy(update={"pictures": ()}) for s in self.suspicion),
             samples=tuple(_hidden(sample) for sample in self.samples),
             notes=(*self.notes, WITHOUT_PHOTOGRAPHS),
             pictures={path: each for path, each in self.pictures.items() if path not in hidden},
@@ -142,7 +149,15 @@ def assemble(study: Study, parts: Parts) -> Record:
     record, samples = _isolated(study, parts, record, record.samples, stems, of_samples)
     stems = [stem(group.drawn[0]) for group in shown_groups]
     record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
-    return replace(record, samples=samples, prototypes=prototypes)
+    found = outcome(study, parts)
+    return replace(
+        record,
+        samples=samples,
+        prototypes=prototypes,
+        suspicion=found.suspicion,
+        trials=found.trials,
+        pictures={**record.pictures, **found.pictures},
+    )
 
 
 def write_pictures(record: Record, study: Study, folder: Path) -> None:
@@ -181,7 +196,11 @@ def _bands(study: Study, image: str) -> str | None:
 def _methods(study: Study) -> dict[str, Any]:
     """The entries of the method page, from the registry."""
     options = study.options
-    chosen: dict[str, Any] = {"prototype": options.prototype, "isolation": options.isolation}
+    chosen: dict[str, Any] = {
+        "prototype": options.prototype,
+        "isolation": options.isolation,
+        "experiments": options.experiments,
+    }
     chosen |= {name: own for name, (_, own) in study.attributions.items()}
     return {
         name: each.describe(chosen.get(name) or each.options(), study.setting)

@@ -56,7 +56,7 @@ def inspect(
 
     Raises LeapAuditError: what an audit would refuse before its long work.
     """
-    values = layered(options.model_dump() if options else {}, nested(settings))
+    values = layered(options.model_dump(exclude_unset=True) if options else {}, nested(settings))
     chosen = AuditOptions.parse(values, "inspect()")
     progress = progress or default_progress()
     source = Path(model) if isinstance(model, str | Path) else model

@@ -100,11 +100,7 @@ def render_html(
         requirements=requirements(),
         matrix=entanglement_matrix(audit, labels),
         calibration=calibration(audit.samples),
-        long_names=[
-            (labels[i], name)
-            for i, name in sorted(_named(audit))
-            if labels[i] != name
-        ],
+        long_names=[(labels[i], name) for i, name in sorted(_named(audit)) if labels[i] != name],
         standardised=len(audit.prototypes) > STANDARDISED_NEEDS,
         ramp_colour=ramp_colour,
         MAP_COLOURS=MAP_COLOURS,

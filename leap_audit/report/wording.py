@@ -17,7 +17,8 @@ from leap_audit.artifacts import (
 )
 from leap_audit.findings.evidence import labelled_answers
 from leap_audit.ingest.pictures.preprocessing import shown_bands
-from leap_audit.text.numbers import count, decimal, percent, wilson
+from leap_audit.statistics import wilson
+from leap_audit.text.numbers import count, decimal, percent
 
 __all__ = [
     "averaging",
@@ -105,9 +106,7 @@ def reading(isolation: Isolation, label: str) -> str:
     verb = "still answers" if isolation.prob_keep >= SAYS else "still gives"
     kept = f"With the outlined {area} of the picture alone, the model {verb} ‘{label}’ ({keep})"
     if isolation.outcome == "not needed":
-        return (
-            f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
-        )
+        return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
     return f"{kept}. Without it, {delete} is left."
 
 
@@ -133,7 +132,9 @@ def where_averaged(model: ModelIdentity) -> str:
 def probability_meaning(model: ModelIdentity) -> str:
     """Return what a probability of this model says."""
     if model.independent:
-        return "How probable the model considers a class by itself. Several classes can hold at once."
+        return (
+            "How probable the model considers a class by itself. Several classes can hold at once."
+        )
     return "The share that the model gives a class. All classes together make 100\u00a0%."
 
 

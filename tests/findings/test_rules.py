@@ -21,7 +21,7 @@ from leap_audit.artifacts import (
 from leap_audit.findings import RULES, Evidence, FindingRule, find
 from leap_audit.findings.evidence import Ranking, core
 from leap_audit.findings.suspicion import pattern_certainty
-from leap_audit.text.numbers import wilson
+from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")

@@ -172,6 +172,9 @@ def test_the_thresholds_of_the_default_policy() -> None:
         "isolations-erased": (None, 0.5),
         "classes-in-a-corner": (0, None),
         "classes-at-the-border": (None, 0),
+        "shortcuts-confirmed": (0, None),
+        "largest-flip": (None, 0.5),
+        "background-share": (None, 0.5),
         "accuracy": (0.5, 0.8),
     }
     assert [check.id for check in checks if check.said.required] == ["classes-reached"]
