@@ -2,9 +2,9 @@
 
 from leap_audit.artifacts import Finding
 from leap_audit.findings.evidence import Evidence
-from leap_audit.findings.rules import RULES, FindingRule
+from leap_audit.findings.rules import FINDING_RULES, FindingRule
 
-__all__ = ["RULES", "Evidence", "FindingRule", "find", "precedence"]
+__all__ = ["FINDING_RULES", "Evidence", "FindingRule", "find", "precedence"]
 
 _ORDER = ("high", "medium", "low", "info")
 
@@ -15,7 +15,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
     Of equal severity they stand in the order of the table of rules. evidence: with the rankings of
     all isolations, which some rules look at.
     """
-    findings = [finding for rule in RULES for finding in rule.findings(evidence)]
+    findings = [finding for rule in FINDING_RULES for finding in rule.findings(evidence)]
     return tuple(
         sorted(
             findings,
@@ -26,5 +26,5 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 
 def precedence(rule: str) -> int:
     """Return the place of a rule in the table; behind all where it is not there."""
-    rules = [each.id for each in RULES]
+    rules = [each.id for each in FINDING_RULES]
     return rules.index(rule) if rule in rules else len(rules)

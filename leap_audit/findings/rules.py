@@ -27,9 +27,9 @@ from leap_audit.findings.prototypes import (
 )
 from leap_audit.findings.suspicion import FindingRule
 
-__all__ = ["RULES", "FindingRule"]
+__all__ = ["FINDING_RULES", "FindingRule"]
 
-RULES: tuple[FindingRule, ...] = (
+FINDING_RULES: tuple[FindingRule, ...] = (
     FindingRule(
         "constant-answer",
         "high",

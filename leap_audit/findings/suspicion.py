@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from leap_audit.artifacts import EvidencePicture, Finding, Severity
 from leap_audit.findings.evidence import Evidence
 
-__all__ = ["PICTURES", "FindingRule", "Suspicion", "evidence_pictures", "pattern_certainty"]
+__all__ = ["SHOWN_PICTURES", "FindingRule", "Suspicion", "evidence_pictures", "pattern_certainty"]
 
-PICTURES = 4
+SHOWN_PICTURES = 4
 """Pictures of evidence that a finding shows at most."""
 SURE, LIKELY = 8, 5
 """Pictures from which on a pattern is fairly sure, and likely."""
@@ -64,7 +64,7 @@ class FindingRule:
 def evidence_pictures(shown: Sequence[tuple[str, str]]) -> tuple[EvidencePicture, ...]:
     """Return the first few (image, caption) that are pictures: withheld ones have no image."""
     kept = [EvidencePicture(image=image, caption=caption) for image, caption in shown if image]
-    return tuple(kept[:PICTURES])
+    return tuple(kept[:SHOWN_PICTURES])
 
 
 def pattern_certainty(hits: int, of: int, thing: str) -> str:

@@ -21,7 +21,7 @@ from leap_audit.pipeline.study import (
     study_prototypes,
 )
 from leap_audit.pipeline.tasks import (
-    Task,
+    IsolationTask,
     explanations,
     isolations,
     photographs_to_isolate,
@@ -100,7 +100,7 @@ class Measuring:
                 for wanted in several:
                     finish(explanations(study, name, wanted), self.loaded, self.parts, advance)
 
-    def _tasks(self) -> list[list[Task]]:
+    def _tasks(self) -> list[list[IsolationTask]]:
         """The tasks on photographs, and those on prototypes."""
         sources: Sequence[Callable[[Study, Parts], list[Locate]]]
         sources = (photographs_to_isolate, prototypes_to_isolate)

@@ -12,7 +12,7 @@ from leap_audit.pipeline.work import Explain, Isolate, Locate
 from leap_audit.run.session import Array
 
 __all__ = [
-    "Task",
+    "IsolationTask",
     "explanations",
     "explanations_of",
     "isolations",
@@ -24,7 +24,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class IsolationTask:
     """A class to isolate, or to explain, in a photograph or a prototype."""
 
     subject: Subject
@@ -66,7 +66,7 @@ def prototypes_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     return _located(study, [each.answered[0].picture for each in shown], classes)
 
 
-def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
+def tasks(units: Sequence[Locate], parts: Parts) -> list[IsolationTask]:
     """Return one task for each class of each picture that has been located, in their order."""
     found = []
     owner = 0
@@ -76,14 +76,14 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
         for i, (picture, classes, result) in enumerate(rows):
             each = zip(classes, result.where, result.logits, strict=True)
             found += [
-                Task(Subject(picture, k, result.sharpness, where), owner + i, logit)
+                IsolationTask(Subject(picture, k, result.sharpness, where), owner + i, logit)
                 for k, where, logit in each
             ]
         owner += len(unit.pictures)
     return found
 
 
-def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:
+def isolations(study: Study, wanted: Sequence[IsolationTask]) -> list[Isolate]:
     """Return the units that isolate tasks; none of a model that takes one picture at a time."""
     if not study.model.batchable or not wanted:
         return []
@@ -103,7 +103,7 @@ def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:
     ]
 
 
-def explanations(study: Study, name: str, wanted: Sequence[Task]) -> list[Explain]:
+def explanations(study: Study, name: str, wanted: Sequence[IsolationTask]) -> list[Explain]:
     """Return the units that explain tasks by the method `name`."""
     method, options = study.attributions[name]
     size = study.batches.isolations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leap_audit.artifacts import Audit, Prototype, Sample
-from leap_audit.findings import RULES
+from leap_audit.findings import FINDING_RULES
 from leap_audit.report import wording
 from leap_audit.report.charts import CALIBRATION_NEEDS, calibration, entanglement_scale
 from leap_audit.report.limits import limits_of, requirements
@@ -57,7 +57,7 @@ def render_html(audit: Audit, folder: Path, selection: Selection | None = None) 
         scale=entanglement_scale(audit.prototypes),
         started=started_at(audit.environment.started),
         limits=limits_of(audit),
-        quiet_rules=[rule for rule in RULES if rule.id not in raised],
+        quiet_rules=[rule for rule in FINDING_RULES if rule.id not in raised],
         requirements=requirements(),
         matrix=entanglement_matrix(audit, labels),
         calibration=calibration(audit.samples),
