@@ -81,6 +81,7 @@ def _rising(low_high: tuple[float, float]) -> tuple[float, float]:
 
 
 _PhotoRange = Annotated[tuple[float, float], AfterValidator(_rising)]
+_Fact = Annotated[str, Field(max_length=500)]
 _Region = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
 
 
@@ -162,6 +163,13 @@ class PrototypeOptions(Options):
     """Start from the background, from noise, or from a picture all classes are equal on."""
     total_variation: float | None = Field(default=None, ge=0)
     """Weight of the total variation, relative to the spread of the logits."""
+    plain_ground: bool | None = None
+    """Whether the picture is one object on black (on white, with a `background` of 0.5 or more):
+    a view that reaches beyond the border sees that ground there, not the picture reflected."""
+    hold: float | None = Field(default=None, ge=0)
+    """How firmly pixels at the border are held to that ground, in logits of their brightness."""
+    ink: float | None = Field(default=None, ge=0)
+    """Weight of the mean distance from that ground, relative to the spread of the logits."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 looks for what speaks most against it."""
     logit_scale: float = Field(default=1.0, gt=0)
@@ -202,6 +210,8 @@ class IsolationOptions(Options):
     """How much erasing the region counts against keeping it."""
     per_prototype: int = Field(default=3, ge=0)
     """For how many classes a prototype is isolated: the target and its most entangled."""
+    least: float = Field(default=0.05, ge=0, le=1)
+    """Probability below which a class of a picture is not isolated; the first answer always is."""
     enough: float = Field(default=0.8, gt=0, lt=1)
     """Share of what the picture adds to the class's probability that a region must keep."""
     smoothing: float = Field(default=1.0, ge=0)
@@ -213,6 +223,14 @@ class IsolationOptions(Options):
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
+    owner: _Fact = ""
+    """Who answers for the model; shown on the cover and in the model card."""
+    purpose: _Fact = ""
+    """What the model is meant to be used for; shown on the cover and in the model card."""
+    version: _Fact = ""
+    """Version of the model; shown on the cover and in the model card."""
+    data: _Fact = ""
+    """What the model was trained on; shown on the cover and in the model card."""
     targets: Words = ()
     """Classes to audit: 1,8,20-25, or all, or one whole name; several are joined. Left out: all of
     up to 12, else the classes that the model answers the photographs with."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from leap_audit.artifacts.frozen import Frozen
-from leap_audit.artifacts.identity import Coverage, Environment, ModelIdentity
-from leap_audit.artifacts.judged import Check, Finding, PolicyIdentity, Verdict
+from leap_audit.artifacts.identity import Coverage, Declared, Environment, ModelIdentity
+from leap_audit.artifacts.judged import Check, Finding, PolicyIdentity, Question, Verdict
 from leap_audit.artifacts.measured import EntanglementMatrix, Prototype, Readings, Sample
 from leap_audit.artifacts.plausible import implausible
 from leap_audit.errors import AuditRefused, reason_of
@@ -31,6 +31,8 @@ class Audit(Frozen):
     """The policy that the verdict follows from; None where nobody declared thresholds."""
     checks: tuple[Check, ...] = ()
     """In the order of the policy."""
+    declared: Declared = Declared()
+    """What the user says about the model; the audit does not check it."""
     model: ModelIdentity
     classes: tuple[str, ...]
     environment: Environment
@@ -47,6 +49,8 @@ class Audit(Frozen):
     readings: Readings | None = None
     """None where no photograph's class is known."""
     findings: tuple[Finding, ...] = ()
+    questions: tuple[Question, ...] = ()
+    """Every rule that was applied; empty in audits that did not record them."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path in the folder -> SHA-256 of each picture; empty in audits that did not record them."""
 

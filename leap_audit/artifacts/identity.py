@@ -9,6 +9,7 @@ from leap_audit.artifacts.frozen import Frozen
 __all__ = [
     "ChannelOrder",
     "Coverage",
+    "Declared",
     "Environment",
     "FixedInput",
     "Interpolation",
@@ -119,6 +120,17 @@ class ModelIdentity(Frozen):
     """Of a SavedModel: the function that was audited."""
     classes_file: str | None = None
     classes_sha256: str | None = None
+
+
+class Declared(Frozen):
+    """Facts about the model that only its maker knows. Empty: not declared."""
+
+    owner: str = ""
+    purpose: str = ""
+    """The intended use."""
+    version: str = ""
+    data: str = ""
+    """What it was trained on."""
 
 
 class Environment(Frozen):

@@ -7,15 +7,27 @@ from pydantic import Field, model_validator
 
 from leap_audit.artifacts.frozen import Frozen
 
-__all__ = ["Check", "EvidencePicture", "Finding", "PolicyIdentity", "Severity", "Verdict"]
+__all__ = [
+    "Check",
+    "EvidencePicture",
+    "Finding",
+    "PictureRole",
+    "PolicyIdentity",
+    "Question",
+    "Severity",
+    "Verdict",
+]
 
 Severity = Literal["high", "medium", "low", "info"]
+PictureRole = Literal["evidence", "counter-example", "original", "covered", "pasted"]
+"""What a picture of a finding is. The last three are one experiment, in this order."""
 Verdict = Literal["PASS", "WARN", "FAIL", "NOT ASSESSED"]
 
 
 class EvidencePicture(Frozen):
     image: str
     caption: str
+    role: PictureRole = "evidence"
 
 
 class Finding(Frozen):
@@ -41,6 +53,14 @@ class Finding(Frozen):
     """What would confirm the suspicion or clear it; a sentence."""
     classes: tuple[int, ...] = ()
     """All classes that the evidence mentions, the target first."""
+    consequence: str = ""
+    """What follows for whoever uses the model; a sentence."""
+    action: str = ""
+    """What to do next; a sentence."""
+    confirmed: bool = False
+    """Whether it is a measured fact, or an experiment with its control confirmed it."""
+    explained_by: tuple[str, ...] = ()
+    """The ids of findings that may be the cause of this one."""
     pictures: tuple[EvidencePicture, ...] = ()
     figures: dict[str, float] = Field(default_factory=dict)
     """What was counted or measured for it, by name."""
@@ -59,6 +79,18 @@ class Finding(Frozen):
 
 
 _TARGET = re.compile(r"[0-9]{1,9}(\+[0-9]{1,9})*")
+
+
+class Question(Frozen):
+    """One rule of the audit: whether it raised a finding, and on how much evidence it looked."""
+
+    rule: str
+    question: str
+    raised: bool
+    basis: str = ""
+    """What was looked at, '40 photographs'; empty where nothing could be."""
+    reason: str = ""
+    """Why it was not assessed; empty where it was."""
 
 
 class Check(Frozen):

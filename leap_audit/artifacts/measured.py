@@ -186,6 +186,11 @@ class Sample(Frozen):
     predicted: tuple[Prediction, ...]
     known: int | None = None
     """The class that it is known to show; None where nobody said."""
+    map: str | None = None
+    """The predicted map in grey levels: `n` where the model says `map_classes[n - 1]`, 0 where it
+    says a class that is not listed; None where a picture gets one answer."""
+    map_classes: tuple[int, ...] = ()
+    """The classes that are most of the map, the largest first."""
     isolations: tuple[Isolation, ...] = ()
     attributions: tuple[Attribution, ...] = ()
 

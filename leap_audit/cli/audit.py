@@ -58,6 +58,10 @@ def audit(
     config: flags.Config = None,
     policy: judging.Policy = None,
     junit: judging.Junit = None,
+    owner: flags.Owner = None,
+    purpose: flags.Purpose = None,
+    version: flags.Version = None,
+    data: flags.Data = None,
     out: flags.Out = None,
     photographs: flags.Photographs = None,
     dry_run: flags.DryRun = False,
@@ -78,6 +82,10 @@ def audit(
         "input_size": flags.size(ctx, input_size),
     }
     said = {
+        "owner": owner,
+        "purpose": purpose,
+        "version": version,
+        "data": data,
         "targets": targets or None,
         "samples": samples or None,
         "labels": labels,

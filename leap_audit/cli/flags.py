@@ -10,10 +10,11 @@ import typer
 
 __all__: list[str] = []  # used as flags.Classes, flags.numbers, ...
 
-_WHAT, _PICTURE, _HOW, _OUTPUT = (
+_WHAT, _PICTURE, _HOW, _MODEL, _OUTPUT = (
     "What is audited",
     "How it reads a picture",
     "How it works",
+    "Facts for the cover and the model card",
     "Output",
 )
 
@@ -54,6 +55,10 @@ Classes = Annotated[
     Path | None,
     option("--classes", _WHAT, "Names of the classes, one per line, or a JSON list.", "FILE"),
 ]
+Owner = Annotated[str | None, option("--owner", _MODEL, of_field("owner"), "TEXT")]
+Purpose = Annotated[str | None, option("--purpose", _MODEL, of_field("purpose"), "TEXT")]
+Version = Annotated[str | None, option("--version", _MODEL, of_field("version"), "TEXT")]
+Data = Annotated[str | None, option("--data", _MODEL, of_field("data"), "TEXT")]
 Targets = Annotated[
     list[str] | None,
     option(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from leap_audit.artifacts import EvidencePicture
+from leap_audit.findings.basis import CALIBRATION_NEEDS, PHOTOGRAPHS_NEEDED
 from leap_audit.findings.evidence import Evidence, LabelledAnswer, doubt, labelled_answers
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
@@ -12,6 +13,7 @@ from leap_audit.text.numbers import count, decimal, listed, percent, wilson
 
 __all__ = [
     "answers_saturated",
+    "confidence_unjustified",
     "constant_answer",
     "one_answer",
     "photographs_mistaken",
@@ -25,10 +27,13 @@ SATURATED = 1 - 1e-6
 """From this probability on, an answer is entirely sure."""
 SATURATED_SHARE = 0.9
 """Of the photographs, which must be answered entirely sure."""
-PHOTOGRAPHS_NEEDED = 5
-"""Photographs below which the answers as a whole are not judged."""
 PREDICTED = 3
 """A mistake counts as predicted if it is among so many most entangled classes."""
+MANY_WRONG = 0.25
+"""Share of wrong answers above which the severity is high."""
+DEAD_OR_DARK = (
+    "A model that ignores its input and a wrong range of pixel values look the same here."
+)
 
 
 def preprocessing_doubted(evidence: Evidence) -> Iterator[Suspicion]:
@@ -37,11 +42,11 @@ def preprocessing_doubted(evidence: Evidence) -> Iterator[Suspicion]:
     if readings is not None and (better := doubt(readings)) is not None:
         yield Suspicion(
             title="The preprocessing may be wrong",
-            evidence=f"Of {count(readings.photographs, 'photograph')} of known classes, the model "
-            f"answers {readings.right} with their class as this audit shows them, and "
-            f"{better.right} with {better.text}.",
-            sure=f"By chance that happens with a probability of {percent(better.p)} (sign test).",
-            confirm="The model's own evaluation code would tell; then run the audit again.",
+            evidence=f"With the preprocessing of this audit, the model is right on "
+            f"{readings.right} of {count(readings.photographs, 'labelled photograph')}. With "
+            f"{better.text}, it is right on {better.right}.",
+            sure=f"Confidence: high (p = {decimal(better.p, 4)}, sign test).",
+            confirm="Compare with the evaluation code of the model. Then run the audit again.",
             limits="Everything else in this report was measured with the doubtful preprocessing.",
             figures={"right": readings.right, "right otherwise": better.right, "p": better.p},
         )
@@ -54,15 +59,13 @@ def constant_answer(evidence: Evidence) -> Iterator[Suspicion]:
         yield Suspicion(
             title="The model gives the same answer to every picture",
             evidence=model.meaning,
-            sure="Sure for the pictures that were tried: black, white, a colour, noise of several "
-            "sizes, a ramp.",
-            confirm="The end of the network. A Softmax over one class always says 1: a single "
-            "score needs a Sigmoid, or the export is to stop before the Softmax. Else photographs "
-            "through the model's own code: if its answers differ there, the preprocessing is "
-            "wrong.",
-            limits="Prototypes, entanglements and isolations of a model that does not answer show "
-            "nothing. A dead model and one that is shown pictures in the wrong range look alike.",
+            sure="Confidence: high. Tried: black, white, one colour, noise of several sizes, and a "
+            "ramp.",
+            confirm="Check the end of the network. A Softmax over one class always gives 1; a "
+            "single score needs a Sigmoid. Then run photographs through the model's own code.",
+            limits=f"Prototypes and isolations of such a model show nothing. {DEAD_OR_DARK}",
             figures={"pictures": TRIAL_PICTURES},
+            confirmed=True,
         )
 
 
@@ -73,14 +76,15 @@ def scores_do_not_move(evidence: Evidence) -> Iterator[Suspicion]:
     moved = [max(p.curve) - min(p.curve) for p in evidence.prototypes if len(p.curve) > 1]
     if moved and max(moved) <= FLAT:
         yield Suspicion(
-            title="The model's scores do not move, whatever it is shown",
+            title="The model's scores do not change with the picture",
             evidence=f"In {count(len(moved), 'search', 'searches')} for a prototype, no logit "
             f"changed by more than {decimal(max(moved), 6)}.",
-            sure="Sure for the pictures that were tried.",
-            confirm="Photographs through the model's own code: if its answers differ there, the "
-            "preprocessing is wrong; if not, the model is dead.",
-            limits="A dead model and one that is shown pictures in the wrong range look alike.",
+            sure="Confidence: high for the pictures that were tried.",
+            confirm="Run photographs through the model's own code. If its answers differ there, "
+            "the preprocessing is wrong. If not, the model ignores its input.",
+            limits=DEAD_OR_DARK,
             figures={"largest change": max(moved)},
+            confirmed=True,
         )
 
 
@@ -94,12 +98,12 @@ def one_answer(evidence: Evidence) -> Iterator[Suspicion]:
         yield Suspicion(
             target=(answer,),
             classes=(answer,),
-            title=f"Every photograph is answered with ‘{evidence.labels[answer]}’",
-            evidence=f"{count(len(known), 'photograph')} of {len(shown)} known classes all get "
+            title=f"The model answers every photograph with ‘{evidence.labels[answer]}’",
+            evidence=f"The photographs ({len(known)}) show {len(shown)} different classes. All get "
             "the same answer.",
-            sure=pattern_certainty(len(known), len(known), "photographs"),
-            confirm="More photographs of the other classes, through the model's own code.",
-            limits="A dead model and one that is shown pictures in the wrong range look alike.",
+            sure=pattern_certainty(len(known), len(known)),
+            confirm="Run more photographs of the other classes through the model's own code.",
+            limits=DEAD_OR_DARK,
             pictures=_pictures(evidence, known),
             figures={"photographs": len(known), "known classes": len(shown)},
         )
@@ -111,45 +115,93 @@ def answers_saturated(evidence: Evidence) -> Iterator[Suspicion]:
     full = [s for s in measured if s.predicted[0].prob >= SATURATED]
     if len(measured) >= PHOTOGRAPHS_NEEDED and len(full) >= SATURATED_SHARE * len(measured):
         yield Suspicion(
-            title="The model is entirely sure of almost every photograph",
+            title="The model is fully certain of almost every photograph",
             evidence=f"On {len(full)} of {count(len(measured), 'photograph')}, the first answer "
             "has a probability within a millionth of 100\u00a0%.",
-            sure=pattern_certainty(len(full), len(measured), "photographs"),
-            confirm="Photographs that the model gets wrong: if it is as sure of those, its "
+            sure=pattern_certainty(len(full), len(measured)),
+            confirm="Look at photographs that the model gets wrong. If it is as sure of those, its "
             "probabilities carry no information.",
-            limits="Saturated probabilities hide differences: kept and erased regions are then "
-            "better compared by their logits.",
+            limits="Such probabilities hide differences: compare regions by their logits instead.",
             figures={"saturated": len(full), "photographs": len(measured)},
         )
+
+
+def confidence_unjustified(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect probabilities whose mean lies outside the interval of the accuracy."""
+    model = evidence.model
+    if model is not None and (model.independent or model.places != (1, 1)):
+        return
+    known = labelled_answers(evidence.samples)
+    if len(known) < CALIBRATION_NEEDS:
+        return
+    right = sum(each.right for each in known)
+    sure = sum(each.prob for each in known) / len(known)
+    low, high = wilson(right, len(known))
+    if low <= sure <= high:
+        return
+    wrong = [each for each in known if not each.right]
+    over = sure > high
+    yield Suspicion(
+        detail="" if over else "under",
+        severity=None if over else "low",
+        classes=tuple(dict.fromkeys(each.answer for each in wrong)) if over else (),
+        title=f"The model is {percent(sure)} sure on average, and right on "
+        f"{percent(right / len(known))}",
+        evidence=f"It is right on {right} of {count(len(known), 'labelled photograph')} (95\u00a0% "
+        f"interval {percent(low)} to {percent(high)}). Its mean probability is {percent(sure)}, "
+        f"{'above' if over else 'below'} that interval.",
+        consequence="" if over else "The model is right more often than its probabilities suggest.",
+        sure=f"Confidence: high. The mean lies outside the 95\u00a0% interval of {len(known)} "
+        "photographs.",
+        confirm="Measure calibration on a larger labelled test set from the place of use.",
+        limits="It holds for these photographs, which are no random sample.",
+        pictures=_pictures(evidence, sorted(wrong, key=lambda each: -each.prob)) if over else (),
+        figures={"mean probability": sure, "right": right, "photographs": len(known)},
+        answered=tuple(dict.fromkeys(each.answer for each in wrong)),
+    )
 
 
 def photographs_mistaken(evidence: Evidence) -> Iterator[Suspicion]:
     """Suspect the classes of photographs that get another answer than they show."""
     known = labelled_answers(evidence.samples)
     wrong = [each for each in known if not each.right]
-    if wrong:
-        low, high = wilson(len(wrong), len(known))
-        pairs = Counter((each.shows, each.answer) for each in wrong)
-        said = [
-            f"‘{evidence.labels[shown]}’ for ‘{evidence.labels[answer]}’ ({times})"
-            for (shown, answer), times in sorted(pairs.items(), key=lambda each: -each[1])
-        ]
-        yield Suspicion(
-            classes=tuple(dict.fromkeys(k for pair in pairs for k in pair)),
-            title=f"{count(len(wrong), 'photograph is', 'photographs are')} answered with another "
-            "class than they show"
-            if len(wrong) > 1
-            else "A photograph is answered with another class than it shows",
-            evidence=f"{len(wrong)} of {count(len(known), 'photograph')} of known classes, taken "
-            f"{listed(said)}.{_predicted(evidence, pairs)}",
-            sure=f"95\u00a0% interval of the share of mistakes, if the photographs are a fair "
-            f"sample: {percent(low)} to {percent(high)} (Wilson).",
-            confirm="A labelled test set from the place of use would give the rate.",
-            limits="The photographs are those that were given, no random sample; their classes "
-            "were taken as they were said.",
-            pictures=_pictures(evidence, wrong),
-            figures={"wrong": len(wrong), "photographs": len(known)},
+    if not wrong:
+        return
+    low, high = wilson(len(wrong), len(known))
+    pairs = Counter((each.shows, each.answer) for each in wrong)
+    answers = Counter(each.answer for each in wrong)
+    many = len(known) >= PHOTOGRAPHS_NEEDED and len(wrong) > MANY_WRONG * len(known)
+    yield Suspicion(
+        severity="high" if many else None,
+        classes=tuple(dict.fromkeys(k for pair in pairs for k in pair)),
+        title=f"The model got {len(wrong)} of {count(len(known), 'labelled photograph')} wrong",
+        evidence=f"{_pattern(evidence, answers, pairs)}{_predicted(evidence, pairs)}",
+        sure=f"95\u00a0% interval of the error rate: {percent(low)} to {percent(high)} (Wilson), "
+        "if the photographs are a fair sample.",
+        confirm="Measure the error rate on a labelled test set from the place of use.",
+        limits="Labels supplied by the user; not verified. The photographs are no random sample.",
+        pictures=_pictures(evidence, sorted(wrong, key=lambda each: -each.prob)),
+        figures={"wrong": len(wrong), "photographs": len(known)},
+        answered=tuple(answers),
+    )
+
+
+def _pattern(evidence: Evidence, answers: Counter[int], pairs: Counter[tuple[int, int]]) -> str:
+    """Say what the wrong answers have in common, or list the pairs."""
+    total = sum(answers.values())
+    first, times = answers.most_common(1)[0]
+    if total > 1 and times == total:
+        shown = len({pair[0] for pair in pairs})
+        return (
+            f"Every wrong answer was ‘{evidence.labels[first]}’. The photographs show "
+            f"{count(shown, 'other class', 'other classes')}."
         )
+    said = [
+        f"‘{evidence.labels[shown]}’ as ‘{evidence.labels[answer]}’ ({number})"
+        for (shown, answer), number in sorted(pairs.items(), key=lambda each: -each[1])
+    ]
+    most = f"{times} of the {total} wrong answers were ‘{evidence.labels[first]}’. "
+    return f"{most if total > 2 and 2 * times > total else ''}Mistaken: {listed(said)}."
 
 
 def _predicted(evidence: Evidence, pairs: Counter[tuple[int, int]]) -> str:
@@ -167,9 +219,11 @@ def _predicted(evidence: Evidence, pairs: Counter[tuple[int, int]]) -> str:
     if not with_prototype:
         return ""
     hits = sum(times for pair, times in with_prototype.items() if pair[1] in tops[pair[0]])
+    if not hits:
+        return ""
     return (
-        f" Of {count(sum(with_prototype.values()), 'mistake')} in classes with a prototype, the "
-        f"answer was among its {PREDICTED} most entangled classes in {hits}."
+        f" The class overlap of the prototypes pointed to {hits} of "
+        f"{count(sum(with_prototype.values()), 'mistake')}."
     )
 
 

@@ -96,6 +96,10 @@ class Evidence:
         """Yield the isolations of classes that the model states about their picture."""
         return stated_classes(self.prototypes, self.samples, self.labels)
 
+    def every_isolation(self) -> Iterator[tuple[str, Isolation, bool]]:
+        """Yield (its picture in words, the isolation, whether of a photograph) of each."""
+        return _every_isolation(self.prototypes, self.samples, self.labels)
+
 
 def by_target(prototypes: Iterable[Prototype]) -> dict[tuple[int, ...], list[Prototype]]:
     """Return the prototypes of each target, in their order."""
@@ -112,12 +116,20 @@ def stated_classes(
 
     Not of those that it states as surely about the erased picture, such as a background.
     """
+    for where, isolation, photograph in _every_isolation(prototypes, samples, labels):
+        if _stated(isolation):
+            yield StatedClass(where, isolation, photograph)
+
+
+def _every_isolation(
+    prototypes: Iterable[Prototype], samples: Iterable[Sample], labels: ClassLabels
+) -> Iterator[tuple[str, Isolation, bool]]:
     for prototype in prototypes:
         where = f"the prototype of ‘{labels.of(prototype.target)}’"
-        yield from (StatedClass(where, i, False) for i in prototype.isolations if _stated(i))
+        yield from ((where, isolation, False) for isolation in prototype.isolations)
     for sample in samples:
         where = f"photograph {shortened(sample.file)}"
-        yield from (StatedClass(where, i, True) for i in sample.isolations if _stated(i))
+        yield from ((where, isolation, True) for isolation in sample.isolations)
 
 
 def _stated(isolation: Isolation) -> bool:

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leap_audit.artifacts import EvidencePicture
+from leap_audit.findings.basis import PICTURES_NEEDED
 from leap_audit.findings.evidence import Evidence, StatedClass, core
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.text.numbers import count, listed, percent
 
 __all__ = [
-    "PICTURES_NEEDED",
     "border",
+    "crop_gives_another",
     "erasing_changes_little",
     "isolation_not_enough",
     "one_corner",
@@ -28,8 +29,8 @@ BORDER_SIDE = 0.125
 """Width of the frame, as a part of the picture's side."""
 BORDER_SHARE = 0.9
 """Of the core, which must lie in the frame."""
-PICTURES_NEEDED = 3
-"""Pictures of a class below which its place is not judged."""
+TRACE, ANOTHER = 0.05, 0.5
+"""Probability below which a picture hardly has a class, and from which on a part of it does."""
 PICTURES_SHARE = 2 / 3
 """Of the pictures of a class, on which the core must lie in one place."""
 
@@ -41,14 +42,14 @@ def isolation_not_enough(evidence: Evidence) -> Iterator[Suspicion]:
     if failed:
         yield Suspicion(
             classes=_classes(failed),
-            title=f"{count(len(failed), 'isolation fails its', 'isolations fail their')} own check",
-            evidence=f"On {len(failed)} of {count(len(stated), 'isolation')}, no region of at most "
-            f"60\u00a0% of the picture kept enough of the class's probability: "
-            f"{_where(evidence, failed)}.",
-            sure="Sure: measured on each picture.",
-            confirm="More steps, or photographs in which the object is smaller, would tell.",
-            limits="These pictures must not be used to explain the answer. The class may be "
-            "spread over the whole picture, or the search may have missed its region.",
+            title=f"In {len(failed)} of {count(len(stated), 'explanation')} no key region is "
+            "enough for the answer",
+            evidence=f"No region of at most 60\u00a0% of the picture keeps enough of the "
+            f"probability: {_where(evidence, failed)}.",
+            sure="Confidence: high. It was measured on each picture.",
+            confirm="Run more steps, or use photographs in which the object is smaller.",
+            limits="The class may be spread over the whole picture, or the search may have missed "
+            "its region.",
             pictures=_checked(evidence, failed),
             figures={"failed": len(failed), "isolations": len(stated)},
         )
@@ -56,21 +57,50 @@ def isolation_not_enough(evidence: Evidence) -> Iterator[Suspicion]:
 
 def erasing_changes_little(evidence: Evidence) -> Iterator[Suspicion]:
     """Suspect the isolations whose region can be erased without losing the class."""
-    enough = [e for e in evidence.stated_classes() if e.isolation.outcome != "not enough"]
-    failed = [each for each in enough if each.isolation.outcome == "not needed"]
+    stated = list(evidence.stated_classes())
+    failed = [each for each in stated if each.isolation.outcome == "not needed"]
     if failed:
         yield Suspicion(
             classes=_classes(failed),
-            title=f"{count(len(failed), 'isolation')} can be erased without losing the class",
-            evidence=f"On {len(failed)} of {count(len(enough), 'isolation')} that passed the first "
-            f"check, the class keeps at least half of its probability when the region is erased: "
-            f"{_where(evidence, failed)}.",
-            sure="Sure: measured on each picture.",
-            confirm="Covering the other parts that carry the class, by hand, would show them.",
-            limits="The region is sufficient but not necessary: other parts of the picture carry "
-            "the class as well, and the isolation does not show them.",
+            title=f"In {len(failed)} of {count(len(stated), 'explanation')} the highlighted area "
+            "is not the only evidence",
+            evidence=f"With the key region erased, the class keeps at least half of its "
+            f"probability: {_where(evidence, failed)}.",
+            sure="Confidence: high. It was measured on each picture.",
+            confirm="Cover the other parts of the picture as well, and look when the answer "
+            "changes.",
+            limits="Other parts of the picture carry the class too. The key region does not show "
+            "them.",
             pictures=_checked(evidence, failed),
-            figures={"failed": len(failed), "isolations": len(enough)},
+            figures={"failed": len(failed), "isolations": len(stated)},
+        )
+
+
+def crop_gives_another(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the pictures of which a part alone gives a class that the whole hardly has."""
+    parts = [
+        StatedClass(where, isolation, photograph)
+        for where, isolation, photograph in evidence.every_isolation()
+        if isolation.outcome == "trace"
+        and isolation.prob < TRACE
+        and isolation.prob_keep >= ANOTHER
+    ]
+    if parts:
+        strongest = sorted(parts, key=lambda each: -each.isolation.prob_keep)
+        first = strongest[0].isolation
+        yield Suspicion(
+            classes=_classes(parts),
+            title="A part of a picture alone changes the answer"
+            if len(parts) == 1
+            else f"In {len(parts)} cases, a part of the picture alone changes the answer",
+            evidence=f"On {strongest[0].picture}, the model gives "
+            f"‘{evidence.labels[first.class_]}’ {percent(first.prob)}. With only "
+            f"{percent(first.area)} of it kept, it gives the class {percent(first.prob_keep)}.",
+            sure="Confidence: high. It was measured on each picture.",
+            confirm="Crop such pictures in the same way, and look at the answers.",
+            limits="The rest is blurred in this test. A real crop may give another answer.",
+            pictures=_checked(evidence, strongest),
+            figures={"parts": len(parts), "probability": first.prob_keep},
         )
 
 
@@ -91,21 +121,21 @@ def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
             hits = sum(share >= CORNER_SHARE for share in of)
             if hits >= PICTURES_SHARE * len(stated):
                 label = evidence.labels[target]
+                place = corner.replace(" ", "-")
                 yield Suspicion(
                     target=(target,),
-                    detail=corner.replace(" ", "-"),
+                    detail=place,
                     classes=(target,),
-                    title=f"‘{label}’ seems to be decided in the {corner} corner",
-                    evidence=f"On {hits} of {count(len(stated), 'picture')} on which the model "
-                    f"said the class, at least half of the pixels ranked first lie in that corner "
-                    f"(on average {percent(sum(of) / len(of))}; the corner is "
-                    f"{percent(CORNER_SIDE**2)} of a picture).",
-                    sure=pattern_certainty(hits, len(stated), "pictures"),
-                    confirm="Pictures of the class with that corner covered, and pictures of "
-                    "other classes with it pasted in, would tell.",
-                    limits="A mark, logo or frame may have been learned instead of the object; "
-                    "but the object itself may stand there in these pictures.",
-                    pictures=_photographs_first(evidence, stated),
+                    title=f"The answer ‘{label}’ seems to depend on the {place} corner",
+                    evidence=f"In {hits} of {count(len(stated), 'picture')} with the answer "
+                    f"‘{label}’, most of the key pixels are in the {place} corner. The corner is "
+                    f"{percent(CORNER_SIDE**2)} of the picture and holds "
+                    f"{percent(sum(of) / len(of))} of the key pixels on average.",
+                    sure=pattern_certainty(hits, len(stated)),
+                    confirm=f"Cover that corner in pictures answered ‘{label}’. Paste it into "
+                    "pictures of other classes. Look whether the answer follows it.",
+                    limits="The object itself may be in that corner in these pictures.",
+                    pictures=_by_strength(evidence, stated, of, CORNER_SHARE),
                     figures={"pictures": len(stated), "in the corner": hits},
                 )
 
@@ -120,19 +150,19 @@ def border(evidence: Evidence) -> Iterator[Suspicion]:
             shares.append(1.0 - float(weights[top:-top, left:-left].sum()))
         hits = sum(share >= BORDER_SHARE for share in shares)
         if hits >= PICTURES_SHARE * len(stated):
+            label = evidence.labels[target]
             yield Suspicion(
                 target=(target,),
                 classes=(target,),
-                title=f"‘{evidence.labels[target]}’ seems to be decided at the edge of the picture",
-                evidence=f"On {hits} of {count(len(stated), 'picture')} on which the model said "
-                f"the class, at least nine tenths of the pixels ranked first lie in the outer "
-                f"eighth (on average {percent(sum(shares) / len(shares))}; that frame is "
-                f"{percent(1 - (1 - 2 * BORDER_SIDE) ** 2)} of a picture).",
-                sure=pattern_certainty(hits, len(stated), "pictures"),
-                confirm="Pictures of the class with another background would tell.",
-                limits="The model may go by the background, a frame or the way the pictures were "
-                "cut; but in these pictures the object itself may reach the edge.",
-                pictures=_photographs_first(evidence, stated),
+                title=f"The answer ‘{label}’ seems to depend on the edge of the picture",
+                evidence=f"In {hits} of {count(len(stated), 'picture')} with the answer ‘{label}’, "
+                f"nearly all key pixels are in the outer eighth. That frame is "
+                f"{percent(1 - (1 - 2 * BORDER_SIDE) ** 2)} of the picture and holds "
+                f"{percent(sum(shares) / len(shares))} of the key pixels on average.",
+                sure=pattern_certainty(hits, len(stated)),
+                confirm="Test pictures of the class with another background.",
+                limits="The object itself may reach the edge in these pictures.",
+                pictures=_by_strength(evidence, stated, shares, BORDER_SHARE),
                 figures={"pictures": len(stated), "at the edge": hits},
             )
 
@@ -162,12 +192,24 @@ def _where(evidence: Evidence, stated: Sequence[StatedClass]) -> str:
     return listed([_name(evidence, each) for each in stated])
 
 
-def _photographs_first(
-    evidence: Evidence, stated: Sequence[StatedClass]
+def _by_strength(
+    evidence: Evidence, stated: Sequence[StatedClass], shares: Sequence[float], least: float
 ) -> tuple[EvidencePicture, ...]:
-    """Photographs before prototypes: what happens in use comes first."""
-    order = sorted(stated, key=lambda each: not each.photograph)
-    return evidence_pictures([(each.isolation.image, _name(evidence, each)) for each in order])
+    """Pictures that show the pattern, the strongest first; those that do not, as counter-examples.
+
+    Photographs before prototypes: what happens in use comes first.
+    """
+    order = sorted(
+        zip(stated, shares, strict=True), key=lambda pair: (not pair[0].photograph, -pair[1])
+    )
+    hits = [each for each, share in order if share >= least]
+    misses = [each for each, share in reversed(order) if share < least]
+    return (
+        *evidence_pictures([(h.isolation.image, _name(evidence, h)) for h in hits]),
+        *evidence_pictures(
+            [(m.isolation.image, _name(evidence, m)) for m in misses], "counter-example"
+        ),
+    )
 
 
 def _checked(evidence: Evidence, stated: Sequence[StatedClass]) -> tuple[EvidencePicture, ...]:
@@ -176,8 +218,8 @@ def _checked(evidence: Evidence, stated: Sequence[StatedClass]) -> tuple[Evidenc
         [
             (
                 each.isolation.image,
-                f"{_name(evidence, each)}: {percent(each.isolation.prob_keep)} kept alone, "
-                f"{percent(each.isolation.prob_delete)} erased",
+                f"{_name(evidence, each)}: {percent(each.isolation.prob_keep)} alone, "
+                f"{percent(each.isolation.prob_delete)} without it",
             )
             for each in stated
         ]

@@ -22,21 +22,26 @@ UNLIKE = 0.5
 
 
 def class_not_reached(evidence: Evidence) -> Iterator[Suspicion]:
-    """Suspect the classes that no prototype reaches."""
+    """Suspect the classes that no prototype reaches.
+
+    A search that was still improving when it ended says little about the class: severity low.
+    """
     for target, replicates in evidence.by_target().items():
         best = min(replicates, key=lambda each: each.rank)
         if best.rank > REACHED_RANK:
             label = evidence.labels.of(target)
+            settled = any(each.converged for each in replicates)
             yield Suspicion(
+                severity=None if settled else "low",
                 target=target,
                 classes=target,
-                title=f"No picture could be found that the model calls ‘{label}’",
-                evidence=f"The best of {count(len(replicates), 'prototype')} puts the class at "
-                f"place {best.rank} of {len(evidence.classes)}, with a probability of "
-                f"{percent(best.prob)}.",
-                sure=f"Sure of this search, not of the class: {_runs(replicates)}.",
-                confirm="More steps, another seed, and photographs of the class would tell.",
-                limits="Either the model hardly uses this class, or the search was too short.",
+                title=f"The search found no picture that the model calls ‘{label}’",
+                evidence=f"On the best prototype, the class is in place {best.rank:,} of "
+                f"{len(evidence.classes):,}, with a probability of {percent(best.prob)}.",
+                sure=f"Confidence: {'medium' if settled else 'low'} ({_runs(replicates)}"
+                f"{'' if settled else ', still improving at the end'}).",
+                confirm="Run more steps and other seeds, and test photographs of the class.",
+                limits="The model may hardly use this class, or the search was too short.",
                 pictures=_pictures(evidence, [best]),
                 figures={"rank": best.rank, "probability": best.prob},
             )
@@ -55,13 +60,11 @@ def target_not_first(evidence: Evidence) -> Iterator[Suspicion]:
                 target=target,
                 classes=target,
                 title=f"On its own prototype, ‘{label}’ is not the model's first answer",
-                evidence=f"Of the prototypes made for the class ({len(replicates)}), the model "
-                f"calls {len(beaten)} something else; the class stands at place {worst.rank} "
-                f"there, with a probability of {percent(worst.prob)}.{_winner(evidence, worst)}",
-                sure=f"Measured on the finished pictures; {_runs(replicates)}.",
-                confirm="Photographs of both classes, counted as right or wrong, would show "
-                "whether the model mixes them up in use.",
-                limits="A class may be a shade of another one, and then this is expected.",
+                evidence=f"The class is in place {worst.rank}, with a probability of "
+                f"{percent(worst.prob)}.{_winner(evidence, worst)}",
+                sure=f"Confidence: high for these pictures ({_runs(replicates)}).",
+                confirm="Test photographs of both classes, and count the mistakes.",
+                limits="This is expected where one class is a kind of the other.",
                 pictures=_pictures(evidence, beaten),
                 figures={"rank": worst.rank, "probability": worst.prob},
             )
@@ -73,13 +76,13 @@ def prototype_not_converged(evidence: Evidence) -> Iterator[Suspicion]:
     if rising:
         yield Suspicion(
             classes=tuple(dict.fromkeys(k for each in rising for k in each.target)),
-            title=f"{count(len(rising), 'prototype')} had not settled when the search ended",
-            evidence=f"The logit was still changing at the last step for "
-            f"{listed([evidence.labels.of(each.target) for each in rising])} "
-            f"({len(rising)} of {len(evidence.prototypes)} prototypes).",
-            sure="Sure: read off the curves of the search.",
-            confirm="A run with more steps (--steps) would show whether the pictures change.",
-            limits="What these pictures show may still change; their figures are lower bounds.",
+            title=f"{count(len(rising), 'prototype was', 'prototypes were')} still improving when "
+            "the search stopped",
+            evidence=f"{len(rising)} of {count(len(evidence.prototypes), 'prototype')}: "
+            f"{listed([evidence.labels.of(each.target) for each in rising])}.",
+            sure="Confidence: high. The curves of the search show it.",
+            confirm="Run more steps (--steps), and look whether the pictures change.",
+            limits="The logits of these prototypes are lower bounds.",
             figures={"unsettled": len(rising), "prototypes": len(evidence.prototypes)},
         )
 
@@ -95,21 +98,18 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
         if unlike:
             stability, worst = min(unlike, key=lambda pair: pair[0].similarity)
             label = evidence.labels.of(target)
-            faces = [(image, f"‘{label}’ from another seed") for image in stability.images]
+            repeats = [(image, f"‘{label}’, another run") for image in stability.images]
             yield Suspicion(
                 target=target,
                 classes=target,
-                title=f"Another seed gives ‘{label}’ another face",
-                evidence=f"The features of its prototypes from {len(stability.logits)} seeds have "
-                f"a mean cosine of {decimal(stability.similarity)} (the line is drawn at "
-                f"{decimal(UNLIKE)}); of the three most entangled classes, "
-                f"{percent(stability.agreement)} are the same.",
-                sure=f"Only {len(stability.logits)} seeds were compared.",
-                confirm="More seeds (--seeds) and more steps would show whether the class has "
-                "several faces or the search had not settled.",
-                limits="A class may truly look like several things. What one picture shows is "
-                "then a part of it, and its entanglements are those of that part.",
-                pictures=evidence_pictures([*_shown(evidence, [worst]), *faces]),
+                title=f"Repeated runs give ‘{label}’ different prototypes",
+                evidence=f"{len(stability.logits)} runs give a mean feature similarity of "
+                f"{decimal(stability.similarity)} (threshold {decimal(UNLIKE)}). They agree on "
+                f"{percent(stability.agreement)} of the three most related classes.",
+                sure=f"Confidence: low. Only {len(stability.logits)} runs were compared.",
+                confirm="Run more seeds (--seeds) and more steps.",
+                limits="A class may look like several things. One picture then shows a part of it.",
+                pictures=evidence_pictures([*_shown(evidence, [worst]), *repeats]),
                 figures={"similarity": stability.similarity, "agreement": stability.agreement},
             )
 
@@ -125,21 +125,18 @@ def strong_entanglement(evidence: Evidence) -> Iterator[Suspicion]:
                 each for index in order for each in evidence.by_target().get((index,), [])[:1]
             ]
             several = any(e.low is not None for p in replicates for e in p.entanglements)
+            label, other = evidence.labels.of(target), evidence.labels[order[0]]
             yield Suspicion(
                 target=target,
                 classes=(*target, *order),
-                title=f"‘{evidence.labels.of(target)}’ is hard to tell from "
-                f"‘{evidence.labels[order[0]]}’",
-                evidence=f"The prototype's features point almost as much to {listed(names)} as to "
-                f"the class itself (entanglement as a share of the class's own; the line is drawn "
-                f"at {percent(ENTANGLED_SHARE)}).",
-                sure="The ranges over the seeds stand beside each figure."
+                title=f"The model may confuse ‘{label}’ with ‘{other}’",
+                evidence=f"The prototype of ‘{label}’ points almost as much to {listed(names)} as "
+                f"to its own class. The threshold is {percent(ENTANGLED_SHARE)} of its own.",
+                sure="Confidence: medium. The range over repeated runs is beside each figure."
                 if several
-                else "One seed only: another may give other neighbours.",
-                confirm="Photographs of both classes, counted as right or wrong, would show how "
-                "often they are mixed up.",
-                limits="Expected between classes that look alike. Where they do not, mistakes are "
-                "to be expected between them.",
+                else "Confidence: low. Only one seed was run.",
+                confirm="Test photographs of both classes, and count how often they are confused.",
+                limits="This is expected between classes that look alike.",
                 pictures=_pictures(evidence, [replicates[0], *beside]),
                 figures={"share of own": close[order[0]], "classes": len(order)},
             )

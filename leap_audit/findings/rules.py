@@ -1,11 +1,14 @@
 """The table of the rules that turn evidence into findings.
 
 A finding is a suspicion with its figures, never a verdict. Each says how sure it is, what would
-confirm it, and what it cannot show. A rule is a function of `Evidence` that yields suspicions.
+confirm it, what it cannot show, what follows from it and what to do next. A rule is a function of
+`Evidence` that yields suspicions.
 """
 
+from leap_audit.findings import basis
 from leap_audit.findings.answers import (
     answers_saturated,
+    confidence_unjustified,
     constant_answer,
     one_answer,
     photographs_mistaken,
@@ -14,6 +17,7 @@ from leap_audit.findings.answers import (
 )
 from leap_audit.findings.isolations import (
     border,
+    crop_gives_another,
     erasing_changes_little,
     isolation_not_enough,
     one_corner,
@@ -27,79 +31,164 @@ from leap_audit.findings.prototypes import (
 )
 from leap_audit.findings.suspicion import FindingRule
 
-__all__ = ["FINDING_RULES", "FindingRule"]
+__all__ = ["CAUSES", "FINDING_RULES", "FindingRule"]
+
+CAUSES = frozenset({"preprocessing-doubted", "one-corner", "border", "one-answer"})
+"""Rules whose findings may explain wrong or overconfident answers with their class."""
 
 FINDING_RULES: tuple[FindingRule, ...] = (
     FindingRule(
         "constant-answer",
         "high",
-        "Does the model answer different pictures differently?",
+        "Does the model give different answers to different pictures?",
         constant_answer,
+        basis.trial,
+        "The model does not look at its input, so its answers mean nothing.",
+        "Do not use the model. Check its last layer and the export.",
     ),
     FindingRule(
         "scores-do-not-move",
         "high",
-        "Do the model's scores move with what it is shown?",
+        "Do the scores change with the picture?",
         scores_do_not_move,
+        basis.searches,
+        "The model does not react to its input, so its answers mean nothing.",
+        "Do not use the model. Check the preprocessing and the export.",
     ),
     FindingRule(
         "preprocessing-doubted",
         "high",
-        "Is the model right more often with another preprocessing?",
+        "Is the preprocessing right?",
         preprocessing_doubted,
+        basis.other_preprocessings,
+        "The results of this audit may be invalid.",
+        "Find out the preprocessing of the training, declare it and repeat the audit.",
     ),
-    FindingRule("one-corner", "high", "Is a class decided in one corner?", one_corner),
-    FindingRule("one-answer", "high", "Does the model have more than one answer?", one_answer),
     FindingRule(
-        "class-not-reached", "high", "Can each class be reached at all?", class_not_reached
+        "one-corner",
+        "high",
+        "Does any answer depend on one corner?",
+        one_corner,
+        basis.located,
+        "The model may have learned a mark, logo or frame instead of the object.",
+        "Test it: cover the corner, and paste it into pictures of other classes.",
     ),
-    FindingRule("border", "medium", "Is a class decided at the edge of the picture?", border),
+    FindingRule(
+        "one-answer",
+        "high",
+        "Does the model use more than one answer?",
+        one_answer,
+        basis.several_classes,
+        "The model does not tell these classes apart.",
+        "Do not use the model. Check the preprocessing and the order of the classes.",
+    ),
+    FindingRule(
+        "class-not-reached",
+        "high",
+        "Does the model recognise each class on some picture?",
+        class_not_reached,
+        basis.prototypes,
+        "The model may never give this class.",
+        "Test photographs of the class. Remove the class if the model does not need it.",
+    ),
+    FindingRule(
+        "overconfident",
+        "high",
+        "Is the model's confidence justified?",
+        confidence_unjustified,
+        basis.labelled_enough,
+        "The model is wrong more often than its probabilities suggest, so they cannot serve as a "
+        "safeguard.",
+        "Do not rely on a probability threshold. Calibrate the model on labelled data first.",
+    ),
+    FindingRule(
+        "border",
+        "medium",
+        "Does any answer depend on the edge of the picture?",
+        border,
+        basis.located,
+        "The model may use the background or a frame instead of the object.",
+        "Test pictures of the class with other backgrounds and other crops.",
+    ),
     FindingRule(
         "photographs-mistaken",
         "medium",
-        "Is every photograph of a known class answered with it?",
+        "Is the answer right on every labelled photograph?",
         photographs_mistaken,
+        basis.labelled,
+        "Expect such mistakes in use.",
+        "Look at the wrong answers, then measure the error rate on a labelled test set.",
     ),
     FindingRule(
         "target-not-first",
         "medium",
         "Is each class the first answer on its own prototype?",
         target_not_first,
+        basis.prototypes,
+        "The model may answer with another class where this one is right.",
+        "Test photographs of both classes.",
     ),
     FindingRule(
         "strong-entanglement",
         "medium",
-        "Is a class hard to tell from another one?",
+        "Are all classes well separated from each other?",
         strong_entanglement,
+        basis.prototypes,
+        "Mistakes between these classes are likely.",
+        "Test photographs of both classes. Add training data where they are confused.",
     ),
     FindingRule(
         "prototype-unstable",
         "medium",
-        "Does every seed give a class the same face?",
+        "Do repeated runs give similar prototypes?",
         prototype_unstable,
+        basis.seeds,
+        "The prototype shows only a part of what the model looks for.",
+        "Run more seeds (--seeds) before you rely on this prototype.",
+    ),
+    FindingRule(
+        "crop-gives-another",
+        "medium",
+        "Does the answer stay the same when only a part is shown?",
+        crop_gives_another,
+        basis.isolations,
+        "The answer may change with the crop of the photograph.",
+        "Test several crops of each photograph, and compare the answers.",
     ),
     FindingRule(
         "answers-saturated",
         "low",
-        "Do the model's probabilities tell sure from unsure?",
+        "Do the probabilities separate certain from uncertain answers?",
         answers_saturated,
+        basis.photographs,
+        "The probabilities do not show which answers are uncertain.",
+        "Calibrate the model before you use its probabilities.",
     ),
     FindingRule(
         "isolation-not-enough",
         "low",
-        "Does each isolated region carry its class?",
+        "Is each key region enough for its answer?",
         isolation_not_enough,
+        basis.isolations,
+        "These pictures do not explain the answer.",
+        "Do not use these pictures as an explanation.",
     ),
     FindingRule(
         "erasing-changes-little",
         "low",
-        "Does erasing the region take the class away?",
+        "Does the answer change when the key region is erased?",
         erasing_changes_little,
+        basis.isolations,
+        "The key region explains only a part of the answer.",
+        "Read these regions as one reason of several.",
     ),
     FindingRule(
         "prototype-not-converged",
         "low",
-        "Had each prototype settled?",
+        "Had the search for each prototype finished?",
         prototype_not_converged,
+        basis.prototypes,
+        "These pictures may still change.",
+        "Run the audit with more steps (--steps).",
     ),
 )

@@ -20,6 +20,7 @@ from leap_audit.artifacts import (
     Stability,
 )
 from leap_audit.ingest.classes.names import display_name
+from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.images import write_mask, write_picture
 from leap_audit.measure.entanglement import standardised
@@ -58,6 +59,8 @@ ONE_AT_A_TIME = (
     "compares two. Export it with a free batch dimension."
 )
 Owner = TypeVar("Owner", Sample, Prototype)
+MAPPED = 8
+"""Classes that a predicted map tells apart."""
 NEAREST = 3
 """Samples listed beside a prototype."""
 WITHOUT_PHOTOGRAPHS = (
@@ -124,6 +127,11 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
         notes=study.album.notes,
         methods=_methods(study) if study.requests else {},
         pictures=pictures,
+        maps={
+            _map_path(each.index): _map_levels(each.answer)
+            for each in photographs
+            if each.answer.first is not None
+        },
     )
     if not study.model.batchable and study.requests:
         record = replace(record, notes=(*record.notes, ONE_AT_A_TIME))
@@ -198,7 +206,31 @@ def _sample(study: Study, answered: Answered) -> Sample:
         bands=_bands(study, image),
         predicted=predicted(study, answered),
         known=album.known[i],
+        map=_map_path(i) if answered.answer.first is not None else None,
+        map_classes=_map_classes(answered.answer),
     )
+
+
+def _map_path(index: int) -> str:
+    return f"images/{sample_stem(index)}-map.png"
+
+
+def _map_classes(answer: Summary) -> tuple[int, ...]:
+    """The classes that are most of a map, the largest first."""
+    if answer.first is None:
+        return ()
+    classes, places = np.unique(answer.first, return_counts=True)
+    order = np.argsort(-places, kind="stable")[:MAPPED]
+    return tuple(int(k) for k in classes[order])
+
+
+def _map_levels(answer: Summary) -> NDArray[np.uint8]:
+    """The map as grey levels, see `Sample.map`."""
+    assert answer.first is not None
+    levels = np.zeros(answer.first.shape, np.uint8)
+    for level, class_ in enumerate(_map_classes(answer), 1):
+        levels[answer.first == class_] = level
+    return levels
 
 
 def _prototypes(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leap_audit.artifacts import Audit, Coverage, Environment
+from leap_audit.artifacts import Audit, Coverage, Declared, Environment
 from leap_audit.config import AuditOptions, layered
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
-from leap_audit.findings import Evidence, find
+from leap_audit.findings import Evidence, find, questions
 from leap_audit.ingest.inputs.selection import inputs_in_words
 from leap_audit.ingest.model import Model
 from leap_audit.pipeline.assembly import assemble, write_pictures
@@ -107,10 +107,25 @@ def audit(
         # An audit that was interrupted before it read the photographs shows no path either.
         private = study.album.private or bool(chosen.samples and not study.album.names)
         words = legible(command or shlex.join(sys.argv[:1]))
+        evidence = Evidence(
+            names,
+            record.prototypes,
+            record.samples,
+            record.maps,
+            record.readings,
+            loaded.identity,
+        )
+        findings = find(evidence)
         result = Audit(
             status="complete" if complete else "incomplete",
             model=loaded.identity.model_copy(
                 update=_classes_identity(classes, understood.classes_sha256)
+            ),
+            declared=Declared(
+                owner=chosen.owner,
+                purpose=chosen.purpose,
+                version=chosen.version,
+                data=chosen.data,
             ),
             classes=names,
             environment=Environment(
@@ -140,16 +155,8 @@ def audit(
             samples=record.samples,
             readings=record.readings,
             files=_pictures(folder.staging),
-            findings=find(
-                Evidence(
-                    names,
-                    record.prototypes,
-                    record.samples,
-                    record.maps,
-                    record.readings,
-                    loaded.identity,
-                )
-            ),
+            findings=findings,
+            questions=questions(evidence, findings),
         )
         if declared is not None:
             result = judge(result, declared)

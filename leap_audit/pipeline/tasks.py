@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.parts import Parts, result_of
-from leap_audit.pipeline.study import LISTED, Study, answered_photographs, groups, predicted
+from leap_audit.pipeline.study import (
+    LISTED,
+    Answered,
+    Group,
+    Study,
+    answered_photographs,
+    groups,
+    predicted,
+)
 from leap_audit.pipeline.work import Explain, Isolate, Locate
 from leap_audit.run.session import Array
 
@@ -21,6 +30,10 @@ __all__ = [
     "regions_of",
     "tasks",
 ]
+
+
+BACKGROUNDS = frozenset({"background", "bg", "unlabeled", "unlabelled", "void"})
+"""Names of the class of whatever is no object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +61,7 @@ def _located(
 def photographs_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     """Return the units that locate the classes of the photographs."""
     every = answered_photographs(study, parts)
-    classes = [tuple(p.class_ for p in predicted(study, each)) for each in every]
+    classes = [_in_photograph(study, each) for each in every]
     if study.isolated is not None:
         classes = [study.isolated[each.index] for each in every]
     return _located(study, [each.picture for each in every], classes)
@@ -58,12 +71,38 @@ def prototypes_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     """Return the units that locate the classes of the prototypes that are shown."""
     shown = groups(study, parts)
     most = min(study.options.isolation.per_prototype, study.model.classes)
-    classes = [
-        tuple([*each.target, *each.shared[0].others(each.target)][:LISTED][:most]) for each in shown
-    ]
+    classes = [_in_prototype(study, each, most) for each in shown]
     if study.isolated is not None:
         classes = [study.isolated[i] for i in range(len(shown))]
     return _located(study, [each.answered[0].picture for each in shown], classes)
+
+
+def _in_photograph(study: Study, answered: Answered) -> tuple[int, ...]:
+    """The answers that are worth an isolation: those above the least probability, or the first.
+
+    Of a map those that are somewhere on it: of these the targets where any were named, else all
+    but a background.
+    """
+    listed = predicted(study, answered)
+    if study.model.answer.places == 1:
+        least = study.options.isolation.least
+        return tuple(p.class_ for i, p in enumerate(listed) if i == 0 or p.prob >= least)
+    present = [p.class_ for p in listed if p.share]
+    if study.options.targets:
+        shares = answered.answer.shares
+        asked = select_targets(study.options.targets, study.classes)
+        if named := [k for k in asked if shares[k]]:
+            return tuple(sorted(named, key=lambda k: -shares[k])[: study.options.top_classes])
+    objects = [k for k in present if study.classes[k].strip(" _").lower() not in BACKGROUNDS]
+    return tuple(objects or present)
+
+
+def _in_prototype(study: Study, group: Group, most: int) -> tuple[int, ...]:
+    """The target, and of its most entangled classes those above the least probability."""
+    probs = group.answered[0].answer.probs
+    wanted = [*group.target, *group.shared[0].others(group.target)][:LISTED][:most]
+    least = study.options.isolation.least
+    return tuple(k for k in wanted if k in group.target or probs[k] >= least)
 
 
 def tasks(units: Sequence[Locate], parts: Parts) -> list[IsolationTask]:

@@ -48,7 +48,7 @@ __all__ = [
     "perform",
 ]
 
-NUMBERS = 1
+NUMBERS = 2
 """Raised by one whenever a result of a unit changes for the same key."""
 PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
 """The packages whose versions can change a number."""

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from leap_audit.artifacts import Isolation
-from leap_audit.findings.isolations import PICTURES_NEEDED
+from leap_audit.findings.basis import PICTURES_NEEDED
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.text.numbers import count, percent
 

@@ -62,8 +62,9 @@ def _judged(audit: Audit, declared: DeclaredCheck) -> Check:
 def _status(answer: Assessment, declared: DeclaredCheck) -> tuple[Verdict, str]:
     """Return what the figure means for the thresholds, and what was measured, in words.
 
-    Where the figure was sampled, the check fails when its whole interval does, and is not
-    assessed when the interval holds the threshold: more of the same would be needed to tell.
+    Where the figure was sampled, the check fails when its whole interval does, and warns when the
+    whole interval lies on the wrong side of the warning level. Else it is not assessed when the
+    interval holds the threshold: more of the same would be needed to tell.
     """
     if isinstance(answer, NotAssessed):
         return "NOT ASSESSED", answer.reason
@@ -75,6 +76,9 @@ def _status(answer: Assessment, declared: DeclaredCheck) -> tuple[Verdict, str]:
     fail, warn = (_signed(level, declared) for level in (declared.fail, declared.warn))
     if best < fail:
         return "FAIL", answer.text
+    if best < warn:
+        unsure = ": too few to tell whether it fails" if worst < fail else ""
+        return "WARN", f"{answer.text}{unsure}"
     if worst < fail:
         return "NOT ASSESSED", f"{answer.text}: too few to tell on which side it lies"
     return ("WARN" if worst < warn else "PASS"), answer.text

@@ -11,12 +11,12 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from leap_audit.artifacts import Prototype, Sample
+from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.findings.evidence import LabelledAnswer, labelled_answers
 from leap_audit.report.svg import DEEP, INK, LINE, drawing, text, width_of
 from leap_audit.text.numbers import percent, wilson
 
 __all__ = [
-    "CALIBRATION_NEEDS",
     "BarScale",
     "Chart",
     "bar_scale",
@@ -25,8 +25,6 @@ __all__ = [
     "entanglement_scale",
 ]
 
-CALIBRATION_NEEDS = 10
-"""Photographs of known classes, below which no calibration is shown."""
 _BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 _WIDTH, _HEIGHT, _MARGIN = 240.0, 56.0, 4.0
 

@@ -39,18 +39,26 @@ def visible(text: str) -> str:
 
 
 def shortened(text: str, limit: int = NAME_LIMIT) -> str:
-    """Return `text` made visible and cut to about `limit` characters, saying how long it was."""
+    """Return `text` made visible and cut to about `limit` characters, with an ellipsis."""
     shown = visible(text[: limit + 1])
     if len(text) <= limit and len(shown) <= 2 * limit:
         return shown
-    return f"{shown[:limit].rstrip()}… ({len(text):,} characters)"
+    return f"{shown[:limit].rstrip()}…"
 
 
 class ClassLabels:
-    """What to call each class: its name, with its index where the name alone is not enough."""
+    """What to call each class: its name, with its index where the name alone is not enough.
+
+    Of names that list synonyms ('tench, Tinca tinca') the first, where no other class has it.
+    """
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self._shown = [shortened(name).strip() or "(no name)" for name in classes]
+        first = [_first(name) for name in classes]
+        times = Counter(first)
+        self._shown = [
+            short if short and times[short] == 1 else shortened(name).strip() or "(no name)"
+            for short, name in zip(first, classes, strict=True)
+        ]
         self._times = Counter(self._shown)
 
     def __getitem__(self, index: int) -> str:
@@ -63,3 +71,8 @@ class ClassLabels:
     def of(self, target: Sequence[int]) -> str:
         """Return the label of a target, the classes of a hybrid joined by a plus."""
         return " + ".join(self[index] for index in target)
+
+
+def _first(name: str) -> str:
+    """The part of a name before its first comma."""
+    return shortened(name.partition(",")[0]).strip()

@@ -41,6 +41,8 @@ class Summary:
     """(classes,) in 0..1, averaged over the places."""
     shares: Array
     """(classes,) the fraction of the places where the class is predicted."""
+    first: Array | None = None
+    """(rows, columns) the class with the highest score at each place; None where there is one."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,14 @@ class ScoreMap(_Columns):
     def reach(self, scores: Array) -> float:
         """Return how far the scores of one picture reach, in units of the logit."""
         return self.each.reach(scores)
+
+    def summary(self, scores: Array) -> Summary:
+        """Return what the scores of one picture say of it, with the class at each place."""
+        window = self.window or (slice(self.sides[0]), slice(self.sides[1]))
+        rows, columns = (cells.stop - cells.start for cells in window)
+        first = np.asarray(scores.argmax(0), np.int32).reshape(rows, columns)
+        said = super().summary(scores)
+        return Summary(said.probs, said.shares, first)
 
     def log_probabilities(self, op: Emitter, scores: ir.Value) -> ir.Value:
         """Append log p of every class at every place, shaped like `scores`."""

@@ -1,0 +1,129 @@
+"""How much evidence each rule has: what it looked at, or why it could not be assessed."""
+
+from collections import Counter
+
+from leap_audit.findings.evidence import Evidence, labelled_answers
+from leap_audit.findings.suspicion import TooLittle
+from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
+from leap_audit.text.numbers import count
+
+__all__ = [
+    "CALIBRATION_NEEDS",
+    "PHOTOGRAPHS_NEEDED",
+    "PICTURES_NEEDED",
+    "isolations",
+    "labelled",
+    "labelled_enough",
+    "located",
+    "other_preprocessings",
+    "photographs",
+    "prototypes",
+    "searches",
+    "seeds",
+    "several_classes",
+    "trial",
+]
+
+CALIBRATION_NEEDS = 10
+"""Photographs of known classes, below which the model's confidence is not judged."""
+PHOTOGRAPHS_NEEDED = 5
+"""Photographs below which the answers as a whole are not judged."""
+PICTURES_NEEDED = 3
+"""Pictures of a class below which the place of its key regions is not judged."""
+_NO_LABELS = "no photograph has a label (see --labels)"
+
+
+def trial(evidence: Evidence) -> str:
+    """Return on how many trial pictures the model ran."""
+    if evidence.model is None:
+        raise TooLittle("the model was not run on trial pictures")
+    return count(TRIAL_PICTURES, "trial picture")
+
+
+def searches(evidence: Evidence) -> str:
+    """Return how many searches for a prototype recorded their curve."""
+    curves = [each for each in evidence.prototypes if len(each.curve) > 1]
+    if not curves:
+        raise TooLittle("no search for a prototype was recorded")
+    return count(len(curves), "search", "searches")
+
+
+def prototypes(evidence: Evidence) -> str:
+    """Return how many prototypes there are."""
+    if not evidence.prototypes:
+        raise TooLittle("no prototype was made")
+    return count(len(evidence.prototypes), "prototype")
+
+
+def seeds(evidence: Evidence) -> str:
+    """Return how many prototypes were repeated from other seeds."""
+    prototypes(evidence)
+    repeated = [each for each in evidence.prototypes if each.stability is not None]
+    if not repeated:
+        raise TooLittle("only one seed was run (see --seeds)")
+    return f"{count(len(repeated), 'prototype')}, repeated"
+
+
+def labelled(evidence: Evidence) -> str:
+    """Return how many photographs have a label."""
+    known = labelled_answers(evidence.samples)
+    if not known:
+        raise TooLittle(_NO_LABELS if evidence.samples else "there were no photographs")
+    return count(len(known), "labelled photograph")
+
+
+def labelled_enough(evidence: Evidence) -> str:
+    """Return how many photographs have a label, where the model gives one answer to each."""
+    said = labelled(evidence)
+    known = labelled_answers(evidence.samples)
+    model = evidence.model
+    if model is not None and (model.independent or model.places != (1, 1)):
+        raise TooLittle("the model does not give one class to each photograph")
+    if len(known) < CALIBRATION_NEEDS:
+        raise TooLittle(f"it needs {CALIBRATION_NEEDS} labelled photographs; there were {said}")
+    return said
+
+
+def several_classes(evidence: Evidence) -> str:
+    """Return how many photographs of several known classes there are."""
+    said = labelled(evidence)
+    known = labelled_answers(evidence.samples)
+    if len(known) < PHOTOGRAPHS_NEEDED or len({each.shows for each in known}) < 2:
+        raise TooLittle(
+            f"it needs {PHOTOGRAPHS_NEEDED} labelled photographs of more than one class"
+        )
+    return said
+
+
+def photographs(evidence: Evidence) -> str:
+    """Return how many photographs got one answer each."""
+    answered = [s for s in evidence.samples if s.predicted and s.predicted[0].share is None]
+    if len(answered) < PHOTOGRAPHS_NEEDED:
+        have = count(len(answered), "photograph") if answered else "none"
+        raise TooLittle(f"it needs {PHOTOGRAPHS_NEEDED} photographs; there were {have}")
+    return count(len(answered), "photograph")
+
+
+def other_preprocessings(evidence: Evidence) -> str:
+    """Return on how many photographs other preprocessings were tried."""
+    readings = evidence.readings
+    if readings is None or not readings.photographs:
+        raise TooLittle(_NO_LABELS if evidence.samples else "there were no photographs")
+    return count(readings.photographs, "labelled photograph")
+
+
+def isolations(evidence: Evidence) -> str:
+    """Return how many isolations are of classes that the model gives."""
+    stated = list(evidence.stated_classes())
+    if not stated:
+        raise TooLittle("no class that the model gives was isolated")
+    return count(len(stated), "isolation")
+
+
+def located(evidence: Evidence) -> str:
+    """Return how many classes were isolated on enough pictures to judge where."""
+    times = Counter(each.isolation.class_ for each in evidence.stated_classes())
+    enough = [class_ for class_, pictures in times.items() if pictures >= PICTURES_NEEDED]
+    if not enough:
+        raise TooLittle(f"no class was isolated on {PICTURES_NEEDED} pictures")
+    return f"{count(len(enough), 'class', 'classes')} with {PICTURES_NEEDED} or more pictures"
