@@ -1,4 +1,4 @@
-"""The rules that look at isolations: do they hold, and where on the picture do they lie?"""
+"""Rules about isolations: whether they hold, and where on the picture they lie."""
 
 from collections.abc import Iterator, Sequence
 
