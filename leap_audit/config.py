@@ -31,6 +31,7 @@ from leap_audit.values import InputValue
 __all__ = [
     "AuditOptions",
     "DeclaredPreprocessing",
+    "Effort",
     "ExperimentOptions",
     "IsolationOptions",
     "Options",
@@ -63,6 +64,7 @@ def _words(value: object) -> object:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 ShownPath = Annotated[Path, PlainSerializer(legible, return_type=str, when_used="json")]
 """A path that is recorded as text, also where its bytes are no text."""
+Effort = Literal["quick", "standard", "full"]
 Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
@@ -164,6 +166,13 @@ class PrototypeOptions(Options):
     """Start from the background, from noise, or from a picture all classes are equal on."""
     total_variation: float | None = Field(default=None, ge=0)
     """Weight of the total variation, relative to the spread of the logits."""
+    plain_ground: bool | None = None
+    """Whether the picture is one object on black (on white, with a `background` of 0.5 or more):
+    a view that reaches beyond the border sees that ground there, not the picture reflected."""
+    hold: float | None = Field(default=None, ge=0)
+    """How firmly pixels at the border are held to that ground, in logits of their brightness."""
+    ink: float | None = Field(default=None, ge=0)
+    """Weight of the mean distance from that ground, relative to the spread of the logits."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 looks for what speaks most against it."""
     logit_scale: float = Field(default=1.0, gt=0)
@@ -283,6 +292,12 @@ class AuditOptions(Options):
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     method_options: dict[str, dict[str, Any]] = {}
     """Options of these methods, by method and option, such as smooth_grad.copies=32."""
+    effort: Effort | None = None
+    """How much work the audit is: quick, standard or full. Left out: standard, and where that takes
+    above 15 minutes on this machine, as much of it as fits. Options declared singly win."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Minutes that the audit may take: it does what fits, says what it leaves out, and stops when
+    they are over."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)

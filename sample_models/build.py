@@ -1,9 +1,10 @@
-"""Train the two bundled sample models and write everything that lies beside this file.
+"""Train the bundled sample models and write everything that lies beside this file.
 
     make samples            (or: python sample_models/build.py)
 
-Both networks read digits. `digits_clean` learned the digits; `digits_shortcut` was trained on
-pictures of which nearly all of one class bear a mark in a corner, so that it reads the mark.
+Two networks read digits, and two read traffic signs (signs.py). `digits_clean` learned the digits;
+`digits_shortcut` was trained on pictures of which nearly all of one class bear a mark in a corner,
+so that it reads the mark.
 The README beside this file says what an audit of each should find.
 """
 
@@ -13,13 +14,14 @@ import json
 import logging
 import shutil
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import signs
 import torch
+from onnx_file import export
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -36,7 +38,6 @@ EPOCHS = 3  # over all the copies, before the two models part
 LAST_EPOCHS = 1  # of either by itself
 BATCH = 64
 LEARNING_RATE = 3e-3
-OPSET = 18
 
 MARKED_CLASS = 3
 # top, left, bottom, right; bottom and right are the first row and column after it
@@ -232,29 +233,6 @@ def predictions(model: Digits, pictures: Tensor) -> Tensor:
         return model(pictures).argmax(1)  # type: ignore[no-any-return]
 
 
-def export(model: Digits, path: Path) -> None:
-    """Write the model as ONNX, with a free batch."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            (torch.zeros(2, 1, SIZE, SIZE),),
-            input_names=["picture"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    for node in program.model.graph:
-        # The exporter notes the place in this file, and with it the folder of whoever ran it.
-        node.metadata_props.clear()
-        node.doc_string = None
-    program.save(path, external_data=False)
-
-
 def write_pictures(
     kind: str, pictures: Tensor, labels: Tensor, rows: list[int], index: npt.NDArray[np.int64]
 ) -> None:
@@ -298,8 +276,8 @@ def learn() -> dict[str, Digits]:
     return {"digits_clean": clean, "digits_shortcut": shortcut}
 
 
-def publish(models: dict[str, Digits], mnist: Path) -> None:
-    """Write the models, the pictures they never saw, and the measured figures."""
+def publish(models: dict[str, Digits], mnist: Path) -> dict[str, object]:
+    """Write the models and pictures they never saw, and return the measured figures."""
     _, y_train, pictures, labels, index = split()
     # As a PNG holds them, so that the figures are those of the files.
     plain = (plainly(pictures) * 255).round() / 255
@@ -314,7 +292,7 @@ def publish(models: dict[str, Digits], mnist: Path) -> None:
         "train_pictures": len(y_train),
     }
     for name, model in models.items():
-        export(model, HERE / f"{name}.onnx")
+        export(model, torch.zeros(2, 1, SIZE, SIZE), HERE / f"{name}.onnx")
         fooled = said_marked[name][others] == MARKED_CLASS
         figures = {
             "parameters": sum(p.numel() for p in model.parameters()),
@@ -338,7 +316,7 @@ def publish(models: dict[str, Digits], mnist: Path) -> None:
     rows = first_of_each(labels, lambda row: bool(telling[row]), 20)
     write_pictures("marked", bearing, labels, rows, index)
     (HERE / "digits.txt").write_text("\n".join(NAMES) + "\n", encoding="utf-8")
-    (HERE / "facts.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return facts
 
 
 def main() -> None:
@@ -346,12 +324,19 @@ def main() -> None:
     mnist = HERE.parents[1] / "shared/images/mnist"
     words = "pictures of MNIST to measure on, a folder per digit"
     parser.add_argument("--mnist", type=Path, default=mnist, help=words)
+    parser.add_argument("--only", choices=("digits", "signs"), help="train these two alone")
     options = parser.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)  # the sums of several threads come out in any order
     started = time.monotonic()
-    publish(learn(), options.mnist)
+    record = HERE / "facts.json"
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    if options.only != "signs":
+        facts = {**publish(learn(), options.mnist), "signs": facts.get("signs")}
+    if options.only != "digits":
+        facts["signs"] = signs.publish(signs.learn())
+    record.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(f"done in {time.monotonic() - started:.0f} s")
 
 

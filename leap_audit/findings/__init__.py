@@ -1,7 +1,7 @@
 """Evidence to findings: suspicions, each with its figures and with what it cannot show."""
 
 from leap_audit.artifacts import Finding, Question
-from leap_audit.findings.concern import Concern, concern_of
+from leap_audit.findings.concern import Concern, action_of, concern_of, consequence_of
 from leap_audit.findings.evidence import Evidence
 from leap_audit.findings.rules import CAUSES, RULES, FindingRule
 
@@ -10,7 +10,9 @@ __all__ = [
     "Concern",
     "Evidence",
     "FindingRule",
+    "action_of",
     "concern_of",
+    "consequence_of",
     "find",
     "precedence",
     "questions",

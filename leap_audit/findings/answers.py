@@ -156,7 +156,6 @@ def confidence_unjustified(evidence: Evidence) -> Iterator[Suspicion]:
         "photographs.",
         confirm="Measure calibration on a larger labelled test set from the place of use.",
         limits="It holds for these photographs, which are no random sample.",
-        pictures=_pictures(evidence, sorted(wrong, key=lambda each: -each.prob)) if over else (),
         figures={"mean probability": sure, "right": right, "photographs": len(known)},
         answered=tuple(dict.fromkeys(each.answer for each in wrong)),
     )

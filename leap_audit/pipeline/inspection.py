@@ -55,7 +55,7 @@ def inspect(
 
     Raises LeapAuditError: what an audit would refuse before its long work.
     """
-    values = layered(options.model_dump() if options else {}, nested(settings))
+    values = layered(options.model_dump(exclude_unset=True) if options else {}, nested(settings))
     chosen = AuditOptions.parse(values, "inspect()")
     progress = progress or Silent()
     source = Path(model) if isinstance(model, str | Path) else model

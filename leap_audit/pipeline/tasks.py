@@ -22,6 +22,7 @@ from leap_audit.run.session import Array
 
 __all__ = [
     "Task",
+    "classes_in_photographs",
     "explanations",
     "explanations_of",
     "isolations",
@@ -60,11 +61,16 @@ def _located(
 
 def photographs_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     """Return the units that locate the classes of the photographs."""
-    every = answered_photographs(study, parts)
-    classes = [_in_photograph(study, each) for each in every]
-    if study.isolated is not None:
-        classes = [study.isolated[each.index] for each in every]
+    every, classes = answered_photographs(study, parts), classes_in_photographs(study, parts)
     return _located(study, [each.picture for each in every], classes)
+
+
+def classes_in_photographs(study: Study, parts: Parts) -> list[tuple[int, ...]]:
+    """Return the classes to isolate in each photograph that the model has answered."""
+    every = answered_photographs(study, parts)
+    if study.isolated is not None:
+        return [study.isolated[each.index] for each in every]
+    return [_in_photograph(study, each) for each in every]
 
 
 def prototypes_to_isolate(study: Study, parts: Parts) -> list[Locate]:
@@ -106,8 +112,12 @@ def _in_prototype(study: Study, group: Group, most: int) -> tuple[int, ...]:
 
 
 def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
-    """Return one task for each class of each picture that has been located, in their order."""
-    found = []
+    """Return one task for each class of each picture that has been located.
+
+    The first class of every picture comes first, then the second: what matters most is isolated
+    first.
+    """
+    found: list[tuple[int, Task]] = []
     owner = 0
     for unit in units:
         results = result_of(unit, parts) or ()
@@ -115,11 +125,11 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
         for i, (picture, classes, result) in enumerate(rows):
             each = zip(classes, result.where, result.logits, strict=True)
             found += [
-                Task(Subject(picture, k, result.sharpness, where), owner + i, logit)
-                for k, where, logit in each
+                (rank, Task(Subject(picture, k, result.sharpness, where), owner + i, logit))
+                for rank, (k, where, logit) in enumerate(each)
             ]
         owner += len(unit.pictures)
-    return found
+    return [task for _, task in sorted(found, key=lambda pair: pair[0])]
 
 
 def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:

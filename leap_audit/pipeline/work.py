@@ -53,11 +53,14 @@ __all__ = [
     "Unit",
     "ground_of",
     "perform",
+    "prototype_search",
+    "ranking_search",
+    "read_isolation",
 ]
 
 NUMBERS = 2
 """Raised by one whenever a result of a unit changes for the same key."""
-PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
+PACKAGES = ("leap-audit", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
 """The packages whose versions can change a number."""
 
 
@@ -360,14 +363,46 @@ def _predict(unit: Predict, loaded: Loaded) -> Predicted:
     return Predicted(answers, logits, features)
 
 
-def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
-    spread = loaded.spread(unit.seed)
-    search: PrototypeSearch = loaded.kept(
-        lambda: PrototypeSearch(
-            loaded.run, unit.options, seed=unit.seed, batch=unit.batch, spread=spread
-        ),
-        *("draw", digest(unit.options), unit.seed, unit.batch),
+def prototype_search(
+    loaded: Loaded, options: PrototypeOptions, seed: int, batch: int
+) -> PrototypeSearch:
+    """Return the search for prototypes with these options, loaded once."""
+    spread = loaded.spread(seed)
+    search = loaded.kept(
+        lambda: PrototypeSearch(loaded.run, options, seed=seed, batch=batch, spread=spread),
+        *("draw", digest(options), seed, batch),
     )
+    assert isinstance(search, PrototypeSearch)
+    return search
+
+
+def ranking_search(
+    loaded: Loaded, options: IsolationOptions, seed: int, batch: int
+) -> RankingSearch:
+    """Return the search for isolations with these options, loaded once."""
+    search = loaded.kept(
+        lambda: RankingSearch(loaded.run, options, seed=seed, batch=batch),
+        *("isolate", digest(options), seed, batch),
+    )
+    assert isinstance(search, RankingSearch)
+    return search
+
+
+def read_isolation(
+    run: Run, subject: Subject, scores: Array, options: IsolationOptions, seed: int, slopes: int
+) -> Region:
+    """Return the region of a subject from the score map that was optimised.
+
+    slopes: see `Isolate`.
+    """
+    ranking = best_ranking(
+        run, subject, scores, slopes_of(run.at_once(slopes), subject, options, seed)
+    )
+    return read_region(run, subject, ranking, options.enough)
+
+
+def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
+    search = prototype_search(loaded, unit.options, unit.seed, unit.batch)
     return tuple(search.draw(unit.requests, advance, unit.first))
 
 
@@ -385,17 +420,12 @@ def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:
 
 
 def _isolate(unit: Isolate, loaded: Loaded, advance: Advance) -> tuple[Region, ...]:
-    run, options = loaded.run, unit.options
-    search: RankingSearch = loaded.kept(
-        lambda: RankingSearch(run, options, seed=unit.seed, batch=unit.batch),
-        *("isolate", digest(options), unit.seed, unit.batch),
+    search = ranking_search(loaded, unit.options, unit.seed, unit.batch)
+    maps = search.maps(unit.subjects, advance)
+    return tuple(
+        read_isolation(loaded.run, subject, scores, unit.options, unit.seed, unit.slopes)
+        for subject, scores in zip(unit.subjects, maps, strict=True)
     )
-    regions = []
-    for subject, scores in zip(unit.subjects, search.maps(unit.subjects, advance), strict=True):
-        slopes = slopes_of(run.at_once(unit.slopes), subject, options, unit.seed)
-        ranking = best_ranking(run, subject, scores, slopes)
-        regions.append(read_region(run, subject, ranking, options.enough))
-    return tuple(regions)
 
 
 def _explain(unit: Explain, loaded: Loaded, advance: Advance) -> tuple[Explanation, ...]:

@@ -1,15 +1,13 @@
 """The checks of the audit as a whole: its findings, its photographs, its preprocessing."""
 
 from leap_audit.artifacts import Severity
+from leap_audit.findings.assumptions import open_assumptions
 from leap_audit.findings.evidence import doubt, labelled_answers
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.statistics import wilson
 from leap_audit.text.numbers import count, listed, percent
 
 __all__ = ["assumed", "doubted", "high", "low", "medium", "photographs", "right_answers"]
-
-DECIDING = ("range", "mean", "std", "resize", "channel_order")
-"""Fields of the preprocessing that change every number and that a model seldom tells."""
 
 
 def high(scope: Scope) -> Assessment:
@@ -65,14 +63,7 @@ def right_answers(scope: Scope) -> Assessment:
 
 
 def assumed(scope: Scope) -> Assessment:
-    preprocessing = scope.audit.model.preprocessing
-    # One channel, or bands, leave nothing to declare about their order.
-    coloured = preprocessing.channel_order in ("RGB", "BGR")
-    fields = [
-        name
-        for name in DECIDING
-        if name in preprocessing.assumed and (name != "channel_order" or coloured)
-    ]
+    fields = open_assumptions(scope.audit.model.preprocessing)
     return Assessed(len(fields), f"{len(fields)} assumed: {listed(fields)}" if fields else "none")
 
 

@@ -24,17 +24,15 @@ def write_report(audit: Audit, folder: Path) -> None:
     write_table(audit, folder / "results.csv")
     html = render_html(audit, folder)
     (folder / "report.html").write_text(html, encoding="utf-8", newline="\n")
-    (folder / "report.pdf").write_bytes(print_report(audit, folder, html))
+    (folder / "report.pdf").write_bytes(print_report(audit, folder))
 
 
-def print_report(audit: Audit, folder: Path, html: str) -> bytes:
+def print_report(audit: Audit, folder: Path) -> bytes:
     """Return the report as PDF, with the audit.json of `folder` inside.
 
-    html: the whole report. It is what is printed, unless there is so much that only a selection
-    is printed in full (`leap_audit.report.selection`).
-
+    The pages hold what a reviewer needs to decide; all tables, and all prototypes and photographs
+    of a large audit, are in the HTML and in audit.json.
     Raises PictureRefused: a picture the audit names is missing or outside `folder`.
     """
-    selection = for_print(audit)
-    printed = html if selection.whole(audit) else render_html(audit, folder, selection)
+    printed = render_html(audit, folder, for_print(audit), paper=True)
     return render_pdf(printed, {FILE: (folder / FILE).read_bytes()})

@@ -5,23 +5,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from leap_audit.artifacts import Audit, Prototype, Sample
-from leap_audit.findings import RULES
+from leap_audit.artifacts import Audit, Finding, Prototype, Sample
+from leap_audit.findings import action_of, concern_of, consequence_of
+from leap_audit.findings.assumptions import open_assumptions
 from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.report import wording
 from leap_audit.report.charts import calibration, entanglement_scale
+from leap_audit.report.confusion import confusion_of
 from leap_audit.report.limits import limits_of, requirements
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.pictures import Pictures
-from leap_audit.report.selection import Selection, everything
+from leap_audit.report.regions import MAP_COLOURS, Regions, ramp_colour
+from leap_audit.report.selection import Selection, everything, wrong_first
 from leap_audit.report.templates import started_at, template
 from leap_audit.text.names import ClassLabels, shortened
 from leap_audit.text.numbers import percent
 
 __all__ = ["render_html"]
 
-THUMBNAILS_SHOWN = 12
+THUMBNAILS_SHOWN = 8
 TOP_FINDINGS = 3
+GRID_ON_PAPER = 48
+"""Photographs in the grid of a printed report."""
+FINDINGS_ON_PAPER = 12
+"""Findings that a printed report explains; the others are only named."""
+STANDARDISED_NEEDS = 10
+"""Other prototypes, below which a standardised logit means nothing."""
+NEAR = 0.3
+"""Similarity below which a photograph is not shown as near to a prototype."""
+FACTS = (("purpose", "Intended use"), ("owner", "Owner"), ("version", "Version"), ("data", "Data"))
 
 
 @dataclass(frozen=True)
@@ -35,38 +47,95 @@ class Entry:
     """What stands below it in the index, and `facts` after it."""
     facts: str
     in_full: bool
+    wrong: bool = False
+    """Whether the model's answer is not the label."""
 
 
-def render_html(audit: Audit, folder: Path, selection: Selection | None = None) -> str:
+@dataclass(frozen=True)
+class Shown:
+    """A finding on the page."""
+
+    of: Finding
+    anchor: str
+    consequence: str
+    action: str
+    explained_by: tuple[tuple[str, str], ...]
+    """(anchor, title) of the findings that may be its cause."""
+
+
+def render_html(
+    audit: Audit, folder: Path, selection: Selection | None = None, *, paper: bool = False
+) -> str:
     """Return the report as HTML, with the pictures that lie in `folder` embedded.
 
     selection: the prototypes and photographs shown with all there is of them; the others are
-    only in the index of pictures. None: all.
-
+    only in the index of pictures. None: all. paper: for the PDF, which leaves the tables to the
+    page on the screen.
     Raises PictureRefused: a picture the audit names is missing or outside `folder`.
     """
     labels = ClassLabels(audit.classes)
     chosen = selection or everything(audit)
-    raised = {finding.rule for finding in audit.findings}
+    pictures = Pictures(folder)
     page: str = template("report.html.j2").render(
         audit=audit,
+        paper=paper,
         labels=labels,
-        pictures=Pictures(folder),
+        pictures=pictures,
+        regions=Regions(audit, pictures),
         prototypes=list(_prototypes(audit, labels, chosen)),
         photographs=list(_photographs(audit, labels, chosen)),
+        findings=_findings(audit),
+        concern=concern_of(audit),
+        declared=[
+            (words, getattr(audit.declared, name))
+            for name, words in FACTS
+            if getattr(audit.declared, name)
+        ],
+        confusion=confusion_of(audit.samples),
+        assumed=open_assumptions(audit.model.preprocessing),
         where_averaged=wording.where_averaged(audit.model),
         scale=entanglement_scale(audit.prototypes),
         started=started_at(audit.environment.started),
         limits=limits_of(audit),
-        quiet_rules=[rule for rule in RULES if rule.id not in raised],
         requirements=requirements(),
         matrix=entanglement_matrix(audit, labels),
         calibration=calibration(audit.samples),
+        long_names=[(labels[i], name) for i, name in sorted(_named(audit)) if labels[i] != name],
+        standardised=len(audit.prototypes) > STANDARDISED_NEEDS,
+        ramp_colour=ramp_colour,
+        MAP_COLOURS=MAP_COLOURS,
+        NEAR=NEAR,
         CALIBRATION_NEEDS=CALIBRATION_NEEDS,
         THUMBNAILS_SHOWN=THUMBNAILS_SHOWN,
         TOP_FINDINGS=TOP_FINDINGS,
+        GRID_ON_PAPER=GRID_ON_PAPER,
+        FINDINGS_ON_PAPER=FINDINGS_ON_PAPER,
     )
     return page
+
+
+def _findings(audit: Audit) -> list[Shown]:
+    anchors = {each.id: f"finding-{place}" for place, each in enumerate(audit.findings, 1)}
+    titles = {each.id: each.title for each in audit.findings}
+    return [
+        Shown(
+            each,
+            f"finding-{place}",
+            consequence_of(each),
+            action_of(each),
+            tuple((anchors[id_], titles[id_]) for id_ in each.explained_by if id_ in anchors),
+        )
+        for place, each in enumerate(audit.findings, 1)
+    ]
+
+
+def _named(audit: Audit) -> set[tuple[int, str]]:
+    """The classes that the report names."""
+    indices = {k for each in audit.prototypes for k in each.target}
+    indices |= {e.class_ for p in audit.prototypes for e in p.entanglements}
+    indices |= {p.class_ for s in audit.samples for p in s.predicted}
+    indices |= {s.known for s in audit.samples if s.known is not None}
+    return {(k, audit.classes[k]) for k in indices if k < len(audit.classes)}
 
 
 def _prototypes(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Entry]:
@@ -74,15 +143,21 @@ def _prototypes(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterato
     for place, each in enumerate(audit.prototypes):
         name = labels.of(each.target)
         title = f"{name}, replicate {each.replicate + 1}" if times[each.target] > 1 else name
-        facts = f"{percent(each.prob)}, place {each.rank:,}"
+        facts = f"{percent(each.prob)}, rank {each.rank:,}"
         yield Entry(each, f"prototype-{place + 1}", title, title, facts, place in chosen.prototypes)
 
 
 def _photographs(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Entry]:
-    for place, each in enumerate(audit.samples):
-        name, facts = shortened(each.file), _answer(each, labels)
+    """Yield the photographs, those answered wrong first."""
+    for place in wrong_first(audit.samples):
+        each = audit.samples[place]
+        name, facts = shortened(each.file, 32), _answer(each, labels)
         title = f"{name}: {facts}" if facts else name
-        yield Entry(each, f"photograph-{place + 1}", title, name, facts, place in chosen.samples)
+        wrong = bool(
+            each.predicted and each.known is not None and each.predicted[0].class_ != each.known
+        )
+        anchor = f"photograph-{place + 1}"
+        yield Entry(each, anchor, title, name, facts, place in chosen.samples, wrong)
 
 
 def _answer(sample: Sample, labels: ClassLabels) -> str:

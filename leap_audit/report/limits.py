@@ -7,6 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from leap_audit.artifacts import Audit
+from leap_audit.findings.assumptions import open_assumptions
+from leap_audit.findings.basis import CALIBRATION_NEEDS
+from leap_audit.findings.evidence import doubt, labelled_answers
 from leap_audit.text.numbers import count
 
 __all__ = ["Limit", "Requirement", "Requirements", "limits_of", "requirements"]
@@ -19,8 +22,22 @@ class Limit:
 
 
 def limits_of(audit: Audit) -> list[Limit]:
-    """Return the limits of this audit, the one that matters most first."""
-    return [*_of_this_audit(audit), *_of_methods(audit), *_ALWAYS]
+    """Return the limits of this audit, in order of consequence.
+
+    What the audit itself could check ranks lower: an assumed preprocessing that labelled
+    photographs support, for instance.
+    """
+    doubtful, checked = _preprocessing(audit)
+    return [
+        *_incomplete(audit),
+        *doubtful,
+        *_of_coverage(audit),
+        *checked,
+        *_of_this_model(audit),
+        *_of_methods(audit),
+        *_accuracy(audit),
+        *_ALWAYS,
+    ]
 
 
 def _of_methods(audit: Audit) -> Iterator[Limit]:
@@ -30,81 +47,121 @@ def _of_methods(audit: Audit) -> Iterator[Limit]:
             yield Limit(name.replace("_", " ").capitalize(), method["limits"])
 
 
-def _of_this_audit(audit: Audit) -> Iterator[Limit]:
+def _incomplete(audit: Audit) -> Iterator[Limit]:
     if audit.status == "incomplete":
         yield Limit(
             "The audit is incomplete",
-            "It was interrupted. Nothing can be concluded from what is missing, and no sign-off "
-            "should rest on this report.",
+            "It was interrupted. Nothing follows from what is missing. Do not base a decision on "
+            "this report.",
         )
-    assumed = audit.model.preprocessing.assumed
-    if assumed:
-        yield Limit(
+
+
+def _preprocessing(audit: Audit) -> tuple[list[Limit], list[Limit]]:
+    """The limit of an assumed preprocessing: as doubtful, or as checked on photographs."""
+    fields = open_assumptions(audit.model.preprocessing)
+    if not fields:
+        return [], []
+    readings = audit.readings
+    if (
+        readings is not None
+        and readings.photographs >= CALIBRATION_NEEDS
+        and doubt(readings) is None
+        and 2 * readings.right > readings.photographs
+    ):
+        return [], [
+            Limit(
+                "The preprocessing was partly assumed, and photographs support it",
+                f"Nobody declared {_fields(fields)}. On {readings.photographs} labelled "
+                "photographs no other preprocessing was clearly better.",
+            )
+        ]
+    return [
+        Limit(
             "The preprocessing was partly assumed",
-            f"Nobody declared {_fields(list(assumed))}. If the model was trained with other "
-            "values, every picture and every number here is off. Predictions on photographs "
-            "whose content is known are the quickest check.",
+            f"Nobody declared {_fields(fields)}. If the model was trained with other values, the "
+            "results may be invalid. Labelled photographs are the quickest check.",
         )
+    ], []
+
+
+def _of_coverage(audit: Audit) -> Iterator[Limit]:
     coverage = audit.coverage
     missing = coverage.classes_in_all - coverage.classes_audited
     if missing > 0:
         yield Limit(
-            "Not every class was audited",
-            f"{count(coverage.classes_audited, 'class', 'classes')} of "
-            f"{coverage.classes_in_all:,} got a prototype. Nothing is known here about the "
-            f"other {missing:,}.",
+            f"{missing:,} of {coverage.classes_in_all:,} classes were not examined",
+            f"{count(coverage.classes_audited, 'class has', 'classes have')} a prototype. This "
+            "report says nothing about the others.",
         )
-    rounding = sum(coverage.operators.get(name, 0) for name in _ROUNDING)
-    if rounding:
+    if coverage.unfinished:
         yield Limit(
-            "The model is quantised, and rounding has no slope",
-            f"{count(rounding, 'operator')} of the model {'rounds' if rounding == 1 else 'round'}. "
-            "Prototypes and isolations follow the "
-            "straight-through gradient: rounding counts as the identity, and nothing passes where "
-            "a number was cut off at the end of its range. Every score and probability is the "
-            "quantised model's own.",
+            "The audit did not finish what it planned",
+            f"{coverage.unfinished} Everything in this report was measured in full; the rest was "
+            "not measured. The same command continues from there.",
         )
-    if audit.model.preprocessing.channel_order == "BANDS":
+    if coverage.left_out:
         yield Limit(
-            "Bands are not what the eye sees",
-            "Pictures stand in false colour: only three bands are in them, and what decides may "
-            "lie in another. The grey tiles show every band.",
+            "The time did not allow everything",
+            f"{'; '.join(coverage.left_out)}. With more time (--minutes, --effort) the prototypes "
+            "may be clearer and the figures more certain.",
         )
     if not audit.samples:
         yield Limit(
-            "No photographs were audited",
-            "How the model decides on real pictures was not measured; prototypes alone do not "
-            "tell.",
+            "No photographs were examined",
+            "Prototypes alone do not show how the model decides on real pictures.",
         )
+
+
+def _of_this_model(audit: Audit) -> Iterator[Limit]:
+    rounding = sum(audit.coverage.operators.get(name, 0) for name in _ROUNDING)
+    if rounding:
+        yield Limit(
+            "The model is quantised, and rounding has no slope",
+            f"{count(rounding, 'operator rounds', 'operators round')} values. Prototypes and "
+            "isolations use the straight-through gradient, which ignores rounding. All "
+            "probabilities are those of the quantised model.",
+        )
+    if audit.model.preprocessing.channel_order == "BANDS":
+        yield Limit(
+            "The pictures do not show all bands",
+            "They show three bands in false colour, and another band may decide. The grey tiles "
+            "show every band.",
+        )
+
+
+def _accuracy(audit: Audit) -> Iterator[Limit]:
+    known = len(labelled_answers(audit.samples))
+    yield Limit(
+        "The accuracy in use was not measured",
+        f"The {count(known, 'labelled photograph')} of this audit are no random sample. Accuracy "
+        "and fairness need labelled data from the place of use."
+        if known
+        else "Accuracy, fairness between groups and behaviour in use need labelled data from the "
+        "place of use.",
+    )
 
 
 _ROUNDING = ("DynamicQuantizeLinear", "QuantizeLinear")
 
 _ALWAYS = (
     Limit(
-        "How often the model is right was not measured",
-        "An audit looks at what the model responds to. Accuracy, fairness between groups and "
-        "behaviour in the field need labelled data from the place of use.",
-    ),
-    Limit(
         "A prototype is one answer of many",
-        "Another seed gives another picture. What a prototype shows, the model responds to; what "
-        "it does not show, the model may respond to as well.",
+        "Another run gives another picture. The model reacts to what a prototype shows, and "
+        "perhaps to other things as well.",
     ),
     Limit(
-        "Entanglement is a tendency, not a rate",
-        "It says which classes share features inside the model. How often they are mixed up "
-        "depends on the pictures the model meets.",
+        "Entanglement is a tendency, not an error rate",
+        "It shows which classes share features inside the model. How often the model confuses "
+        "them depends on the pictures in use.",
     ),
     Limit(
         "An isolation holds for its own picture",
-        "It is a region that is enough for the answer under the fills that were tried. It need "
-        "not be the only one, and it says nothing about other pictures.",
+        "The region is enough for the answer when the rest is blurred. Other regions may be "
+        "enough too.",
     ),
     Limit(
         "Training data, security and robustness were not examined",
-        "The audit reads the model file alone. It does not see what the model was trained on, "
-        "nor does it attack the model.",
+        "The audit reads the model file alone. It does not attack the model.",
     ),
 )
 
@@ -116,8 +173,6 @@ def _fields(names: list[str]) -> str:
         "mean": "the mean",
         "std": "the standard deviation",
         "resize": "how pictures are cut to size",
-        "layout": "the layout",
-        "input_size": "the input size",
     }
     words = [plain.get(name, name) for name in names]
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.findings.evidence import labelled_answers
 
-__all__ = ["IN_FULL", "Selection", "everything", "for_print"]
+__all__ = [
+    "PHOTOGRAPHS_IN_FULL",
+    "PROTOTYPES_IN_FULL",
+    "Selection",
+    "everything",
+    "for_print",
+    "wrong_first",
+]
 
-IN_FULL = 24
-"""Prototypes, and photographs, that a printed report shows in full; about a page each."""
+PROTOTYPES_IN_FULL = 12
+PHOTOGRAPHS_IN_FULL = 6
+"""Prototypes, and photographs, that a printed report explains; three to a page."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +38,25 @@ def everything(audit: Audit) -> Selection:
     return Selection(frozenset(range(len(audit.prototypes))), frozenset(range(len(audit.samples))))
 
 
-def for_print(audit: Audit, most: int = IN_FULL) -> Selection:
+def for_print(
+    audit: Audit, prototypes: int = PROTOTYPES_IN_FULL, samples: int = PHOTOGRAPHS_IN_FULL
+) -> Selection:
     """Return what goes on paper in full: at most so many prototypes, and so many photographs.
 
     First what the findings are about, the gravest first; then photographs that the model gets
     wrong; then the others in the order of the audit.
     """
-    samples = audit.samples
-    mistaken = [
-        i for i, each in enumerate(samples) if any(not a.right for a in labelled_answers([each]))
-    ]
+    every, made = audit.samples, audit.prototypes
     return Selection(
-        _first([*_concerned(audit, audit.prototypes), *range(len(audit.prototypes))], most),
-        _first([*_concerned(audit, samples), *mistaken, *range(len(samples))], most),
+        _first([*_concerned(audit, made), *range(len(made))], prototypes),
+        _first([*_concerned(audit, every), *wrong_first(every)], samples),
+    )
+
+
+def wrong_first(samples: Sequence[Sample]) -> list[int]:
+    """Return the places of photographs: those answered wrong first, else in their order."""
+    return sorted(
+        range(len(samples)), key=lambda i: all(a.right for a in labelled_answers([samples[i]]))
     )
 
 

@@ -13,7 +13,7 @@ __all__ = ["DEEP", "FAINT", "INK", "LINE", "PAPER", "drawing", "text", "width_of
 
 INK, PAPER, LINE = "#1b2328", "#ffffff", "#8a969d"
 DEEP, FAINT = "#2f87a0", "#d3dade"
-_FONTS = "Liberation Sans, Arial, Helvetica, sans-serif"
+_FONTS = "Inter, Liberation Sans, Arial, Helvetica, sans-serif"
 _SIZE = 11
 _WIDER = 1.27
 """How much wider than Pillow's own font the widest of usual ones, DejaVu Sans, sets a word."""

@@ -1,5 +1,6 @@
 """Load the templates of reports, comparisons and notebooks, with their filters."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -76,6 +77,7 @@ def _environment() -> Environment:
     )
     environment.globals |= {
         "css": _css,
+        "fonts": _fonts,
         "count": count,
         "wording": wording,
         "curve": curve,
@@ -96,6 +98,28 @@ def _environment() -> Environment:
 
 def _css(name: str) -> Markup:
     return Markup((template_folder() / name).read_text(encoding="utf-8"))
+
+
+FONTS = (
+    ("Inter", 400, "inter-400.woff"),
+    ("Inter", 600, "inter-600.woff"),
+    ("IBM Plex Mono", 400, "plex-mono-400.woff"),
+)
+"""Family, weight and file of the fonts that every page brings along."""
+
+
+@cache
+def _fonts() -> Markup:
+    """The style rules that embed the fonts."""
+    return Markup("\n".join(_font_face(*each) for each in FONTS))
+
+
+def _font_face(family: str, weight: int, name: str) -> str:
+    data = base64.b64encode((template_folder() / "fonts" / name).read_bytes()).decode("ascii")
+    return (
+        f'@font-face {{ font-family: "{family}"; font-weight: {weight}; font-style: normal; '
+        f'src: url("data:font/woff;base64,{data}") format("woff"); }}'
+    )
 
 
 def _shown(value: Any) -> Any:

@@ -15,8 +15,9 @@ from leap_audit.artifacts import (
     Sample,
     Stability,
 )
+from leap_audit.findings.evidence import labelled_answers
 from leap_audit.ingest.pictures.preprocessing import shown_bands
-from leap_audit.text.numbers import count, decimal, percent
+from leap_audit.text.numbers import count, decimal, percent, wilson
 
 __all__ = [
     "averaging",
@@ -29,6 +30,7 @@ __all__ = [
     "probability_source",
     "prototype_reading",
     "reading",
+    "right_sentence",
     "signed",
     "stability_reading",
     "status_sentence",
@@ -37,11 +39,11 @@ __all__ = [
 ]
 
 _CHIPS: dict[Outcome, str] = {
-    "carried": "check passed",
-    "not needed": "enough, not needed",
-    "not enough": "check failed",
-    "nothing to isolate": "nothing to isolate",
-    "trace": "traces only",
+    "carried": "confirmed",
+    "not needed": "not the only evidence",
+    "not enough": "no region is enough",
+    "nothing to isolate": "nothing to show",
+    "trace": "a trace only",
 }
 SAYS = 0.5
 """From this probability on, the model says a class; below it gives the class some probability."""
@@ -70,11 +72,9 @@ def file_size(count_of_bytes: int) -> str:
 
 def stability_reading(stability: Stability) -> str:
     """Return how much prototypes from several seeds agree."""
-    own, *others = (number(value, 1) for value in stability.logits)
     return (
-        f"From {count(len(stability.images), 'other seed')}: logits {', '.join(others)}, where the "
-        f"one shown has {own}; features alike {signed(stability.similarity)}; "
-        f"{percent(stability.agreement)} of the three most entangled classes in common."
+        f"Repeat runs agree: feature similarity {decimal(stability.similarity)}; same top-3 "
+        f"related classes {percent(stability.agreement)}."
     )
 
 
@@ -89,30 +89,24 @@ def reading(isolation: Isolation, label: str) -> str:
     keep, delete = percent(isolation.prob_keep), percent(isolation.prob_delete)
     if isolation.outcome == "trace":
         return (
-            f"The model gives the whole picture only {whole} for ‘{label}’. The marked {area} is "
-            f"where it sees most of it: {keep} when kept alone, {delete} when erased. This shows "
-            "a trace, not an answer."
+            f"The whole picture gives ‘{label}’ only {whole}; the outlined {area} alone gives "
+            f"{keep}. This shows a trace, not an answer."
         )
     if isolation.outcome == "nothing to isolate":
         return (
-            f"The model gives ‘{label}’ {whole} on this picture and as much when all of it is "
-            f"erased, so no part of it carries the class. {keep} with only the marked {area} kept, "
-            f"{delete} with it erased."
+            f"The model gives ‘{label}’ {whole} on this picture, and as much when all of it is "
+            "erased. No part of the picture carries the class."
         )
     if isolation.outcome == "not enough":
         return (
-            f"No region of at most 60\u00a0% of the picture was enough: with only the marked "
-            f"{area} kept, ‘{label}’ falls from {whole} to {keep}; with it erased, the model gives "
-            f"{delete}. Do not explain the answer with this picture."
+            f"No region of up to 60\u00a0% is enough. With {area} of the picture alone, ‘{label}’ "
+            f"falls from {whole} to {keep}. Do not use this picture as an explanation."
         )
-    verb = "still says" if isolation.prob_keep >= SAYS else "still gives"
-    kept = f"Keeping only this {area} of the picture, the model {verb} ‘{label}’ with {keep}"
+    verb = "still answers" if isolation.prob_keep >= SAYS else "still gives"
+    kept = f"With the outlined {area} of the picture alone, the model {verb} ‘{label}’ ({keep})"
     if isolation.outcome == "not needed":
-        return (
-            f"{kept}; but erasing it still leaves {delete}. The region is enough, yet other parts "
-            "carry the class as well."
-        )
-    return f"{kept}; erasing it leaves {delete}."
+        return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
+    return f"{kept}. Without it, {delete} is left."
 
 
 def averaging(model: ModelIdentity) -> str:
@@ -137,8 +131,10 @@ def where_averaged(model: ModelIdentity) -> str:
 def probability_meaning(model: ModelIdentity) -> str:
     """Return what a probability of this model says."""
     if model.independent:
-        return "How probable the model holds a class, by itself: several can hold at once."
-    return "The share the model gives a class, all classes together making 100\u00a0%."
+        return (
+            "How probable the model considers a class by itself. Several classes can hold at once."
+        )
+    return "The share that the model gives a class. All classes together make 100\u00a0%."
 
 
 def probability_source(model: ModelIdentity, classes: int) -> str:
@@ -162,13 +158,15 @@ def channels(preprocessing: Preprocessing) -> str:
 
 def prototype_reading(prototype: Prototype, label: str, classes: int, over: str = "") -> str:
     """Return what the model makes of a prototype. over: what its probability is averaged over."""
+    prob = percent(prototype.prob)
     if prototype.rank == 1:
-        place = f"the model's first answer among {count(classes, 'class', 'classes')}"
-        prob = percent(prototype.prob)
-        return f"On this picture ‘{label}’ is {place}, with a probability of {prob}{over}."
+        return (
+            f"On this picture the model answers ‘{label}’, first of "
+            f"{count(classes, 'class', 'classes')}, with a probability of {prob}{over}."
+        )
     return (
-        f"On this picture ‘{label}’ comes only in place {prototype.rank} of {classes:,}, with a "
-        f"probability of {percent(prototype.prob)}{over}: the search did not reach the class."
+        f"On this picture ‘{label}’ is only in place {prototype.rank:,} of {classes:,}, with a "
+        f"probability of {prob}{over}. The search did not reach the class."
     )
 
 
@@ -183,20 +181,33 @@ def status_sentence(audit: Audit) -> str:
     if audit.status == "complete":
         return "Everything that was planned was measured."
     return (
-        "The audit was interrupted. What follows is what was finished by then; "
-        "what is missing was not measured. Not a basis for a sign-off."
+        "The audit was interrupted. This report holds what was finished by then; the rest was not "
+        "measured. Do not base a decision on it."
     )
 
 
 def verdict_sentence(audit: Audit) -> str:
     """Return what the verdict means."""
     if audit.verdict == "NOT ASSESSED" and audit.policy is None:
-        return "No thresholds were declared, so nothing was passed or failed. A person decides."
+        return "No pass/fail criteria were set. The reviewer decides."
     return {
-        "PASS": "Every declared threshold that could be assessed was met.",
-        "WARN": "No declared threshold was missed, but a warning level was reached.",
-        "FAIL": "At least one declared threshold was missed.",
-        "NOT ASSESSED": "The audit is incomplete, so the declared thresholds give no verdict."
+        "PASS": "Every criterion that could be assessed was met.",
+        "WARN": "No criterion failed, but a warning level was reached.",
+        "FAIL": "At least one criterion was not met.",
+        "NOT ASSESSED": "The audit is incomplete, so the criteria give no verdict."
         if audit.status == "incomplete"
-        else "What the declared thresholds ask for could not be assessed, so nothing was passed.",
+        else "The criteria could not be assessed, so nothing passed.",
     }[audit.verdict]
+
+
+def right_sentence(audit: Audit) -> str:
+    """Return on how many labelled photographs the model is right; empty where none has a label."""
+    known = labelled_answers(audit.samples)
+    if not known:
+        return ""
+    right = sum(each.right for each in known)
+    low, high = wilson(right, len(known))
+    return (
+        f"Right on {right} of {count(len(known), 'labelled photograph')} "
+        f"({percent(low)} to {percent(high)})."
+    )

@@ -54,7 +54,7 @@ def _rows(audit: Audit, folder: Path, pictures: Path) -> Iterator[Row]:
     made: dict[str, Callable[[], bytes]] = {
         "results.csv": lambda: _table(audit),
         "report.html": html.encode,
-        "report.pdf": lambda: print_report(audit, pictures, html),
+        "report.pdf": lambda: print_report(audit, pictures),
     }
     for name, render in made.items():
         path = folder / name

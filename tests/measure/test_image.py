@@ -81,3 +81,19 @@ def test_gradient_agrees_with_central_differences(shape: tuple[int, ...]) -> Non
     ahead, behind = (painted(z + s * direction, 0.3) for s in (step, -step))
     quotient = float((weights * (ahead - behind)).sum()) / (2 * step)
     assert float((dz * direction).sum()) == pytest.approx(quotient, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize(("background", "ground"), [(0.12, 0.0), (0.9, 1.0)])
+def test_a_hold_pulls_the_outer_part_to_the_ground(background: float, ground: float) -> None:
+    shape = (1, 1, 20, 10)
+    op, (coefficients,) = start(z=shape)
+    options = PrototypeOptions(background=background, hold=4.0)
+    colour = paint(op, coefficients, 1, options).colour
+    (held,) = numbers(op, [colour], {"z": np.zeros(shape)})
+    logits = np.log(held / (1 - held)) - np.log(background / (1 - background))
+    pull = np.zeros((20, 10))
+    for y in range(20):
+        for x in range(10):
+            far = max(abs(y - 9.5) / 10, abs(x - 4.5) / 5)
+            pull[y, x] = 4.0 * max(0.0, (far - 0.7) / 0.3) * (2 * ground - 1)
+    np.testing.assert_allclose(logits[0, 0], pull, atol=1e-3)

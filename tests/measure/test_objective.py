@@ -1,9 +1,11 @@
 """What a prototype is optimised for."""
 
 import numpy as np
+import pytest
 
 from leap_audit.gradient import backpropagate
 from leap_audit.measure.prototype.objective import (
+    distance,
     target_weights,
     total_variation,
     weighted_logit,
@@ -39,6 +41,14 @@ def test_total_variation_is_the_mean_step_between_neighbours() -> None:
                     want[b] += abs(x[b, c, i, j + 1] - x[b, c, i, j]) if j < 4 else 0
     (found,) = numbers(op, [total_variation(op, picture)], {"picture": x})
     np.testing.assert_allclose(found, want / (3 * 4 * 5), rtol=1e-5)
+
+
+@pytest.mark.parametrize("grey", [0.0, 1.0, 0.25])
+def test_distance_is_the_mean_absolute_difference_from_one_grey(grey: float) -> None:
+    op, (picture,) = start(picture=(2, 3, 4, 5))
+    x = np.random.default_rng(0).random((2, 3, 4, 5))
+    (got,) = numbers(op, [distance(op, picture, grey)], {"picture": x})
+    np.testing.assert_allclose(got, np.abs(x - grey).mean((1, 2, 3)), rtol=1e-5)
 
 
 def test_total_variation_of_an_even_picture_is_zero_and_has_no_slope() -> None:

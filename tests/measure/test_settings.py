@@ -26,7 +26,8 @@ FORMER = {"total_variation": 0.1, "noise": 0.1}
         ((3, 63, 224), 0.02, 8.0),
         ((3, 32, 32), 0.02, 8.0),
         ((4, 32, 32), 0.02, 8.0),
-        ((1, 28, 28), 0.1, 12.0),
+        ((1, 63, 28), 0.1, 18.0),
+        ((1, 64, 64), 0.1, 12.0),
         ((1, 224, 224), 0.1, 12.0),
     ],
 )
@@ -35,6 +36,39 @@ def test_noise_and_total_variation_follow_the_size_and_the_channels(
 ) -> None:
     chosen = settled(PrototypeOptions(), shape)
     assert (chosen.noise, chosen.total_variation) == (noise, variation)
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawing"),
+    [((1, 28, 28), True), ((1, 63, 200), True), ((1, 64, 64), False), ((3, 32, 32), False)],
+)
+def test_only_a_small_grey_picture_is_an_object_on_a_plain_ground(
+    shape: tuple[int, int, int], drawing: bool
+) -> None:
+    chosen = settled(PrototypeOptions(), shape)
+    assert (chosen.plain_ground, chosen.hold, chosen.ink) == (
+        (True, 8.0, 2.0) if drawing else (False, 0.0, 0.0)
+    )
+    asked = PrototypeOptions(plain_ground=not drawing, hold=1.0, ink=0.5)
+    chosen = settled(asked, shape)
+    assert (chosen.plain_ground, chosen.hold, chosen.ink) == (not drawing, 1.0, 0.5)
+
+
+def test_two_readers_of_digits_read_each_others_prototypes(
+    sample_models: Path, shared: Path
+) -> None:
+    mnist = shared / "models/mnist_cntk.onnx"
+    if not mnist.is_file():
+        pytest.skip(f"{mnist} is absent")
+    pair = [read_model(sample_models / "digits_clean.onnx"), read_model(mnist)]
+    former = {"plain_ground": False, "hold": 0.0, "ink": 0.0, "total_variation": 12.0}
+    for source, judge, least in (pair[1], pair[0], 9), (*pair, 7):
+        now, before = (_prototypes(source, given) for given in ({}, former))
+        assert (Run(judge, 1, 1).logits(now).argmax(1) == range(10)).sum() >= least
+        # Strokes on black, not patches: less ink, and none at the border.
+        assert now.mean() < 0.8 * before.mean()
+        border = np.concatenate([now[..., 0], now[..., -1], now[..., 0, :], now[..., -1, :]])
+        assert border.mean() < 0.06
 
 
 @pytest.mark.parametrize("shape", [(3, 224, 224), (3, 32, 32), (1, 28, 28)])

@@ -49,6 +49,20 @@ def test_half_of_the_views_are_mirrored_left_to_right_only() -> None:
     assert 15 < mirrored < 45
 
 
+@pytest.mark.parametrize("zoom", [1.7, 5.0])
+def test_nothing_lies_beyond_the_border_of_a_plain_ground(zoom: float) -> None:
+    n = 6
+    picture = np.random.default_rng(1).random(n)
+    given = options((zoom, zoom)).model_copy(update={"plain_ground": True})
+    rows, columns = view(np.random.default_rng(0), n, n, given)
+    np.testing.assert_array_equal(rows, columns)
+    padded = np.concatenate([np.zeros(20), picture, np.zeros(20)])
+    for i in range(n):
+        source = (n - 1) / 2 + zoom * (i - (n - 1) / 2)
+        want = np.interp(source + 20, np.arange(len(padded)), padded)
+        np.testing.assert_allclose(rows[i] @ picture, want, atol=1e-5)
+
+
 @pytest.mark.parametrize("zoom", [0.5, 1.7, 5.0])
 def test_pixels_are_interpolated_and_reflected_beyond_the_border(zoom: float) -> None:
     n = 6

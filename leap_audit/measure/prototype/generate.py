@@ -1,5 +1,6 @@
 """Prototypes from requests: batches run through the loop, evaluated on the way, finished."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ __all__ = [
 FIRST_SPREAD, NOISY_SPREAD = 0.01, 0.5
 """Standard deviations of the coefficients a prototype starts from: nearly flat, or noise."""
 CURVE_POINTS = 24
+NOT_IN_GRAPH = ("steps", "find_lr_steps", "log_every", "keep_best", "equalise")
+"""Options that the graph of a step does not depend on."""
 SETTLED = 0.35
 """Share of the steps, at the end, that converge by the falling learning rate alone."""
 
@@ -128,7 +131,8 @@ class PrototypeSearch:
         self, run: Run, options: PrototypeOptions, *, seed: int, batch: int, spread: float
     ) -> None:
         self._run, self._options, self._seed, self._batch = run, options, seed, batch
-        self._session = run.load(step_graph(run.model, batch, options, spread))
+        key = ("prototype step", batch, spread, options.model_dump_json(exclude=set(NOT_IN_GRAPH)))
+        self._session = run.session(key, lambda: step_graph(run.model, batch, options, spread))
         self._painter = _Painter(run, options)
         self._first = _even_start(run, options, seed, spread) if options.start == "even" else None
         self._rates: dict[tuple[Request, ...], float] = {}
@@ -166,6 +170,16 @@ class PrototypeSearch:
                 Drawn(request, painting, _parts(curve), _converged(curve), step, lr, (*stages[i],))
             )
         return drawn
+
+    def rehearse(self, request: Request, steps: int) -> list[float]:
+        """Return the seconds that each of a few steps of a whole batch takes, one by one."""
+        group = _Steps(self._run.model, self._options, self._seed, [request], self._batch)
+        started, taken = time.perf_counter(), []
+        for _ in group.through(self._session, self._first, [1.0] * steps):
+            now = time.perf_counter()
+            taken.append(now - started)
+            started = now
+        return taken
 
     def _rate(self, first: Sequence[Request]) -> float:
         """The learning rate: as the options have it, or as the range test on `first` chooses it."""

@@ -17,13 +17,15 @@ from leap_audit.gradient import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.run.session import Array
 
-__all__ = ["Painted", "coefficient_channels", "ink", "over", "paint"]
+__all__ = ["Painted", "coefficient_channels", "ground", "ink", "over", "paint"]
 
 COLOUR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 """Root of the colour covariance of natural pictures (Olah et al. 2017)."""
 DARKEST = 1e-3
 WINDOW = 0.25
 """Standard deviation of the window, as a fraction of each side."""
+MIDDLE = 0.7
+"""Share of each side, in the middle, that no hold on the border reaches."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ def coefficient_channels(channels: int, options: PrototypeOptions) -> int:
 def ink(options: PrototypeOptions) -> float:
     """Return the grey that shapes without colour are drawn in: what the background is not."""
     return 1.0 if (options.background or 0.0) < 0.5 else 0.0
+
+
+def ground(options: PrototypeOptions) -> float:
+    """Return the grey of a plain ground: black, or white where the background is light."""
+    return 1.0 - ink(options)
 
 
 def paint(op: Emitter, coefficients: ir.Value, channels: int, options: PrototypeOptions) -> Painted:
@@ -73,7 +80,12 @@ def paint(op: Emitter, coefficients: ir.Value, channels: int, options: Prototype
         planes = op.Conv(planes, root.reshape(3, 3, 1, 1))
     grey = float(np.clip(options.background or 0.0, DARKEST, 1 - DARKEST))
     start = np.log(grey / (1 - grey))
-    return Painted(op.Sigmoid(op.Add(planes, start) if start else planes), alpha)
+    if start:
+        planes = op.Add(planes, start)
+    if options.hold:
+        pull = options.hold * (2 * ground(options) - 1)
+        planes = op.Add(planes, op.constant(pull * _outer(height, width)))
+    return Painted(op.Sigmoid(planes), alpha)
 
 
 def over(op: Emitter, painted: Painted, behind: ir.Value | float) -> ir.Value:
@@ -96,6 +108,14 @@ def _spectrum(height: int, width: int) -> Array:
     ky, kx = np.mgrid[:height, :width]
     f = np.hypot(ky / (2 * height), kx / (2 * width))
     return np.asarray(1 / (2 * np.maximum(f, 1 / (2 * max(height, width)))))
+
+
+def _outer(height: int, width: int) -> Array:
+    """0 in the middle, rising to 1 at the border, (1, 1, height, width)."""
+    y, x = (np.abs(np.arange(n) - (n - 1) / 2) / (n / 2) for n in (height, width))
+    far = np.maximum(y[:, None], x[None])
+    rising = np.clip((far - MIDDLE) / (1 - MIDDLE), 0, 1)
+    return np.asarray(rising[None, None], np.float32)
 
 
 def _window(height: int, width: int) -> Array:

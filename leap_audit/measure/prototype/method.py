@@ -31,6 +31,7 @@ def _described(p: PrototypeOptions, setting: Setting) -> dict[str, Any]:
         "noise": f"standard deviation {p.noise:g} of the range",
         "total variation": f"weight {p.total_variation:g} × {setting.spread:.3g}, the spread of "
         "the logits over random pictures",
+        "ground": _ground(p.plain_ground or False, p.hold or 0.0, p.ink or 0.0),
         "converged": "the last eighth of the steps at full learning rate rose by less than a "
         "tenth of the whole rise",
         "check": CHECK,
@@ -44,6 +45,13 @@ def _light(jitter: float) -> str:
         f"brightness and each colour moved by up to {jitter:g} of the range, contrast by a factor "
         f"of {math.exp(-2 * jitter):.2f} to {math.exp(2 * jitter):.2f}"
     )
+
+
+def _ground(plain: bool, hold: float, ink: float) -> str:
+    beyond = "black or white beyond the border" if plain else "reflected beyond the border"
+    held = f"; pixels at the border held to it by {hold:g} logits" if hold else ""
+    price = f"; weight {ink:g} of the mean distance from it, in spreads of the logits"
+    return beyond + held + (price if ink else "")
 
 
 SOURCE = "Erhan et al. 2009; Olah et al. 2017"

@@ -14,6 +14,7 @@ __all__ = [
     "alike",
     "averaged",
     "coverage",
+    "distance",
     "evenness",
     "likeness",
     "target_weights",
@@ -71,6 +72,11 @@ def total_variation(op: Emitter, picture: ir.Value) -> ir.Value:
         total = part if total is None else op.Add(total, part)
     assert total is not None
     return op.Div(total, pixels)
+
+
+def distance(op: Emitter, picture: ir.Value, grey: float) -> ir.Value:
+    """Append the mean absolute distance of each picture from one grey, (batch,)."""
+    return op.ReduceMean(op.Abs(op.Sub(picture, grey)), [1, 2, 3], keepdims=0)
 
 
 def coverage(op: Emitter, alpha: ir.Value) -> ir.Value:

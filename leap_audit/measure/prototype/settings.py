@@ -13,6 +13,8 @@ VIEWS = 2
 """Random views that a step has of a scene (docs/prototypes.md)."""
 NOISE, SMALL_NOISE = 0.1, 0.02
 """Deviation of the noise that a step adds: in general, and to a small picture in colour."""
+HOLD, INK = 8.0, 2.0
+"""What keeps a small grey picture one object on a plain ground (see PrototypeOptions)."""
 TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
     "none": ((1.0, 1.0), 0.0, False),
     "s": ((0.92, 1.08), 0.04, False),
@@ -34,9 +36,11 @@ def settled(
     colour they need less noise, because a network for 32 pixels reads details of one pixel, and
     a total variation that holds back saturated specks. Grey pictures are strokes on a dark
     ground: they start there, are never mirrored, as letters are not, and a light total variation
-    keeps them clean. Convolutional networks and transformers get the same settings: no setting
-    that follows the size of the patches did better (docs/prototypes.md). batchable: whether the
-    model can answer several views at once.
+    keeps them clean. Small grey pictures are also one object on a plain ground, as digits are:
+    the ground goes on beyond the border, pixels near the border are held to it, and all that
+    leaves it has a price, so that what is drawn is what the logit needs. Convolutional networks
+    and transformers get the same settings: no setting that follows the size of the patches did
+    better (docs/prototypes.md). batchable: whether the model can answer several views at once.
 
     Raises ConfigRefused: more than one view of a model that takes one picture at a time.
     """
@@ -53,8 +57,11 @@ def settled(
     scale, shift, flip = TRANSFORMS[name]
     chosen: dict[str, Any] = {"transform": name, "scale": scale, "shift": shift}
     chosen["flip"] = flip and channels != 1
+    drawing = small and channels == 1
+    chosen |= {"plain_ground": drawing, "hold": HOLD * drawing, "ink": INK * drawing}
     if channels == 1:
-        chosen |= {"background": 0.12, "total_variation": 12.0, "jitter": 0.0, "views": 1}
+        variation = 18.0 if drawing else 12.0
+        chosen |= {"background": 0.12, "total_variation": variation, "jitter": 0.0, "views": 1}
         chosen["noise"] = NOISE
     elif small:
         chosen |= {"background": 0.5, "total_variation": 8.0, "jitter": 0.0, "views": 1}

@@ -18,10 +18,11 @@ from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import generator
-from leap_audit.measure.prototype.image import Painted, coefficient_channels, over, paint
+from leap_audit.measure.prototype.image import Painted, coefficient_channels, ground, over, paint
 from leap_audit.measure.prototype.objective import (
     averaged,
     coverage,
+    distance,
     evenness,
     likeness,
     total_variation,
@@ -70,7 +71,7 @@ def step_graph(
     if painted.alpha is not None:
         behind = new_input(graph, "behind", (pictures_at_once, channels, 1, 1))
         picture = over(op, Painted(picture, _repeated(op, painted.alpha, views)), behind)
-    viewed = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
+    viewed = _viewed(op, picture, rows, columns, options)
     placed = place_model(op, model, op.Add(viewed, noise))
     logits = over_places(op, placed.scores)
     if objective == "target":
@@ -83,6 +84,9 @@ def step_graph(
     if options.total_variation:
         varied = averaged(op, total_variation(op, picture), views)
         penalties.append((varied, options.total_variation))
+    if options.ink:
+        inked = averaged(op, distance(op, picture, ground(options)), views)
+        penalties.append((inked, options.ink))
     if options.alpha_weight and painted.alpha is not None and (options.alpha or options.alpha_only):
         penalties.append((coverage(op, painted.alpha), options.alpha_weight))
     if options.diversity and objective == "target":
@@ -94,6 +98,17 @@ def step_graph(
     append_adam(op, coefficients, cotangents, lr=options.lr)
     score.name = "score"
     return ir.Model(graph, ir_version=IR_VERSION)
+
+
+def _viewed(
+    op: Emitter, picture: ir.Value, rows: ir.Value, columns: ir.Value, options: PrototypeOptions
+) -> ir.Value:
+    """Append the random views of the pictures, (items, channels, height, width)."""
+    white = options.plain_ground and ground(options)
+    # The rows of a view that reaches beyond the border sum to less than 1: black lies there.
+    picture = op.Sub(picture, 1.0) if white else picture
+    viewed = op.MatMul(op.MatMul(rows, picture), op.Transpose(columns, perm=[0, 1, 3, 2]))
+    return op.Add(viewed, 1.0) if white else viewed
 
 
 def draws(

@@ -2,7 +2,8 @@
 
 All of these are separable, so a view of the picture P is A_h · P · A_wᵀ, and its gradient is two
 more products. Each row of a matrix holds the two pixels that one pixel of the view is
-interpolated from; beyond the border the picture is reflected.
+interpolated from. Beyond the border the picture is reflected, or, where it is one object on a plain
+ground, nothing is taken from there.
 """
 
 import numpy as np
@@ -30,8 +31,9 @@ def view(
     moves = rng.uniform(-1, 1, 2) * options.shift * min(height, width)
     stretch = rng.uniform(-1, 1, 2) * ASPECT * min(1.0, 5 * options.shift)
     mirrored = bool(options.flip) and rng.random() < 0.5
-    rows = _resampling(height, zoom * (1 + stretch[0]), moves[0])
-    columns = _resampling(width, zoom * (1 + stretch[1]), moves[1])
+    empty = bool(options.plain_ground)
+    rows = _resampling(height, zoom * (1 + stretch[0]), moves[0], empty)
+    columns = _resampling(width, zoom * (1 + stretch[1]), moves[1], empty)
     return rows, columns[::-1].copy() if mirrored else columns
 
 
@@ -59,16 +61,21 @@ def blur_at(n: int, options: PrototypeOptions, step: int) -> Array | None:
     return None if sigma < INVISIBLE else blur_matrix(n, sigma)
 
 
-def _resampling(n: int, zoom: float, move: float) -> Array:
-    """Bilinear resampling of n pixels: pixel i comes from centre + move + zoom · (i - centre)."""
+def _resampling(n: int, zoom: float, move: float, empty: bool) -> Array:
+    """Bilinear resampling of n pixels: pixel i comes from centre + move + zoom · (i - centre).
+
+    empty: nothing lies beyond the border; else the pixels are reflected there.
+    """
     centre = (n - 1) / 2
     source = centre + move + zoom * (np.arange(n) - centre)
     low = np.floor(source).astype(int)
     weight = source - low
     matrix = np.zeros((n, n), np.float32)
     rows = np.arange(n)
-    np.add.at(matrix, (rows, _reflected(low, n)), 1 - weight)
-    np.add.at(matrix, (rows, _reflected(low + 1, n)), weight)
+    for index, share in ((low, 1 - weight), (low + 1, weight)):
+        inside = (index >= 0) & (index < n)
+        kept = np.where(inside, share, 0.0) if empty else share
+        np.add.at(matrix, (rows, _reflected(index, n)), kept)
     return matrix
 
 
