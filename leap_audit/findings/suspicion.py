@@ -9,8 +9,8 @@ from leap_audit.findings.evidence import Evidence
 __all__ = [
     "PICTURES",
     "FindingRule",
-    "TooLittle",
     "Suspicion",
+    "TooLittle",
     "evidence_pictures",
     "pattern_certainty",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from leap_audit.artifacts import (
     Audit,
+    Declared,
     Isolation,
     ModelIdentity,
     Outcome,
@@ -23,6 +24,7 @@ __all__ = [
     "averaging",
     "channels",
     "data_digest",
+    "facts_of",
     "file_size",
     "isolation_check",
     "number",
@@ -105,9 +107,7 @@ def reading(isolation: Isolation, label: str) -> str:
     verb = "still answers" if isolation.prob_keep >= SAYS else "still gives"
     kept = f"With the outlined {area} of the picture alone, the model {verb} ‘{label}’ ({keep})"
     if isolation.outcome == "not needed":
-        return (
-            f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
-        )
+        return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
     return f"{kept}. Without it, {delete} is left."
 
 
@@ -133,7 +133,9 @@ def where_averaged(model: ModelIdentity) -> str:
 def probability_meaning(model: ModelIdentity) -> str:
     """Return what a probability of this model says."""
     if model.independent:
-        return "How probable the model considers a class by itself. Several classes can hold at once."
+        return (
+            "How probable the model considers a class by itself. Several classes can hold at once."
+        )
     return "The share that the model gives a class. All classes together make 100\u00a0%."
 
 
@@ -198,6 +200,16 @@ def verdict_sentence(audit: Audit) -> str:
         if audit.status == "incomplete"
         else "The criteria could not be assessed, so nothing passed.",
     }[audit.verdict]
+
+
+def facts_of(declared: Declared) -> list[tuple[str, str]]:
+    """Return (what, value) of the declared facts; the value is empty where one was not declared."""
+    return [
+        ("Intended use", declared.purpose),
+        ("Owner", declared.owner),
+        ("Version", declared.version),
+        ("Training data", declared.data),
+    ]
 
 
 def right_sentence(audit: Audit) -> str:

@@ -406,7 +406,13 @@ def test_the_gravest_comes_first_then_the_id() -> None:
 
 
 def test_what_the_model_did_not_say_is_not_held_against_it() -> None:
-    trace = Isolation(**{**isolation(enough=False).model_dump(exclude={"outcome"}), "prob": 0.001, "prob_keep": 0.4})
+    trace = Isolation(
+        **{
+            **isolation(enough=False).model_dump(exclude={"outcome"}),
+            "prob": 0.001,
+            "prob_keep": 0.4,
+        }
+    )
     assert findings([prototype(found=trace)]) == ()
 
 
@@ -517,14 +523,10 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
     asked = questions(evidence, find(evidence))
     assert {each.rule for each in asked if each.reason} == set()
     assert {each.rule: each.basis for each in asked}["overconfident"] == "12 labelled photographs"
-    assert [each.rule for each in asked if each.raised] == [
-        each.rule for each in find(evidence)
-    ]
+    assert [each.rule for each in asked if each.raised] == [each.rule for each in find(evidence)]
 
 
-@pytest.mark.parametrize(
-    ("labels", "reason"), [(9, "it needs 10 labelled photographs"), (10, "")]
-)
+@pytest.mark.parametrize(("labels", "reason"), [(9, "it needs 10 labelled photographs"), (10, "")])
 def test_confidence_needs_ten_labels(labels: int, reason: str) -> None:
     evidence = Evidence(CLASSES, (), answered(*[0] * labels, known=(0,) * labels))
     asked = {each.rule: each for each in questions(evidence, ())}
@@ -543,7 +545,13 @@ def a_complete_audit() -> Audit:
         model=a_model(),
         classes=CLASSES,
         environment=Environment(
-            versions={}, provider="p", seed=0, threads=1, command="", started="2026-01-01", seconds=1
+            versions={},
+            provider="p",
+            seed=0,
+            threads=1,
+            command="",
+            started="2026-01-01",
+            seconds=1,
         ),
         config={},
         coverage=Coverage(classes_audited=1, classes_in_all=8, operators={}, engine="e"),

@@ -206,7 +206,12 @@ def test_a_page_shows_so_much_of_each_list(build: Build, folder: Path) -> None:
     assert "m" * 4001 not in html
     assert cover.count('class="thumbnail"') == 8
     plate = html[html.index('<article class="plate"') :]
-    assert plate[: plate.index("</article>")].count('<td class="graph"><span class="track" aria-hidden="true"><span class="zero"') == 8
+    assert (
+        plate[: plate.index("</article>")].count(
+            '<td class="graph"><span class="track" aria-hidden="true"><span class="zero"'
+        )
+        == 8
+    )
 
 
 def test_a_method_states_its_own_limits(build: Build, folder: Path) -> None:
