@@ -100,7 +100,7 @@ def test_a_module_says_what_it_is_for(file: str) -> None:
     doc = ast.get_docstring(ast.parse(source)) if source.strip() else None
     assert doc, f"{file}: has no docstring"
     first = doc.splitlines()[0]
-    assert first.endswith("."), f"{file}: the first line has no full stop: {first!r}"
+    assert first.endswith((".", "?")), f"{file}: the first line is no sentence: {first!r}"
 
 
 def test_the_checks_notice() -> None:
