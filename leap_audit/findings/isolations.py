@@ -42,8 +42,8 @@ def isolation_not_enough(evidence: Evidence) -> Iterator[Suspicion]:
     if failed:
         yield Suspicion(
             classes=_classes(failed),
-            title=f"In {len(failed)} of {count(len(stated), 'explanation')} no key region is enough "
-            "for the answer",
+            title=f"In {len(failed)} of {count(len(stated), 'explanation')} no key region is "
+            "enough for the answer",
             evidence=f"No region of at most 60\u00a0% of the picture keeps enough of the "
             f"probability: {_where(evidence, failed)}.",
             sure="Confidence: high. It was measured on each picture.",
@@ -93,9 +93,9 @@ def crop_gives_another(evidence: Evidence) -> Iterator[Suspicion]:
             title="A part of a picture alone changes the answer"
             if len(parts) == 1
             else f"In {len(parts)} cases, a part of the picture alone changes the answer",
-            evidence=f"On {strongest[0].picture}, the model gives ‘{evidence.labels[first.class_]}’ "
-            f"{percent(first.prob)}. With only {percent(first.area)} of it kept, it gives the class "
-            f"{percent(first.prob_keep)}.",
+            evidence=f"On {strongest[0].picture}, the model gives "
+            f"‘{evidence.labels[first.class_]}’ {percent(first.prob)}. With only "
+            f"{percent(first.area)} of it kept, it gives the class {percent(first.prob_keep)}.",
             sure="Confidence: high. It was measured on each picture.",
             confirm="Crop such pictures in the same way, and look at the answers.",
             limits="The rest is blurred in this test. A real crop may give another answer.",

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from leap_audit.artifacts import Audit, Isolation
+from leap_audit.artifacts import Audit, Isolation, Prototype, Sample
 from leap_audit.findings.evidence import core
 from leap_audit.report.pictures import Pictures, data_uri
 
@@ -59,7 +59,7 @@ class Regions:
 
     def __init__(self, audit: Audit, pictures: Pictures) -> None:
         self._pictures = pictures
-        owners = [*audit.prototypes, *audit.samples]
+        owners: list[Prototype | Sample] = [*audit.prototypes, *audit.samples]
         self._places = {
             each.image: _Place(owner.image, each)
             for owner in owners
