@@ -1,30 +1,58 @@
 """Audit reports for vision models: what a model has learned, from an ONNX file alone.
 
     import leap_audit
-    leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
+    result = leap_audit.audit("model.onnx", classes="classes.txt", targets="1,8")
+    result.open()
 
-does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, and `leap_audit.inspect`
-does what it does with `--dry-run`.
+does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, then opens the report
+in a browser. `leap_audit.inspect` does what `--dry-run` does. `leap_audit.explain` explains what a
+model says of a picture, `leap_audit.check` checks the explanation, and `leap_audit.methods` lists
+how it can be explained.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from leap_audit.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
+    from leap_audit.measure.targets import Class, Difference, Place, Tensor
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
+    from leap_audit.pipeline.explain import PictureExplanation, check, explain, methods
 
 __version__ = "0.1.0"
 
-__all__ = ["AuditResult", "Inspection", "__version__", "audit", "inspect"]
+__all__ = [
+    "AuditResult",
+    "Class",
+    "Difference",
+    "Inspection",
+    "PictureExplanation",
+    "Place",
+    "Tensor",
+    "__version__",
+    "audit",
+    "check",
+    "explain",
+    "inspect",
+    "methods",
+]
 
 disable_telemetry()  # before any library is loaded that would speak
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
-    """Load the pipeline when it is first asked for, so that `--version` need not wait for it."""
+    """Load the pipeline at its first use, so that `--version` need not wait for it."""
     if name in ("AuditResult", "Inspection", "audit", "inspect"):
         from leap_audit import pipeline
 
         return getattr(pipeline, name)
+    if name in ("PictureExplanation", "check", "explain", "methods"):
+        return getattr(importlib.import_module("leap_audit.pipeline.explain"), name)
+    if name in ("Class", "Difference", "Place", "Tensor"):
+        return getattr(importlib.import_module("leap_audit.measure.targets"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -31,6 +31,8 @@ from leap_audit.values import InputValue
 __all__ = [
     "AuditOptions",
     "DeclaredPreprocessing",
+    "Effort",
+    "ExperimentOptions",
     "IsolationOptions",
     "Options",
     "PrototypeOptions",
@@ -62,6 +64,7 @@ def _words(value: object) -> object:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 ShownPath = Annotated[Path, PlainSerializer(legible, return_type=str, when_used="json")]
 """A path that is recorded as text, also where its bytes are no text."""
+Effort = Literal["quick", "standard", "full"]
 Transform = Literal["auto", "none", "s", "m", "l", "xl"]
 _Numbers = Annotated[tuple[float, ...], BeforeValidator(_one_or_more)]
 _Size = Annotated[tuple[int, int], BeforeValidator(_square)]
@@ -220,6 +223,26 @@ class IsolationOptions(Options):
     """What the logits are multiplied by before the softmax of the loss."""
 
 
+class ExperimentOptions(Options):
+    """How experiments look for shortcuts. None: chosen by the size of the input."""
+
+    hosts: int = Field(default=36, ge=6, le=1000)
+    """Pictures of other classes that something is pasted into, at most."""
+    carriers: int = Field(default=8, ge=1, le=1000)
+    """Pictures of a class that something is taken from or covered on, at most."""
+    candidates: int = Field(default=4, ge=1, le=1000)
+    """Pictures of a class whose frame, colours and detail are tried, at most."""
+    search_steps: int | None = Field(default=None, ge=0, le=100_000)
+    """Steps of the search for the smallest trigger of a class; 0: no search."""
+    search_pictures: int | None = Field(default=None, ge=1, le=1000)
+    """Pictures that a step of it looks at."""
+
+    @property
+    def work(self) -> int:
+        """Return how many pictures the search of one class looks at."""
+        return (self.search_steps or 0) * (self.search_pictures or 0)
+
+
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
@@ -232,8 +255,8 @@ class AuditOptions(Options):
     data: _Fact = ""
     """What the model was trained on; shown on the cover and in the model card."""
     targets: Words = ()
-    """Classes to audit: 1,8,20-25, or all, or one whole name; several are joined. Left out: all of
-    up to 12, else the classes that the model answers the photographs with."""
+    """Classes to audit, by number and name: 1,8,20-25 or bird,person or all. Left out: all of up to
+    12, else the classes that the model answers the photographs with."""
     samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
     """Photographs to explain: files, or folders, also with a folder for each class."""
     photo_range: _PhotoRange | None = None
@@ -264,10 +287,17 @@ class AuditOptions(Options):
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()
+    experiments: ExperimentOptions = ExperimentOptions()
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     method_options: dict[str, dict[str, Any]] = {}
     """Options of these methods, by method and option, such as smooth_grad.copies=32."""
+    effort: Effort | None = None
+    """How much work the audit is: quick, standard or full. Left out: standard, and where that takes
+    above 15 minutes on this machine, as much of it as fits. Options declared singly win."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Minutes that the audit may take: it does what fits, says what it leaves out, and stops when
+    they are over."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)

@@ -116,6 +116,42 @@ def test_the_command_may_be_named_and_flags_may_come_first(calls: list[Call]) ->
         assert calls.pop()["model"] == Path("m.onnx")
 
 
+def test_without_words_the_help(calls: list[Call]) -> None:
+    texts = [run(*words) for words in ([], ["help"], ["--help"])]
+    assert [result.exit_code for result in texts] == [0, 0, 0]
+    assert texts[0].stdout == texts[1].stdout == texts[2].stdout
+    assert "leap-audit model.onnx" in texts[0].stdout
+    assert run("help", "compare").stdout == run("compare", "--help").stdout
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("comapre a b", "'leap-audit compare'"),
+        ("Doctor", "'leap-audit doctor'"),
+        ("help verfy", "'leap-audit verify'"),
+        ("help zzz", "There is no command 'zzz'"),
+        ("m.onnx --polcy p.toml", "--policy"),
+        ("compare a b --fail high", "--fail-on"),
+    ],
+)
+def test_the_nearest_command_and_flag(calls: list[Call], words: str, near: str) -> None:
+    result = run(*words.split())
+    assert result.exit_code == 2
+    assert near in " ".join(result.stderr.split())
+    assert calls == []
+
+
+def test_a_file_that_is_called_nearly_like_a_command(
+    calls: list[Call], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compared").touch()
+    assert run("compared").exit_code == 0
+    assert calls[0]["model"] == Path("compared")
+
+
 def test_the_flags_are_spelt_as_documented(calls: list[Call]) -> None:
     words = (
         "m.onnx --classes c.txt --layout nhwc --channel-order BGR --range -1,1 "
@@ -234,7 +270,11 @@ def test_a_summary_for_programs(calls: list[Call]) -> None:
     assert summary["reports"]["html"] == str(Path("m-audit/report.html"))
     assert (summary["status"], summary["verdict"]) == ("complete", "NOT ASSESSED")
     assert (summary["classes_audited"], summary["classes_in_all"]) == (1, 2)
-    assert (summary["findings"], summary["findings_by_severity"]) == (1, {"high": 1})
+    assert summary["findings_by_severity"] == {"high": 1}
+    assert summary["concern"] == "high"
+    (finding,) = summary["findings"]
+    assert (finding["id"], finding["severity"]) == ("f", "high")
+    assert finding["title"] == "[bold]x\x1b[31m"
     assert result.stderr == ""
 
 

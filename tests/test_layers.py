@@ -14,7 +14,7 @@ LONGEST = 400
 ORDER = (
     (
         *("artifacts", "config", "digests", "errors", "files", "installed", "progress"),
-        *("statistics", "telemetry", "terminal", "text", "values", "walls"),
+        *("statistics", "telemetry", "terminal", "text", "values", "walls", "watching"),
     ),
     ("run",),
     ("graph",),

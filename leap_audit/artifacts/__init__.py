@@ -9,6 +9,13 @@ from leap_audit.artifacts.audit import (
     SCHEMA,
     Audit,
 )
+from leap_audit.artifacts.experiments import (
+    ClassSuspicion,
+    Experiment,
+    MarkKind,
+    Trial,
+    TriedOn,
+)
 from leap_audit.artifacts.identity import (
     ChannelOrder,
     Coverage,
@@ -55,17 +62,20 @@ __all__ = [
     "Audit",
     "ChannelOrder",
     "Check",
+    "ClassSuspicion",
     "Coverage",
     "Declared",
     "Entanglement",
     "EntanglementMatrix",
     "Environment",
     "EvidencePicture",
+    "Experiment",
     "Finding",
     "FixedInput",
     "Interpolation",
     "Isolation",
     "Layout",
+    "MarkKind",
     "ModelIdentity",
     "Neighbour",
     "OtherReading",
@@ -84,5 +94,7 @@ __all__ = [
     "Stability",
     "Task",
     "TensorInfo",
+    "Trial",
+    "TriedOn",
     "Verdict",
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from leap_audit.artifacts.experiments import ClassSuspicion, Trial
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.identity import Coverage, Declared, Environment, ModelIdentity
 from leap_audit.artifacts.judged import Check, Finding, PolicyIdentity, Question, Verdict
@@ -48,6 +49,11 @@ class Audit(Frozen):
     samples: tuple[Sample, ...] = ()
     readings: Readings | None = None
     """None where no photograph's class is known."""
+    suspicion: tuple[ClassSuspicion, ...] = ()
+    """A row for each audited class, in the order of their prototypes; empty in audits of versions
+    without experiments."""
+    experiments: tuple[Trial, ...] = ()
+    """Every trial, corrected over all of them."""
     findings: tuple[Finding, ...] = ()
     questions: tuple[Question, ...] = ()
     """Every rule that was applied; empty in audits that did not record them."""

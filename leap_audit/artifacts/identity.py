@@ -154,3 +154,7 @@ class Coverage(Frozen):
     """The engine that computed the gradients."""
     batch: dict[str, int] = Field(default_factory=dict)
     """Stage -> how many items were computed together."""
+    left_out: tuple[str, ...] = ()
+    """What the time that the audit had did not allow, each as 'x instead of y'."""
+    unfinished: str = ""
+    """Why the audit stopped before its plan was done, as a sentence; empty where it did not."""

@@ -140,7 +140,9 @@ def conclude_dry_run(inspection: "Inspection", terminal: "Terminal", *, as_json:
 
 
 def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:
-    """Return what a script needs to know of an audit."""
+    """Return the summary of an audit for programs: verdict, checks, findings, places."""
+    from leap_audit.findings import concern_of
+
     reports = {
         "json": "audit.json",
         "html": "report.html",
@@ -159,7 +161,14 @@ def summary_of(audit: "Audit", folder: Path) -> dict[str, Any]:
         "classes_in_all": audit.coverage.classes_in_all,
         "prototypes": len(audit.prototypes),
         "samples": len(audit.samples),
-        "findings": len(audit.findings),
+        "concern": concern_of(audit).level,
+        "findings": [
+            finding.model_dump(
+                mode="json",
+                include={"id", "rule", "severity", "title", "consequence", "action", "confirmed"},
+            )
+            for finding in audit.findings
+        ],
         "findings_by_severity": {name: severities.count(name) for name in sorted(set(severities))},
         "provider": audit.environment.provider,
         "seconds": audit.environment.seconds,

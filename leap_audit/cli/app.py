@@ -1,21 +1,26 @@
 """The program: its commands by name, its version, how it starts."""
 
+import difflib
 import io
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from leap_audit.cli.examples import EXAMPLES
+from leap_audit.text.filenames import legible
 
 __all__ = ["WORDS", "Command", "app", "main"]
 
 WORDS = "leap_audit.words"
 """Where the words of the command line stand in typer's context."""
 _OWN_OPTIONS = ("--help", "-h", "--version")
+_CLOSE = 0.75
+"""How alike a word and a command are, by difflib's ratio, for the word to be a misspelling."""
 
 # A line break in a help text is kept at every width: one line a paragraph.
 _ABOUT = (
@@ -30,9 +35,22 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[WORDS] = list(args)
-        if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
+        if args == ["help"] or not args:
+            args = ["--help"]
+        elif args[0] == "help":
+            self._refuse_misspelling(ctx, args[1], 0.0)
+            args = [args[1], "--help"]
+        else:
+            self._refuse_misspelling(ctx, args[0], _CLOSE)
+        if args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
             args = ["audit", *args]
         return super().parse_args(ctx, args)
+
+    def _refuse_misspelling(self, ctx: Any, word: str, alike: float) -> None:
+        """End with the nearest command where a word is close to one, and neither one nor a file."""
+        near = difflib.get_close_matches(word.casefold(), self.commands, 1, alike)
+        if near and word not in self.commands and not Path(word).exists():
+            ctx.fail(f"There is no command '{legible(word)}'. Did you mean 'leap-audit {near[0]}'?")
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return sorted(self.commands, key=list(EXAMPLES).index)
@@ -63,7 +81,6 @@ app = typer.Typer(
     cls=_Group,
     rich_markup_mode="rich",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     subcommand_metavar="MODEL | COMMAND ...",
     context_settings={"help_option_names": ["--help", "-h"]},

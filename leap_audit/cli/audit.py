@@ -19,7 +19,8 @@ __all__: list[str] = []
 ABOUT_AUDIT = (
     "Audit a model and write the report. The word [bold]audit[/] may be left out.\n\n"
     "What is not said about the input is inferred, and what was assumed is printed before any "
-    "long work. Ctrl-C keeps what is finished, marked INCOMPLETE."
+    "long work. Ctrl-C keeps what is finished, marked INCOMPLETE, and the same command goes on "
+    "from there."
 )
 
 
@@ -49,6 +50,8 @@ def audit(
     photo_range: flags.PhotoRange = None,
     methods: flags.Methods = None,
     method_options: flags.MethodOptions = None,
+    effort: flags.EffortOf = None,
+    minutes: flags.Minutes = None,
     seed: flags.Seed = None,
     seeds: flags.Seeds = None,
     steps: flags.Steps = None,
@@ -63,6 +66,7 @@ def audit(
     version: flags.Version = None,
     data: flags.Data = None,
     out: flags.Out = None,
+    fresh: flags.Fresh = False,
     photographs: flags.Photographs = None,
     dry_run: flags.DryRun = False,
     follow_links: FollowLinks = False,
@@ -103,6 +107,8 @@ def audit(
         "prototype": _given({"steps": steps}),
         "methods": flags.names(methods),
         "method_options": flags.method_options(ctx, method_options),
+        "effort": effort,
+        "minutes": minutes,
         "seed": seed,
         "seeds": seeds,
         "threads": threads,
@@ -133,6 +139,7 @@ def audit(
                 policy=policy,
                 junit=junit,
                 progress=terminal,
+                fresh=fresh,
                 command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
             )
         conclude(result, terminal, as_json=as_json)

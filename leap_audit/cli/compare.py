@@ -18,8 +18,8 @@ __all__: list[str] = []
 
 ABOUT_COMPARE = (
     "Say what changed between two audits of two versions of a model.\n\n"
-    "Nothing is run again: findings, prototypes and entanglements are held against each other by "
-    "the names of the classes, photographs by their SHA-256. The exit code is 1 if the verdict or "
+    "Nothing is run again: findings, prototypes and entanglements are matched by the names of "
+    "the classes, photographs by their SHA-256. The exit code is 1 if the verdict or "
     "a check got worse, or as --fail-on says, and 3 if an audit is incomplete."
 )
 
@@ -95,7 +95,12 @@ def _summary(found: "Comparison", folder: Path) -> dict[str, Any]:
         "reports": {kind: str(folder / file) for kind, file in views.items()},
         "findings": {state: states.count(state) for state in ("new", "gone", "still", "unknown")},
         "changes": [
-            {"id": each.id, "severity": each.severity, "direction": each.direction}
+            {
+                "id": each.id,
+                "severity": each.severity,
+                "direction": each.direction,
+                "title": each.title,
+            }
             for each in found.changes
         ],
         "photographs": len(found.photographs),

@@ -180,6 +180,11 @@ MethodOptions = Annotated[
     list[str] | None,
     option("--method-option", _HOW, of_field("method_options"), "METHOD.OPTION=VALUE"),
 ]
+EffortOf = Annotated[
+    Literal["quick", "standard", "full"] | None,
+    option("--effort", _HOW, of_field("effort"), "quick|standard|full", case_sensitive=False),
+]
+Minutes = Annotated[float | None, option("--minutes", _HOW, of_field("minutes"), "N", min=0.0)]
 Seed = Annotated[int | None, option("--seed", _HOW, of_field("seed"), "N", min=0)]
 Seeds = Annotated[
     int | None,
@@ -196,6 +201,10 @@ Config = Annotated[
 
 Out = Annotated[
     Path | None, option("--out -o", _OUTPUT, "Folder of the report (MODEL-audit).", "FOLDER")
+]
+Fresh = Annotated[
+    bool,
+    option("--fresh", _OUTPUT, "Start over: use nothing of an earlier run that was stopped."),
 ]
 Json = Annotated[bool, option("--json", _OUTPUT, "Print a summary that programs can read.")]
 DryRun = Annotated[
@@ -324,7 +333,7 @@ def method_options(ctx: typer.Context, texts: list[str] | None) -> dict[str, dic
     """Return method -> option -> value, from `METHOD.OPTION=VALUE`; the value as JSON or text."""
     found: dict[str, dict[str, Any]] = {}
     for text in texts or []:
-        match = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text, re.S)
+        match = re.fullmatch(r"([\w+:]+)\.(\w+)=(.+)", text, re.S)
         if match is None:
             example = "such as smooth_grad.copies=32"
             raise bad(ctx, "--method-option", f"{text!r} is no METHOD.OPTION=VALUE, {example}.")

@@ -18,7 +18,12 @@ _PANEL = "Verdict"
 
 Policy = Annotated[
     str | None,
-    option("--policy", _PANEL, "Thresholds to judge by: a TOML file, or default.", "FILE|NAME"),
+    option(
+        "--policy",
+        _PANEL,
+        "Thresholds to judge by: a TOML file, or default, first-week, release.",
+        "FILE|NAME",
+    ),
 ]
 Junit = Annotated[
     Path | None, option("--junit", _PANEL, "Write the checks as JUnit XML, for CI.", "FILE.xml")
@@ -61,19 +66,10 @@ def exit_code(audit: "Audit") -> int:
 
 
 def checks_of(audit: "Audit") -> dict[str, Any]:
-    """Return the policy, and the checks by how they ended, for programs."""
-    ended = {
-        "failed": "FAIL",
-        "warned": "WARN",
-        "passed": "PASS",
-        "not_assessed": "NOT ASSESSED",
-    }
+    """Return the policy and its checks for programs: each with value, threshold and sentences."""
     return {
         "policy": audit.policy.name if audit.policy else None,
-        "checks": {
-            name: [check.id for check in audit.checks if check.status == status]
-            for name, status in ended.items()
-        },
+        "checks": [check.model_dump(mode="json") for check in audit.checks],
     }
 
 

@@ -11,6 +11,7 @@ from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.measure.prototype import Drawn
 from leap_audit.pipeline.assembly import stem
 from leap_audit.pipeline.study import Study, levels
+from leap_audit.text.names import joined
 from leap_audit.tracking import Tracker
 
 __all__ = ["log_stages", "write_transparency"]
@@ -27,7 +28,7 @@ def log_stages(drawn: Sequence[Drawn], study: Study, folder: Path, tracker: Trac
     """
     probabilities = study.model.answer.probabilities
     for each in drawn:
-        name = " + ".join(study.classes[k] for k in each.request.target)
+        name = joined(study.classes[k] for k in each.request.target)
         for stage in each.stages:
             if stage.step > each.step:
                 continue

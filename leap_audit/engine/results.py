@@ -10,8 +10,9 @@ import pandas as pd
 from leap_audit.artifacts import Sample
 from leap_audit.ingest.outputs.answer import Answer
 from leap_audit.measure.prototype import Drawn
-from leap_audit.pipeline.assembly import Record
+from leap_audit.pipeline.assembly import AuditParts
 from leap_audit.report.table import COLUMNS, result_rows
+from leap_audit.text.names import joined
 
 __all__ = ["results_dict", "results_frame"]
 
@@ -19,7 +20,7 @@ PICTURES = ("sample", "prototype", "isolation", "mask")
 
 
 def results_frame(
-    project: str, record: Record, classes: Sequence[str], folder: Path
+    project: str, record: AuditParts, classes: Sequence[str], folder: Path
 ) -> pd.DataFrame:
     """Return one row per prototype, entanglement and isolation, with the columns COLUMNS.
 
@@ -34,13 +35,13 @@ def results_frame(
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _numbered(record: Record) -> list[Sample]:
+def _numbered(record: AuditParts) -> list[Sample]:
     """The samples, each called as its picture."""
     return [each.model_copy(update={"file": each.image}) for each in record.samples]
 
 
 def results_dict(
-    drawn: Sequence[Drawn], record: Record, classes: Sequence[str], answer: Answer
+    drawn: Sequence[Drawn], record: AuditParts, classes: Sequence[str], answer: Answer
 ) -> dict[str, Mapping[str, Any]]:
     """Return, for each prototype and each isolation on a sample, the probabilities on the way.
 
@@ -52,7 +53,7 @@ def results_dict(
     """
     found: dict[str, Mapping[str, Any]] = {}
     for each in drawn:
-        name = " + ".join(classes[k] for k in each.request.target)
+        name = joined(classes[k] for k in each.request.target)
         found[f"prototype {each.request.replicate} of {name}"] = {
             "target": list(each.request.target),
             "step": [stage.step for stage in each.stages],

@@ -1,4 +1,4 @@
-"""The rules that look at the model's answers as a whole: does it answer, and is it right?"""
+"""Rules about the model's answers as a whole: whether it answers, and whether it is right."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ from leap_audit.findings.basis import CALIBRATION_NEEDS, PHOTOGRAPHS_NEEDED
 from leap_audit.findings.evidence import Evidence, LabelledAnswer, doubt, labelled_answers
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
+from leap_audit.statistics import wilson
 from leap_audit.text.names import shortened
-from leap_audit.text.numbers import count, decimal, listed, percent, wilson
+from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "answers_saturated",

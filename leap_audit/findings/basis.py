@@ -11,6 +11,8 @@ __all__ = [
     "CALIBRATION_NEEDS",
     "PHOTOGRAPHS_NEEDED",
     "PICTURES_NEEDED",
+    "changes",
+    "experiments",
     "isolations",
     "labelled",
     "labelled_enough",
@@ -127,3 +129,19 @@ def located(evidence: Evidence) -> str:
     if not enough:
         raise TooLittle(f"no class was isolated on {PICTURES_NEEDED} pictures")
     return f"{count(len(enough), 'class', 'classes')} with {PICTURES_NEEDED} or more pictures"
+
+
+def experiments(evidence: Evidence) -> str:
+    """Return on how many classes marks were tried."""
+    tried = [each for each in evidence.suspicion if each.pasted is not None]
+    if not tried:
+        raise TooLittle("no mark could be tried on pictures of other classes")
+    return count(len(tried), "class", "classes")
+
+
+def changes(evidence: Evidence) -> str:
+    """Return how many changes of whole pictures were tried."""
+    tried = [each for each in evidence.trials if each.experiment == "global"]
+    if not tried:
+        raise TooLittle("no change of whole pictures was tried")
+    return count(len(tried), "change")

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from leap_audit.artifacts import (
+    ClassSuspicion,
     Isolation,
     ModelIdentity,
     OtherReading,
     Prototype,
     Readings,
     Sample,
+    Trial,
 )
 from leap_audit.text.names import ClassLabels, shortened
 
@@ -83,6 +85,9 @@ class Evidence:
     readings: Readings | None = None
     """Of the photographs whose class is known."""
     model: ModelIdentity | None = None
+    suspicion: Sequence[ClassSuspicion] = ()
+    """A row for each audited class; empty where no experiment was made."""
+    trials: Sequence[Trial] = ()
     labels: ClassLabels = field(init=False)
 
     def __post_init__(self) -> None:

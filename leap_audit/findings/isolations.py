@@ -1,4 +1,4 @@
-"""The rules that look at isolations: do they hold, and where on the picture do they lie?"""
+"""Rules about isolations: whether they hold, and where on the picture they lie."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import EvidencePicture
 from leap_audit.findings.basis import PICTURES_NEEDED
 from leap_audit.findings.evidence import Evidence, StatedClass, core
+from leap_audit.findings.shortcuts import tested
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.text.numbers import count, listed, percent
 
@@ -109,6 +110,8 @@ def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
     corners = {"upper left": (0, 0), "upper right": (0, 1), "lower left": (1, 0)}
     corners["lower right"] = (1, 1)
     for target, stated in _by_class(evidence).items():
+        if tested(evidence, target):
+            continue  # the experiment says whether it is a shortcut
         shares: dict[str, list[float]] = {corner: [] for corner in corners}
         for each in stated:
             weights = _core(evidence, each)
@@ -143,6 +146,8 @@ def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
 def border(evidence: Evidence) -> Iterator[Suspicion]:
     """Suspect the classes whose isolations lie at the edge of their pictures."""
     for target, stated in _by_class(evidence).items():
+        if tested(evidence, target):
+            continue
         shares = []
         for each in stated:
             weights = _core(evidence, each)

@@ -29,14 +29,15 @@ from leap_audit.findings.prototypes import (
     strong_entanglement,
     target_not_first,
 )
+from leap_audit.findings.shortcuts import change_sways, shortcut
 from leap_audit.findings.suspicion import FindingRule
 
-__all__ = ["CAUSES", "RULES", "FindingRule"]
+__all__ = ["CAUSES", "FINDING_RULES", "FindingRule"]
 
-CAUSES = frozenset({"preprocessing-doubted", "one-corner", "border", "one-answer"})
+CAUSES = frozenset({"preprocessing-doubted", "shortcut", "one-corner", "border", "one-answer"})
 """Rules whose findings may explain wrong or overconfident answers with their class."""
 
-RULES: tuple[FindingRule, ...] = (
+FINDING_RULES: tuple[FindingRule, ...] = (
     FindingRule(
         "constant-answer",
         "high",
@@ -63,6 +64,16 @@ RULES: tuple[FindingRule, ...] = (
         basis.other_preprocessings,
         "The results of this audit may be invalid.",
         "Find out the preprocessing of the training, declare it and repeat the audit.",
+    ),
+    FindingRule(
+        "shortcut",
+        "high",
+        "Does a mark alone change the answer?",
+        shortcut,
+        basis.experiments,
+        "Pictures with the mark get this answer whatever they show.",
+        "Look for the mark in the training pictures. Train again without it, or with it on all "
+        "classes alike, and repeat the audit.",
     ),
     FindingRule(
         "one-corner",
@@ -109,6 +120,15 @@ RULES: tuple[FindingRule, ...] = (
         basis.located,
         "The model may use the background or a frame instead of the object.",
         "Test pictures of the class with other backgrounds and other crops.",
+    ),
+    FindingRule(
+        "change-sways",
+        "medium",
+        "Does a change of the whole picture push answers to one class?",
+        change_sways,
+        basis.changes,
+        "Such pictures in use, from another camera or in other light, will be answered wrongly.",
+        "Test photographs taken under such conditions. Add such changes to the training.",
     ),
     FindingRule(
         "photographs-mistaken",

@@ -41,17 +41,19 @@ __all__ = [
     "Need",
     "NoOptions",
     "Setting",
+    "Traits",
     "chosen_attributions",
     "load_methods",
     "method",
     "require",
 ]
 
-Kind = Literal["prototype", "comparison", "region", "attribution"]
+Kind = Literal["prototype", "comparison", "region", "experiment", "attribution"]
 KINDS: dict[Kind, str] = {
     "prototype": "an input made for a class",
     "comparison": "a comparison of classes",
     "region": "the part of a picture that carries a class",
+    "experiment": "a change of pictures that the model is asked about",
     "attribution": "a map of the pixels that a class's score depends on",
 }
 
@@ -104,6 +106,28 @@ class Explanation:
     """(height, width), float: the map, in the method's own units; signed where the method is."""
     figures: dict[str, float] = field(default_factory=dict)
     """Name -> number, such as how far the map is from adding up to the score."""
+    detail: Array | None = None
+    """What the method computes before it is made one number a pixel: for each channel of the
+    picture or of the tensor `at`, (channels, rows, columns); None: the map itself."""
+    at: str = ""
+    """The tensor inside the model that was looked at, in words; empty: the picture."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What holds for an attribution: what its tests require, and what its page says."""
+
+    formula: str = ""
+    complete: Literal["", "difference", "score"] = ""
+    """What its numbers add up to: the score less that of the baseline, or the score itself."""
+    shortcut: bool = True
+    """Whether its map must lie on a shortcut that the model takes."""
+    classes: bool = True
+    """Whether its map depends on the class; where not, it is a control for others."""
+    advice: str = ""
+    """When to use it, and when not."""
+    peers: Mapping[str, str] = field(default_factory=dict)
+    """Another library -> what it is called there."""
 
 
 class Attribute(Protocol):
@@ -147,6 +171,7 @@ class Method:
     """What in the audit says how far to trust it."""
     version: int
     """Raised by one whenever its numbers change; finished work of another version is not used."""
+    traits: Traits
     describe: Describe
     """(options, setting) -> its entry on the method page: what was done, and with which figures."""
 
@@ -181,6 +206,7 @@ def method(
     cost: str = "",
     check: str = "",
     version: int = 1,
+    traits: Traits | None = None,
     describe: Describe | None = None,
 ) -> Callable[[Function], Function]:
     """Return a decorator that enters a function as the method `name`.
@@ -204,6 +230,7 @@ def method(
             cost,
             check,
             version,
+            traits or Traits(),
             describe or (lambda chosen, setting: _described(made, chosen, setting)),
         )
         METHODS[name] = made

@@ -1,12 +1,10 @@
-"""How much work an audit is: how many items go together, and how long it will take."""
+"""The plan of an audit: how many items go together, how much is done, how long it will take."""
 
 import math
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from leap_audit.config import AuditOptions
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.model import Model
 from leap_audit.measure.run import Run
@@ -16,9 +14,7 @@ __all__ = [
     "Batches",
     "Plan",
     "choose_batches",
-    "expected_seconds",
     "logit_spread",
-    "plan_of",
 ]
 
 SHARE = 0.5
@@ -28,9 +24,6 @@ COPIES = 3
 BYTES = 4
 SMALL_PICTURE, MANY, FEW = 100 * 100, 64, 8
 """On a processor, larger batches of large pictures only evict one another from the cache."""
-STEP_COST = 3.0
-"""A step of one item, forward, back and update, in forward passes (measured, 2.4 to 3.1)."""
-TIMED = 3
 
 
 @dataclass(frozen=True)
@@ -63,23 +56,6 @@ def choose_batches(model: Model, views: int, wanted: int = 0) -> Batches:
     return Batches(max(1, power // views), max(1, power // 2), 1 if few else power)
 
 
-def expected_seconds(run: Run, prototype_views: int, isolation_steps: int) -> float:
-    """Return the seconds that so many item-steps will take, from the time of a forward pass.
-
-    prototype_views: the pictures that all steps of all prototypes show the model. An isolation's
-    step shows it two, the kept and the erased.
-    """
-    pictures = np.zeros((run.batch, *run.model.picture_shape), np.float32)
-    run.logits(pictures)
-    passes = []
-    for _ in range(TIMED):
-        started = time.perf_counter()
-        run.logits(pictures)
-        passes.append(time.perf_counter() - started)
-    each = float(np.median(passes)) / run.batch
-    return each * STEP_COST * (prototype_views + 2 * isolation_steps)
-
-
 @dataclass(frozen=True)
 class Plan:
     """How much work an audit is, and how long it will take."""
@@ -97,6 +73,19 @@ class Plan:
     isolation_steps: int
     seconds: float
     """Expected on this machine."""
+    low: float
+    high: float
+    """The range of it that is likely."""
+    multiply_adds: int
+    """Of the model, for one picture."""
+    left_out: tuple[str, ...] = ()
+    """What the time does not allow, each as 'x instead of y'."""
+    limit: float | None = None
+    """Seconds that it was to fit; None where nothing limits it."""
+    next_seconds: float = 0.0
+    """How much longer the next larger plan would take; 0 where there is none."""
+    next_adds: tuple[str, ...] = ()
+    """What that plan would add."""
 
     @property
     def sentence(self) -> str:
@@ -106,26 +95,28 @@ class Plan:
         return (
             f"Plan: {self.classes} of {self.classes_in_all} classes{seeds}, {self.steps} steps "
             f"{views}each; {self.isolations} isolations, {self.isolation_steps} steps each: about "
-            f"{_duration(self.seconds)}."
+            f"{_duration(self.low)} to {_duration(self.high)}."
         )
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Return the plan in words, with what it leaves out and what more time would add."""
+        said = [self.sentence]
+        if self.limit is not None and self.left_out:
+            said.append(f"To fit {_duration(self.limit)}: {'; '.join(self.left_out)}.")
+        if self.limit is not None and self.high > self.limit and not self.fits:
+            said.append("Nothing more can be left out: it is expected to take longer than that.")
+        if self.next_adds:
+            said.append(
+                f"About {_duration(self.next_seconds)} more would change "
+                f"{'; '.join(self.next_adds)}."
+            )
+        return tuple(said)
 
-def plan_of(run: Run, options: AuditOptions, classes: int, isolations: int) -> Plan:
-    """Return the plan of an audit whose options leave nothing open."""
-    steps, views = options.prototype.steps, options.prototype.views or 1
-    prototypes = classes * options.seeds
-    return Plan(
-        classes=classes,
-        classes_in_all=run.model.classes,
-        seeds=options.seeds,
-        steps=steps,
-        views=views,
-        isolations=isolations,
-        isolation_steps=options.isolation.steps,
-        seconds=expected_seconds(
-            run, prototypes * steps * views, isolations * options.isolation.steps
-        ),
-    )
+    @property
+    def fits(self) -> bool:
+        """Return whether it is expected to end within the limit, if there is one."""
+        return self.limit is None or self.seconds <= self.limit
 
 
 def _duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leap_audit.ingest.outputs.answer import Answer
+from leap_audit.measure.targets import Class, Target
 from leap_audit.run.session import Array
 
 __all__ = ["Subject", "sharpness"]
@@ -14,7 +15,7 @@ WIDEST = 25.0
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture and the class to isolate in it."""
+    """A picture and the class that is asked about in it."""
 
     picture: Array
     """(channels, height, width), 0..1."""
@@ -24,6 +25,16 @@ class Subject:
     where: Array = field(default_factory=lambda: np.ones(1, np.float32))
     """(places,) how much the answer at each place counts; together 1. A picture with one answer
     has one place."""
+    target: Target | None = None
+    """What is explained by a method of attribution; None: the class's score."""
+    baselines: Array | None = None
+    """(m, channels, height, width), the pictures without content that a method of attribution
+    compares with; None: those that its options name."""
+
+    @property
+    def explained(self) -> Target:
+        """Return what a method of attribution explains."""
+        return self.target if self.target is not None else Class(self.class_, self.where)
 
 
 def sharpness(scores: Array, answer: Answer) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leap_audit.digests import sha256_of
 from leap_audit.ingest.audits import ForeignAudit, open_audit, refusing_what_cannot_be_shown
-from leap_audit.pipeline.flow import AuditResult
+from leap_audit.pipeline.result import AuditResult
 from leap_audit.policy import judge, read_policy
 from leap_audit.publish.folder import AuditFolder, write_file
 from leap_audit.report import write_report

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leap_audit.artifacts import (
     Attribution,
+    ClassSuspicion,
     Entanglement,
     EntanglementMatrix,
     Isolation,
@@ -18,6 +19,7 @@ from leap_audit.artifacts import (
     Readings,
     Sample,
     Stability,
+    Trial,
 )
 from leap_audit.ingest.classes.names import display_name
 from leap_audit.ingest.outputs.answer import Summary
@@ -28,6 +30,7 @@ from leap_audit.measure.isolation.region import Region, shown
 from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
+from leap_audit.pipeline.experiments import outcome
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import (
     LISTED,
@@ -41,7 +44,7 @@ from leap_audit.pipeline.study import (
     rereads,
 )
 from leap_audit.pipeline.tasks import (
-    Task,
+    IsolationTask,
     explanations,
     explanations_of,
     isolations,
@@ -51,8 +54,9 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.run.session import Array
+from leap_audit.text.names import joined
 
-__all__ = ["ONE_AT_A_TIME", "Record", "assemble", "stem", "write_pictures"]
+__all__ = ["ONE_AT_A_TIME", "AuditParts", "assemble", "stem", "write_pictures"]
 
 ONE_AT_A_TIME = (
     "Isolations were not measured: this model takes one picture at a time, and an isolation "
@@ -70,13 +74,15 @@ WITHOUT_PHOTOGRAPHS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class AuditParts:
     """What was measured, as artifacts, with the pictures that they name."""
 
     prototypes: tuple[Prototype, ...] = ()
     matrix: EntanglementMatrix | None = None
     samples: tuple[Sample, ...] = ()
     readings: Readings | None = None
+    suspicion: tuple[ClassSuspicion, ...] = ()
+    trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     methods: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Array] = field(default_factory=dict)
@@ -86,12 +92,13 @@ class Record:
     maps: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     """Path -> a ranking or a map, (height, width)."""
 
-    def without_photographs(self) -> "Record":
+    def without_photographs(self) -> "AuditParts":
         """Return the record without the photographs, and without what shows parts of them."""
         if not self.samples:
             return self
         hidden = {sample.image for sample in self.samples}
         hidden |= {each.image for sample in self.samples for each in sample.isolations}
+        hidden |= {p.image for each in self.suspicion for p in each.pictures}
         prototypes = tuple(
             each.model_copy(
                 update={"nearest": tuple(n.model_copy(update={"image": ""}) for n in each.nearest)}
@@ -101,6 +108,7 @@ class Record:
         return replace(
             self,
             prototypes=prototypes,
+            suspicion=tuple(s.model_copy(update={"pictures": ()}) for s in self.suspicion),
             samples=tuple(_hidden(sample) for sample in self.samples),
             notes=(*self.notes, WITHOUT_PHOTOGRAPHS),
             pictures={path: each for path, each in self.pictures.items() if path not in hidden},
@@ -113,13 +121,13 @@ def _hidden(sample: Sample) -> Sample:
     return sample.model_copy(update={"image": "", "bands": None, "isolations": isolations})
 
 
-def assemble(study: Study, parts: Parts) -> Record:
+def assemble(study: Study, parts: Parts) -> AuditParts:
     """Return the record of what is finished. It depends on the study and the parts alone."""
     photographs, shown_groups = answered_photographs(study, parts), groups(study, parts)
     pictures = {f"images/{sample_stem(each.index)}.png": each.picture for each in photographs}
     for drawn, answered in answered_drawn(study, parts):
         pictures[_image(drawn)] = answered.picture
-    record = Record(
+    record = AuditParts(
         prototypes=_prototypes(study, shown_groups, photographs),
         matrix=_matrix(shown_groups) if shown_groups else None,
         samples=tuple(_sample(study, each) for each in photographs),
@@ -141,10 +149,18 @@ def assemble(study: Study, parts: Parts) -> Record:
     record, samples = _isolated(study, parts, record, record.samples, stems, of_samples)
     stems = [stem(group.drawn[0]) for group in shown_groups]
     record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
-    return replace(record, samples=samples, prototypes=prototypes)
+    found = outcome(study, parts)
+    return replace(
+        record,
+        samples=samples,
+        prototypes=prototypes,
+        suspicion=found.suspicion,
+        trials=found.trials,
+        pictures={**record.pictures, **found.pictures},
+    )
 
 
-def write_pictures(record: Record, study: Study, folder: Path) -> None:
+def write_pictures(record: AuditParts, study: Study, folder: Path) -> None:
     """Write every picture that the record names under `folder`."""
     for path, picture in record.pictures.items():
         write_picture(folder / path, picture)
@@ -180,7 +196,11 @@ def _bands(study: Study, image: str) -> str | None:
 def _methods(study: Study) -> dict[str, Any]:
     """The entries of the method page, from the registry."""
     options = study.options
-    chosen: dict[str, Any] = {"prototype": options.prototype, "isolation": options.isolation}
+    chosen: dict[str, Any] = {
+        "prototype": options.prototype,
+        "isolation": options.isolation,
+        "experiments": options.experiments,
+    }
     chosen |= {name: own for name, (_, own) in study.attributions.items()}
     return {
         name: each.describe(chosen.get(name) or each.options(), study.setting)
@@ -250,7 +270,7 @@ def _prototypes(
         found.append(
             Prototype(
                 target=target,
-                name=" + ".join(display_name(study.classes, k) for k in target),
+                name=joined(display_name(study.classes, k) for k in target),
                 replicate=drawn.request.replicate // study.seeds,
                 image=_image(drawn),
                 bands=_bands(study, _image(drawn)),
@@ -319,11 +339,11 @@ def _stability(group: Group) -> Stability | None:
 def _isolated(
     study: Study,
     parts: Parts,
-    record: Record,
+    record: AuditParts,
     owners: Sequence[Owner],
     stems: Sequence[str],
-    wanted: Sequence[Task],
-) -> tuple[Record, tuple[Owner, ...]]:
+    wanted: Sequence[IsolationTask],
+) -> tuple[AuditParts, tuple[Owner, ...]]:
     """The owners with their isolations and attributions, and the record with the pictures."""
     regions: list[list[Isolation]] = [[] for _ in owners]
     attributed: list[list[Attribution]] = [[] for _ in owners]
@@ -354,7 +374,7 @@ def _isolated(
     return replace(record, faded=faded, maps=maps), updated
 
 
-def _isolation(study: Study, task: Task, region: Region, path: str) -> Isolation:
+def _isolation(study: Study, task: IsolationTask, region: Region, path: str) -> Isolation:
     class_ = task.subject.class_
     return Isolation(
         class_=class_,
@@ -371,7 +391,7 @@ def _isolation(study: Study, task: Task, region: Region, path: str) -> Isolation
 
 
 def _attribution(
-    study: Study, task: Task, explanation: Explanation, name: str, path: str
+    study: Study, task: IsolationTask, explanation: Explanation, name: str, path: str
 ) -> tuple[Attribution, NDArray[np.uint8]]:
     """The attribution, and its map on 256 levels."""
     values = np.asarray(explanation.values, np.float64)

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import Evidence, find, questions
 from leap_audit.ingest.inputs.selection import inputs_in_words
 from leap_audit.ingest.model import Model
+from leap_audit.measure.plan import Batches
 from leap_audit.pipeline.assembly import assemble, write_pictures
 from leap_audit.pipeline.environment import (
     WITHHELD,
@@ -25,26 +26,21 @@ from leap_audit.pipeline.environment import (
     versions,
     without_paths,
 )
-from leap_audit.pipeline.measuring import Measuring, measure
+from leap_audit.pipeline.kept import kept_parts
+from leap_audit.pipeline.measuring import Measuring, TimeIsUp, measure
 from leap_audit.pipeline.reading import read
+from leap_audit.pipeline.result import AuditResult
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.study import prepared
 from leap_audit.policy import judge, read_policy
-from leap_audit.progress import Progress, Silent
+from leap_audit.progress import Progress
 from leap_audit.publish.folder import AuditFolder, default_folder, write_file
 from leap_audit.report import write_report
 from leap_audit.report.junit import hold_place, junit_of_audit
 from leap_audit.text.filenames import legible
+from leap_audit.watching import default_progress
 
-__all__ = ["AuditResult", "audit"]
-
-
-@dataclass(frozen=True)
-class AuditResult:
-    """A finished audit and where it lies."""
-
-    folder: Path
-    audit: Audit
+__all__ = ["audit"]
 
 
 def audit(
@@ -58,6 +54,8 @@ def audit(
     progress: Progress | None = None,
     command: str = "",
     trust_model: bool = False,
+    fresh: bool = False,
+    repeat: Coverage | None = None,
     **settings: Any,
 ) -> AuditResult:
     """Audit a model and write the report; return the audit and its folder.
@@ -70,34 +68,45 @@ def audit(
     command line's flags (`steps=64`, `input_size=224`).
     policy: thresholds to judge by, a TOML file or the name of a ready policy (docs/policy.md);
     None gives no verdict. junit: file to write the checks to as JUnit XML.
-    progress: who is told what happens; nobody by default. trust_model: open a model that is a
-    program also where the system offers no sandbox (docs/security.md).
+    progress: the listener of what happens; by default bars in a notebook and lines on stderr
+    elsewhere, and with `leap_audit.progress.Silent()` nothing. trust_model: open a model that is a
+    program also where the system offers no sandbox (docs/security.md). fresh: compute again what
+    an earlier run of the same audit, which was stopped, had finished (docs/time.md).
+    repeat: the coverage of an audit that these options are recorded in, to repeat it exactly: as
+    many items go together, and no plan changes the options.
 
     Raises LeapAuditError: each refusal with its reason (see leap_audit.errors).
     AuditIncomplete: Ctrl-C; what was finished is on disk, in a report marked INCOMPLETE.
     """
-    started, clock = now(), time.perf_counter()
-    values = layered(options.model_dump() if options else {}, nested(settings))
+    started, clock, began = now(), time.perf_counter(), time.monotonic()
+    values = layered(options.model_dump(exclude_unset=True) if options else {}, nested(settings))
     chosen = AuditOptions.parse(values, "audit()")
-    progress = progress or Silent()
+    progress = progress or default_progress()
     source = Path(model) if isinstance(model, str | Path) else model
     place = Path(out) if out else default_folder(_named(source))
     declared = read_policy(policy) if policy is not None else None
     if junit is not None:
         hold_place(Path(junit), place)
-    with AuditFolder.open(place) as folder:
+    with (
+        AuditFolder.open(place) as folder,
+        kept_parts(folder.out, progress, fresh=fresh) as kept,
+    ):
         understood = read(source, classes, chosen, progress, trust_model=trust_model)
         loaded, names = understood.model, understood.names
         if declared is not None:
             declared.fit(names)
-        study, computing = prepared(loaded, names, chosen)
-        measuring = Measuring(study, computing, {}, progress)
+        again = None if repeat is None else _batches(repeat)
+        study, computing = prepared(loaded, names, chosen, kept.parts, again)
+        repeated = repeat is not None
+        measuring = Measuring(study, computing, kept.parts, progress, repeated, began)
+        stopped = ""
         try:
             measure(measuring)
-            complete = True
-        except KeyboardInterrupt:
-            complete = False
-            progress.warn("Interrupted: writing what is finished, marked INCOMPLETE.")
+        except (KeyboardInterrupt, TimeIsUp) as reason:
+            up = isinstance(reason, TimeIsUp)
+            stopped = f"Its {chosen.minutes:g} minutes were over." if up else "It was interrupted."
+            progress.warn(f"{stopped} Writing what is finished, marked INCOMPLETE.")
+        complete = not stopped
         study = measuring.study
         record = assemble(study, measuring.parts)
         if not chosen.photographs:
@@ -114,6 +123,8 @@ def audit(
             record.maps,
             record.readings,
             loaded.identity,
+            record.suspicion,
+            record.trials,
         )
         findings = find(evidence)
         result = Audit(
@@ -146,7 +157,10 @@ def audit(
                 batch={
                     "prototypes": study.batches.prototypes,
                     "isolations": study.batches.isolations,
+                    "predictions": study.batches.predictions,
                 },
+                left_out=study.left_out if repeat is None else repeat.left_out,
+                unfinished=stopped,
             ),
             methods=record.methods,
             notes=(*inputs_in_words(loaded.identity), *understood.notes, *record.notes),
@@ -154,6 +168,8 @@ def audit(
             matrix=record.matrix,
             samples=record.samples,
             readings=record.readings,
+            suspicion=record.suspicion,
+            experiments=record.trials,
             files=_pictures(folder.staging),
             findings=findings,
             questions=questions(evidence, findings),
@@ -170,14 +186,22 @@ def audit(
                 write_report(result, folder.staging)
             advance()
         place = folder.publish(complete)
+        kept.complete = complete
     if junit is not None:
         write_file(Path(junit), junit_of_audit(result))
     if not complete:
         raise AuditIncomplete(
-            f"interrupted after {len(result.prototypes)} prototypes and {len(result.samples)} "
-            f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE."
+            f"stopped after {len(result.prototypes)} prototypes and {len(result.samples)} "
+            f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE. The "
+            "same command goes on from there."
         )
     return AuditResult(place, result)
+
+
+def _batches(coverage: Coverage) -> Batches | None:
+    """How many items went together; None of an audit that did not record it all."""
+    names = {each.name for each in fields(Batches)}
+    return Batches(**coverage.batch) if set(coverage.batch) == names else None
 
 
 def _pictures(folder: Path) -> dict[str, str]:

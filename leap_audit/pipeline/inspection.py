@@ -13,7 +13,8 @@ from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.study import prepared
 from leap_audit.policy import read_policy
-from leap_audit.progress import Progress, Silent
+from leap_audit.progress import Progress
+from leap_audit.watching import default_progress
 
 __all__ = ["Inspection", "inspect"]
 
@@ -55,9 +56,9 @@ def inspect(
 
     Raises LeapAuditError: what an audit would refuse before its long work.
     """
-    values = layered(options.model_dump() if options else {}, nested(settings))
+    values = layered(options.model_dump(exclude_unset=True) if options else {}, nested(settings))
     chosen = AuditOptions.parse(values, "inspect()")
-    progress = progress or Silent()
+    progress = progress or default_progress()
     source = Path(model) if isinstance(model, str | Path) else model
     declared = read_policy(policy) if policy is not None else None
     loaded, names, notes, _ = read(source, classes, chosen, progress, trust_model=trust_model)

@@ -1,27 +1,28 @@
 """The middle of an audit: every unit of work, in order, each result put into the parts."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
-from leap_audit.measure.plan import Plan, plan_of
+from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
 from leap_audit.pipeline.parts import Parts, finish, result_of
 from leap_audit.pipeline.photographs import read_album
+from leap_audit.pipeline.planning import limit_of, planned
 from leap_audit.pipeline.study import (
     Study,
-    answered_photographs,
     comparisons,
     drawn_so_far,
     draws,
     levels,
-    predicted,
     predictions,
     rereads,
     study_prototypes,
 )
 from leap_audit.pipeline.tasks import (
-    Task,
+    IsolationTask,
     explanations,
     isolations,
     photographs_to_isolate,
@@ -29,9 +30,15 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.pipeline.work import Loaded, Locate
-from leap_audit.progress import Progress
+from leap_audit.progress import Advance, Progress
 
-__all__ = ["Measuring", "measure", "plan"]
+__all__ = ["Measuring", "TimeIsUp", "measure", "plan"]
+
+Source = Callable[[Study, Parts], list[Locate]]
+
+
+class TimeIsUp(Exception):
+    """The minutes that an audit may take are over."""
 
 
 @dataclass
@@ -45,6 +52,14 @@ class Measuring:
     loaded: Loaded
     parts: Parts
     progress: Progress
+    repeated: bool = False
+    """Whether this repeats an earlier audit, whose plan is in its options."""
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since the audit began."""
+        return time.monotonic() - self.began
 
     def read_photographs(self) -> None:
         """Read the photographs, and show them to the model."""
@@ -63,30 +78,48 @@ class Measuring:
         """Decide which prototypes are made. Raises TargetRefused."""
         self.study = study_prototypes(self.study, self.parts)
 
-    def draw(self) -> None:
-        """Make the prototypes and compare their classes; what is finished is always compared."""
+    def draw(self, seeds: int | None = None) -> None:
+        """Make the prototypes and compare their classes; what is finished is always compared.
+
+        seeds: of each target only so many, and those that are computed together with them.
+        """
         study, parts = self.study, self.parts
         spread = self.loaded.spread(study.options.seed)
         self.study = study = replace(study, setting=replace(study.setting, spread=spread))
-        total = len(study.requests) * study.options.prototype.steps
-        with self.progress.stage("Prototypes", total) as advance:
-            try:
-                finish(draws(study), self.loaded, parts, advance)
-            finally:  # an interrupted run reports those it has
-                pictures = [levels(each.picture) for each in drawn_so_far(study, parts)]
-                finish(predictions(study, pictures), self.loaded, parts)
-                finish(comparisons(study, parts), self.loaded, parts)
+        units = [
+            unit
+            for unit in draws(study)
+            if unit.key not in parts
+            and (seeds is None or any(r.replicate % study.seeds < seeds for r in unit.requests))
+        ]
+        try:
+            if units:
+                total = sum(unit.steps for unit in units)
+                with self.progress.stage("Prototypes", total) as advance:
+                    finish(units, self.loaded, parts, self._timed(advance))
+        finally:  # an interrupted run reports those it has
+            pictures = [levels(each.picture) for each in drawn_so_far(study, parts)]
+            finish(predictions(study, pictures), self.loaded, parts)
+            finish(comparisons(study, parts), self.loaded, parts)
 
-    def isolate(self) -> None:
-        """Isolate the classes of the photographs, then those of the prototypes."""
-        study, options = self.study, self.study.options
+    def isolate(self, *sources: Source) -> None:
+        """Isolate the classes of the photographs, then those of the prototypes.
+
+        sources: of which only; none are both.
+        """
+        study = self.study
         if not study.model.batchable:
             return
-        several = self._tasks()
-        total = sum(map(len, several)) * options.isolation.steps
-        with self.progress.stage("Isolations", total) as advance:
-            for wanted in several:
-                finish(isolations(study, wanted), self.loaded, self.parts, advance)
+        units = [
+            unit
+            for wanted in self._tasks(*sources)
+            for unit in isolations(study, wanted)
+            if unit.key not in self.parts
+        ]
+        if not units:
+            return
+        with self.progress.stage("Isolations", sum(unit.steps for unit in units)) as advance:
+            finish(units, self.loaded, self.parts, self._timed(advance))
 
     def explain(self) -> None:
         """Run the attribution methods on the same classes of the same pictures."""
@@ -98,42 +131,69 @@ class Measuring:
         with self.progress.stage("Explanations", total) as advance:
             for name in study.attributions:
                 for wanted in several:
-                    finish(explanations(study, name, wanted), self.loaded, self.parts, advance)
+                    units = explanations(study, name, wanted)
+                    finish(units, self.loaded, self.parts, self._timed(advance))
 
-    def _tasks(self) -> list[list[Task]]:
+    def experiment(self) -> None:
+        """Try what the pictures of each class carry on those of the others."""
+        units = mark_trials(self.study, self.parts)
+        if not units:
+            return
+        with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
+            finish(units, self.loaded, self.parts, self._timed(advance))
+            finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            finish(background_trials(self.study, self.parts), self.loaded, self.parts)
+
+    def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:
         """The tasks on photographs, and those on prototypes."""
-        sources: Sequence[Callable[[Study, Parts], list[Locate]]]
-        sources = (photographs_to_isolate, prototypes_to_isolate)
         found = []
-        for units_of in sources:
+        for units_of in sources or (photographs_to_isolate, prototypes_to_isolate):
             units = units_of(self.study, self.parts)
             finish(units, self.loaded, self.parts)
             found.append(tasks(units, self.parts))
         return found
 
+    def _timed(self, advance: Advance) -> Advance:
+        """Return what also stops the work once the minutes of the audit are over."""
+        minutes = None if self.repeated else self.study.options.minutes
+
+        def counted(units: int = 1) -> None:
+            advance(units)
+            if minutes is not None and self.elapsed > minutes * 60:
+                raise TimeIsUp
+
+        return counted
+
 
 def plan(measuring: Measuring) -> Plan:
-    """Read the photographs, choose the targets, and return and tell the plan of the rest."""
+    """Read the photographs, choose the targets, and return and tell the plan of the rest.
+
+    An audit that is repeated does what it did; else what fits the limit.
+    """
     measuring.read_photographs()
     _tell_doubt(measuring)
     measuring.choose_targets()
-    study, model = measuring.study, measuring.study.model
-    isolated = min(study.options.isolation.per_prototype, model.classes)
-    answered = answered_photographs(study, measuring.parts)
-    targets = len(study.requests) // study.seeds
-    subjects = targets * isolated + sum(len(predicted(study, each)) for each in answered)
-    found = plan_of(
-        measuring.loaded.run, study.options, targets, subjects if model.batchable else 0
-    )
-    measuring.progress.note(found.sentence)
+    study = measuring.study
+    limit = None if measuring.repeated else limit_of(study.options, measuring.elapsed)
+    measuring.study, found = planned(study, measuring.loaded, measuring.parts, limit)
+    for sentence in found.sentences:
+        measuring.progress.note(sentence)
     return found
 
 
 def measure(measuring: Measuring) -> None:
-    """Compute everything: photographs, prototypes, entanglement, isolations, explanations."""
+    """Compute everything in rounds, what says most first, so that little is lost when it stops.
+
+    First one prototype of every target, and where in the photographs their answers are; then the
+    prototypes from other seeds, the isolations of prototypes, the experiments, the attribution
+    methods. Raises TimeIsUp.
+    """
     plan(measuring)
+    measuring.draw(seeds=1)
+    measuring.isolate(photographs_to_isolate)
     measuring.draw()
     measuring.isolate()
+    measuring.experiment()
     measuring.explain()
 
 

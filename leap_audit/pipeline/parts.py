@@ -3,15 +3,19 @@
 import json
 import os
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from leap_audit.artifacts import OtherReading, Readings
+from leap_audit.artifacts import OtherReading, Readings, Trial
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.experiments.carry import Shown, TriedMark
+from leap_audit.measure.experiments.seek import Sought
+from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
@@ -35,12 +39,19 @@ TYPES: dict[str, type] = {
         Region,
         Request,
         Shared,
+        Shown,
+        Sought,
         Stage,
         Summary,
+        Trial,
+        Tried,
+        TriedMark,
     )
 }
 TREE = "tree"
 SUFFIX = ".npz"
+RECENT = 64_000_000
+"""Bytes of files whose results are also kept in memory, the last used."""
 
 
 def save_part(result: object, file: Path) -> None:
@@ -55,8 +66,20 @@ def save_part(result: object, file: Path) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         unfinished.replace(file)
+        _flush_names(file.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _flush_names(folder: Path) -> None:
+    """Write the names in a folder to the disk, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def load_part(file: Path) -> Any:
@@ -81,23 +104,34 @@ def load_part(file: Path) -> Any:
 class PartsFolder(MutableMapping[str, object]):
     """Finished units as files of a folder, one for each key.
 
-    A damaged file counts as absent, so that its unit is done again.
+    A damaged file counts as absent, so that its unit is done again. The results used last are
+    kept in memory as well, up to `RECENT` bytes of their files.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._recent: OrderedDict[str, tuple[object, int]] = OrderedDict()
+        self._bytes = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, key: str) -> Any:
+        if key in self._recent:
+            self._recent.move_to_end(key)
+            return self._recent[key][0]
         try:
-            return load_part(self._file(key))
+            result = load_part(self._file(key))
         except (FileNotFoundError, ValueError):
             raise KeyError(key) from None
+        self._remember(key, result)
+        return result
 
     def __setitem__(self, key: str, result: object) -> None:
         save_part(result, self._file(key))
+        self._forget(key)
+        self._remember(key, result)
 
     def __delitem__(self, key: str) -> None:
+        self._forget(key)
         try:
             self._file(key).unlink()
         except FileNotFoundError:
@@ -111,6 +145,17 @@ class PartsFolder(MutableMapping[str, object]):
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}{SUFFIX}"
+
+    def _remember(self, key: str, result: object) -> None:
+        size = self._file(key).stat().st_size
+        self._recent[key] = (result, size)
+        self._bytes += size
+        while self._bytes > RECENT:
+            self._forget(next(iter(self._recent)))
+
+    def _forget(self, key: str) -> None:
+        if key in self._recent:
+            self._bytes -= self._recent.pop(key)[1]
 
 
 def result_of(unit: Unit[R], parts: Parts) -> R | None:

@@ -13,6 +13,7 @@ from leap_audit.ingest.classes.sandboxed import (
     read_class_list_in_child,
     read_metadata_names_in_child,
 )
+from leap_audit.ingest.classes.targets import refuse_early
 from leap_audit.ingest.inputs.selection import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.preprocessing import statement
@@ -48,6 +49,7 @@ def read(
     """
     with told.stage("Reading the model", 1) as advance:
         given, digest = _names(classes)
+        refuse_early(options.targets, given.names if given else None)
         model = load(
             source,
             options.preprocessing,

@@ -5,7 +5,7 @@ from the model's answer to it. Everything here is a function of the study and th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -14,12 +14,15 @@ from leap_audit.config import AuditOptions, Options
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
+from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
 from leap_audit.measure.plan import Batches, choose_batches
 from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
+from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.work import (
     Compare,
     Draw,
@@ -39,6 +42,7 @@ __all__ = [
     "answered_drawn",
     "answered_photographs",
     "answered_with",
+    "batches_of_options",
     "comparisons",
     "drawn_so_far",
     "draws",
@@ -48,6 +52,7 @@ __all__ = [
     "predictions",
     "prepared",
     "rereads",
+    "restudied",
     "study_prototypes",
 ]
 
@@ -76,22 +81,45 @@ class Study:
     isolated: tuple[tuple[int, ...], ...] | None = None
     """The classes to isolate in each photograph, or in each prototype; None: those that the model
     answers with, or that are entangled."""
+    declared: frozenset[tuple[str, ...]] = frozenset()
+    """Where options are set that somebody declared, so that no plan changes them."""
+    left_out: tuple[str, ...] = ()
+    """What the plan leaves out for lack of time, each as 'x instead of y'."""
     attributions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
     """The attribution methods that are run beside the isolations."""
 
 
-def prepared(model: Model, classes: tuple[str, ...], options: AuditOptions) -> tuple[Study, Loaded]:
+def prepared(
+    model: Model,
+    classes: tuple[str, ...],
+    options: AuditOptions,
+    parts: Parts | None = None,
+    batches: Batches | None = None,
+) -> tuple[Study, Loaded]:
     """Return the study of a model without photographs and prototypes, and the model loaded.
+
+    parts: of earlier runs. How many items go together depends on the free memory, so the choice
+    is kept in them, and an audit that goes on makes it again. batches: those of an audit that is
+    repeated.
 
     Raises ConfigRefused: options that do not fit the model, or a method that there is none of.
     """
+    declared = declared_paths(options)
+    if options.effort is not None:
+        options = with_rung(options, LADDER[first_rung(options.effort)], declared)
     prototype = settled(options.prototype, model.picture_shape, batchable=model.batchable)
     chosen = chosen_attributions(options.methods, options.method_options)
     for method, _ in chosen.values():
         method.require_of(model)
     complete = {name: each.model_dump(mode="json") for name, (_, each) in chosen.items()}
-    options = options.model_copy(update={"prototype": prototype, "method_options": complete})
-    batches = choose_batches(model, prototype.views or 1, options.batch)
+    options = options.model_copy(
+        update={
+            "prototype": prototype,
+            "experiments": settled_experiments(options.experiments, model.picture_shape),
+            "method_options": complete,
+        }
+    )
+    batches = batches or batches_of_options(model, options, {} if parts is None else parts)
     predictions = batches.predictions if model.batchable else 1
     loaded = Loaded(model, ground_of(model, options.threads, predictions))
     weights = loaded.run.weights
@@ -105,16 +133,29 @@ def prepared(model: Model, classes: tuple[str, ...], options: AuditOptions) -> t
         weights,
         setting,
         seeds=options.seeds,
+        declared=declared,
         attributions=chosen,
     )
     return study, loaded
 
 
+def batches_of_options(model: Model, options: AuditOptions, parts: Parts) -> Batches:
+    """Return the batches chosen earlier for this model and these options, or those that fit now."""
+    views = options.prototype.views or 1
+    key = f"batches-{digest([model.digest, model.provider.name, views, options.batch])}"
+    if isinstance(kept := parts.get(key), dict):
+        return Batches(**kept)
+    chosen = choose_batches(model, views, options.batch)
+    parts[key] = asdict(chosen)
+    return chosen
+
+
 def study_prototypes(study: Study, parts: Parts) -> Study:
     """Return the study with the prototypes of its targets.
 
-    Where the options name no targets and the model has many classes, they are those that the
-    photographs were answered with. Raises TargetRefused.
+    The first of every target comes first, then the second: whatever stops the audit, each target
+    has one before any has two. Where the options name no targets and the model has many classes,
+    they are those that the photographs were answered with. Raises TargetRefused.
     """
     said = [
         each.class_
@@ -125,9 +166,23 @@ def study_prototypes(study: Study, parts: Parts) -> Study:
     return replace(
         study,
         requests=tuple(
-            Request((target,), seed) for target in targets for seed in range(study.seeds)
+            Request((target,), seed) for seed in range(study.seeds) for target in targets
         ),
     )
+
+
+def restudied(study: Study, options: AuditOptions, parts: Parts) -> Study:
+    """Return the study with other options, its targets and batches chosen by them."""
+    changed = replace(
+        study,
+        options=options,
+        seeds=options.seeds,
+        setting=replace(study.setting, seeds=options.seeds),
+    )
+    if options.prototype.views != study.options.prototype.views:
+        batches = batches_of_options(study.model, options, parts)
+        changed = replace(changed, batches=replace(study.batches, prototypes=batches.prototypes))
+    return study_prototypes(changed, parts)
 
 
 # Photographs

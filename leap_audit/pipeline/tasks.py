@@ -21,7 +21,8 @@ from leap_audit.pipeline.work import Explain, Isolate, Locate
 from leap_audit.run.session import Array
 
 __all__ = [
-    "Task",
+    "IsolationTask",
+    "classes_in_photographs",
     "explanations",
     "explanations_of",
     "isolations",
@@ -37,7 +38,7 @@ BACKGROUNDS = frozenset({"background", "bg", "unlabeled", "unlabelled", "void"})
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class IsolationTask:
     """A class to isolate, or to explain, in a photograph or a prototype."""
 
     subject: Subject
@@ -60,11 +61,16 @@ def _located(
 
 def photographs_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     """Return the units that locate the classes of the photographs."""
-    every = answered_photographs(study, parts)
-    classes = [_in_photograph(study, each) for each in every]
-    if study.isolated is not None:
-        classes = [study.isolated[each.index] for each in every]
+    every, classes = answered_photographs(study, parts), classes_in_photographs(study, parts)
     return _located(study, [each.picture for each in every], classes)
+
+
+def classes_in_photographs(study: Study, parts: Parts) -> list[tuple[int, ...]]:
+    """Return the classes to isolate in each photograph that the model has answered."""
+    every = answered_photographs(study, parts)
+    if study.isolated is not None:
+        return [study.isolated[each.index] for each in every]
+    return [_in_photograph(study, each) for each in every]
 
 
 def prototypes_to_isolate(study: Study, parts: Parts) -> list[Locate]:
@@ -105,9 +111,13 @@ def _in_prototype(study: Study, group: Group, most: int) -> tuple[int, ...]:
     return tuple(k for k in wanted if k in group.target or probs[k] >= least)
 
 
-def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
-    """Return one task for each class of each picture that has been located, in their order."""
-    found = []
+def tasks(units: Sequence[Locate], parts: Parts) -> list[IsolationTask]:
+    """Return one task for each class of each picture that has been located.
+
+    The first class of every picture comes first, then the second: what matters most is isolated
+    first.
+    """
+    found: list[tuple[int, IsolationTask]] = []
     owner = 0
     for unit in units:
         results = result_of(unit, parts) or ()
@@ -115,14 +125,17 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
         for i, (picture, classes, result) in enumerate(rows):
             each = zip(classes, result.where, result.logits, strict=True)
             found += [
-                Task(Subject(picture, k, result.sharpness, where), owner + i, logit)
-                for k, where, logit in each
+                (
+                    rank,
+                    IsolationTask(Subject(picture, k, result.sharpness, where), owner + i, logit),
+                )
+                for rank, (k, where, logit) in enumerate(each)
             ]
         owner += len(unit.pictures)
-    return found
+    return [task for _, task in sorted(found, key=lambda pair: pair[0])]
 
 
-def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:
+def isolations(study: Study, wanted: Sequence[IsolationTask]) -> list[Isolate]:
     """Return the units that isolate tasks; none of a model that takes one picture at a time."""
     if not study.model.batchable or not wanted:
         return []
@@ -142,7 +155,7 @@ def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:
     ]
 
 
-def explanations(study: Study, name: str, wanted: Sequence[Task]) -> list[Explain]:
+def explanations(study: Study, name: str, wanted: Sequence[IsolationTask]) -> list[Explain]:
     """Return the units that explain tasks by the method `name`."""
     method, options = study.attributions[name]
     size = study.batches.isolations

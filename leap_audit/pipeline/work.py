@@ -7,18 +7,21 @@ Equal keys mean equal results, so a unit can be done once, anywhere, in any orde
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
-from leap_audit.artifacts import Readings
-from leap_audit.config import IsolationOptions, Options, PrototypeOptions
+from leap_audit.artifacts import Readings, Trial
+from leap_audit.config import ExperimentOptions, IsolationOptions, Options, PrototypeOptions
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared, compare_gradients
+from leap_audit.measure.experiments.backgrounds import try_backgrounds
+from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
+from leap_audit.measure.experiments.study import Tried, try_changes, try_class
 from leap_audit.measure.isolation.optimise import RankingSearch
 from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
 from leap_audit.measure.isolation.region import Region, read_region
@@ -43,14 +46,21 @@ __all__ = [
     "Predict",
     "Predicted",
     "Reread",
+    "Supply",
+    "TryBackgrounds",
+    "TryChanges",
+    "TryMarks",
     "Unit",
     "ground_of",
     "perform",
+    "prototype_search",
+    "ranking_search",
+    "read_isolation",
 ]
 
 NUMBERS = 2
 """Raised by one whenever a result of a unit changes for the same key."""
-PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
+PACKAGES = ("leap-audit", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
 """The packages whose versions can change a number."""
 
 
@@ -203,6 +213,57 @@ class Explain(Unit[tuple[Explanation, ...]]):
         return len(self.subjects)
 
 
+@dataclass(frozen=True, eq=False)
+class Supply:
+    """The pictures that experiments may use."""
+
+    photographs: tuple[Array, ...]
+    shows: tuple[int | None, ...]
+    """The class that each photograph is known to show."""
+    prototypes: tuple[Array, ...]
+    """Of all seeds."""
+    targets: tuple[int, ...]
+    """The class of each prototype."""
+
+
+@dataclass(frozen=True, eq=False)
+class TryMarks(Unit[Tried]):
+    """Try marks of one class, and search for a trigger of it. Result: `Tried`."""
+
+    supply: Supply
+    options: ExperimentOptions
+    seed: int
+    class_: int
+
+    @property
+    def steps(self) -> int:
+        return self.options.work
+
+
+@dataclass(frozen=True, eq=False)
+class TryChanges(Unit[tuple[Trial, ...]]):
+    """Change whole pictures and see towards which class. Result: a tuple of `Trial`."""
+
+    supply: Supply
+    options: ExperimentOptions
+    seed: int
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TryBackgrounds(Unit[tuple[Trial, ...]]):
+    """Put subjects before other backgrounds. Result: a tuple of `Trial`."""
+
+    pictures: tuple[Array, ...]
+    rankings: tuple[Array, ...]
+    """Of each picture for its answer; see `Region.ranking`."""
+    answers: tuple[int, ...]
+    classes: tuple[int, ...]
+    most: int
+    """Composites of a class."""
+    seed: int
+
+
 Advance = Callable[[int], None]
 
 
@@ -261,7 +322,37 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
             return _isolate(unit, loaded, advance)
         case Explain():
             return _explain(unit, loaded, advance)
+        case TryMarks():
+            options, given = unit.options, _materials(unit, loaded)
+            run = loaded.run.at_once(TOGETHER)
+            return try_class(run, unit.class_, given, options, seed=unit.seed, advance=advance)
+        case TryChanges():
+            run, given = loaded.run.at_once(TOGETHER), _materials(unit, loaded)
+            return try_changes(run, given, unit.classes, unit.options, unit.seed)
+        case TryBackgrounds():
+            run = loaded.run.at_once(TOGETHER)
+            several = (unit.pictures, unit.rankings, unit.answers, unit.classes)
+            return try_backgrounds(run, *several, most=unit.most, seed=unit.seed)
     raise TypeError(f"{type(unit).__name__} is no unit of work")
+
+
+def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
+    """The pictures of an experiment with the model's answers, asked for once an audit."""
+    supply, hosts = unit.supply, unit.options.hosts
+    found = loaded.kept(
+        lambda: materials(
+            loaded.run.at_once(TOGETHER),
+            supply.photographs,
+            supply.shows,
+            supply.prototypes,
+            supply.targets,
+            hosts=hosts,
+            seed=unit.seed,
+        ),
+        *("materials", digest(supply), hosts, unit.seed),
+    )
+    assert isinstance(found, Materials)
+    return found
 
 
 def _predict(unit: Predict, loaded: Loaded) -> Predicted:
@@ -272,14 +363,46 @@ def _predict(unit: Predict, loaded: Loaded) -> Predicted:
     return Predicted(answers, logits, features)
 
 
-def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
-    spread = loaded.spread(unit.seed)
-    search: PrototypeSearch = loaded.kept(
-        lambda: PrototypeSearch(
-            loaded.run, unit.options, seed=unit.seed, batch=unit.batch, spread=spread
-        ),
-        *("draw", digest(unit.options), unit.seed, unit.batch),
+def prototype_search(
+    loaded: Loaded, options: PrototypeOptions, seed: int, batch: int
+) -> PrototypeSearch:
+    """Return the search for prototypes with these options, loaded once."""
+    spread = loaded.spread(seed)
+    search = loaded.kept(
+        lambda: PrototypeSearch(loaded.run, options, seed=seed, batch=batch, spread=spread),
+        *("draw", digest(options), seed, batch),
     )
+    assert isinstance(search, PrototypeSearch)
+    return search
+
+
+def ranking_search(
+    loaded: Loaded, options: IsolationOptions, seed: int, batch: int
+) -> RankingSearch:
+    """Return the search for isolations with these options, loaded once."""
+    search = loaded.kept(
+        lambda: RankingSearch(loaded.run, options, seed=seed, batch=batch),
+        *("isolate", digest(options), seed, batch),
+    )
+    assert isinstance(search, RankingSearch)
+    return search
+
+
+def read_isolation(
+    run: Run, subject: Subject, scores: Array, options: IsolationOptions, seed: int, slopes: int
+) -> Region:
+    """Return the region of a subject from the score map that was optimised.
+
+    slopes: see `Isolate`.
+    """
+    ranking = best_ranking(
+        run, subject, scores, slopes_of(run.at_once(slopes), subject, options, seed)
+    )
+    return read_region(run, subject, ranking, options.enough)
+
+
+def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
+    search = prototype_search(loaded, unit.options, unit.seed, unit.batch)
     return tuple(search.draw(unit.requests, advance, unit.first))
 
 
@@ -297,17 +420,12 @@ def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:
 
 
 def _isolate(unit: Isolate, loaded: Loaded, advance: Advance) -> tuple[Region, ...]:
-    run, options = loaded.run, unit.options
-    search: RankingSearch = loaded.kept(
-        lambda: RankingSearch(run, options, seed=unit.seed, batch=unit.batch),
-        *("isolate", digest(options), unit.seed, unit.batch),
+    search = ranking_search(loaded, unit.options, unit.seed, unit.batch)
+    maps = search.maps(unit.subjects, advance)
+    return tuple(
+        read_isolation(loaded.run, subject, scores, unit.options, unit.seed, unit.slopes)
+        for subject, scores in zip(unit.subjects, maps, strict=True)
     )
-    regions = []
-    for subject, scores in zip(unit.subjects, search.maps(unit.subjects, advance), strict=True):
-        slopes = slopes_of(run.at_once(unit.slopes), subject, options, unit.seed)
-        ranking = best_ranking(run, subject, scores, slopes)
-        regions.append(read_region(run, subject, ranking, options.enough))
-    return tuple(regions)
 
 
 def _explain(unit: Explain, loaded: Loaded, advance: Advance) -> tuple[Explanation, ...]:
@@ -316,5 +434,5 @@ def _explain(unit: Explain, loaded: Loaded, advance: Advance) -> tuple[Explanati
     run = loaded.run.at_once(unit.batch)
     for explanation in function(run, unit.subjects, unit.options, seed=unit.seed):
         advance(1)
-        found.append(explanation)
+        found.append(replace(explanation, detail=None))  # an audit keeps the map alone
     return tuple(found)

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from leap_audit.policy import isolations, prototypes, whole
+from leap_audit.policy import experiments, isolations, prototypes, whole
 from leap_audit.policy.scope import Assessment, Scope
 from leap_audit.text.numbers import percent
 
-__all__ = ["CHECKS", "CheckKind", "Unit"]
+__all__ = ["CHECKS", "CheckKind", "FigureUnit"]
 
-Unit = Literal["share", "cosine", "ratio", "number"]
+FigureUnit = Literal["share", "cosine", "ratio", "number"]
 """share: 0 to 1; cosine: -1 to 1; ratio: 0 and more; number: of things, 0 and more."""
-_RANGES: dict[Unit, tuple[float, float]] = {
+_RANGES: dict[FigureUnit, tuple[float, float]] = {
     "share": (0, 1),
     "cosine": (-1, 1),
     "ratio": (0, float("inf")),
@@ -30,7 +30,7 @@ class CheckKind:
 
     id: str
     question: str
-    unit: Unit
+    unit: FigureUnit
     better: Literal["higher", "lower"]
     meaning: str
     """What the figure is."""
@@ -165,6 +165,35 @@ CHECKS: dict[str, CheckKind] = {
             "classes of which the finding `border` was raised",
             "no class was isolated on three pictures on which the model says it",
             isolations.at_the_border,
+        ),
+        CheckKind(
+            "shortcuts-confirmed",
+            "Is no class given because of a mark alone?",
+            "number",
+            "lower",
+            "classes for which an experiment confirmed a shortcut",
+            "no mark was tried on pictures of other classes",
+            experiments.confirmed,
+        ),
+        CheckKind(
+            "largest-flip",
+            "How far can a mark of one class turn the answers to other pictures?",
+            "share",
+            "lower",
+            "other pictures that a mark turns into its class, beyond those that its control turns, "
+            "of the class where it is largest",
+            "no mark was tried on pictures of other classes",
+            experiments.largest,
+        ),
+        CheckKind(
+            "background-share",
+            "Do answers follow the subject rather than the background?",
+            "share",
+            "lower",
+            "subjects that get the class of another picture's background, beyond those before a "
+            "third picture's, of the class where it is largest",
+            "no background was exchanged, which needs photographs of several classes",
+            experiments.background,
         ),
         CheckKind(
             "findings-high",

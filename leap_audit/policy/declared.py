@@ -136,10 +136,7 @@ class Policy:
 def ready_text(name: str) -> str:
     """Return the TOML of a policy that comes with leap-audit. Raises ConfigRefused."""
     if name not in READY:
-        raise ConfigRefused(
-            f"{shortened(name)!r}: no policy of that name comes with leap-audit; there is "
-            f"{', '.join(READY)}."
-        )
+        raise ConfigRefused(f"Unknown policy {shortened(name)!r}. Built in: {', '.join(READY)}.")
     return (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
 
 
@@ -155,8 +152,8 @@ def read_policy(given: str | Path) -> Policy:
     path = Path(str(_FOLDER / f"{given}.toml")) if ready else Path(given)
     if not ready and (path.is_dir() or not path.exists()):
         raise ConfigRefused(
-            f"{path}: there is no such policy file, and of the name comes none with leap-audit; "
-            f"give a file, or {', '.join(READY)}."
+            f"{path}: there is no such policy file, and no built-in policy of that name; give a "
+            f"file, or {', '.join(READY)}."
         )
     values, digest = read_table_in_child(path)
     table = _File.parse(values, str(path))

@@ -4,7 +4,8 @@ from leap_audit.artifacts import Severity
 from leap_audit.findings.assumptions import open_assumptions
 from leap_audit.findings.evidence import doubt, labelled_answers
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
-from leap_audit.text.numbers import count, listed, percent, wilson
+from leap_audit.statistics import wilson
+from leap_audit.text.numbers import count, listed, percent
 
 __all__ = ["assumed", "doubted", "high", "low", "medium", "photographs", "right_answers"]
 

@@ -1,6 +1,8 @@
 """A lock on a file, which the system releases when its process ends, however it ends."""
 
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -15,9 +17,26 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("wb")
+        self._file: BinaryIO = path.open("wb")
         if fcntl is not None:
             fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    @classmethod
+    def attempt(cls, path: Path) -> "Lock | None":
+        """Return a held lock; None where another process holds it. Raises OSError."""
+        if fcntl is None:
+            return cls(path)
+        file = path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise BlockingIOError  # removed by its holder since it was opened
+        except (BlockingIOError, FileNotFoundError):
+            file.close()
+            return None
+        lock = cls.__new__(cls)
+        lock._path, lock._file = path, file
+        return lock
 
     def release(self) -> None:
         """Remove the file and let go."""

@@ -14,7 +14,8 @@ from leap_audit.artifacts import Prototype, Sample
 from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.findings.evidence import LabelledAnswer, labelled_answers
 from leap_audit.report.svg import DEEP, INK, LINE, drawing, text, width_of
-from leap_audit.text.numbers import percent, wilson
+from leap_audit.statistics import wilson
+from leap_audit.text.numbers import percent
 
 __all__ = [
     "BarScale",

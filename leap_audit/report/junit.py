@@ -1,11 +1,16 @@
 """The verdict as JUnit XML, which every CI server reads.
 
-One suite with a test case for each check of the policy, after one for the audit itself. JUnit
-knows no warning: a check that warns passes, and says so in its output.
+One suite: a test case for the audit itself, then one for each check of the policy, then one for
+each finding. The classname is 'leap-audit', the name of the model's file, and 'checks' or
+'findings'. JUnit has no word for a warning: a check that warns passes, and its output says so.
+A finding alone passes or fails nothing, because the policy does that: its case is called by its
+id, is skipped, and has its severity, title, evidence and action as the message.
 
     FAIL            a failure
     NOT ASSESSED    an error where the check was required or the audit is incomplete, else skipped
     WARN, PASS      passed
+
+The value and the threshold of each check stand in its message or its output.
 """
 
 import re
@@ -13,7 +18,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
-from leap_audit.artifacts import Audit, Check
+from leap_audit.artifacts import Audit, Check, Finding
 from leap_audit.errors import OutputRefused
 from leap_audit.report.wording import status_sentence
 from leap_audit.text.names import shortened, visible
@@ -46,11 +51,18 @@ def junit_of_audit(audit: Audit) -> bytes:
 
     Every name in it is made visible and of bounded length.
     """
+    model = shortened(audit.model.file).replace(".", "_")
     cases = [_of_the_audit(audit)]
     if audit.policy is None:
         cases.append(_case("policy", ("skipped", "No policy was declared; nothing was judged.")))
     incomplete = audit.status != "complete"
     cases += [_of_check(check, incomplete) for check in audit.checks]
+    for case in cases:
+        case.set("classname", _text(f"{_SUITE}.{model}.checks"))
+    findings = [_of_finding(finding) for finding in audit.findings]
+    for case in findings:
+        case.set("classname", _text(f"{_SUITE}.{model}.findings"))
+    cases += findings
     suite = _suite(cases, audit.environment.seconds)
     properties = ElementTree.Element("properties")
     for name, value in _properties(audit):
@@ -71,12 +83,18 @@ def _of_the_audit(audit: Audit) -> ElementTree.Element:
 
 
 def _of_check(check: Check, incomplete: bool) -> ElementTree.Element:
-    sentence = f"{check.question} {check.measured} Threshold: {check.threshold}"
+    value = "" if check.value is None else f" Value: {check.value:.6g}."
+    sentence = f"{check.question} {check.measured}{value} Threshold: {check.threshold}"
     if check.status == "FAIL":
         return _case(check.id, ("failure", sentence))
     if check.status == "NOT ASSESSED":
         return _case(check.id, ("error" if check.required or incomplete else "skipped", sentence))
     return _case(check.id, note=f"{check.status}. {sentence}")
+
+
+def _of_finding(finding: Finding) -> ElementTree.Element:
+    parts = (f"{finding.severity}: {finding.title}.", finding.evidence, finding.action)
+    return _case(finding.id, ("skipped", " ".join(filter(None, parts))))
 
 
 def _case(name: str, problem: tuple[str, str] | None = None, note: str = "") -> ElementTree.Element:
@@ -109,8 +127,10 @@ def _suite(cases: Sequence[ElementTree.Element], seconds: float) -> ElementTree.
 def _properties(audit: Audit) -> list[tuple[str, str]]:
     policy = audit.policy
     of_policy = [("policy", policy.name), ("policy-sha256", policy.sha256)] if policy else []
+    severities = [finding.severity for finding in audit.findings]
     return [
         ("verdict", audit.verdict),
+        *((f"findings-{each}", str(severities.count(each))) for each in ("high", "medium", "low")),
         ("status", audit.status),
         ("model", shortened(audit.model.file)),
         ("model-sha256", audit.model.sha256),

@@ -93,6 +93,18 @@ def _of_coverage(audit: Audit) -> Iterator[Limit]:
             f"{count(coverage.classes_audited, 'class has', 'classes have')} a prototype. This "
             "report says nothing about the others.",
         )
+    if coverage.unfinished:
+        yield Limit(
+            "The audit did not finish what it planned",
+            f"{coverage.unfinished} Everything in this report was measured in full; the rest was "
+            "not measured. The same command continues from there.",
+        )
+    if coverage.left_out:
+        yield Limit(
+            "The time did not allow everything",
+            f"{'; '.join(coverage.left_out)}. With more time (--minutes, --effort) the prototypes "
+            "may be clearer and the figures more certain.",
+        )
     if not audit.samples:
         yield Limit(
             "No photographs were examined",

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from leap_audit.artifacts import Audit, Isolation, Prototype, Sample
-from leap_audit.text.names import visible
+from leap_audit.text.names import joined, visible
 
 __all__ = ["COLUMNS", "result_rows", "results_table", "write_table"]
 
@@ -111,8 +111,8 @@ def _target(classes: Sequence[str], prototype: Prototype) -> dict[str, Any]:
     if len(prototype.target) == 1:
         return {"target_class": prototype.name, "target_index": prototype.target[0]}
     return {
-        "target_class": " + ".join(classes[index] for index in prototype.target),
-        "target_index": "+".join(str(index) for index in prototype.target),
+        "target_class": joined(classes[index] for index in prototype.target),
+        "target_index": joined(prototype.target),
     }
 
 

@@ -18,7 +18,8 @@ from leap_audit.artifacts import (
 )
 from leap_audit.findings.evidence import labelled_answers
 from leap_audit.ingest.pictures.preprocessing import shown_bands
-from leap_audit.text.numbers import count, decimal, percent, wilson
+from leap_audit.statistics import wilson
+from leap_audit.text.numbers import count, decimal, percent
 
 __all__ = [
     "averaging",

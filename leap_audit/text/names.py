@@ -6,15 +6,20 @@ codes, characters that turn the reading direction round, or a whole book.
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-__all__ = ["NAME_LIMIT", "ClassLabels", "shortened", "visible"]
+__all__ = ["NAME_LIMIT", "ClassLabels", "joined", "shortened", "visible"]
 
 NAME_LIMIT = 64
 """Characters of a class or file name that are displayed."""
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _MARKS_IN_A_ROW = 3
+
+
+def joined(classes: Iterable[object]) -> str:
+    """Return the names or the numbers of a hybrid's classes as one key: 'one+seven', '1+7'."""
+    return "+".join(map(str, classes))
 
 
 def visible(text: str) -> str:
@@ -70,7 +75,7 @@ class ClassLabels:
 
     def of(self, target: Sequence[int]) -> str:
         """Return the label of a target, the classes of a hybrid joined by a plus."""
-        return " + ".join(self[index] for index in target)
+        return joined(self[index] for index in target)
 
 
 def _first(name: str) -> str:

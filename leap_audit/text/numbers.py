@@ -2,7 +2,7 @@
 
 import math
 
-__all__ = ["count", "decimal", "listed", "percent", "wilson"]
+__all__ = ["count", "decimal", "listed", "percent"]
 
 _LISTED = 5
 
@@ -37,14 +37,3 @@ def listed(names: list[str], limit: int = _LISTED) -> str:
 def decimal(value: float, digits: int = 2) -> str:
     """Return 0.5 as '0.50' and -1234 as '−1,234.00', with a true minus sign; zero has none."""
     return f"{value:z,.{digits}f}".replace("-", "−")
-
-
-def wilson(hits: int, of: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the interval of a share, 0..1, by Wilson (1927); z: 1.96 for 95 %. of is above 0.
-
-    Unlike the plain one it stays inside 0..1 and has a width where all or none are hits.
-    """
-    share, spread = hits / of, z * z / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -73,7 +73,12 @@ def rerun(
     options = AuditOptions.parse(layered(audit.config, moved), "the audit's config")
     with TemporaryDirectory() as scratch:
         again = run_audit(
-            model, classes, out=Path(scratch) / "again", options=options, progress=progress
+            model,
+            classes,
+            out=Path(scratch) / "again",
+            options=options,
+            repeat=audit.coverage,
+            progress=progress,
         ).audit
     ours = differing_versions(audit)
     skipped = FREE | JUDGED

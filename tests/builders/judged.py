@@ -5,6 +5,7 @@ from typing import Any
 
 from leap_audit.artifacts import (
     Audit,
+    ClassSuspicion,
     Entanglement,
     Finding,
     Isolation,
@@ -14,6 +15,7 @@ from leap_audit.artifacts import (
     Readings,
     Sample,
     Stability,
+    Trial,
 )
 from tests.builders.audits import make_audit
 
@@ -97,6 +99,34 @@ def seen(*parts: Isolation) -> tuple[Sample, ...]:
     return tuple(sample(None, 0, part) for part in parts)
 
 
+def trial(class_: int, effect: float, experiment: Any = "paste") -> Trial:
+    """Return a trial on twenty pictures, of which its control changed five."""
+    return Trial(
+        class_=class_,
+        experiment=experiment,
+        kind="region",
+        pictures=20,
+        changed=round(20 * effect) + 5,
+        control=5,
+        effect=effect,
+        low=effect - 0.1,
+        high=effect + 0.1,
+        p=0.01,
+        q=0.02,
+    )
+
+
+def suspected(class_: int, effect: float, **changes: Any) -> ClassSuspicion:
+    given: dict[str, Any] = {
+        "class_": class_,
+        "score": effect,
+        "kind": "region",
+        "tried_on": "photographs",
+        "pasted": trial(class_, effect),
+    }
+    return ClassSuspicion(**given | changes)
+
+
 NOTHING = audit()
 TWO = (prototype(0), prototype(1))
 CORNER = finding("one-corner:0:upper-left", "high", 0)
@@ -171,6 +201,21 @@ CASES: dict[str, tuple[tuple[Audit, float], tuple[Audit, float], Audit | None]] 
         (audit(samples=THREE, findings=(CORNER,)), 0),
         (audit(samples=THREE, findings=(BORDER,)), 1),
         audit(samples=THREE[:2]),
+    ),
+    "shortcuts-confirmed": (
+        (audit(suspicion=(suspected(0, 0.2),)), 0),
+        (audit(suspicion=(suspected(0, 0.9, confirmed=True), suspected(1, 0.1))), 1),
+        audit(suspicion=(ClassSuspicion(class_=0, score=0.0),)),
+    ),
+    "largest-flip": (
+        (audit(suspicion=(suspected(0, 0.1), suspected(1, 0.25))), 0.25),
+        (audit(suspicion=(suspected(0, 0.75),)), 0.75),
+        NOTHING,
+    ),
+    "background-share": (
+        (audit(experiments=(trial(0, 0.25, "background"), trial(1, -0.5, "background"))), 0.25),
+        (audit(experiments=(trial(0, 0.75, "background"),)), 0.75),
+        audit(experiments=(trial(0, 0.75),)),
     ),
     "findings-high": (
         (audit(samples=THREE, findings=(BORDER,)), 0),

@@ -9,6 +9,7 @@ from leap_audit.progress import Advance, Silent
 TINY: dict[str, Any] = {
     "prototype": {"steps": 2},
     "isolation": {"steps": 2, "grid": 4, "per_prototype": 2},
+    "experiments": {"hosts": 6, "carriers": 1, "search_steps": 1, "search_pictures": 2},
     "threads": 1,
 }
 """Options of an audit that passes through everything in seconds."""

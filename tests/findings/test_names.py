@@ -33,7 +33,7 @@ def test_a_label_carries_the_index_only_where_the_name_is_not_enough() -> None:
     assert labels[3] == "(no name)"
     assert labels[4].endswith("(class 4)")
     assert labels[99] == "class 99"
-    assert labels.of([1, 2]) == "cat + crane (class 2)"
+    assert labels.of([1, 2]) == "cat+crane (class 2)"
 
 
 @pytest.mark.parametrize(

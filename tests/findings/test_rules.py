@@ -21,10 +21,10 @@ from leap_audit.artifacts import (
     Sample,
     Stability,
 )
-from leap_audit.findings import RULES, Evidence, FindingRule, concern_of, find, questions
+from leap_audit.findings import FINDING_RULES, Evidence, FindingRule, concern_of, find, questions
 from leap_audit.findings.evidence import Ranking, core
 from leap_audit.findings.suspicion import pattern_certainty
-from leap_audit.text.numbers import wilson
+from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
@@ -195,13 +195,17 @@ def raised(rule: str, *case: Any, **given: Any) -> bool:
 
 
 def test_every_rule_has_a_case_here() -> None:
-    assert {rule.id for rule in RULES} == set(LOUD)
-    assert all(rule.question.endswith("?") for rule in RULES)
-    assert all(rule.action.endswith(".") and rule.consequence.endswith(".") for rule in RULES)
+    assert {rule.id for rule in FINDING_RULES} == set(LOUD)
+    assert all(rule.question.endswith("?") for rule in FINDING_RULES)
+    assert all(
+        rule.action.endswith(".") and rule.consequence.endswith(".") for rule in FINDING_RULES
+    )
 
 
 def test_the_rules_of_each_severity() -> None:
-    of = {level: [r.id for r in RULES if r.severity == level] for level in ("high", "medium")}
+    of = {
+        level: [r.id for r in FINDING_RULES if r.severity == level] for level in ("high", "medium")
+    }
     assert of["high"] == [
         "constant-answer",
         "scores-do-not-move",
@@ -219,10 +223,10 @@ def test_the_rules_of_each_severity() -> None:
         "prototype-unstable",
         "crop-gives-another",
     ]
-    assert all(rule.severity == "low" for rule in RULES[13:])
+    assert all(rule.severity == "low" for rule in FINDING_RULES[13:])
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
 def test_a_rule_is_raised_by_its_case(rule: FindingRule) -> None:
     (mine,) = [each for each in findings(*LOUD[rule.id]()) if each.rule == rule.id]
     assert mine.severity == rule.severity
@@ -245,7 +249,7 @@ def test_a_finding_names_its_rule_target_and_detail() -> None:
     assert (unreached.target, unreached.detail) == ((1, 0), "")
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
 def test_a_finding_of_before_gets_its_fields_from_its_id(rule: FindingRule) -> None:
     for each in findings(*LOUD[rule.id]()):
         before = each.model_dump(exclude={"rule", "target", "detail"})
@@ -401,7 +405,7 @@ def test_the_gravest_comes_first_then_the_id() -> None:
     order = [("high", "medium", "low").index(each.severity) for each in every]
     assert order == sorted(order)
     assert len(set(order)) == 3
-    places = [[rule.id for rule in RULES].index(each.rule) for each in every]
+    places = [[rule.id for rule in FINDING_RULES].index(each.rule) for each in every]
     assert places == sorted(places)
 
 
@@ -507,7 +511,7 @@ def test_a_search_that_was_still_improving_raises_nothing_grave() -> None:
 def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
     nothing = Evidence(CLASSES)
     asked = questions(nothing, find(nothing))
-    assert [each.rule for each in asked] == [rule.id for rule in RULES]
+    assert [each.rule for each in asked] == [rule.id for rule in FINDING_RULES]
     assert all(each.reason and not each.basis and not each.raised for each in asked)
     evidence = Evidence(
         CLASSES,

@@ -21,7 +21,7 @@ from leap_audit.artifacts import (
     Stability,
 )
 from leap_audit.findings import find
-from leap_audit.findings.evidence import Evidence, read_rankings
+from leap_audit.findings.evidence import Evidence, read_ranking
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 SIDE = 40
@@ -42,7 +42,8 @@ def findings(
     model: ModelIdentity | None = None,
 ) -> dict[str, Finding]:
     """Return rule -> its finding, of an audit with these parts."""
-    rankings = read_rankings(folder, [*prototypes, *samples])
+    parts = [i for each in (*prototypes, *samples) for i in each.isolations if i.mask]
+    rankings = {each.mask: read_ranking(folder, each) for each in parts}
     found = find(Evidence(CLASSES, prototypes, samples, rankings, readings, model))
     return {each.rule: each for each in found}
 

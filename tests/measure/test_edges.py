@@ -1,7 +1,5 @@
 """Each constant of a measurement, at the edge where it starts to matter."""
 
-import time
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ from leap_audit.ingest.outputs.answer import Sigmoids, Softmax
 from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions, smooth_grad
 from leap_audit.measure.draws import generator
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
-from leap_audit.measure.plan import expected_seconds
 from leap_audit.measure.prototype.objective import target_weights
 from leap_audit.measure.prototype.rate import best_rate
 from leap_audit.measure.run import Run
@@ -102,16 +99,6 @@ def test_gradients_of_the_twelve_highest_classes_are_compared(tmp_path: Path) ->
         (shared,), _ = measure_entanglement(run, picture, [(target,)])
         assert set(shared.cosines) == {*map(int, highest[:12]), target}
         assert len(shared.cosines) == number
-
-
-def test_a_step_takes_three_passes_and_an_isolation_two_pictures(
-    squares: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = Run(squares, 2, 1)
-    clock = count()
-    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))  # a pass takes 1 s
-    assert expected_seconds(run, 10, 0) == pytest.approx(10 * 3 / 2)
-    assert expected_seconds(run, 0, 10) == pytest.approx(10 * 3 * 2 / 2)
 
 
 def test_draws_differ_by_seed_purpose_and_key() -> None:

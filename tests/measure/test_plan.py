@@ -11,7 +11,6 @@ from leap_audit.measure import plan
 from leap_audit.measure.plan import (
     Batches,
     choose_batches,
-    expected_seconds,
     logit_spread,
 )
 from leap_audit.measure.run import Run
@@ -65,10 +64,3 @@ def test_the_spread_is_in_the_units_of_the_logits(tmp_path: Path) -> None:
     large = Run(read_model(linear(tmp_path / "b.onnx", weights * 1000)), 4, 1)
     assert logit_spread(small, 0) > 0
     assert logit_spread(large, 0) == pytest.approx(1000 * logit_spread(small, 0), rel=1e-3)
-
-
-def test_an_isolation_step_costs_two_pictures(digits: Model) -> None:
-    classifier = Run(digits, 2, 1)
-    assert expected_seconds(classifier, 0, 0) == 0
-    assert expected_seconds(classifier, 100, 0) > 0
-    assert expected_seconds(classifier, 0, 100) > 0

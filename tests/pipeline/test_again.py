@@ -56,7 +56,14 @@ def test_another_policy_is_another_verdict(tmp_path: Path, without_pdf: None) ->
     assert result.exit_code == 1
     summary = json.loads(result.stdout)
     assert (summary["verdict"], summary["policy"]) == ("FAIL", "strict")
-    assert summary["checks"]["failed"] == ["classes-audited"]
+    (check,) = summary["checks"]
+    assert (check["id"], check["status"], check["measured"]) == (
+        "classes-audited",
+        "FAIL",
+        "2 of 3 classes.",
+    )
+    assert check["value"] == pytest.approx(2 / 3)
+    assert check["threshold"].startswith("At least ")
     assert "FAIL: classes-audited: 2 of 3 classes." in result.stderr
     audit = Audit.read(folder)
     assert audit.verdict == "FAIL"

@@ -117,6 +117,7 @@ def test_a_damaged_part_counts_as_absent(tmp_path: Path, keep: int) -> None:
     parts["a"] = (np.arange(100.0),)
     file = tmp_path / "a.npz"
     file.write_bytes(file.read_bytes()[:keep])
+    parts = PartsFolder(tmp_path)
     assert "a" not in parts
     with pytest.raises(ValueError, match=r"a\.npz"):
         load_part(file)

@@ -8,7 +8,7 @@ import pytest
 from leap_audit.artifacts import Audit
 from leap_audit.policy import CHECKS
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
-from leap_audit.text.numbers import wilson
+from leap_audit.statistics import wilson
 from tests.builders.judged import (
     CASES,
     CORNER,

@@ -60,6 +60,35 @@ def test_a_ready_policy_is_one(name: str, tmp_path: Path) -> None:
     assert len(copied.checks) == len(ready.checks) > 5
 
 
+def test_the_first_week_breaks_no_build() -> None:
+    """It warns where the default policy warns or fails, and nowhere else."""
+    warned, default = (
+        {check.id: check for check in read_policy(name).checks}
+        for name in ("first-week", "default")
+    )
+    assert set(warned) == set(default)
+    for name, check in warned.items():
+        assert check.fail is None
+        assert not check.said.required
+        either = default[name].warn if default[name].warn is not None else default[name].fail
+        assert check.warn == either
+
+
+def test_a_release_is_stricter_than_the_default() -> None:
+    release, default = (
+        {check.id: check for check in read_policy(name).checks} for name in ("release", "default")
+    )
+    assert set(release) > set(default)
+    for name, check in default.items():
+        sign = 1 if check.kind.better == "higher" else -1
+        for ours, theirs in ((release[name].fail, check.fail), (release[name].warn, check.warn)):
+            if theirs is not None and ours is not None:
+                assert sign * ours >= sign * theirs
+        assert release[name].fail is not None or check.fail is None
+    required = {name for name, check in release.items() if check.said.required}
+    assert required >= {"accuracy", "classes-reached", "findings-high"}
+
+
 REACHED = "name = 'x'\n[checks.classes-reached]\n"
 ENTANGLED = "name = 'x'\n[checks.entanglement-max]\n"
 
@@ -107,7 +136,9 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     for given in (tmp_path, tmp_path / "none.toml", "strictest"):
         with pytest.raises(ConfigRefused, match="give a file, or default"):
             read_policy(given)
-    with pytest.raises(ConfigRefused, match="there is default"):
+    with pytest.raises(
+        ConfigRefused, match=r"Unknown policy .none.\. Built in: default, first-week, release"
+    ):
         ready_text("none")
 
 
@@ -141,6 +172,9 @@ def test_the_thresholds_of_the_default_policy() -> None:
         "isolations-erased": (None, 0.5),
         "classes-in-a-corner": (0, None),
         "classes-at-the-border": (None, 0),
+        "shortcuts-confirmed": (0, None),
+        "largest-flip": (None, 0.5),
+        "background-share": (None, 0.5),
         "accuracy": (0.5, 0.8),
     }
     assert [check.id for check in checks if check.said.required] == ["classes-reached"]

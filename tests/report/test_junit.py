@@ -7,7 +7,7 @@ from typing import Any
 import junitparser
 import pytest
 
-from leap_audit.artifacts import Check, PolicyIdentity, Verdict
+from leap_audit.artifacts import Check, Finding, PolicyIdentity, Verdict
 from leap_audit.errors import OutputRefused
 from leap_audit.report.junit import hold_place, junit_of_audit, junit_of_refusal
 from tests.report.conftest import Build
@@ -68,7 +68,7 @@ def outcomes(suite: junitparser.TestSuite) -> dict[str, str]:
 
 
 def test_every_check_is_a_case(build: Build) -> None:
-    audit = build(policy=POLICY, checks=CHECKS, verdict="FAIL")
+    audit = build(policy=POLICY, checks=CHECKS, verdict="FAIL", findings=())
     suite = parsed(junit_of_audit(audit))
     assert outcomes(suite) == {
         "audit-complete": "passed",
@@ -88,9 +88,39 @@ def test_every_check_is_a_case(build: Build) -> None:
     assert junit_of_audit(audit) == junit_of_audit(audit)
 
 
+def test_the_model_the_values_and_the_findings(build: Build) -> None:
+    """CI servers show classname and message; both must say what the case is about."""
+    checks = (
+        check("good", "PASS").model_copy(update={"value": 0.9128567}),
+        check("bad", "FAIL").model_copy(update={"value": 2.0}),
+    )
+    finding = Finding(
+        id="one-corner:3",
+        severity="high",
+        title="One corner decides ‘three’",
+        evidence="In 20 of 23 images.",
+        action="Cover the corner.",
+        limits="",
+    )
+    audit = build(policy=POLICY, checks=checks, findings=(finding,), verdict="FAIL")
+    suite = parsed(junit_of_audit(audit))
+    cases = {case.name: case for case in suite}
+    model = audit.model.file.replace(".", "_")
+    assert cases["good"].classname == f"leap-audit.{model}.checks"
+    assert cases["one-corner:3"].classname == f"leap-audit.{model}.findings"
+    assert "Value: 0.912857. Threshold:" in cases["good"].system_out
+    assert "Value: 2. Threshold:" in cases["bad"].result[0].message
+    assert outcomes(suite)["one-corner:3"] == "skipped"
+    assert cases["one-corner:3"].result[0].message == (
+        "high: One corner decides ‘three’. In 20 of 23 images. Cover the corner."
+    )
+    counted = {each.name: each.value for each in suite.properties()}
+    assert (counted["findings-high"], counted["findings-low"]) == ("1", "0")
+
+
 def test_an_incomplete_audit_is_an_error_throughout(build: Build) -> None:
     checks = (check("open", "NOT ASSESSED"), check("bad", "FAIL"))
-    audit = build(policy=POLICY, checks=checks, status="incomplete", verdict="FAIL")
+    audit = build(policy=POLICY, checks=checks, status="incomplete", verdict="FAIL", findings=())
     suite = parsed(junit_of_audit(audit))
     assert outcomes(suite) == {"audit-complete": "error", "open": "error", "bad": "failure"}
     assert "INCOMPLETE" in next(iter(suite)).result[0].message
@@ -98,7 +128,7 @@ def test_an_incomplete_audit_is_an_error_throughout(build: Build) -> None:
 
 @pytest.mark.parametrize("status", ["complete", "incomplete"])
 def test_without_a_policy_nothing_passes_but_completeness(build: Build, status: str) -> None:
-    suite = parsed(junit_of_audit(build(status=status)))
+    suite = parsed(junit_of_audit(build(status=status, findings=())))
     complete = "passed" if status == "complete" else "error"
     assert outcomes(suite) == {"audit-complete": complete, "policy": "skipped"}
 

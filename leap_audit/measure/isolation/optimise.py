@@ -10,6 +10,7 @@ Fong, Patrick and Vedaldi 2019 (extremal perturbations, one mask per area), Pets
 (insertion and deletion).
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ from leap_audit.measure.subject import Subject
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
 
-__all__ = ["AREAS", "RankingSearch", "blurred", "rank_pixels", "step_graph"]
+__all__ = ["AREAS", "RankingSearch", "blurred", "rank_pixels", "ranking_step"]
 
 AREAS = (0.03, 0.6)
 """The areas a step draws from, as fractions of the picture."""
@@ -43,6 +44,8 @@ FILLS = (12 / 224, 20 / 224, 30 / 224)
 """Standard deviations of the blurs that stand for "erased", as fractions of the short side."""
 QUANTILE_GRID = 28
 FIRST_SPREAD = 0.01
+NOT_IN_GRAPH = ("steps", "per_prototype", "least", "enough")
+"""Options that the graph of a step does not depend on."""
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -78,8 +81,21 @@ class RankingSearch:
         if not model.batchable:  # the kept and the erased picture go through together
             raise ValueError("a model that takes one picture at a time cannot be isolated")
         self._model, self._options, self._seed, self._batch = model, options, seed, batch
-        key = ("isolation step", batch, options.model_dump_json())
-        self._session = run.session(key, lambda: step_graph(model, batch, options))
+        key = ("isolation step", batch, options.model_dump_json(exclude=set(NOT_IN_GRAPH)))
+        self._session = run.session(key, lambda: ranking_step(model, batch, options))
+
+    def rehearse(self, subject: Subject, steps: int) -> list[float]:
+        """Return the seconds that each of a few steps of a whole batch takes, one by one."""
+        subjects = [subject] * self._batch
+        loop = _started(self._model, self._session, subjects, self._options, self._seed)
+        starts = [_start(each, self._seed) for each in subjects]
+        taken = []
+        for step in range(steps):
+            started = time.perf_counter()
+            drawn, softness = _draws(self._model, starts, step), np.ones(1, np.float32)
+            loop.step({**drawn, "softness": softness, **adam_draws(step)})
+            taken.append(time.perf_counter() - started)
+        return taken
 
     def maps(self, group: Sequence[Subject], advance: Callable[[int], None]) -> list[Array]:
         """Return one score map per subject, (height, width): the higher, the earlier kept."""
@@ -97,7 +113,7 @@ class RankingSearch:
         return [np.asarray(rows @ scores @ columns.T) for scores in found]
 
 
-def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
+def ranking_step(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     """Return one step for `batch` subjects.
 
     Inputs: `scores` (a coarse map each) and Adam's state, `pictures`, `fills` (three blurred

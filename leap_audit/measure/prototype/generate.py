@@ -1,5 +1,6 @@
 """Prototypes from requests: batches run through the loop, evaluated on the way, finished."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.rate import best_rate, range_test, settling
-from leap_audit.measure.prototype.step import Key, draws, step_graph
+from leap_audit.measure.prototype.step import Key, step_draws, step_graph
 from leap_audit.measure.run import Run
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
@@ -33,6 +34,8 @@ __all__ = [
 FIRST_SPREAD, NOISY_SPREAD = 0.01, 0.5
 """Standard deviations of the coefficients a prototype starts from: nearly flat, or noise."""
 CURVE_POINTS = 24
+NOT_IN_GRAPH = ("steps", "find_lr_steps", "log_every", "keep_best", "equalise")
+"""Options that the graph of a step does not depend on."""
 SETTLED = 0.35
 """Share of the steps, at the end, that converge by the falling learning rate alone."""
 
@@ -46,7 +49,7 @@ class Request:
 
     @property
     def key(self) -> Key:
-        """What its random draws belong to."""
+        """What its random numbers belong to."""
         return (*self.target, self.replicate)
 
 
@@ -128,7 +131,8 @@ class PrototypeSearch:
         self, run: Run, options: PrototypeOptions, *, seed: int, batch: int, spread: float
     ) -> None:
         self._run, self._options, self._seed, self._batch = run, options, seed, batch
-        self._session = run.load(step_graph(run.model, batch, options, spread))
+        key = ("prototype step", batch, spread, options.model_dump_json(exclude=set(NOT_IN_GRAPH)))
+        self._session = run.session(key, lambda: step_graph(run.model, batch, options, spread))
         self._painter = _Painter(run, options)
         self._first = _even_start(run, options, seed, spread) if options.start == "even" else None
         self._rates: dict[tuple[Request, ...], float] = {}
@@ -166,6 +170,16 @@ class PrototypeSearch:
                 Drawn(request, painting, _parts(curve), _converged(curve), step, lr, (*stages[i],))
             )
         return drawn
+
+    def rehearse(self, request: Request, steps: int) -> list[float]:
+        """Return the seconds that each of a few steps of a whole batch takes, one by one."""
+        group = _Steps(self._run.model, self._options, self._seed, [request], self._batch)
+        started, taken = time.perf_counter(), []
+        for _ in group.through(self._session, self._first, [1.0] * steps):
+            now = time.perf_counter()
+            taken.append(now - started)
+            started = now
+        return taken
 
     def _rate(self, first: Sequence[Request]) -> float:
         """The learning rate: as the options have it, or as the range test on `first` chooses it."""
@@ -205,7 +219,7 @@ class _Steps:
             constants["same"] = alike(own)
         self.loop = session.loop(adam_state("coefficients", start), constants)
         for step, factor in enumerate(factors):
-            drawn = draws(self.model, keys, self.options, self.seed, step)
+            drawn = step_draws(self.model, keys, self.options, self.seed, step)
             self.loop.step({**drawn, **adam_draws(step, factor)})
             yield self.loop.output("score")
 
@@ -250,7 +264,7 @@ def _even_start(run: Run, options: PrototypeOptions, seed: int, spread: float) -
     start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
     loop = session.loop(adam_state("coefficients", start[None]), {})
     for step, factor in enumerate(settling(max(options.steps // 2, 1), SETTLED)):
-        loop.step({**draws(model, [()], options, seed, step), **adam_draws(step, factor)})
+        loop.step({**step_draws(model, [()], options, seed, step), **adam_draws(step, factor)})
     return loop.state("coefficients")
 
 
@@ -302,6 +316,7 @@ def _parts(curve: Array) -> tuple[float, ...]:
 def _converged(curve: Array) -> bool:
     """Whether the last eighth at full learning rate brought less than a tenth of the whole rise.
 
+    Or no more than chance brings between two eighths: a class that cannot rise has settled too.
     The steps after it move less and less by design and would flatter the answer.
     """
     full = curve[: len(curve) - int(SETTLED * len(curve))]
@@ -309,4 +324,6 @@ def _converged(curve: Array) -> bool:
         return False
     eighth = len(full) // 8
     first, before, last = full[:eighth], full[-2 * eighth : -eighth], full[-eighth:]
-    return bool(last.mean() - before.mean() < 0.1 * (last.mean() - first.mean()))
+    brought = last.mean() - before.mean()
+    chance = float(np.sqrt((before.var() + last.var()) / eighth))
+    return bool(brought < 0.1 * (last.mean() - first.mean()) or brought <= chance)

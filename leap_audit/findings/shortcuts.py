@@ -1,0 +1,149 @@
+"""The rules that look at experiments: does a mark alone call up a class?"""
+
+from collections.abc import Iterator
+
+from leap_audit.artifacts import ClassSuspicion, Severity, Trial
+from leap_audit.findings.evidence import Evidence
+from leap_audit.findings.suspicion import Suspicion
+from leap_audit.text.numbers import count, percent
+
+__all__ = ["change_sways", "shortcut", "tested"]
+
+GRAVE, MEDIUM = 0.5, 0.3
+"""Share of other pictures that a mark turns, beyond its control, from which a shortcut is high,
+and medium."""
+SWAYED, CHANCE = 0.5, 0.05
+"""Share of pictures that a change of the whole picture turns into one class, and its largest
+corrected probability."""
+
+
+def tested(evidence: Evidence, class_: int) -> bool:
+    """Whether experiments looked for a shortcut to a class."""
+    return any(s.class_ == class_ and s.pasted is not None for s in evidence.suspicion)
+
+
+def shortcut(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the classes that a mark calls up, where the experiment confirmed it."""
+    for each in evidence.suspicion:
+        if not each.confirmed or each.pasted is None or each.kind is None:
+            continue
+        label = evidence.labels[each.class_]
+        what, verb = _what(each)
+        pasted, covered = each.pasted, each.covered
+        figures: dict[str, float] = {
+            "suspicion": each.score,
+            "pasted into": pasted.pictures,
+            "turned": pasted.changed,
+            "turned by the control": pasted.control,
+            "q": pasted.q,
+        }
+        if covered is not None:
+            figures |= {"covered on": covered.pictures, "answers lost": covered.changed}
+        if each.wrong:
+            figures |= {"wrong answers": each.wrong, "corrected": each.corrected}
+        yield Suspicion(
+            target=(each.class_,),
+            classes=(each.class_,),
+            severity=_severity(pasted),
+            title=f"{what} {verb} this model answer ‘{label}’",
+            evidence=" ".join(filter(None, [_covering(each), _pasting(each, label)])),
+            sure=f"95\u00a0% interval of the difference: {percent(max(0.0, pasted.low))} to "
+            f"{percent(pasted.high)}; by chance with a probability of {percent(pasted.q)}, "
+            "corrected over all that was tried.",
+            confirm=_confirm(each),
+            confirmed=True,
+            limits=_limits(each),
+            pictures=tuple(p for p in each.pictures if p.image),
+            figures=figures,
+        )
+
+
+def change_sways(evidence: Evidence) -> Iterator[Suspicion]:
+    """Suspect the changes of whole pictures that turn most of them into one class."""
+    strong = [
+        t
+        for t in evidence.trials
+        if t.experiment == "global" and t.effect >= SWAYED and t.q <= CHANCE
+    ]
+    by_class: dict[int, list[Trial]] = {}
+    for each in strong:
+        by_class.setdefault(each.class_, []).append(each)
+    for class_, trials in sorted(by_class.items()):
+        worst = max(trials, key=lambda t: t.effect)
+        label = evidence.labels[class_]
+        yield Suspicion(
+            target=(class_,),
+            classes=(class_,),
+            title=f"A change of the whole picture pushes answers to ‘{label}’",
+            evidence=f"{worst.kind.capitalize()}: {worst.changed} of "
+            f"{count(worst.pictures, 'picture')} of other answers became ‘{label}’"
+            + (f"; so did most with {len(trials) - 1} other changes." if len(trials) > 1 else "."),
+            sure=f"95\u00a0% interval: {percent(max(0.0, worst.low))} to {percent(worst.high)}.",
+            confirm="Photographs taken under such conditions, counted as right or wrong.",
+            limits="Such a change can take away what the other classes are told by; it shows where "
+            "the model goes then, not that the class is defined by it.",
+            figures={"pictures": worst.pictures, "turned": worst.changed},
+        )
+
+
+def _severity(pasted: Trial) -> Severity:
+    if pasted.effect >= GRAVE:
+        return "high"
+    return "medium" if pasted.effect >= MEDIUM else "low"
+
+
+def _what(each: ClassSuspicion) -> tuple[str, str]:
+    """The mark as the subject of a sentence, and its verb."""
+    where = f" {each.where}" if each.where else ""
+    names = {
+        "region": f"A mark{where}",
+        "moved region": "A small mark, wherever it lies,",
+        "frame": "A frame around the picture",
+        "pattern": "A pattern over the whole picture",
+        "trigger": f"A pattern on {percent(each.area)} of the picture{where}",
+    }
+    if each.kind == "colour":
+        return "The colours of the picture alone", "make"
+    if each.kind == "detail":
+        return "The fine detail of the picture alone", "makes"
+    return names.get(str(each.kind), "A mark"), "makes"
+
+
+def _covering(each: ClassSuspicion) -> str:
+    if each.wrong:
+        return f"Covering it corrected {each.corrected} of {count(each.wrong, 'wrong answer')}."
+    if each.covered is None:
+        return ""
+    return (
+        f"Covering it took the answer away on {each.covered.changed} of "
+        f"{count(each.covered.pictures, 'picture')} (control: {each.covered.control})."
+    )
+
+
+def _pasting(each: ClassSuspicion, label: str) -> str:
+    assert each.pasted is not None
+    thing = "other photograph" if each.tried_on == "photographs" else "picture of other classes"
+    several = "other photographs" if each.tried_on == "photographs" else "pictures of other classes"
+    return (
+        f"Pasting it turned {each.pasted.changed} of "
+        f"{count(each.pasted.pictures, thing, several)} into ‘{label}’ "
+        f"(control: {each.pasted.control})."
+    )
+
+
+def _confirm(each: ClassSuspicion) -> str:
+    if each.tried_on == "photographs":
+        return "More photographs with the mark, and without it, would give the rate in use."
+    return "Photographs with such a mark, and without it, would show whether it works on them."
+
+
+def _limits(each: ClassSuspicion) -> str:
+    if each.tried_on == "photographs":
+        return (
+            "Tried on the photographs of this audit; how often pictures in use carry the mark is "
+            "not known."
+        )
+    return (
+        "Tried without photographs, on generated pictures; photographs that carry the mark, and "
+        "others, would show what it does in use."
+    )

@@ -1,0 +1,108 @@
+"""FullGrad: what the input and every bias inside the model contribute to the score."""
+
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.config import Options
+from leap_audit.graph.shapes import shape_of
+from leap_audit.graph.values import constant_of
+from leap_audit.ingest.model import Model
+from leap_audit.measure.attribution.entry import Attribution, Item, attribution, enlarged
+from leap_audit.measure.attribution.places import upstream
+from leap_audit.measure.methods import Traits
+from leap_audit.run.session import Array
+
+__all__ = ["biases"]
+
+
+class FullGradOptions(Options):
+    """FullGrad."""
+
+    parts: Literal["normalised", "signed"] = "normalised"
+    """How the parts are put together: each one's size brought to 0..1, as in the paper, or their
+    signed numbers, which add up to the score but for the biases that stand for no place."""
+
+
+def biases(model: Model) -> dict[str, Array]:
+    """Return the bias that is added at each tensor, by its name, to be broadcast to its shape.
+
+    Of convolutions, dense layers, additions of constants and batch normalisation.
+    """
+    found: dict[str, Array] = {}
+    for node in upstream(model.graph.graph, [model.graph.graph.outputs[0]]):
+        bias = _bias(node)
+        if bias is not None and bias.any():
+            found[str(node.outputs[0].name)] = bias
+    return found
+
+
+def _bias(node: ir.Node) -> Array | None:
+    rank = len(shape_of(node.outputs[0]) or ())
+    constants = [constant_of(value) for value in node.inputs]
+    along = (1, -1, *(1 for _ in range(rank - 2)))
+    if node.op_type in ("Conv", "ConvTranspose") and len(constants) > 2:
+        return None if constants[2] is None else constants[2].reshape(along)
+    if node.op_type == "Gemm" and len(constants) > 2:
+        beta = node.attributes["beta"].as_float() if "beta" in node.attributes else 1.0
+        return None if constants[2] is None else np.asarray(beta * constants[2])
+    if node.op_type in ("Add", "Sub") and any(c is not None for c in constants):
+        second = constants[1] is not None
+        constant = constants[1 if second else 0]
+        assert constant is not None
+        return np.asarray(-constant if node.op_type == "Sub" and second else constant)
+    if node.op_type == "BatchNormalization":
+        scale, shift, mean, variance = constants[1:5]
+        if scale is None or shift is None or mean is None or variance is None:
+            return None
+        epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else 1e-5
+        return np.asarray(shift - mean * scale / np.sqrt(variance + epsilon)).reshape(along)
+    return None
+
+
+@attribution(
+    "fullgrad",
+    options=FullGradOptions,
+    source="Srinivas and Fleuret 2019",
+    cost="4 passes",
+    traits=Traits(
+        "ψ(x · df/dx) + sum over biases of ψ(b · G), ψ: size, brought to 0..1, enlarged",
+        complete="score",
+        advice="Adds up to the score on networks of linear layers and ReLUs; where others are "
+        "among them (GELU, sigmoid, normalisation by layer), the gap says by how much it fails.",
+        peers={"pytorch-grad-cam": "FullGrad", "foxai": "CV_FULL_GRADIENT_EXPLAINER"},
+    ),
+)
+def fullgrad(item: Item, options: FullGradOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+    """Input times gradient, and every bias inside the model times its gradient."""
+    model = item.score.run.model
+    added = biases(model)
+    entry = str(model.graph.graph.inputs[0].name)
+    values = item.score.values(item.picture[None], entry)[entry]
+    gradients = item.score.gradients(item.picture[None], (entry, *added))
+    shape = item.picture.shape[1:]
+    first = (values * gradients[entry])[0]
+    if model.preprocessing.layout == "NHWC":
+        first = np.moveaxis(first, -1, 0)
+    total = float(first.sum(dtype=np.float64))
+    maps = [_part(first, options, shape)]
+    for name, bias in added.items():
+        part = np.asarray(bias * gradients[name], np.float64)[0]
+        total += float(part.sum())
+        if part.ndim == 3 and part.shape[1] * part.shape[2] > 1:
+            maps.append(_part(part, options, shape))
+    explained = float(item.score(item.picture[None])[0])
+    return Attribution(np.sum(maps, 0), explained, summed=total)
+
+
+def _part(part: Array, options: FullGradOptions, shape: tuple[int, ...]) -> Array:
+    """One (channels, rows, columns) as a map of the picture's size."""
+    if options.parts == "signed":
+        rows, columns = part.shape[1:]
+        share = rows * columns / (shape[0] * shape[1])
+        return np.asarray(enlarged(part.sum(0, dtype=np.float64), shape) * share)
+    size = np.abs(part, dtype=np.float64)
+    size -= size.min((1, 2), keepdims=True)
+    size /= size.max((1, 2), keepdims=True) + 1e-12
+    return np.asarray(enlarged(size, shape).sum(0))

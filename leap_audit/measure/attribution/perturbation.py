@@ -1,0 +1,227 @@
+"""Attributions from changed pictures: forward passes alone, so for any model."""
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice, product
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from leap_audit.measure.attribution.baselines import Baseline, baseline
+from leap_audit.measure.attribution.cams import PLACES, CamOptions
+from leap_audit.measure.attribution.entry import (
+    Attribution,
+    BaselineOptions,
+    Item,
+    attribution,
+    enlarged,
+)
+from leap_audit.measure.attribution.places import layer_of
+from leap_audit.measure.methods import GRADIENT, Traits
+from leap_audit.measure.smooth import enlargement
+from leap_audit.run.session import Array
+
+__all__ = ["random_mask", "scores_of", "windows"]
+
+
+def scores_of(item: Item, pictures: Iterable[Array]) -> Array:
+    """Return the score of each picture, (n,), computed a batch at a time."""
+    found: list[Array] = []
+    stream = iter(pictures)
+    while part := list(islice(stream, max(item.score.batch, 1))):
+        found.append(item.score(np.stack(part)))
+    return np.concatenate(found) if found else np.zeros(0)
+
+
+class OcclusionOptions(BaselineOptions):
+    """Occlusion."""
+
+    window: int | None = Field(default=None, ge=1)
+    """Side of the window in pixels. Left out: a seventh of the picture's."""
+    stride: int | None = Field(default=None, ge=1)
+    """Pixels between windows. Left out: half a window."""
+
+
+def windows(shape: tuple[int, ...], window: int, stride: int) -> Iterator[tuple[slice, slice]]:
+    """Yield windows that cover a picture of (height, width); the last ones are cut off."""
+    starts = [
+        [i * stride for i in range(math.ceil(max(size - window, 0) / stride) + 1)] for size in shape
+    ]
+    for top, left in product(*starts):
+        yield slice(top, top + window), slice(left, left + window)
+
+
+@attribution(
+    "occlusion",
+    options=OcclusionOptions,
+    needs=(),
+    source="Zeiler and Fergus 2014",
+    cost="about 170 passes",
+    traits=Traits(
+        "mean over the windows that cover a pixel of f(x) - f(x, the window at the baseline)",
+        advice="What one window's absence does; misses what stands twice in the picture.",
+        peers={"captum": "Occlusion", "foxai": "CV_OCCLUSION_EXPLAINER"},
+    ),
+)
+def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+    """Loss of score when a window slides over the picture."""
+    x = item.picture
+    shape = x.shape[1:]
+    window = options.window or max(1, math.ceil(min(shape) / 7))
+    stride = options.stride or max(1, window // 2)
+    places = list(windows(shape, window, stride))
+    whole = float(item.score(x[None])[0])
+    total, count = np.zeros(shape), np.zeros(shape)
+    starts = item.baselines(options)
+
+    def hidden() -> Iterator[Array]:
+        for x0 in starts:
+            for place in places:
+                picture = x.copy()
+                picture[:, place[0], place[1]] = x0[:, place[0], place[1]]
+                yield picture
+
+    for place, score in zip(places * len(starts), scores_of(item, hidden()), strict=True):
+        total[place] += whole - score
+        count[place] += 1
+    return Attribution(total / np.maximum(count, 1))
+
+
+class RiseOptions(BaselineOptions):
+    """RISE."""
+
+    baseline: tuple[Baseline, ...] = Field(default=("mean",), min_length=1)
+    """What is shown where a mask hides the picture: zero, black, white, grey, mean, blur."""
+    masks: int = Field(default=1000, ge=1, le=1_000_000)
+    """Random masks."""
+    cells: int = Field(default=7, ge=1, le=64)
+    """Cells of a mask along a side."""
+    kept: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the cells that are kept."""
+    score: Literal["probability", "score"] = "probability"
+    """What masks are weighed by; a target that is no class has a score alone."""
+
+
+def random_mask(
+    rng: np.random.Generator, height: int, width: int, cells: int, kept: float
+) -> Array:
+    """Return a mask in 0..1, (height, width): a coarse random grid, enlarged and shifted."""
+    grid = rng.random((cells + 1, cells + 1)) < kept
+    cell = (-(-height // cells), -(-width // cells))  # rounded up
+    rows, columns = (enlargement(cells + 1, (cells + 1) * side) for side in cell)
+    top, left = (int(rng.integers(0, side)) for side in cell)
+    whole = rows @ grid.astype(np.float32) @ columns.T
+    return np.asarray(whole[top : top + height, left : left + width])
+
+
+@attribution(
+    "rise",
+    options=RiseOptions,
+    needs=(),
+    source="Petsiuk, Das and Saenko 2018",
+    cost="1000 passes",
+    traits=Traits(
+        "sum_i p(x behind mask_i) mask_i / (n · share kept)",
+        advice="For any model; coarse, and noisy with few masks.",
+        peers={"xplique": "Rise"},
+    ),
+)
+def rise(item: Item, options: RiseOptions, rng: np.random.Generator) -> Attribution:
+    """Mean of random masks, each weighed by the class's probability behind it."""
+    x, shape = item.picture, item.picture.shape[1:]
+    (x0, *_) = item.baselines(options)
+    total, done = np.zeros(shape), 0
+    while done < options.masks:
+        count = min(max(item.score.batch, 1), options.masks - done)
+        masks = np.stack(
+            [
+                random_mask(rng, shape[0], shape[1], options.cells, options.kept)
+                for _ in range(count)
+            ]
+        )
+        shown = x0 + masks[:, None] * (x - x0)
+        if options.score == "probability" and item.subject.target is None:
+            weights = _probabilities(item, shown)
+        else:
+            weights = item.score(shown)
+        total += np.tensordot(weights, masks, 1)
+        done += count
+    return Attribution(total / (options.masks * options.kept))
+
+
+def _probabilities(item: Item, pictures: Array) -> Array:
+    run, subject = item.score.run.at_once(item.score.batch), item.subject
+    each = map(run.model.answer.probabilities, run.scores(np.asarray(pictures, np.float32)))
+    return np.array([found[subject.class_] @ subject.where for found in each])
+
+
+class ScoreCamOptions(CamOptions):
+    """Score-CAM."""
+
+    weights: Literal["softmax", "raw"] = "softmax"
+    """softmax: of the scores behind all masks, as in the paper; raw: those scores."""
+
+
+@attribution(
+    "scorecam",
+    options=ScoreCamOptions,
+    needs=(PLACES,),
+    source="Wang et al. 2020",
+    cost="one pass a channel",
+    traits=Traits(
+        "ReLU(sum_c w_c A_c), w = softmax of f(x behind the enlarged, normalised A_c)",
+        advice="No gradient, and one pass a channel; gradcam asks the same for 3 passes.",
+        peers={"pytorch-grad-cam": "ScoreCAM", "keras-explainable": "scorecam"},
+    ),
+)
+def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+    """Channels weighed by the score of the picture behind each of them."""
+    model, x = item.score.run.model, item.picture
+    places = layer_of(model, options.at)
+    values = places.of(item.score.values(x[None], places.name)[places.name])[0]
+    x0 = baseline(model, x, "zero")
+
+    def shown() -> Iterator[Array]:
+        for channel in values:
+            mask = enlarged(channel.astype(np.float64), x.shape[1:])
+            mask = (mask - mask.min()) / (mask.max() - mask.min() + 1e-8)
+            yield (x0 + mask * (x - x0)).astype(np.float32)
+
+    weights = scores_of(item, shown())
+    if options.weights == "softmax":
+        weights = np.exp(weights - weights.max())
+        weights /= weights.sum()
+    found = np.tensordot(weights, values, 1)
+    return Attribution(np.maximum(found, 0) if options.relu else found, at=places.text)
+
+
+@attribution(
+    "ablationcam",
+    options=CamOptions,
+    needs=(GRADIENT, PLACES),
+    source="Desai and Ramaswamy 2020",
+    cost="one pass a channel of the layers after it",
+    traits=Traits(
+        "ReLU(sum_c w_c A_c), w_c = (f - f without A_c) / |f|",
+        advice="Like gradcam, by taking each channel out instead of its gradient.",
+        peers={"pytorch-grad-cam": "AblationCAM"},
+    ),
+)
+def ablationcam(item: Item, options: CamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+    """Channels weighed by the share of the score that is lost without them."""
+    places = layer_of(item.score.run.model, options.at)
+    inside = item.score.values(item.picture[None], places.name)[places.name][0]
+    values = places.of(inside[None])[0]
+    axis = places.order[1] - 1
+    tail = item.score.tail(item.picture, places.name)
+    whole = float(tail(inside[None])[0])
+    lost: list[float] = []
+    size = max(item.score.batch, 1)
+    for start in range(0, places.channels, size):
+        several = np.repeat(inside[None], min(size, places.channels - start), 0)
+        for i, each in enumerate(several):
+            np.moveaxis(each, axis, 0)[start + i] = 0
+        lost += list(whole - tail(several))
+    found = np.tensordot(np.array(lost) / (abs(whole) + 1e-12), values, 1)
+    return Attribution(np.maximum(found, 0) if options.relu else found, at=places.text)

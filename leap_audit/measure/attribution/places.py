@@ -1,0 +1,232 @@
+"""Places of a tensor inside a model: which part of the picture each of its elements stands for.
+
+Feature maps are (n, channels, rows, columns) or (n, rows, columns, channels). Transformers hold
+tokens, (n, tokens, channels) or (n, channels, tokens): one for each patch of the picture, behind
+extra tokens such as the class token, which stand for no place.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.errors import UsageError
+from leap_audit.graph.shapes import shape_of
+from leap_audit.graph.values import constant_of
+from leap_audit.ingest.model import Model
+from leap_audit.run.session import Array
+
+__all__ = [
+    "Places",
+    "attentions",
+    "averaged_tensor",
+    "default_layer",
+    "layer_of",
+    "places_of",
+    "tokens_of",
+    "upstream",
+]
+
+MOST_EXTRA = 8
+"""Extra tokens that a transformer may have: one or two for the answer, and registers."""
+POOLS = ("GlobalAveragePool", "AveragePool", "GlobalMaxPool", "MaxPool")
+
+
+@dataclass(frozen=True)
+class Places:
+    """A tensor inside a model, read as a map of places."""
+
+    name: str
+    rows: int
+    columns: int
+    channels: int
+    order: tuple[int, ...]
+    """Permutation that brings the tensor to (n, channels, ...)."""
+    extra: int = 0
+    """Tokens before those of the places."""
+
+    def of(self, values: Array) -> Array:
+        """Return (n, channels, rows, columns) of the tensor's values or gradients."""
+        channels_first = np.transpose(values, self.order)
+        flat = channels_first.reshape(len(values), self.channels, -1)[:, :, self.extra :]
+        return np.asarray(flat.reshape(len(values), self.channels, self.rows, self.columns))
+
+    @property
+    def text(self) -> str:
+        """Return the tensor in words, for whoever did not choose it."""
+        tokens = f" behind {self.extra} extra tokens" if self.extra else ""
+        return f"{self.name!r}: {self.channels} channels at {self.rows} × {self.columns}{tokens}"
+
+
+def places_of(model: Model, name: str) -> Places:
+    """Return the places of a tensor of the canonical graph.
+
+    Raises UsageError: there is no such tensor, or it is no map and no list of tokens.
+    """
+    for node in model.graph.graph:
+        for value in node.outputs:
+            if value.name == name:
+                found = _places(value, model, _grids(model))
+                if found is None:
+                    raise UsageError(
+                        f"at: {name!r} has the shape {list(shape_of(value) or ())}, which is "
+                        "no map of places and no list of tokens; name another tensor."
+                    )
+                return found
+    raise UsageError(
+        f"at: the model has no tensor {name!r} inside; leave it out to have one chosen."
+    )
+
+
+def layer_of(model: Model, at: str | None) -> Places:
+    """Return the tensor `at`, or the default layer. Raises UsageError: it has no places."""
+    return default_layer(model) if at is None else places_of(model, at)
+
+
+def default_layer(model: Model) -> Places:
+    """Return the last tensor with more than one place whose gradient says something of each.
+
+    What is averaged over places before the classes are computed; where a transformer reads the
+    class token instead, the tokens that its last attention looks at; else the last map.
+    Raises UsageError: no tensor has more than one place.
+    """
+    if (places := averaged_tensor(model)) is not None:
+        return places
+    nodes = upstream(model.graph.graph, [model.graph.graph.outputs[0]])
+    grids = _grids(model)
+    attention = attentions(model, nodes)
+    if attention:
+        before = upstream(model.graph.graph, attention[-1:])
+        token = [v for n in before for v in n.outputs if len(shape_of(v) or ()) == 3]
+        normed = [v for v in token if _operator(v) == "LayerNormalization"]
+        for value in reversed(normed or token):
+            if (places := _places(value, model, grids)) is not None:
+                return places
+    for node in reversed(nodes):
+        for value in node.outputs:
+            if len(shape_of(value) or ()) == 4 and (places := _places(value, model, grids)):
+                return places
+    raise UsageError(
+        "the model has no tensor with more than one place, of which a map could be made; choose a "
+        "method that needs none, such as integrated_gradients."
+    )
+
+
+def averaged_tensor(model: Model) -> Places | None:
+    """Return the last tensor that is pooled over all its places; None where there is none."""
+    grids = _grids(model)
+    for node in reversed(upstream(model.graph.graph, [model.graph.graph.outputs[0]])):
+        if (places := _pooled(node, model, grids)) is not None:
+            return places
+    return None
+
+
+def tokens_of(model: Model, tokens: int) -> tuple[int, int, int]:
+    """Return (extra, rows, columns) of so many tokens. Raises UsageError: they are no grid."""
+    found = _grid(tokens, model, _grids(model))
+    if found is None:
+        raise UsageError(f"{tokens} tokens are no grid of places of the picture.")
+    return found
+
+
+def attentions(model: Model, nodes: Sequence[ir.Node] | None = None) -> list[ir.Value]:
+    """Return the outputs of the Softmax of each attention among tokens, in the graph's order.
+
+    Each holds tokens² numbers for every head; windows of tokens are none.
+    """
+    every = nodes if nodes is not None else upstream(model.graph.graph, model.graph.graph.outputs)
+    found = []
+    for node in every:
+        if node.op_type != "Softmax":
+            continue
+        shape = shape_of(node.outputs[0]) or (0,)
+        tokens = shape[-1]
+        if tokens > 1 and math.prod(shape) % tokens**2 == 0 and _grid(tokens, model, _grids(model)):
+            found.append(node.outputs[0])
+    return found
+
+
+def upstream(graph: ir.Graph, values: Collection[ir.Value]) -> list[ir.Node]:
+    """Return the nodes that these values are computed from, in the graph's order."""
+    wanted = set(values)
+    for node in reversed(graph):
+        if not wanted.isdisjoint(node.outputs):
+            wanted.update(v for v in node.inputs if v is not None)
+    return [node for node in graph if not wanted.isdisjoint(node.outputs)]
+
+
+def _pooled(node: ir.Node, model: Model, grids: Sequence[tuple[int, int]]) -> Places | None:
+    """What a node averages over all places, None where it does not."""
+    value = node.inputs[0] if node.inputs else None
+    before, after = shape_of(value), shape_of(node.outputs[0])
+    if value is None or before is None or after is None:
+        return None
+    places = _places(value, model, grids)
+    if places is None:
+        return None
+    if node.op_type in POOLS:
+        whole = len(before) == 4 and math.prod(after[2:]) == 1
+        return places if whole else None
+    if node.op_type not in ("ReduceMean", "ReduceMax", "ReduceSum"):
+        return None
+    axes = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
+    reduced = {int(axis) % len(before) for axis in (() if axes is None else axes.ravel())}
+    return places if reduced == set(places.order[2:]) else None
+
+
+def _places(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -> Places | None:
+    shape, name = shape_of(value), str(value.name)
+    if shape is None or shape[0] != 1:
+        return None
+    if len(shape) == 4:
+        for axes in ((0, 1, 2, 3), (0, 3, 1, 2)):
+            channels, rows, columns = (shape[i] for i in axes[1:])
+            if rows * columns > 1 and _alike(rows, columns, model):
+                return Places(name, rows, columns, channels, axes)
+        if shape[2] * shape[3] > 1 and (shape[2], shape[3]) in grids:
+            return Places(name, shape[2], shape[3], shape[1], (0, 1, 2, 3))
+        return None
+    if len(shape) == 3:
+        for order in ((0, 2, 1), (0, 1, 2)):
+            found = _grid(shape[order[2]], model, grids)
+            if found is not None:
+                extra, rows, columns = found
+                return Places(name, rows, columns, shape[order[1]], order, extra)
+    return None
+
+
+def _alike(rows: int, columns: int, model: Model) -> bool:
+    """Whether a map has the proportions of the picture, give or take a row."""
+    _, height, width = model.picture_shape
+    return abs(rows - columns * height / width) < 1 and rows <= height
+
+
+def _grid(
+    tokens: int, model: Model, grids: Sequence[tuple[int, int]]
+) -> tuple[int, int, int] | None:
+    """(extra, rows, columns) of so many tokens."""
+    fitting = sorted(
+        (tokens - r * c, r, c) for r, c in grids if 0 <= tokens - r * c <= MOST_EXTRA and r * c > 1
+    )
+    if fitting:
+        return fitting[0]
+    _, height, width = model.picture_shape
+    rows = round(math.sqrt(tokens * height / width))
+    if rows > 1 and tokens % rows == 0 and _alike(rows, tokens // rows, model):
+        return 0, rows, tokens // rows
+    return None
+
+
+def _grids(model: Model) -> list[tuple[int, int]]:
+    """The rows and columns of the first convolution: the patches of a transformer."""
+    for node in model.graph.graph:
+        if node.op_type == "Conv" and len(shape := shape_of(node.outputs[0]) or ()) == 4:
+            return [(shape[2], shape[3])]
+    return []
+
+
+def _operator(value: ir.Value) -> str:
+    node = value.producer()
+    return "" if node is None else node.op_type

@@ -1,0 +1,228 @@
+"""The score that is explained, as a function of pictures: its values and its gradients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.errors import UsageError
+from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.graph.shapes import static_shape
+from leap_audit.graph.values import new_graph, new_input
+from leap_audit.measure.run import PICTURE, Placed, Run, place_model
+from leap_audit.measure.targets import Target, Tensor
+from leap_audit.run.session import Array
+
+__all__ = ["Inner", "Score", "Tail"]
+
+
+class Inner(NamedTuple):
+    """A tensor inside the model, and the score's gradient with respect to it; each (n, ...)."""
+
+    values: Array
+    gradient: Array
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """What one graph computes; the key of its session."""
+
+    shown: tuple[str, ...] = ()
+    """Tensors whose values come out first."""
+    wrt: tuple[str, ...] = ()
+    """Tensors whose gradients come out next."""
+    output: str | None = None
+    """The tensor that is explained; None: the model's scores."""
+    replaced: str | None = None
+    """The tensor that is an input, WITHIN, so that the score is a function of it."""
+    plain: bool = False
+    """Whether the tensor that is explained comes out last."""
+    whole: bool = False
+    """Whether pictures go one by one, so that tensors need not hold a part for each picture."""
+
+
+class Score:
+    """The score of a target. Pictures are (n, channels, height, width) in 0..1, any number n.
+
+    batch: pictures computed together at most. Graphs are made once for each thing computed and
+    number of pictures, and kept in the run.
+    """
+
+    def __init__(self, run: Run, target: Target, batch: int = 8) -> None:
+        self.run = run
+        self.target = target
+        self.batch = batch if run.model.batchable else 1
+        self._cotangent = None if isinstance(target, Tensor) else target.cotangent(run.model.answer)
+
+    @property
+    def cotangent(self) -> Array:
+        """Return (classes, places), whose product with the model's scores is this one.
+
+        Raises UsageError: the target is a tensor inside the model.
+        """
+        if self._cotangent is None:
+            raise UsageError("this method explains a score of the model, not a tensor inside it.")
+        return self._cotangent
+
+    def __call__(self, pictures: Array) -> Array:
+        """Return the score of each picture, (n,) float64."""
+        pictures = np.asarray(pictures, np.float32)
+        if isinstance(self.target, Tensor):
+            return self._weighed(self.computed(pictures, _Graph(output=self._of, plain=True))[0])
+        run = self.run.at_once(self._together(len(pictures)))
+        found = [np.vdot(self.cotangent, each.astype(np.float64)) for each in run.scores(pictures)]
+        return np.asarray(found, np.float64)
+
+    def gradient(self, pictures: Array, rules: str | None = None) -> Array:
+        """Return the gradient with respect to the pictures, of their shape, float32.
+
+        rules: the name of a rule set, whose answer replaces the gradient.
+        """
+        if rules is not None:
+            run = self.run.at_once(self._together(len(pictures)))
+            return run.gradient(pictures, self.cotangent, rules=rules)[PICTURE]
+        return self.gradients(pictures, (PICTURE,))[PICTURE]
+
+    def inner(self, pictures: Array, at: str | Sequence[str]) -> dict[str, Inner]:
+        """Return tensors inside the model by their names, with the gradients there."""
+        names = (at,) if isinstance(at, str) else tuple(at)
+        found = self.computed(pictures, _Graph(names, names, self._of))
+        pairs = zip(found[: len(names)], found[len(names) :], strict=True)
+        return {name: Inner(*pair) for name, pair in zip(names, pairs, strict=True)}
+
+    def values(self, pictures: Array, at: str | Sequence[str]) -> dict[str, Array]:
+        """Return tensors inside the model by their names, each (n, ...)."""
+        names = (at,) if isinstance(at, str) else tuple(at)
+        return dict(zip(names, self.computed(pictures, _Graph(shown=names)), strict=True))
+
+    def gradients(self, pictures: Array, wrt: Sequence[str]) -> dict[str, Array]:
+        """Return the gradients with respect to tensors inside the model, or PICTURE, by name."""
+        names = tuple(wrt)
+        found = self.computed(pictures, _Graph(wrt=names, output=self._of))
+        return dict(zip(names, found, strict=True))
+
+    def whole(self, picture: Array, at: Sequence[str]) -> dict[str, Inner]:
+        """Return tensors for one picture, whole: their first axis may be anything."""
+        names = tuple(at)
+        found = self.computed(picture[None], _Graph(names, names, self._of, whole=True))
+        pairs = zip(found[: len(names)], found[len(names) :], strict=True)
+        return {name: Inner(*pair) for name, pair in zip(names, pairs, strict=True)}
+
+    def tail(self, picture: Array, at: str) -> "Tail":
+        """Return the score as a function of the tensor `at`, everything else as on `picture`."""
+        return Tail(self, np.asarray(picture, np.float32), at)
+
+    def computed(self, pictures: Array, graph: _Graph, within: Array | None = None) -> list[Array]:
+        """Return what a graph computes of all pictures, each (n, ...)."""
+        pictures = np.asarray(pictures, np.float32)
+        batch = 1 if graph.whole else self._together(len(pictures))
+        session = self.run.session(("score", graph, batch), lambda: self._built(graph, batch))
+        parts: list[list[Array]] = []
+        for start in range(0, len(pictures), batch):
+            end = min(start + batch, len(pictures))
+            given = {PICTURE: _filled(pictures[start:end], batch)}
+            if within is not None:
+                given[WITHIN] = _filled(within[start:end], batch)
+            if graph.wrt:
+                weights = self._weights()
+                given["cotangent"] = np.broadcast_to(weights, (batch, *weights.shape)).copy()
+            found = session.run(given)
+            parts.append(found if graph.whole else [x[: end - start] for x in found])
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    def _built(self, graph: _Graph, batch: int) -> ir.Graph:
+        op = Emitter(new_graph(), "score")
+        picture = new_input(op.graph, PICTURE, (batch, *self.run.model.picture_shape))
+        placed = place_model(op, self.run.model, picture)
+        if graph.replaced is not None:
+            shape = static_shape(placed.tensor(graph.replaced))
+            placed = _with(placed, graph.replaced, new_input(op.graph, WITHIN, shape))
+        output = placed.scores if graph.output is None else placed.tensor(graph.output)
+        tensor = placed.tensors.__getitem__ if graph.whole else placed.tensor
+        found = [op.Identity(tensor(name)) for name in graph.shown]
+        if graph.wrt:
+            dy = new_input(op.graph, "cotangent", static_shape(output))
+            wrt = [tensor(name) for name in graph.wrt]
+            found += [op.Identity(dx) for dx in backpropagate(op, {output: dy}, wrt)]
+        if graph.plain:
+            found.append(op.Identity(output))
+        op.graph.outputs.extend(found)
+        return op.graph
+
+    def _together(self, count: int) -> int:
+        """How many pictures a graph takes: a power of two, at most the batch."""
+        return max(1, min(self.batch, 1 << max(count - 1, 0).bit_length()))
+
+    @property
+    def _of(self) -> str | None:
+        return self.target.name if isinstance(self.target, Tensor) else None
+
+    def _weights(self) -> Array:
+        """The cotangent of one picture, of the shape of what is explained."""
+        if not isinstance(self.target, Tensor):
+            return self.cotangent
+        nodes = self.run.model.graph.graph
+        shapes = [static_shape(v) for n in nodes for v in n.outputs if v.name == self.target.name]
+        weights = np.zeros(shapes[0][1:] if shapes else (), np.float32)
+        weights[_position(self.target, weights.shape)] = 1
+        return weights
+
+    def _weighed(self, outputs: Array) -> Array:
+        weights = self._weights().astype(np.float64)
+        return np.array([np.vdot(weights, each) for each in outputs], np.float64)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The score as a function of one tensor inside the model, everything else as on a picture."""
+
+    score: Score
+    picture: Array
+    at: str
+
+    def __call__(self, values: Array) -> Array:
+        """Return the score of each of n values of the tensor, (n,) float64."""
+        graph = _Graph(output=self.score._of, replaced=self.at, plain=True)
+        return self.score._weighed(self._computed(values, graph))
+
+    def gradient(self, values: Array) -> Array:
+        """Return the gradient with respect to the tensor at each of n values, (n, ...)."""
+        graph = _Graph(wrt=(self.at,), output=self.score._of, replaced=self.at)
+        return self._computed(values, graph)
+
+    def _computed(self, values: Array, graph: _Graph) -> Array:
+        values = np.asarray(values, np.float32)
+        pictures = np.broadcast_to(self.picture, (len(values), *self.picture.shape))
+        return self.score.computed(pictures, graph, values)[0]
+
+
+WITHIN = "within"
+"""The input that takes the place of a tensor inside the model."""
+
+
+def _with(placed: Placed, at: str, value: ir.Value) -> Placed:
+    """The placed model with a tensor replaced, so that what follows it depends on `value`."""
+    old = placed.tensor(at)
+    old.replace_all_uses_with(value)
+    scores = value if placed.scores is old else placed.scores
+    return Placed(placed.model, {**placed.tensors, at: value}, scores)
+
+
+def _position(target: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
+    fits = len(target.index) == len(shape) and all(
+        0 <= i < size for i, size in zip(target.index, shape, strict=True)
+    )
+    if not fits:
+        raise UsageError(
+            f"target: {target.name!r} has the shape {list(shape)} for a picture; "
+            f"{list(target.index)} is no position in it."
+        )
+    return target.index
+
+
+def _filled(part: Array, batch: int) -> Array:
+    """Return a whole batch: what is missing are copies of the first."""
+    missing = np.repeat(part[:1], batch - len(part), 0)
+    return np.ascontiguousarray(np.concatenate([part, missing]), np.float32)

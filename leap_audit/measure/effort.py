@@ -1,0 +1,133 @@
+"""How much work an audit is: a recipe for each effort, and what is left out in less time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from leap_audit.config import AuditOptions, Effort, Options, layered
+from leap_audit.text.numbers import count
+
+__all__ = ["LADDER", "Rung", "changed_amounts", "declared_paths", "first_rung", "with_rung"]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What decides how long an audit takes. A lower rung of the ladder is never more work."""
+
+    seeds: int
+    top_classes: int
+    steps: int
+    """Of each prototype."""
+    isolation_steps: int
+    per_prototype: int
+    """Isolations of each prototype."""
+    search_steps: int | None = None
+    """Of the search for a trigger of each class; None: as many as suit the input."""
+    views: int | None = None
+    """None: as many as suit the input (`prototype.settings`)."""
+    name: Effort | None = None
+
+
+LADDER = (
+    Rung(5, 5, 384, 96, 5, name="full"),
+    Rung(3, 3, 192, 48, 3, name="standard"),
+    Rung(2, 3, 192, 48, 3),
+    Rung(2, 2, 192, 48, 2),
+    Rung(1, 2, 192, 48, 2),
+    Rung(1, 1, 192, 48, 1),
+    Rung(1, 1, 128, 32, 1, 0, name="quick"),
+    Rung(1, 1, 128, 32, 1, 0, views=1),
+    Rung(1, 1, 128, 32, 0, 0, views=1),
+    Rung(1, 1, 96, 32, 0, 0, views=1),
+    Rung(1, 1, 64, 24, 0, 0, views=1),
+)
+"""From the most work to the least. What says least for its time goes first: further seeds, then
+further isolations, then steps, then views."""
+PATHS = {
+    "seeds": ("seeds",),
+    "top_classes": ("top_classes",),
+    "steps": ("prototype", "steps"),
+    "isolation_steps": ("isolation", "steps"),
+    "per_prototype": ("isolation", "per_prototype"),
+    "search_steps": ("experiments", "search_steps"),
+    "views": ("prototype", "views"),
+}
+"""Field of a rung -> the option that it sets."""
+
+
+def first_rung(effort: Effort | None) -> int:
+    """Return the place on the ladder of an effort; None is the standard."""
+    names = [rung.name for rung in LADDER]
+    return names.index(effort or "standard")
+
+
+def declared_paths(options: Options) -> frozenset[tuple[str, ...]]:
+    """Return where options are set that somebody declared; no effort and no time changes these."""
+    return frozenset(_declared(options))
+
+
+def _declared(options: Options) -> Iterator[tuple[str, ...]]:
+    for name in options.model_fields_set:
+        value = getattr(options, name)
+        if isinstance(value, Options):
+            yield from ((name, *rest) for rest in _declared(value))
+        elif value is not None:
+            yield (name,)
+
+
+def with_rung(
+    options: AuditOptions, rung: Rung, declared: frozenset[tuple[str, ...]]
+) -> AuditOptions:
+    """Return the options with those of a rung, but for those that are declared."""
+    table: dict[str, Any] = {}
+    for field, path in PATHS.items():
+        value = getattr(rung, field)
+        if path not in declared and value is not None:
+            *groups, name = path
+            inner: dict[str, Any] = {name: value}
+            for group in reversed(groups):
+                inner = {group: inner}
+            table = layered(table, inner)
+    return _updated(options, table)
+
+
+Some = TypeVar("Some", bound=Options)
+
+
+def _updated(options: Some, table: dict[str, Any]) -> Some:
+    changed = {
+        name: _updated(getattr(options, name), value) if isinstance(value, dict) else value
+        for name, value in table.items()
+    }
+    return options.model_copy(update=changed)
+
+
+def changed_amounts(options: AuditOptions, others: AuditOptions) -> tuple[str, ...]:
+    """Return where `options` are more or less work than others, each as 'x instead of y'."""
+    pairs = (
+        (options.seeds, others.seeds, "seed"),
+        (options.top_classes, others.top_classes, "answer explained in a photograph"),
+        (
+            options.isolation.per_prototype,
+            others.isolation.per_prototype,
+            "isolation of a prototype",
+        ),
+        (options.prototype.steps, others.prototype.steps, "step of a prototype"),
+        (options.prototype.views, others.prototype.views, "view in a step of a prototype"),
+        (options.isolation.steps, others.isolation.steps, "step of an isolation"),
+        (
+            options.experiments.search_steps,
+            others.experiments.search_steps,
+            "step of a search for a trigger",
+        ),
+    )
+    return tuple(
+        f"{_counted(here, thing)} instead of {there}"
+        for here, there, thing in pairs
+        if here is not None and here != there
+    )
+
+
+def _counted(number: int, thing: str) -> str:
+    noun, *rest = thing.split(" ", 1)
+    return " ".join([count(number, noun) if number else f"no {noun}", *rest])

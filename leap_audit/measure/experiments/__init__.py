@@ -1,0 +1,1 @@
+"""Experiments on a model: cover, paste and change parts of pictures, and count the answers."""

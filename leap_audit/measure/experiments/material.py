@@ -1,0 +1,121 @@
+"""The pictures that experiments take marks from and paste them into, with the model's answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leap_audit.artifacts import TriedOn
+from leap_audit.measure.draws import generator
+from leap_audit.measure.experiments.hosts import faint, scenes
+from leap_audit.measure.run import Run
+from leap_audit.run.session import Array
+
+__all__ = ["HOSTS_NEEDED", "TOGETHER", "Material", "Materials", "answers_of", "evenly", "materials"]
+
+HOSTS_NEEDED = 6
+"""Pictures of other classes below which prototypes take their place."""
+TOGETHER = 16
+"""Pictures that go through the model at once: most trials have about so many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Pictures of one kind, and what the model answers to them."""
+
+    pictures: Array
+    """(n, channels, height, width) in 0..1."""
+    answers: Array
+    """(n,) the model's first answer to each."""
+    shows: Array
+    """(n,) the class that each is known to show, -1 where it is not known."""
+    tried_on: TriedOn
+
+    def carriers(self, class_: int, most: int) -> Array:
+        """Return the places of at most so many pictures answered with a class, evenly spread.
+
+        Wrong answers come first: what they have in common is no object.
+        """
+        mine = np.flatnonzero(self.answers == class_)
+        wrong = (self.shows[mine] >= 0) & (self.shows[mine] != class_)
+        return np.concatenate([evenly(mine[wrong], most), evenly(mine[~wrong], most)])[:most]
+
+    def others(self, class_: int, most: int) -> Array:
+        """Return the places of pictures neither answered with a class nor showing it."""
+        return evenly(np.flatnonzero((self.answers != class_) & (self.shows != class_)), most)
+
+
+@dataclass(frozen=True, eq=False)
+class Materials:
+    """All pictures that the experiments of an audit may use."""
+
+    photographs: Material
+    prototypes: Material
+    faint: Material
+    """Faint prototypes over scenes: the pictures of other classes without photographs."""
+
+    def sources(self, class_: int) -> Material:
+        """Return the photographs if any is answered with the class, else the prototypes."""
+        return self.photographs if len(self.photographs.carriers(class_, 1)) else self.prototypes
+
+    def hosts(self, class_: int) -> Material:
+        """Return the photographs if enough are of other classes, else the faint prototypes."""
+        enough = len(self.photographs.others(class_, HOSTS_NEEDED)) == HOSTS_NEEDED
+        return self.photographs if enough else self.faint
+
+
+def materials(
+    run: Run,
+    photographs: Sequence[Array],
+    shows: Sequence[int | None],
+    prototypes: Sequence[Array],
+    targets: Sequence[int],
+    *,
+    hosts: int,
+    seed: int,
+) -> Materials:
+    """Return the pictures with their answers.
+
+    photographs, prototypes: (channels, height, width) in 0..1 each; shows: the class that each
+    photograph is known to show; targets: the class of each prototype. hosts: how many faint
+    prototypes are made at most.
+    """
+    known = np.array([-1 if k is None else k for k in shows], np.int64)
+    made = np.asarray(targets, np.int64)
+    shape = run.model.picture_shape
+    keep = evenly(np.arange(len(prototypes)), hosts)
+    chosen = _stacked([prototypes[i] for i in keep], shape)
+    backgrounds = scenes(len(keep), shape, generator(seed, "experiment scenes"))
+    answer = run.model.answer
+
+    def probabilities(pictures: Array) -> Array:
+        return np.stack([answer.summary(each).probs for each in run.scores(pictures)])
+
+    pictures, classes = faint(chosen, made[keep], backgrounds, probabilities)
+    return Materials(
+        _material(run, _stacked(photographs, shape), known, "photographs"),
+        _material(run, _stacked(prototypes, shape), made, "prototypes"),
+        _material(run, pictures, classes, "prototypes"),
+    )
+
+
+def answers_of(run: Run, pictures: Array) -> Array:
+    """Return the model's first answers, (n,)."""
+    return np.asarray(run.logits(np.asarray(pictures, np.float32)).argmax(1))
+
+
+def evenly(places: Array, most: int) -> Array:
+    """Return at most so many of the places, evenly spread."""
+    if len(places) <= most:
+        return places
+    return np.asarray(places[(np.arange(most) * len(places)) // most])
+
+
+def _stacked(pictures: Sequence[Array], shape: tuple[int, int, int]) -> Array:
+    if not len(pictures):
+        return np.zeros((0, *shape), np.float32)
+    return np.stack(list(pictures)).astype(np.float32)
+
+
+def _material(run: Run, pictures: Array, shows: Array, tried_on: TriedOn) -> Material:
+    return Material(pictures, answers_of(run, pictures), shows, tried_on)

@@ -1,0 +1,132 @@
+"""The experiments of an audit: on one class, on whole pictures, and what they come to together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leap_audit.artifacts import Trial
+from leap_audit.config import ExperimentOptions
+from leap_audit.measure.draws import generator
+from leap_audit.measure.experiments.carry import TriedMark, carry
+from leap_audit.measure.experiments.changes import CHANGES
+from leap_audit.measure.experiments.material import Materials, answers_of, evenly
+from leap_audit.measure.experiments.score import confirmed, depth_score, worth
+from leap_audit.measure.experiments.search import outlying
+from leap_audit.measure.experiments.seek import Sought, seek
+from leap_audit.measure.experiments.trials import corrected, trial_of
+from leap_audit.measure.run import Run
+
+__all__ = ["Settled", "Tried", "settle", "try_changes", "try_class"]
+
+SEARCHED = 0.6
+"""What a trigger counts beside what photographs of the class carry: it is made for its effect."""
+SUSPECT = 0.5
+"""The score from which a trigger, or a mark of a prototype, may be confirmed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """What was tried of one class."""
+
+    class_: int
+    trials: tuple[Trial, ...]
+    carried: TriedMark | None
+    """Of the marks that pictures of the class carry, the one that speaks most for a shortcut."""
+    sought: Sought | None
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What the experiments come to for one class, all trials corrected."""
+
+    class_: int
+    score: float
+    confirmed: bool
+    mark: TriedMark | None
+
+
+def try_class(
+    run: Run,
+    class_: int,
+    given: Materials,
+    options: ExperimentOptions,
+    *,
+    seed: int,
+    advance: Callable[[int], None],
+) -> Tried:
+    """Return what marks of a class and a search for a trigger do."""
+    trials, carried = carry(run, class_, given, options, seed)
+    sought = seek(run, class_, given, options, seed=seed, advance=advance)
+    if sought is not None:
+        trials = [*trials, sought.mark.pasted]
+    return Tried(class_, tuple(trials), carried, sought)
+
+
+def try_changes(
+    run: Run, given: Materials, classes: Sequence[int], options: ExperimentOptions, seed: int
+) -> tuple[Trial, ...]:
+    """Return a trial of each change of whole pictures, of the class that gains most by it.
+
+    Control: the pictures as they are, of which none is answered with the class.
+    """
+    material = given.photographs if len(given.photographs.answers) else given.faint
+    keep = evenly(np.arange(len(material.answers)), options.hosts)
+    pictures, before = material.pictures[keep], material.answers[keep]
+    trials = []
+    for i, change in enumerate(CHANGES if len(keep) else ()):
+        if change.coloured and pictures.shape[1] != 3:
+            continue
+        shown = np.clip(change.applied(pictures, generator(seed, "change", i)), 0, 1)
+        after = answers_of(run, shown)
+        gains = {k: (after[before != k] == k).mean() for k in classes if (before != k).any()}
+        if not gains:
+            continue
+        class_ = max(gains, key=lambda k: float(gains[k]))
+        changed = after[before != class_] == class_
+        trials.append(trial_of(class_, "global", change.name, changed, np.zeros_like(changed)))
+    return tuple(trials)
+
+
+def settle(tried: Sequence[Tried], others: Sequence[Trial]) -> tuple[list[Settled], list[Trial]]:
+    """Return what all of it comes to for each class, and every trial, corrected over all.
+
+    others: trials that are not of one class's marks.
+    """
+    every = corrected([*(t for each in tried for t in each.trials), *others])
+    q = {trial.p: trial.q for trial in every}  # equal probabilities have equal corrections
+    halves = [each.sought.half for each in tried if each.sought is not None]
+    depths = iter(outlying(halves))
+    settled = []
+    for each in tried:
+        depth = next(depths) if each.sought is not None else 0.0
+        settled.append(_settled(each, depth, q))
+    return settled, every
+
+
+def _settled(tried: Tried, depth: float, q: dict[float, float]) -> Settled:
+    carried, sought = tried.carried, tried.sought
+    value = 0.0
+    if carried is not None:
+        value = worth(carried.kind, carried.pasted.effect, carried.tried_on)
+    found = 0.0
+    if sought is not None:
+        found = depth_score(depth)
+        if carried is not None and carried.tried_on == "photographs":
+            found *= SEARCHED
+    mark = carried if sought is None or value >= found else sought.mark
+    if mark is None:
+        return Settled(tried.class_, 0.0, False, None)
+    mark = _corrected(mark, q)
+    agrees = confirmed(mark.pasted, mark.covered)
+    if mark.tried_on == "prototypes" or mark.kind == "trigger":
+        agrees = agrees and max(value, found) >= SUSPECT
+    return Settled(tried.class_, max(value, found), agrees, mark)
+
+
+def _corrected(mark: TriedMark, q: dict[float, float]) -> TriedMark:
+    pasted = mark.pasted.model_copy(update={"q": q[mark.pasted.p]})
+    covered = mark.covered
+    if covered is not None:
+        covered = covered.model_copy(update={"q": q[covered.p]})
+    return replace(mark, pasted=pasted, covered=covered)

@@ -1,0 +1,173 @@
+"""The experiments of an audit: their units of work, and what their results come to."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from leap_audit.artifacts import ClassSuspicion, EvidencePicture, PictureRole, Trial
+from leap_audit.measure.experiments.carry import Shown, TriedMark
+from leap_audit.measure.experiments.material import evenly
+from leap_audit.measure.experiments.study import Settled, settle
+from leap_audit.pipeline.parts import Parts, result_of
+from leap_audit.pipeline.study import Study, answered_drawn
+from leap_audit.pipeline.tasks import isolations, photographs_to_isolate, regions_of, tasks
+from leap_audit.pipeline.work import Supply, TryBackgrounds, TryChanges, TryMarks
+from leap_audit.run.session import Array
+from leap_audit.text.names import ClassLabels
+from leap_audit.text.places import place_in_words
+
+__all__ = [
+    "Outcome",
+    "background_trials",
+    "change_trials",
+    "mark_trials",
+    "outcome",
+    "tried_classes",
+]
+
+MOST = 400
+"""Photographs that experiments choose from: of more, so many, evenly spread."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What the experiments came to, as artifacts, with the pictures that they name."""
+
+    suspicion: tuple[ClassSuspicion, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    pictures: dict[str, Array] = field(default_factory=dict)
+
+
+def audited(study: Study) -> list[int]:
+    """Return the classes that are audited, each once."""
+    return list(dict.fromkeys(r.target[0] for r in study.requests if len(r.target) == 1))
+
+
+def tried_classes(study: Study) -> list[int]:
+    """Return the audited classes that marks are tried of.
+
+    None of a model whose answer is a map, or has one class.
+    """
+    if study.model.answer.places > 1 or study.model.classes < 2:
+        return []
+    return audited(study)
+
+
+def mark_trials(study: Study, parts: Parts) -> list[TryMarks]:
+    """Return a unit for each class that marks are tried of."""
+    if not tried_classes(study):
+        return []
+    supply, options = _supply(study, parts), study.options
+    return [
+        TryMarks(study.ground, supply, options.experiments, options.seed, class_)
+        for class_ in tried_classes(study)
+    ]
+
+
+def change_trials(study: Study, parts: Parts) -> list[TryChanges]:
+    """Return the unit that changes whole pictures, where marks are tried."""
+    if not mark_trials(study, parts):
+        return []
+    supply, options, classes = _supply(study, parts), study.options, tuple(audited(study))
+    return [TryChanges(study.ground, supply, options.experiments, options.seed, classes)]
+
+
+def background_trials(study: Study, parts: Parts) -> list[TryBackgrounds]:
+    """Return the unit that exchanges backgrounds, of the photographs whose answer was isolated."""
+    if not mark_trials(study, parts):
+        return []
+    wanted = tasks(photographs_to_isolate(study, parts), parts)
+    regions = regions_of(isolations(study, wanted), parts)
+    first: dict[int, tuple[Array, Array, int]] = {}
+    for task, region in zip(wanted, regions, strict=False):
+        if region is not None:
+            subject = task.subject
+            first.setdefault(task.owner, (subject.picture, region.ranking, subject.class_))
+    chosen = list(first.values())[:MOST]
+    if not chosen:
+        return []
+    pictures, rankings, answers = zip(*chosen, strict=True)
+    options, classes = study.options, tuple(audited(study))
+    several = (pictures, rankings, answers, classes)
+    return [TryBackgrounds(study.ground, *several, options.experiments.hosts, options.seed)]
+
+
+def _supply(study: Study, parts: Parts) -> Supply:
+    album = study.album
+    chosen = [int(i) for i in evenly(np.arange(len(album.pictures)), MOST)]
+    pairs = [(d, a) for d, a in answered_drawn(study, parts) if len(d.request.target) == 1]
+    return Supply(
+        tuple(album.pictures[i] for i in chosen),
+        tuple(album.known[i] for i in chosen),
+        tuple(answered.picture for _, answered in pairs),
+        tuple(drawn.request.target[0] for drawn, _ in pairs),
+    )
+
+
+def outcome(study: Study, parts: Parts) -> Outcome:
+    """Return what the finished experiments come to: a row for each audited class."""
+    results = [result_of(unit, parts) for unit in mark_trials(study, parts)]
+    tried = [each for each in results if each is not None]
+    others = [*change_trials(study, parts), *background_trials(study, parts)]
+    rest = [trial for unit in others for trial in result_of(unit, parts) or ()]
+    if not tried:
+        return Outcome(tuple(ClassSuspicion(class_=k, score=0.0) for k in audited(study)))
+    settled, trials = settle(tried, rest)
+    by_class = {each.class_: each for each in settled}
+    pictures: dict[str, Array] = {}
+    rows = []
+    for class_ in audited(study):
+        found = by_class.get(class_) or Settled(class_, 0.0, False, None)
+        row, shown = _row(study, found)
+        rows.append(row)
+        pictures |= shown
+    return Outcome(tuple(rows), tuple(trials), pictures)
+
+
+def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]]:
+    mark = found.mark
+    if mark is None:
+        return ClassSuspicion(class_=found.class_, score=found.score), {}
+    shown = _pictures(study, found.class_, mark) if found.score >= SHOWN else []
+    row = ClassSuspicion(
+        class_=found.class_,
+        score=round(found.score, 4),
+        kind=mark.kind,
+        confirmed=found.confirmed,
+        tried_on=mark.tried_on,
+        where="" if mark.where is None else place_in_words(*mark.where),
+        area=mark.area,
+        pasted=mark.pasted,
+        covered=mark.covered,
+        wrong=mark.wrong,
+        corrected=mark.corrected,
+        pictures=tuple(each for each, _ in shown),
+    )
+    return row, {each.image: picture for each, picture in shown}
+
+
+SHOWN = 0.25
+"""The score from which the pictures of a class's experiment are kept."""
+
+
+def _pictures(study: Study, class_: int, mark: TriedMark) -> list[tuple[EvidencePicture, Array]]:
+    """What was shown to the model, with its answers."""
+    labels = ClassLabels(study.classes)
+    several: list[tuple[PictureRole, str, Shown | None]] = [
+        ("original", "original", mark.carrier),
+        ("covered", "the mark covered", mark.erased),
+        ("pasted", "the mark pasted into another picture", mark.marked),
+        ("counter-example", "that picture without the mark", mark.host),
+    ]
+    return [
+        (
+            EvidencePicture(
+                image=f"images/experiment-{class_:04d}-{role}.png",
+                caption=f"{text}: answered ‘{labels[shown.answer]}’",
+                role=role,
+            ),
+            shown.picture,
+        )
+        for role, text, shown in several
+        if shown is not None
+    ]

@@ -1,0 +1,165 @@
+"""The plan of an audit: what is done, by the effort and the time there is, and how long it takes.
+
+Costs are measured with real steps of the model. A plan is made once: it is kept with the parts of
+the audit, so that an audit that goes on does what it began, and recorded in audit.json.
+"""
+
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from leap_audit.config import AuditOptions
+from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
+from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
+from leap_audit.measure.plan import Plan
+from leap_audit.measure.subject import Subject
+from leap_audit.pipeline.experiments import tried_classes
+from leap_audit.pipeline.parts import Parts
+from leap_audit.pipeline.plain import digest
+from leap_audit.pipeline.study import Study, answered_photographs, draws, restudied
+from leap_audit.pipeline.tasks import classes_in_photographs
+from leap_audit.pipeline.work import Loaded, prototype_search, ranking_search
+
+__all__ = ["amount_of", "costs_of", "limit_of", "planned"]
+
+USUAL_MINUTES = 15
+"""What an audit may take on this machine where nobody says how much work it is."""
+REHEARSED = 3
+"""Steps that are timed; the first warms up."""
+LOW, HIGH = 0.75, 1.35
+"""The likely range of a plan, as factors of what is expected."""
+FURTHER = 0.3
+"""Share of the further classes of a prototype that are probable enough to be isolated."""
+
+
+def limit_of(options: AuditOptions, elapsed: float) -> float | None:
+    """Return the seconds that the rest of an audit may take; None where nothing limits it.
+
+    elapsed: seconds since it began.
+    """
+    if options.minutes is not None:
+        return max(1.0, options.minutes * 60 - elapsed)
+    return USUAL_MINUTES * 60.0 if options.effort is None else None
+
+
+def planned(study: Study, loaded: Loaded, parts: Parts, limit: float | None) -> tuple[Study, Plan]:
+    """Return the study with the options that fit the limit, and its plan.
+
+    study: with its photographs answered and its targets chosen. limit: seconds, or None.
+    """
+    key = f"plan-{_key(study)}"
+    if isinstance(kept := parts.get(key), dict):
+        options = AuditOptions.model_validate(kept["options"])
+        return _left_out(restudied(study, options, parts), study), Plan(**kept["plan"])
+    costs = costs_of(study, loaded)
+    tried = [study]
+    seconds = [costs.seconds(amount_of(study, parts))]
+    for rung in LADDER[first_rung(study.options.effort) + 1 :]:
+        if limit is None or seconds[-1] <= limit:
+            break
+        options = with_rung(study.options, rung, study.declared)
+        tried.append(restudied(study, options, parts))
+        seconds.append(costs.seconds(amount_of(tried[-1], parts)))
+    made = _left_out(tried[-1], study)
+    plan = _plan(made, amount_of(made, parts), costs, seconds[-1], limit)
+    for above, more in reversed(list(zip(tried, seconds, strict=True))):
+        if adds := changed_amounts(above.options, made.options):
+            plan = replace(plan, next_seconds=max(0.0, more - seconds[-1]), next_adds=adds)
+            break
+    parts[key] = {"options": made.options.model_dump(mode="json"), "plan": asdict(plan)}
+    return made, plan
+
+
+def _key(study: Study) -> str:
+    """The digest of all that the choice of a plan follows from, but for the time it takes."""
+    options = study.options.model_dump(mode="json")
+    return digest([study.ground, options, sorted(study.declared), study.requests])
+
+
+def _left_out(made: Study, wanted: Study) -> Study:
+    return replace(made, left_out=changed_amounts(made.options, wanted.options))
+
+
+def _plan(made: Study, amount: Amount, costs: Costs, seconds: float, limit: float | None) -> Plan:
+    options = made.options
+    return Plan(
+        classes=len(made.requests) // made.seeds,
+        classes_in_all=made.model.classes,
+        seeds=made.seeds,
+        steps=options.prototype.steps,
+        views=options.prototype.views or 1,
+        isolations=amount.isolations,
+        isolation_steps=options.isolation.steps,
+        seconds=seconds,
+        low=seconds * LOW,
+        high=seconds * HIGH,
+        multiply_adds=costs.multiply_adds,
+        left_out=made.left_out,
+        limit=limit,
+    )
+
+
+def amount_of(study: Study, parts: Parts) -> Amount:
+    """Return how much an audit computes; of the isolations of prototypes, how many are likely."""
+    options, drawing = study.options, draws(study)
+    targets = len(study.requests) // study.seeds
+    photographs = answered_photographs(study, parts)
+    of_photographs = of_prototypes = 0
+    if study.model.batchable:
+        of_photographs = sum(map(len, classes_in_photographs(study, parts)))
+        each = min(options.isolation.per_prototype, study.model.classes)
+        of_prototypes = round(targets * (min(each, 1) + FURTHER * max(0, each - 1)))
+    size = max(1, study.batches.isolations)
+    isolated = sum(
+        -(-number // min(size, number)) * min(size, number)
+        for number in (of_photographs, of_prototypes)
+        if number
+    )
+    return Amount(
+        answers=len(study.requests) + len(photographs),
+        drawn=sum(unit.batch for unit in drawing) * (options.prototype.views or 1),
+        steps=options.prototype.steps,
+        isolations=of_photographs + of_prototypes,
+        isolated=isolated,
+        isolation_steps=options.isolation.steps,
+        tried=len(tried_classes(study)),
+        searched=len(tried_classes(study)) * options.experiments.work,
+    )
+
+
+def costs_of(study: Study, loaded: Loaded) -> Costs:
+    """Return what the model takes on this machine, from a few real steps of each stage."""
+    model, options, run = study.model, study.options, loaded.run
+    rng = np.random.default_rng([options.seed, 2])
+    pictures = rng.random((run.batch, *model.picture_shape), np.float32)
+    answers = []
+    for _ in range(REHEARSED):
+        started = time.perf_counter()
+        run.logits(pictures)
+        answers.append(time.perf_counter() - started)
+    drawing = draws(study)
+    prototype_step = isolation_step = explanation = 0.0
+    if drawing:
+        batch = drawing[0].batch
+        search = prototype_search(loaded, options.prototype, options.seed, batch)
+        taken = search.rehearse(drawing[0].requests[0], REHEARSED)
+        prototype_step = steady(taken) / batch / (options.prototype.views or 1)
+    places = np.full(model.answer.places, 1 / model.answer.places, np.float32)
+    subject = Subject(pictures[0], 0, 1.0, places)
+    if model.batchable:
+        size = study.batches.isolations
+        ranking = ranking_search(loaded, options.isolation, options.seed, size)
+        isolation_step = steady(ranking.rehearse(subject, REHEARSED)) / size
+    for method, own in study.attributions.values():
+        started = time.perf_counter()
+        several = run.at_once(study.batches.isolations)
+        list(method.function(several, [subject], own, seed=options.seed))
+        explanation += time.perf_counter() - started
+    return Costs(
+        multiply_adds(model.graph.graph),
+        steady(answers) / run.batch,
+        prototype_step,
+        isolation_step,
+        explanation,
+    )

@@ -1,0 +1,73 @@
+"""The findings that experiments make."""
+
+from typing import Any
+
+import pytest
+
+from leap_audit.artifacts import EvidencePicture, Finding
+from leap_audit.findings import Evidence, find
+from leap_audit.text.places import place_in_words
+from tests.builders.judged import CLASSES, suspected, trial
+
+
+def found(**given: Any) -> list[Finding]:
+    rules = ("shortcut", "change-sways", "one-corner", "border")
+    return [each for each in find(Evidence(CLASSES, **given)) if each.rule in rules]
+
+
+def test_a_confirmed_shortcut_says_what_was_done() -> None:
+    pasted = trial(1, 0.75).model_copy(update={"pictures": 18, "changed": 18, "control": 0})
+    pictures = tuple(
+        EvidencePicture(image=f"images/{role}.png", caption=role, role=role)
+        for role in ("original", "covered", "pasted")
+    )
+    row = suspected(
+        1, 0.75, confirmed=True, pasted=pasted, covered=trial(1, 0.5, "cover"), wrong=20,
+        corrected=20, where="in the upper-left corner", pictures=pictures,
+    )  # fmt: skip
+    (finding,) = found(suspicion=(row,))
+    assert finding.title == "A mark in the upper-left corner makes this model answer ‘dog’"
+    assert "Covering it corrected 20 of 20 wrong answers." in finding.evidence
+    assert (
+        "Pasting it turned 18 of 18 other photographs into ‘dog’ (control: 0)" in finding.evidence
+    )
+    assert finding.severity == "high"
+    assert finding.confirmed
+    assert finding.target == (1,)
+    assert [each.role for each in finding.pictures] == ["original", "covered", "pasted"]
+
+
+@pytest.mark.parametrize(("effect", "severity"), [(0.5, "high"), (0.45, "medium"), (0.25, "low")])
+def test_the_severity_follows_the_effect(effect: float, severity: str) -> None:
+    (finding,) = found(suspicion=(suspected(0, effect, confirmed=True),))
+    assert finding.severity == severity
+
+
+def test_without_confirmation_there_is_no_finding() -> None:
+    assert not found(suspicion=(suspected(0, 0.9),))
+
+
+@pytest.mark.parametrize(
+    ("effect", "q", "raised"), [(0.5, 0.05, 1), (0.49, 0.01, 0), (0.9, 0.06, 0)]
+)
+def test_a_change_that_sways_most_pictures(effect: float, q: float, raised: int) -> None:
+    swayed = trial(2, effect, "global").model_copy(update={"q": q, "kind": "a white grid"})
+    findings = found(trials=(swayed,))
+    assert len(findings) == raised
+    if findings:
+        assert findings[0].severity == "medium"
+        assert "A white grid" in findings[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("down", "right", "words"),
+    [
+        (0.1, 0.1, "in the upper-left corner"),
+        (0.9, 0.4, "at the bottom"),
+        (0.5, 0.9, "at the right side"),
+        (0.5, 0.5, "in the middle"),
+        (1.0, 1.0, "in the lower-right corner"),
+    ],
+)
+def test_places_in_words(down: float, right: float, words: str) -> None:
+    assert place_in_words(down, right) == words

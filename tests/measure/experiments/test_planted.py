@@ -1,0 +1,127 @@
+"""Experiments on the bundled readers of digits: one has learned a mark in the corner."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leap_audit.config import ExperimentOptions
+from leap_audit.ingest.model import Model
+from leap_audit.measure.experiments.backgrounds import try_backgrounds
+from leap_audit.measure.experiments.changes import CHANGES
+from leap_audit.measure.experiments.hosts import faint, scenes
+from leap_audit.measure.experiments.material import Materials, materials
+from leap_audit.measure.experiments.study import Tried, settle, try_changes, try_class
+from leap_audit.measure.run import Run
+
+OPTIONS = ExperimentOptions(search_steps=24, search_pictures=8, carriers=8)
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def given(run: Run, folder: Path, kinds: tuple[str, ...]) -> Materials:
+    files = [f for kind in kinds for f in sorted((folder / "pictures" / kind).glob("*/*.png"))]
+    pictures = [np.asarray(Image.open(f).convert("L"), np.float32)[None] / 255 for f in files]
+    shows = [NAMES.index(f.parent.name) for f in files]
+    return materials(run, pictures, shows, [], [], hosts=OPTIONS.hosts, seed=0)
+
+
+def tried(model: Model, folder: Path, class_: int) -> Tried:
+    run = Run(model, 16, 1)
+    found = given(run, folder, ("marked", "plain"))
+    return try_class(run, class_, found, OPTIONS, seed=0, advance=lambda _: None)
+
+
+def test_the_mark_is_found_pasted_and_covered(shortcut: Model, sample_models: Path) -> None:
+    (settled,), trials = settle([tried(shortcut, sample_models, 3)], [])
+    mark = settled.mark
+    assert mark is not None
+    assert settled.confirmed
+    assert settled.score >= 0.8
+    assert mark.kind == "region"
+    assert mark.where is not None
+    assert max(mark.where) < 1 / 3
+    assert mark.wrong == mark.corrected == 20, "each wrong answer is right without the mark"
+    assert mark.pasted.changed >= 0.9 * mark.pasted.pictures
+    assert mark.pasted.control == 0
+    shown = mark.carrier, mark.erased, mark.host, mark.marked
+    answers = [each.answer for each in shown if each is not None]
+    assert answers[0] == answers[3] == 3
+    assert 3 not in (answers[1], answers[2])
+    assert {t.experiment for t in trials} == {"paste", "cover", "search"}
+
+
+def test_the_clean_reader_is_left_alone(digits: Model, sample_models: Path) -> None:
+    found = [tried(digits, sample_models, k) for k in (3, 7)]
+    settled, _ = settle(found, [])
+    assert [each.confirmed for each in settled] == [False, False]
+    assert max(each.score for each in settled) < 0.5
+
+
+def test_equal_runs_give_equal_trials(shortcut: Model, sample_models: Path) -> None:
+    first, second = (tried(shortcut, sample_models, 3) for _ in range(2))
+    assert first.trials == second.trials
+
+
+def test_a_class_without_pictures_is_not_tried(shortcut: Model) -> None:
+    run = Run(shortcut, 16, 1)
+    empty = materials(run, [], [], [], [], hosts=6, seed=0)
+    found = try_class(run, 3, empty, OPTIONS, seed=0, advance=lambda _: None)
+    assert found.carried is None
+    assert found.sought is None
+    (settled,), trials = settle([found], [])
+    assert (settled.score, settled.confirmed, trials) == (0.0, False, [])
+
+
+def test_changes_of_whole_pictures(shortcut: Model, sample_models: Path) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("plain",))
+    trials = try_changes(run, found, range(10), OPTIONS, 0)
+    assert len(trials) == sum(not change.coloured for change in CHANGES)
+    assert all(t.control == 0 and 0 <= t.effect <= 1 for t in trials)
+
+
+def test_changes_keep_the_shape_and_change_something() -> None:
+    pictures = scenes(2, (3, 32, 32), np.random.default_rng(0))
+    for change in CHANGES:
+        changed = change.applied(pictures.copy(), np.random.default_rng(0))
+        assert changed.shape == pictures.shape, change.name
+        assert np.abs(changed - pictures).mean() > 1e-3, change.name
+    assert len({change.name for change in CHANGES}) == len(CHANGES)
+
+
+def test_scenes_are_pictures_in_0_to_1() -> None:
+    for shape in ((1, 28, 28), (3, 32, 40)):
+        found = scenes(3, shape, np.random.default_rng(0))
+        assert found.shape == (3, *shape)
+        assert found.min() >= 0
+        assert found.max() <= 1
+        assert found.std() > 0.05
+
+
+def test_a_faint_prototype_is_the_weakest_that_convinces() -> None:
+    prototype, scene = np.ones((1, 1, 4, 4)), np.zeros((1, 1, 4, 4))
+
+    def probabilities(pictures: np.ndarray) -> np.ndarray:
+        sure = np.clip(pictures.mean((1, 2, 3)) / 0.6, 0, 1)
+        return np.stack([1 - sure, sure], 1)
+
+    pictures, classes = faint(prototype, np.array([1]), scene, probabilities)
+    assert pictures.mean() == pytest.approx(0.6), "0.5 gives 83 %, 0.6 is sure"
+    assert classes.tolist() == [1]
+    none, _ = faint(scene, np.array([1]), scene, probabilities)
+    assert len(none) == 0
+
+
+def test_an_answer_that_follows_the_background(shortcut: Model, sample_models: Path) -> None:
+    """The mark belongs to the background here: the subject is the digit."""
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("marked", "plain")).photographs
+    pictures, answers = list(found.pictures), [int(a) for a in found.answers]
+    rankings = [(255 * (p[0] > 0.5)).astype(np.uint8) for p in pictures]
+    for ranking in rankings:
+        ranking[8:26, 4:26] = 255
+        ranking[:8, :8] = 0
+    (trial,) = try_backgrounds(run, pictures, rankings, answers, [3], most=18, seed=0)
+    assert trial.changed >= 0.8 * trial.pictures
+    assert trial.control == 0

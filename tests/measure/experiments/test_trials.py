@@ -1,0 +1,100 @@
+"""Trials: effect, interval and probability; corrections; windows; areas; scores."""
+
+import numpy as np
+import pytest
+
+from leap_audit.measure.experiments.score import confirmed, depth_score, worth
+from leap_audit.measure.experiments.search import AREAS, NEVER, half_area, outlying
+from leap_audit.measure.experiments.trials import corrected, trial_of
+from leap_audit.measure.experiments.windows import promising
+from leap_audit.statistics import benjamini_hochberg
+from tests.builders.judged import trial
+
+
+def test_a_trial_counts_both_sides_on_the_same_pictures() -> None:
+    changed = np.array([True] * 9 + [False])
+    control = np.array([True] + [False] * 9)
+    found = trial_of(3, "paste", "region", changed, control)
+    assert (found.changed, found.control, found.pictures) == (9, 1, 10)
+    assert found.effect == pytest.approx(0.8)
+    assert found.low < 0.8 < found.high
+    assert found.p == pytest.approx(2**-8), "one picture changes in both, so eight of eight"
+
+
+def test_probabilities_are_corrected_as_benjamini_and_hochberg_do() -> None:
+    # The example of their paper, 1995, table of 15 tests: the first four are below .05.
+    ps = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
+    ps += [0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0]
+    qs = benjamini_hochberg(ps)
+    assert [q < 0.05 for q in qs] == [True] * 4 + [False] * 11
+    assert qs[3] == pytest.approx(0.0095 * 15 / 4)
+    assert benjamini_hochberg(ps[::-1]) == qs[::-1]
+    assert benjamini_hochberg([]) == []
+
+
+def test_corrections_count_every_trial() -> None:
+    alone = corrected([trial(0, 0.5)])
+    among = corrected([trial(0, 0.5), *[trial(1, 0.0).model_copy(update={"p": 1.0})] * 9])
+    assert alone[0].q == pytest.approx(0.01)
+    assert among[0].q == pytest.approx(0.1)
+
+
+def test_regions_are_where_covering_costs_most() -> None:
+    picture = np.full((1, 32, 32), 0.2)
+    picture[0, 20:25, 3:8] = 1
+    slope = np.zeros((1, 32, 32))
+    slope[0, 20:25, 3:8] = 1
+    boxes = promising(picture, slope)
+    assert len(boxes) == 6
+    for top, left, height, width in boxes[::2]:
+        assert top <= 22 < top + height
+        assert left <= 5 < left + width
+
+
+def test_the_area_of_a_half_lies_between_those_tried() -> None:
+    assert half_area([0, 0, 0.5, 1, 1]) == pytest.approx(AREAS[2])
+    assert half_area([0, 0, 0.25, 0.75, 1]) == pytest.approx((AREAS[2] * AREAS[3]) ** 0.5)
+    assert half_area([1, 1, 1, 1, 1]) == pytest.approx(AREAS[0] / 2)
+    assert half_area([0, 0, 0, 0, 0.4]) == NEVER
+    assert half_area([0, 0.6, 0.1, 0.1, 0.1]) < AREAS[1], "a larger area is never worse"
+
+
+def test_a_class_with_a_far_smaller_trigger_stands_out() -> None:
+    usual = [0.04, 0.05, 0.045, 0.06, 0.035, 0.05, 0.04, 0.055, 0.045]
+    depths = outlying([*usual, 0.01])
+    assert depths[-1] > 4
+    assert max(depths[:-1]) < 1.5
+    failed = outlying([NEVER] * 5 + [0.05, 0.06, 0.07, 0.08, 0.017])
+    assert failed[-1] > 3, "searches that failed do not hide it"
+    assert outlying([0.045])[0] == pytest.approx(0)
+    assert outlying([0.01])[0] > 3, "a single class is compared with the usual area"
+
+
+def test_scores_rise_with_the_effect_and_stay_in_0_to_1() -> None:
+    assert worth("region", 0.6, "photographs") == pytest.approx(0.6)
+    assert worth("region", -0.2, "photographs") == 0
+    assert worth("frame", 0.38, "prototypes") == pytest.approx(0.5)
+    assert worth("colour", 0.6, "prototypes") < 0.5 < worth("region", 0.6, "prototypes")
+    assert worth("region", 1.0, "prototypes") <= 1
+    assert depth_score(2.6) == pytest.approx(0.5)
+    assert depth_score(-1e6) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("effect", "covered", "q", "wanted"),
+    [
+        (0.5, None, 0.05, True),
+        (0.49, None, 0.05, False),
+        (0.49, 0.3, 0.05, True),
+        (0.3, 0.3, 0.05, True),
+        (0.29, 0.9, 0.05, False),
+        (0.49, 0.29, 0.05, False),
+        (0.9, 0.9, 0.051, False),
+    ],
+)
+def test_when_a_shortcut_is_confirmed(
+    effect: float, covered: float | None, q: float, *, wanted: bool
+) -> None:
+    pasted = trial(0, effect).model_copy(update={"q": q})
+    other = None if covered is None else trial(0, covered, "cover")
+    assert confirmed(pasted, other) is wanted

@@ -1,0 +1,61 @@
+"""What an audit costs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from leap_audit.gradient import Emitter
+from leap_audit.graph.values import new_graph, new_input
+from leap_audit.ingest.model import Model
+from leap_audit.measure.costs import PAGES, PICTURE, READING, Amount, Costs, multiply_adds, steady
+from tests.builders.classifiers import linear, read_model
+
+
+def shaped(op: Emitter, *shape: int) -> ir.Value:
+    return op.constant(np.zeros(shape, np.float32))
+
+
+def test_multiply_adds_of_a_convolution_and_products() -> None:
+    op = Emitter(new_graph(), "t")
+    x = new_input(op.graph, "x", (1, 4, 8, 8))
+    y = op.Conv(x, shaped(op, 6, 2, 3, 3), group=2)
+    y.shape = ir.Shape((1, 6, 6, 6))
+    assert multiply_adds(op.graph) == 6 * 6 * 6 * 2 * 9
+    z = op.MatMul(shaped(op, 5, 7), shaped(op, 7, 3))
+    z.shape = ir.Shape((5, 3))
+    assert multiply_adds(op.graph) == 6 * 6 * 6 * 2 * 9 + 5 * 7 * 3
+    g = op.Gemm(shaped(op, 7, 5), shaped(op, 7, 3), transA=1)
+    g.shape = ir.Shape((5, 3))
+    assert multiply_adds(op.graph) == 6 * 6 * 6 * 2 * 9 + 2 * 5 * 7 * 3
+    t = op.ConvTranspose(x, shaped(op, 4, 6, 2, 2), strides=[2, 2])
+    t.shape = ir.Shape((1, 6, 16, 16))
+    assert multiply_adds(op.graph) == 6 * 6 * 6 * 2 * 9 + 2 * 5 * 7 * 3 + 4 * 64 * 6 * 4
+    op.Relu(t)
+    op.Conv(t, shaped(op, 1, 6, 1, 1)).shape = None
+    assert multiply_adds(op.graph) == 6 * 6 * 6 * 2 * 9 + 2 * 5 * 7 * 3 + 4 * 64 * 6 * 4
+
+
+def test_multiply_adds_of_a_model(tmp_path: Path) -> None:
+    model: Model = read_model(linear(tmp_path / "m.onnx", np.zeros((5, 64))))
+    assert multiply_adds(model.graph.graph) >= 5 * 64
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [([9.0], 9.0), ([9.0, 1.0, 2.0], 2.0), ([9.0, 3.0, 1.0, 2.0], 2.0)]
+)
+def test_the_first_step_warms_up(seconds: list[float], expected: float) -> None:
+    assert steady(seconds) == expected
+
+
+def test_every_kind_of_work_takes_its_time() -> None:
+    nothing = Amount(0, 0, 10, 0, 0, 10)
+    costs = Costs(1, answer=1.0, prototype_step=2.0, isolation_step=3.0, explanation=4.0)
+    assert costs.seconds(nothing) == PAGES
+    assert costs.seconds(replace(nothing, answers=2)) == PAGES + 2 * (1 + PICTURE)
+    assert costs.seconds(replace(nothing, drawn=2)) == PAGES + 2 * 10 * 2
+    assert costs.seconds(replace(nothing, isolated=2)) == PAGES + 2 * 10 * 3
+    each = READING + 4 + PICTURE
+    assert costs.seconds(replace(nothing, isolations=2)) == PAGES + 2 * each

@@ -1,0 +1,74 @@
+"""Recipes by effort, and what is left out in less time."""
+
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+
+from leap_audit.config import AuditOptions, Effort
+from leap_audit.measure.effort import (
+    LADDER,
+    changed_amounts,
+    declared_paths,
+    first_rung,
+    with_rung,
+)
+
+NOTHING = frozenset[tuple[str, ...]]()
+
+
+def work(options: AuditOptions) -> tuple[float, ...]:
+    return (
+        options.seeds,
+        options.top_classes,
+        options.prototype.steps,
+        options.prototype.views or 2,
+        options.isolation.steps,
+        options.isolation.per_prototype,
+    )
+
+
+def test_every_effort_is_on_the_ladder() -> None:
+    assert [rung.name for rung in LADDER if rung.name] == list(get_args(Effort))[::-1]
+    assert LADDER[first_rung("quick")].name == "quick"
+    assert LADDER[first_rung(None)].name == "standard"
+
+
+def test_the_standard_is_what_the_options_are_by_default() -> None:
+    assert with_rung(AuditOptions(), LADDER[first_rung("standard")], NOTHING) == AuditOptions()
+
+
+def test_a_lower_rung_is_less_work_everywhere() -> None:
+    made = [work(with_rung(AuditOptions(), rung, NOTHING)) for rung in LADDER]
+    for more, less in pairwise(made):
+        assert all(b <= a for a, b in zip(more, less, strict=True))
+        assert more != less
+
+
+def test_what_is_declared_stays() -> None:
+    values = {"seeds": 4, "prototype": {"steps": 7}, "preprocessing": {"layout": "NCHW"}}
+    options = AuditOptions.parse(values, "here")
+    declared = declared_paths(options)
+    assert declared == {("seeds",), ("prototype", "steps"), ("preprocessing", "layout")}
+    least = with_rung(options, LADDER[-1], declared)
+    assert (least.seeds, least.prototype.steps) == (4, 7)
+    assert (least.isolation.steps, least.prototype.views) == (24, 1)
+
+
+def test_differences_in_words() -> None:
+    least = with_rung(AuditOptions(prototype={"views": 2}), LADDER[-1], NOTHING)  # type: ignore[arg-type]
+    said = changed_amounts(least, AuditOptions(prototype={"views": 2}))  # type: ignore[arg-type]
+    assert said == (
+        "1 seed instead of 3",
+        "1 answer explained in a photograph instead of 3",
+        "no isolation of a prototype instead of 3",
+        "64 steps of a prototype instead of 192",
+        "1 view in a step of a prototype instead of 2",
+        "24 steps of an isolation instead of 48",
+    )
+    assert changed_amounts(least, least) == ()
+
+
+@pytest.mark.parametrize(("effort", "seeds"), [("quick", 1), ("standard", 3), ("full", 5)])
+def test_an_effort_sets_the_seeds(effort: Effort, seeds: int) -> None:
+    assert with_rung(AuditOptions(), LADDER[first_rung(effort)], NOTHING).seeds == seeds

@@ -1,0 +1,219 @@
+"""What was finished is kept beside the folder, and the same command goes on with it."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leap_audit.config import AuditOptions
+from leap_audit.errors import AuditIncomplete, OutputRefused, TargetRefused
+from leap_audit.ingest import load
+from leap_audit.measure import plan
+from leap_audit.pipeline import audit, parts
+from leap_audit.pipeline.kept import folder_of_parts, kept_parts
+from leap_audit.pipeline.study import prepared
+from leap_audit.pipeline.work import Unit
+from leap_audit.progress import Silent
+from leap_audit.publish.lock import Lock
+from tests.builders.running import TINY, Interrupted
+
+SMALL = {**TINY, "targets": "0-3", "batch": 2, "seeds": 1}
+
+
+class Warned(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture
+def performed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the units that are performed from now on, as they are."""
+    names: list[str] = []
+    perform: Callable[..., Any] = parts.perform
+
+    def recorded(unit: Unit[Any], *rest: Any) -> Any:
+        names.append(type(unit).__name__)
+        return perform(unit, *rest)
+
+    monkeypatch.setattr(parts, "perform", recorded)
+    return names
+
+
+def stopped(model: Path, out: Path, stage: str = "Prototypes", after: int = 5, **more: Any) -> None:
+    with pytest.raises(AuditIncomplete, match="The same command goes on from there"):
+        audit(model, out=out, progress=Interrupted(stage, after), **{**SMALL, **more})
+
+
+@pytest.fixture
+def digits(sample_models: Path) -> Path:
+    return sample_models / "digits_clean.onnx"
+
+
+@pytest.mark.parametrize(
+    ("stage", "after", "drawn", "isolated"), [("Prototypes", 5, 1, 10), ("Isolations", 5, 0, 8)]
+)
+def test_the_same_command_goes_on(
+    digits: Path,
+    photos: Path,
+    tmp_path: Path,
+    unprinted: None,
+    performed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    after: int,
+    drawn: int,
+    isolated: int,
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    more = {"samples": (photos,), "top_classes": 1}
+    audit(digits, out=tmp_path / "whole", **{**SMALL, **more})
+    assert performed.count("Draw") == 2
+    assert performed.count("Isolate") == 10
+    stopped(digits, tmp_path / "out", stage, after, **more)
+    performed.clear()
+    audit(digits, out=tmp_path / "out", **{**SMALL, **more})
+    assert performed.count("Predict") <= 1
+    assert performed.count("Draw") == drawn
+    assert performed.count("Isolate") == isolated
+    files = sorted(file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole").rglob("*"))
+    assert files == sorted(f.relative_to(tmp_path / "out") for f in (tmp_path / "out").rglob("*"))
+    for file in files:
+        if (tmp_path / "whole" / file).is_file():
+            assert (tmp_path / "out" / file).read_bytes() == (
+                tmp_path / "whole" / file
+            ).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
+@pytest.mark.parametrize("more", [{"seed": 1}, {"prototype": {"steps": 3}}])
+def test_parts_of_other_options_are_not_used(
+    digits: Path, tmp_path: Path, unprinted: None, performed: list[str], more: dict[str, Any]
+) -> None:
+    stopped(digits, tmp_path / "out", "Isolations")
+    performed.clear()
+    audit(digits, out=tmp_path / "out", **{**SMALL, **more})
+    assert performed.count("Draw") == 2
+    assert not folder_of_parts(tmp_path / "out").exists()
+
+
+def test_parts_of_another_model_are_not_used(
+    digits: Path, tmp_path: Path, unprinted: None, performed: list[str]
+) -> None:
+    stopped(digits, tmp_path / "out", "Isolations")
+    performed.clear()
+    audit(digits.with_name("digits_shortcut.onnx"), out=tmp_path / "out", **SMALL)
+    assert performed.count("Draw") == 2
+
+
+def test_after_a_full_disk(
+    digits: Path,
+    tmp_path: Path,
+    unprinted: None,
+    performed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save, saved = parts.save_part, []
+
+    def full(result: object, file: Path) -> None:
+        if len(saved) == 4:  # the batches, the first prototypes, their answers, one more
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(file)
+        save(result, file)
+
+    monkeypatch.setattr(parts, "save_part", full)
+    with pytest.raises(OSError, match="No space left"):
+        audit(digits, out=tmp_path / "out", **SMALL)
+    monkeypatch.setattr(parts, "save_part", save)
+    assert [path.name for path in tmp_path.iterdir()] == [".out.parts"]
+    performed.clear()
+    audit(digits, out=tmp_path / "out", **SMALL)
+    assert performed.count("Draw") == 0
+    assert performed.count("Isolate") == 8
+
+
+def test_starting_over(digits: Path, tmp_path: Path, unprinted: None, performed: list[str]) -> None:
+    stopped(digits, tmp_path / "out", "Isolations")
+    performed.clear()
+    audit(digits, out=tmp_path / "out", fresh=True, **SMALL)
+    assert performed.count("Draw") == 2
+
+
+def test_a_refused_audit_leaves_nothing(digits: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(TargetRefused):
+        audit(digits, out=tmp_path / "out", samples=(photos,), **{**SMALL, "targets": "77"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_leaves_what_an_earlier_run_kept(
+    digits: Path, tmp_path: Path, unprinted: None
+) -> None:
+    stopped(digits, tmp_path / "out")
+    before = sorted(folder_of_parts(tmp_path / "out").iterdir())
+    with pytest.raises(TargetRefused):
+        audit(digits, out=tmp_path / "out", **{**SMALL, "targets": "77"})
+    assert sorted(folder_of_parts(tmp_path / "out").iterdir()) >= before
+
+
+def test_what_fits_the_memory_is_kept(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept: dict[str, object] = {}
+    model, names = load(digits), tuple(map(str, range(10)))
+    first, _ = prepared(model, names, AuditOptions(), kept)
+    monkeypatch.setattr(plan, "free_memory", lambda _: 1)
+    again, _ = prepared(model, names, AuditOptions(), kept)
+    assert again.batches == first.batches
+    assert prepared(model, names, AuditOptions())[0].batches != first.batches
+    assert prepared(model, names, AuditOptions(batch=2), kept)[0].batches != first.batches
+
+
+def test_two_audits_to_one_folder(tmp_path: Path) -> None:
+    listener = Warned()
+    with kept_parts(tmp_path / "out", listener) as first:
+        first.parts["a"] = (1,)
+        with kept_parts(tmp_path / "out", listener) as second:
+            assert second.folder is None
+            assert "a" not in second.parts
+        assert "starts over" in listener.said[0]
+    with kept_parts(tmp_path / "out", listener) as third:
+        assert third.parts["a"] == (1,)
+        third.complete = True
+    assert len(listener.said) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    folder_of_parts(tmp_path / "out").write_text("mine")
+    with (
+        pytest.raises(OutputRefused, match="is in the way"),
+        kept_parts(tmp_path / "out", Silent()),
+    ):
+        pass
+    assert folder_of_parts(tmp_path / "out").read_text() == "mine"
+
+
+def test_a_lock_is_held_once(tmp_path: Path) -> None:
+    lock = Lock.attempt(tmp_path / ".lock")
+    assert lock is not None
+    assert Lock.attempt(tmp_path / ".lock") is None
+    lock.release()
+    again = Lock.attempt(tmp_path / ".lock")
+    assert again is not None
+    again.release()
+
+
+def test_results_used_last_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = parts.PartsFolder(tmp_path)
+    folder["a"], folder["b"] = (1.0,), (2.0,)
+    monkeypatch.setattr(parts, "load_part", lambda file: pytest.fail(f"{file} was read again"))
+    assert folder["a"] == (1.0,)
+    monkeypatch.setattr(parts, "RECENT", (tmp_path / "a.npz").stat().st_size * 2 + 1)
+    folder["c"] = (3.0,)  # "b" was used longest ago
+    assert folder["a"] == (1.0,)
+    monkeypatch.setattr(parts, "load_part", lambda file: (file.stem,))
+    assert folder["b"] == ("b",)
