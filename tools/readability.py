@@ -3,8 +3,9 @@
     python -m tools.readability [--above GRADE]
 
 The grade is the automated readability index (Senter and Smith 1967), as textstat computes it from
-letters, words and sentences: years of school. It needs no list of syllables. Sentences are the literal texts of the sources, with X for every value that is filled in. Texts of fewer than
-six words have no grade. Exits with 1 where a sentence lies above the grade that was given.
+letters, words and sentences: years of school. It needs no list of syllables. Sentences are the
+literal texts of the sources, with X for every value that is filled in; commands and texts of fewer
+than six words are left out. Exits with 1 where a sentence lies above the grade that was given.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def _texts(path: Path) -> Iterator[str]:
 
 def _split(text: str) -> Iterator[str]:
     text = " ".join(text.replace("&nbsp;", " ").replace("\u00a0", " ").split())
-    if not re.search(r"[a-z] [a-z]", text) or re.search(r"[{}<>=;_]", text):
+    if not re.search(r"[a-z] [a-z]", text) or re.search(r"[{}<>=;_]|^leap-audit ", text):
         return
     for each in re.split(r"(?<=[.?!:]) (?=[A-Z‘])", text):
         if len(re.findall(r"[A-Za-z]+", each)) >= LEAST_WORDS:

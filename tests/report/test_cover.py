@@ -133,6 +133,6 @@ def test_an_assumption_that_photographs_support_ranks_lower(build: Build) -> Non
     readings = Readings(photographs=10, right=9, others=())
     checked = [each.title for each in limits_of(audit.model_copy(update={"readings": readings}))]
     assert checked[0] == "1 of 3 classes were not examined"
-    assert checked[1].endswith("and photographs support it")
+    assert checked[1] == "Photographs support the assumed preprocessing"
     few = Readings(photographs=9, right=9, others=())
     assert limits_of(audit.model_copy(update={"readings": few}))[0].title == doubtful[0]
