@@ -3,10 +3,10 @@
 from leap_audit.artifacts import Finding, Question
 from leap_audit.findings.concern import Concern, action_of, concern_of, consequence_of
 from leap_audit.findings.evidence import Evidence
-from leap_audit.findings.rules import CAUSES, RULES, FindingRule
+from leap_audit.findings.rules import CAUSES, FINDING_RULES, FindingRule
 
 __all__ = [
-    "RULES",
+    "FINDING_RULES",
     "SEARCHED",
     "UNSETTLED",
     "Concern",
@@ -36,7 +36,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
     """
     pairs = [
         (suspicion, _capped(finding, evidence))
-        for rule in RULES
+        for rule in FINDING_RULES
         for suspicion, finding in rule.findings(evidence)
     ]
     causes = [finding for _, finding in pairs if finding.rule in CAUSES]
@@ -75,10 +75,10 @@ def _capped(finding: Finding, evidence: Evidence) -> Finding:
 def questions(evidence: Evidence, findings: tuple[Finding, ...]) -> tuple[Question, ...]:
     """Return every rule with whether it raised one of `findings`, and what it looked at."""
     raised = {each.rule for each in findings}
-    return tuple(rule.asked(evidence, raised=rule.id in raised) for rule in RULES)
+    return tuple(rule.asked(evidence, raised=rule.id in raised) for rule in FINDING_RULES)
 
 
 def precedence(rule: str) -> int:
     """Return the place of a rule in the table; behind all where it is not there."""
-    rules = [each.id for each in RULES]
+    rules = [each.id for each in FINDING_RULES]
     return rules.index(rule) if rule in rules else len(rules)

@@ -14,6 +14,7 @@ from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
 from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
 from leap_audit.measure.plan import Plan
 from leap_audit.measure.subject import Subject
+from leap_audit.pipeline.experiments import tried_classes
 from leap_audit.pipeline.parts import Parts
 from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.study import Study, answered_photographs, draws, restudied
@@ -122,6 +123,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         isolations=of_photographs + of_prototypes,
         isolated=isolated,
         isolation_steps=options.isolation.steps,
+        tried=len(tried_classes(study)),
+        searched=len(tried_classes(study)) * options.experiments.work,
     )
 
 

@@ -16,7 +16,7 @@ from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.rate import best_rate, range_test, settling
-from leap_audit.measure.prototype.step import Key, draws, step_graph
+from leap_audit.measure.prototype.step import Key, step_draws, step_graph
 from leap_audit.measure.run import Run
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
@@ -49,7 +49,7 @@ class Request:
 
     @property
     def key(self) -> Key:
-        """What its random draws belong to."""
+        """What its random numbers belong to."""
         return (*self.target, self.replicate)
 
 
@@ -219,7 +219,7 @@ class _Steps:
             constants["same"] = alike(own)
         self.loop = session.loop(adam_state("coefficients", start), constants)
         for step, factor in enumerate(factors):
-            drawn = draws(self.model, keys, self.options, self.seed, step)
+            drawn = step_draws(self.model, keys, self.options, self.seed, step)
             self.loop.step({**drawn, **adam_draws(step, factor)})
             yield self.loop.output("score")
 
@@ -264,7 +264,7 @@ def _even_start(run: Run, options: PrototypeOptions, seed: int, spread: float) -
     start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
     loop = session.loop(adam_state("coefficients", start[None]), {})
     for step, factor in enumerate(settling(max(options.steps // 2, 1), SETTLED)):
-        loop.step({**draws(model, [()], options, seed, step), **adam_draws(step, factor)})
+        loop.step({**step_draws(model, [()], options, seed, step), **adam_draws(step, factor)})
     return loop.state("coefficients")
 
 
