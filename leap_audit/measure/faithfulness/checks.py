@@ -42,7 +42,8 @@ class Checked:
 
     def explained(self, subject: Subject, run: Run | None = None) -> Explanation:
         """Return what the method says of another subject, or of another model."""
-        (found,) = self.method.function(run or self.run, [subject], self.options, seed=self.seed)
+        several = self.method.function(run or self.run, [subject], self.options, seed=self.seed)
+        found: Explanation = next(iter(several))
         return found
 
     def probability(self, pictures: Array) -> Array:

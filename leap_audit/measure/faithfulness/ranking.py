@@ -51,7 +51,7 @@ def insertion_deletion(scores: Scores, picture: Array, values: Array, fill: Arra
 
     Of equal values the upper left goes first. Both ends count: all pixels and none.
     """
-    rank = np.empty(values.size, int)
+    rank: Array = np.empty(values.size, int)
     rank[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
     rank = rank.reshape(values.shape)
     first = [rank < cut for cut in np.linspace(0, values.size, STEPS + 1)]
