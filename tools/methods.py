@@ -25,17 +25,17 @@ ENLARGED = 5
 HEAD = """# Methods of attribution
 
 Every method that `leap-audit explain` and `leap_audit.explain` know, made from the registry by
-`python -m tools.methods`. Each is a map of what the model's score depends on; f is that score, x the
-picture, x0 a baseline, A a tensor inside the model, G the score's gradient there.
+`python -m tools.methods`. Each is a map of what the model's score depends on; f is that score, x
+the picture, x0 a baseline, A a tensor inside the model, G the score's gradient there.
 
 The pictures show one handwritten eight with a mark in its corner, and a model that takes whatever
-has the mark for a three: a map that says what the model does lies on the mark. Red speaks for the
-class, blue against it. Methods without a picture need a transformer, or another last layer.
+has the mark for a three: a map that says what the model does lies on the mark. Red speaks for
+the class, blue against it. Methods without a picture need a transformer, or another last layer.
 
-Wrappers stand before any name: `smooth:gradcam` averages over noisy copies of the picture (mean, mean
-square or variance), `tta:gradcam` over mirrored and shifted views. Targets are a class, or
-`leap_audit.Difference` (a class less others, which Finer-CAM explains), `leap_audit.Place` (a part of a
-segmentation) and `leap_audit.Tensor` (an element of a tensor inside the model).
+Wrappers stand before any name: `smooth:gradcam` averages over noisy copies of the picture (mean,
+mean square or variance), `tta:gradcam` over mirrored and shifted views. Targets are a class, or
+`leap_audit.Difference` (a class less others, which Finer-CAM explains), `leap_audit.Place` (a part
+of a segmentation) and `leap_audit.Tensor` (an element of a tensor inside the model).
 """
 
 
