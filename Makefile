@@ -167,6 +167,27 @@ options: $(VENV)/.dev  ## write docs/options.md again
 producers: $(VENV)/.dev  ## write the table of producers in docs/bring-any-model.md again
 	@$(BIN)/python -m tools.producers_page
 
+.PHONY: wheel
+wheel: $(VENV)/.made  ## build the wheel and the source archive into dist/
+	@$(call install,'build>=1.2' 'hatchling>=1.27')
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
+	ls dist
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.package-$(EXTRA)
+	@echo "Installing what builds the site"
+	$(call install,-e '.[$(EXTRA)$(comma)docs]')
+	touch $@
+
+.PHONY: docs
+docs: $(VENV)/.docs  ## build the site of the documentation into build/site, strictly
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	echo "The site:  $(abspath build/site)/index.html"
+
+.PHONY: sample
+sample: $(VENV)/.package-$(EXTRA) $(VENV)/.libraries  ## write the sample report and the pictures of the README again (minutes)
+	@$(BIN)/python -m tools.front_door
+
 .PHONY: schema
 schema: $(VENV)/.dev  ## write docs/audit.schema.json again
 	@$(BIN)/python -m tools.audit_schema

@@ -13,7 +13,7 @@ from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.measure.faithfulness.checks import FAITHFULNESS_CHECKS
 from leap_audit.measure.faithfulness.comparison import Standing
 from leap_audit.measure.methods import Method
-from leap_audit.publish.folder import Kind
+from leap_audit.publish.folder import FolderKind
 from leap_audit.report.overlay import overlay
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import template
@@ -21,7 +21,7 @@ from leap_audit.report.templates import template
 __all__ = ["EXPLANATIONS", "ExplainedPicture", "MapRecord", "write_explanations"]
 
 FILE, SCHEMA = "explain.json", "leap-audit-explain/1"
-EXPLANATIONS = Kind(
+EXPLANATIONS = FolderKind(
     "explanation", FILE, SCHEMA, frozenset({FILE, "explain.html", "images", "maps"})
 )
 """Everything that `leap-audit explain` writes."""

@@ -13,6 +13,7 @@ from markupsafe import Markup
 import leap_audit
 from leap_audit.report import wording
 from leap_audit.report.charts import curve
+from leap_audit.report.icons import icon_rules
 from leap_audit.text.names import shortened, visible
 from leap_audit.text.numbers import count, percent
 
@@ -78,6 +79,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "css": _css,
         "fonts": _fonts,
+        "icons": icon_rules,
         "count": count,
         "wording": wording,
         "curve": curve,
@@ -101,9 +103,9 @@ def _css(name: str) -> Markup:
 
 
 FONTS = (
-    ("Inter", 400, "inter-400.woff"),
-    ("Inter", 600, "inter-600.woff"),
-    ("IBM Plex Mono", 400, "plex-mono-400.woff"),
+    ("Inter", 400, "inter-400.ttf"),
+    ("Inter", 600, "inter-600.ttf"),
+    ("IBM Plex Mono", 400, "plex-mono-400.ttf"),
 )
 """Family, weight and file of the fonts that every page brings along."""
 
@@ -118,7 +120,7 @@ def _font_face(family: str, weight: int, name: str) -> str:
     data = base64.b64encode((template_folder() / "fonts" / name).read_bytes()).decode("ascii")
     return (
         f'@font-face {{ font-family: "{family}"; font-weight: {weight}; font-style: normal; '
-        f'src: url("data:font/woff;base64,{data}") format("woff"); }}'
+        f'src: url("data:font/ttf;base64,{data}") format("truetype"); }}'
     )
 
 

@@ -42,9 +42,10 @@ class Checked:
 
     def explained(self, subject: Subject, run: Run | None = None) -> Explanation:
         """Return what the method says of another subject, or of another model."""
-        several = self.method.function(run or self.run, [subject], self.options, seed=self.seed)
-        found: Explanation = next(iter(several))
-        return found
+        made = self.method.function(run or self.run, [subject], self.options, seed=self.seed)
+        (explanation,) = made
+        assert isinstance(explanation, Explanation)
+        return explanation
 
     def probability(self, pictures: Array) -> Array:
         """Return the class's probability on each picture, (n,)."""

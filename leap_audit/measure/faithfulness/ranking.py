@@ -51,9 +51,9 @@ def insertion_deletion(scores: Scores, picture: Array, values: Array, fill: Arra
 
     Of equal values the upper left goes first. Both ends count: all pixels and none.
     """
-    rank: Array = np.empty(values.size, int)
-    rank[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
-    rank = rank.reshape(values.shape)
+    order = np.empty(values.size, int)
+    order[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
+    rank = order.reshape(values.shape)
     first = [rank < cut for cut in np.linspace(0, values.size, STEPS + 1)]
     inserted = [np.where(inside, picture, fill) for inside in first]
     deleted = [np.where(inside, fill, picture) for inside in first]
