@@ -15,7 +15,7 @@ from leap_audit.telemetry import disable_telemetry
 if TYPE_CHECKING:
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = ["AuditResult", "Inspection", "__version__", "audit", "inspect"]
 
