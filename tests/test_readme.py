@@ -35,15 +35,14 @@ def commands(page: str) -> list[list[str]]:
     """Return the words of every leap-audit command in the code blocks of a page."""
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```(?:bash|yaml|groovy|)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    blocks += re.findall(r"(?:^    \S.*\n)+", text, re.MULTILINE)
+    blocks += re.findall(r"(?:^    leap-audit .*\n)+", text, re.MULTILINE)
     found = []
     for block in blocks:
         for line in re.sub(r"\\\n\s*", " ", block).splitlines():
-            match = re.search(r"(?:^|[ /])leap-audit +(?!python|audit:)(.*)", line)
-            if match and not re.search(r"(docker|pip|id:|name:|git|WORD|\.\.\.)", line):
+            match = re.match(r"\s*(?:- |entry: |\S*/bin/)?leap-audit +(.*)", line)
+            if match:
                 words = shlex.split(match[1], comments=True)
-                words = words[: words.index(">")] if ">" in words else words
-                found.append(words)
+                found.append(words[: words.index(">")] if ">" in words else words)
     return [each for each in found if each]
 
 
@@ -112,13 +111,16 @@ def test_the_figures_are_those_of_the_sample() -> None:
     """docs/sample/facts.json and overlap.json are what `make sample` measured."""
     plain = " ".join(README.split())
     figures = FACTS["experiment"]["figures"]
-    covered, pasted = figures["covered on"], figures["pasted on"]
-    assert f"corrected {covered:g} of {covered:g} wrong answers" in plain
-    assert f"turned {pasted:g} of {pasted:g} other photographs" in plain
+    corrected, wrong = (f"{figures[name]:g}" for name in ("corrected", "wrong answers"))
+    turned, pasted = (f"{figures[name]:g}" for name in ("turned", "pasted into"))
+    assert f"corrected {corrected} of {wrong} wrong answers" in plain
+    assert f"turned {turned} of {pasted} other photographs" in plain
+    assert figures["turned by the control"] == 0
+    assert f"*{FACTS['experiment']['title']}. " in plain
     assert FACTS["experiment"]["confirmed"]
-    for side in ("old", "new"):
-        assert f"| {FACTS['right'][side]} |" in README
+    assert f"| {FACTS['right']['old']} | {FACTS['right']['new']} |" in README
     assert f"right on {FACTS['photographs']} photographs" in plain
+    assert f"severity high | {len(FACTS['high']['old'])} | none |" in README
     assert FACTS["high"]["new"] == []
     assert OVERLAP["pair"] == ["one", "two"]
     assert f"{OVERLAP['mistakes of the pair']} of the mistakes" in plain
@@ -161,5 +163,6 @@ def test_the_recipes_that_it_names_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for page in (*PAGES, "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
-        for recipe in re.findall(r"(?:^|`|run: )make ([a-z]+)", text, re.MULTILINE):
+        pattern = r"(?:`|run: |^ *)make ([a-z]+)(?=`| *$| +[#A-Z])"
+        for recipe in re.findall(pattern, text, re.MULTILINE):
             assert re.search(rf"^{recipe}:", makefile, re.MULTILINE), f"{page}: make {recipe}"
