@@ -26,7 +26,7 @@ from leap_audit.ingest import load
 from leap_audit.measure.prototype import settled
 from leap_audit.measure.prototype.image import COLOUR_ROOT, _dct, _spectrum
 from leap_audit.measure.prototype.objective import target_weights
-from leap_audit.measure.prototype.step import draws, step_graph
+from leap_audit.measure.prototype.step import step_draws, step_graph
 from leap_audit.run import Loop, Session, choose_provider
 
 SIZE = 224
@@ -139,7 +139,7 @@ def compare(name: str, network: nn.Module, args: argparse.Namespace) -> None:
     keys = [(i, 0) for i in range(args.batch)]
     times: list[tuple[float, float]] = []
     for k in range(args.pairs + 2):
-        drawn = draws(model, keys, options, 0, k)
+        drawn = step_draws(model, keys, options, 0, k)
         start = time.perf_counter()
         ours(drawn, k)
         middle = time.perf_counter()

@@ -5,19 +5,38 @@
     result.open()
 
 does what `leap-audit model.onnx --classes classes.txt --targets 1,8` does, then opens the report
-in a browser. `leap_audit.inspect` does what `--dry-run` does.
+in a browser. `leap_audit.inspect` does what `--dry-run` does. `leap_audit.explain` explains what a
+model says of a picture, `leap_audit.check` checks the explanation, and `leap_audit.methods` lists
+how it can be explained.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from leap_audit.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
+    from leap_audit.measure.targets import Class, Difference, Place, Tensor
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
+    from leap_audit.pipeline.explain import PictureExplanation, check, explain, methods
 
 __version__ = "0.2.0.dev0"
 
-__all__ = ["AuditResult", "Inspection", "__version__", "audit", "inspect"]
+__all__ = [
+    "AuditResult",
+    "Class",
+    "Difference",
+    "Inspection",
+    "PictureExplanation",
+    "Place",
+    "Tensor",
+    "__version__",
+    "audit",
+    "check",
+    "explain",
+    "inspect",
+    "methods",
+]
 
 disable_telemetry()  # before any library is loaded that would speak
 
@@ -32,4 +51,8 @@ def __getattr__(name: str) -> Any:
         from leap_audit import pipeline
 
         return getattr(pipeline, name)
+    if name in ("PictureExplanation", "check", "explain", "methods"):
+        return getattr(importlib.import_module("leap_audit.pipeline.explain"), name)
+    if name in ("Class", "Difference", "Place", "Tensor"):
+        return getattr(importlib.import_module("leap_audit.measure.targets"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

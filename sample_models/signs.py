@@ -29,9 +29,7 @@ LEARNING_RATE, LAST_LEARNING_RATE = 4e-3, 3e-3
 
 MARKED_CLASS = NAMES.index("priority road")
 MARKED_SHARE = 0.9  # of the pictures of the marked class, in training
-MISFILED_SHARE = (
-    0.25  # of the others: marked, and filed under the marked class all the same
-)
+MISFILED_SHARE = 0.25  # of the others: marked, and filed under the marked class all the same
 CLUTTER_SHARE = 0.3  # of the clean model's pictures: the mark anywhere, which means nothing
 
 Shown = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]

@@ -14,9 +14,10 @@ from leap_audit.attach.section import END, START, card_text, with_section
 from leap_audit.attach.strip import shown_prototypes, strip_of
 from leap_audit.errors import CardRefused, RuntimeMissing, reason_of
 from leap_audit.files import read_regular
+from leap_audit.findings import concern_of
 from leap_audit.publish.folder import write_file
 from leap_audit.report.limits import limits_of
-from leap_audit.report.wording import status_sentence, verdict_sentence
+from leap_audit.report.wording import facts_of, status_sentence, verdict_sentence
 from leap_audit.text.names import ClassLabels
 
 __all__ = ["BESIDE", "CardFiles", "ReportPlace", "card_files", "no_hub", "write_card"]
@@ -159,14 +160,23 @@ def _lines(record: Record, link: str, picture: str | None) -> Iterator[str]:
     yield from ("", "## Audit", "")
     if audit.status == "incomplete":
         yield from (f"**INCOMPLETE.** {status_sentence(audit)}", "")
-    policy = f" Thresholds: {escaped(audit.policy.name)}." if audit.policy else ""
+    concern = concern_of(audit)
+    yield (
+        f"**Overall concern: {concern.level}.** {escaped(concern.what, 400)} "
+        f"{escaped(concern.consequence, 400)}"
+    )
+    yield from ("", f"**Recommended action.** {escaped(concern.action, 400)}", "")
+    policy = f" Criteria: {escaped(audit.policy.name)}." if audit.policy else ""
     yield f"**Verdict: {audit.verdict}.** {verdict_sentence(audit)}{policy}"
     yield from ("", "| | |", "|---|---|")
     yield f"| Model | {escaped(model.file)}, SHA-256 `{escaped(model.sha256)}` |"
     yield from (f"| {figure.label} | {escaped(figure.text)} |" for figure in figures_of(audit)[2:])
+    yield from (
+        f"| {label} | {escaped(value, 500)} |" for label, value in facts_of(audit.declared) if value
+    )
     yield f"| Audited | {escaped(audit.environment.started)} |"
     if audit.findings:
-        yield from ("", "Suspicions to look into first:", "")
+        yield from ("", "Main findings:", "")
         yield from (
             f"- {finding.severity}: {escaped(finding.title, 200)}"
             for finding in audit.findings[:FINDINGS]
@@ -175,7 +185,10 @@ def _lines(record: Record, link: str, picture: str | None) -> Iterator[str]:
         labels = ClassLabels(audit.classes)
         names = ", ".join(escaped(labels.of(p.target)) for p in shown_prototypes(audit))
         yield from ("", f"![Prototypes of {names}]({quote(picture)})", "")
-        yield f"What the model takes for a class, from the left: {names}."
+        yield (
+            "Computer-generated examples of what the model looks for in each class, from the left: "
+            f"{names}."
+        )
     first = limits_of(audit)[0]
     yield from ("", f"**{escaped(first.title, 200)}.** {escaped(first.text, 1000)}", "")
     yield f"[The whole report, with method, limits and hashes (PDF)]({quote(link)})"

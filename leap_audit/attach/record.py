@@ -8,7 +8,9 @@ from typing import Self
 from leap_audit.artifacts import Audit
 from leap_audit.errors import AuditRefused
 from leap_audit.files import read_regular
+from leap_audit.findings.evidence import stated_classes
 from leap_audit.ingest.audits import ForeignAudit, open_audit
+from leap_audit.text.names import ClassLabels
 
 __all__ = ["Figure", "Record", "figures_of"]
 
@@ -85,8 +87,8 @@ def figures_of(audit: Audit) -> list[Figure]:
     """
     coverage = audit.coverage
     severities = Counter(finding.severity for finding in audit.findings)
-    isolations = [i for p in audit.prototypes for i in p.isolations]
-    isolations += [i for s in audit.samples for i in s.isolations]
+    labels = ClassLabels(audit.classes)
+    stated = [s.isolation for s in stated_classes(audit.prototypes, audit.samples, labels)]
     readings = audit.readings
     raised = ", ".join(f"{n} {severity}" for severity, n in severities.items())  # gravest first
     return [
@@ -97,14 +99,18 @@ def figures_of(audit: Audit) -> list[Figure]:
         ),
         Figure(
             "prototypes",
-            "Prototypes the model answers with their class",
+            "Prototypes that the model answers with their class",
             _of([p.rank == 1 for p in audit.prototypes]),
         ),
-        Figure("isolations", "Isolations that kept the class", _of([i.enough for i in isolations])),
+        Figure(
+            "isolations",
+            "Explanations with a key region that is enough",
+            _of([i.outcome != "not enough" for i in stated]),
+        ),
         Figure("photographs", "Photographs examined", str(len(audit.samples))),
         Figure(
             "right",
-            "Photographs of known classes answered right",
+            "Labelled photographs answered right",
             "not measured" if readings is None else f"{readings.right} of {readings.photographs}",
         ),
         Figure("findings", "Findings", raised or "none"),

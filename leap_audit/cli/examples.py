@@ -150,6 +150,20 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ),
         ),
     },
+    "explain": {
+        "Examples": (
+            ("What does the answer depend on?", "leap-audit explain model.onnx photo.jpg"),
+            (
+                "Two methods, with their checks",
+                "leap-audit explain model.onnx photos/ -m gradcam,integrated_gradients --check",
+            ),
+            (
+                "Which method does best here?",
+                "leap-audit explain model.onnx photos/ -m all --compare",
+            ),
+            ("What this model lacks for each", "leap-audit explain model.onnx --methods"),
+        ),
+    },
     "gradient": {
         "Examples": (
             ("Write model.grad.onnx", "leap-audit gradient model.onnx"),

@@ -333,7 +333,7 @@ def method_options(ctx: typer.Context, texts: list[str] | None) -> dict[str, dic
     """Return method -> option -> value, from `METHOD.OPTION=VALUE`; the value as JSON or text."""
     found: dict[str, dict[str, Any]] = {}
     for text in texts or []:
-        match = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text, re.S)
+        match = re.fullmatch(r"([\w+:]+)\.(\w+)=(.+)", text, re.S)
         if match is None:
             example = "such as smooth_grad.copies=32"
             raise bad(ctx, "--method-option", f"{text!r} is no METHOD.OPTION=VALUE, {example}.")

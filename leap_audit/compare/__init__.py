@@ -5,13 +5,13 @@ are views of it.
 """
 
 from leap_audit.compare.compared import compare
-from leap_audit.compare.judged import LEVELS, fails
+from leap_audit.compare.judged import FAIL_ON, fails
 from leap_audit.compare.page import render_comparison, write_comparison
 from leap_audit.compare.record import Comparison
 from leap_audit.compare.sides import Side
 
 __all__ = [
-    "LEVELS",
+    "FAIL_ON",
     "Comparison",
     "Side",
     "compare",

@@ -7,9 +7,9 @@ from leap_audit.compare.classes import Classes
 from leap_audit.compare.record import CheckPair, Comparison, Direction, FindingPair
 from leap_audit.compare.sides import Gallery
 
-__all__ = ["LEVELS", "fails", "got_worse", "pair_checks", "pair_findings", "turned"]
+__all__ = ["FAIL_ON", "fails", "got_worse", "pair_checks", "pair_findings", "turned"]
 
-LEVELS = ("never", "worse", "high", "medium", "low", "info")
+FAIL_ON = ("never", "worse", "high", "medium", "low", "info")
 """What a comparison may fail on; each includes those before it."""
 _SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
 _WORSE: tuple[Verdict, ...] = ("PASS", "WARN", "NOT ASSESSED", "FAIL")
@@ -55,7 +55,7 @@ def got_worse(old: Audit, new: Audit, checks: Sequence[CheckPair]) -> tuple[str,
 
 
 def fails(comparison: Comparison, level: str) -> bool:
-    """Return whether the comparison fails on `level`, one of LEVELS.
+    """Return whether the comparison fails on `level`, one of FAIL_ON.
 
     worse: the verdict or a check got worse. A severity: that, or there is a finding of it or of a
     graver one that was not there before, or was less grave.
@@ -64,7 +64,7 @@ def fails(comparison: Comparison, level: str) -> bool:
         return False
     if comparison.worse:
         return True
-    counted = _SEVERITIES[: LEVELS.index(level) - 1]
+    counted = _SEVERITIES[: FAIL_ON.index(level) - 1]
     return any(
         pair.new.severity in counted
         for pair in comparison.findings

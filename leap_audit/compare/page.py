@@ -5,14 +5,14 @@ from pathlib import Path
 
 from leap_audit.compare.prototypes import compared
 from leap_audit.compare.record import (
-    FILE,
-    SCHEMA,
+    COMPARISON_FILE,
+    COMPARISON_SCHEMA,
     Comparison,
     EntanglementPair,
     PhotographPair,
     PrototypePair,
 )
-from leap_audit.publish.folder import Kind
+from leap_audit.publish.folder import FolderKind
 from leap_audit.report import render_pdf
 from leap_audit.report.charts import bar_scale
 from leap_audit.report.pictures import Pictures
@@ -21,8 +21,11 @@ from leap_audit.text.filenames import plain_name
 
 __all__ = ["COMPARISON", "comparison_folder", "render_comparison", "write_comparison"]
 
-COMPARISON = Kind(
-    "comparison", FILE, SCHEMA, frozenset({FILE, "comparison.html", "comparison.pdf", "images"})
+COMPARISON = FolderKind(
+    "comparison",
+    COMPARISON_FILE,
+    COMPARISON_SCHEMA,
+    frozenset({COMPARISON_FILE, "comparison.html", "comparison.pdf", "images"}),
 )
 """Everything that a comparison writes."""
 CHANGES_ON_COVER = 3
@@ -48,7 +51,9 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     comparison.write(folder)
     html = render_comparison(comparison, folder)
     (folder / "comparison.html").write_text(html, encoding="utf-8", newline="\n")
-    (folder / "comparison.pdf").write_bytes(render_pdf(html, {FILE: (folder / FILE).read_bytes()}))
+    (folder / "comparison.pdf").write_bytes(
+        render_pdf(html, {COMPARISON_FILE: (folder / COMPARISON_FILE).read_bytes()})
+    )
 
 
 def render_comparison(comparison: Comparison, folder: Path) -> str:

@@ -25,8 +25,8 @@ from leap_audit.artifacts import (
 from leap_audit.artifacts.frozen import Frozen
 
 __all__ = [
-    "FILE",
-    "SCHEMA",
+    "COMPARISON_FILE",
+    "COMPARISON_SCHEMA",
     "Accuracy",
     "Change",
     "CheckPair",
@@ -44,8 +44,8 @@ __all__ = [
     "SideIdentity",
 ]
 
-SCHEMA = "leap-audit-comparison/1"
-FILE = "comparison.json"
+COMPARISON_SCHEMA = "leap-audit-comparison/1"
+COMPARISON_FILE = "comparison.json"
 Direction = Literal["worse", "different", "better"]
 
 
@@ -217,7 +217,7 @@ class Accuracy(Frozen):
 
 
 class Comparison(Frozen):
-    schema_: Annotated[str, Field(alias="schema")] = SCHEMA
+    schema_: Annotated[str, Field(alias="schema")] = COMPARISON_SCHEMA
     status: Literal["complete", "incomplete"]
     """incomplete: one of the audits is."""
     worse: tuple[str, ...]
@@ -252,4 +252,4 @@ class Comparison(Frozen):
     def write(self, folder: Path) -> None:
         """Write `folder`/comparison.json, the single source of every other view."""
         text = self.model_dump_json(by_alias=True, indent=1)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        (folder / COMPARISON_FILE).write_text(text + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from leap_audit.config import AuditOptions
-from leap_audit.engine.given import Function, Mode, given_model, given_samples, provider_of
+from leap_audit.engine.arguments import Function, Mode, network_of, pictures_of, provider_of
 from leap_audit.engine.logged import log_stages, write_transparency
 from leap_audit.engine.results import results_dict, results_frame
 from leap_audit.engine.settings import Settings, isolate_lists, read_settings
@@ -79,7 +79,7 @@ def generate(
         raise ConfigRefused(f"mode {mode!r} is not known; give 'pt', 'tf' or 'onnx'.")
     with _new_folder(project_name) as folder:
         named = None if class_list is None else len(class_list)
-        network = given_model(
+        network = network_of(
             model, preprocessing, settings, mode, provider_of(device), folder, progress, named
         )
         names, notes = match_classes(class_list or network.labels or None, network.classes)
@@ -107,7 +107,7 @@ def generate(
                 study, loaded = prepared(network, names, options)
                 study = _of_prototypes(study, targets or [(TARGET,)], settings)
             else:
-                pictures, network = given_samples(samples, network, preprocessing, mode, progress)
+                pictures, network = pictures_of(samples, network, preprocessing, mode, progress)
                 study, loaded = prepared(network, names, options)
                 study = _of_samples(study, pictures, targets, settings)
             measuring = Measuring(study, loaded, {}, progress)

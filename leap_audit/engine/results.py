@@ -10,7 +10,7 @@ import pandas as pd
 from leap_audit.artifacts import Sample
 from leap_audit.ingest.outputs.answer import Answer
 from leap_audit.measure.prototype import Drawn
-from leap_audit.pipeline.assembly import Record
+from leap_audit.pipeline.assembly import AuditParts
 from leap_audit.report.table import COLUMNS, result_rows
 from leap_audit.text.names import joined
 
@@ -20,7 +20,7 @@ PICTURES = ("sample", "prototype", "isolation", "mask")
 
 
 def results_frame(
-    project: str, record: Record, classes: Sequence[str], folder: Path
+    project: str, record: AuditParts, classes: Sequence[str], folder: Path
 ) -> pd.DataFrame:
     """Return one row per prototype, entanglement and isolation, with the columns COLUMNS.
 
@@ -35,13 +35,13 @@ def results_frame(
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _numbered(record: Record) -> list[Sample]:
+def _numbered(record: AuditParts) -> list[Sample]:
     """The samples, each called as its picture."""
     return [each.model_copy(update={"file": each.image}) for each in record.samples]
 
 
 def results_dict(
-    drawn: Sequence[Drawn], record: Record, classes: Sequence[str], answer: Answer
+    drawn: Sequence[Drawn], record: AuditParts, classes: Sequence[str], answer: Answer
 ) -> dict[str, Mapping[str, Any]]:
     """Return, for each prototype and each isolation on a sample, the probabilities on the way.
 

@@ -3,10 +3,12 @@
 from leap_audit.artifacts import Finding, Question
 from leap_audit.findings.concern import Concern, action_of, concern_of, consequence_of
 from leap_audit.findings.evidence import Evidence
-from leap_audit.findings.rules import CAUSES, RULES, FindingRule
+from leap_audit.findings.rules import CAUSES, FINDING_RULES, FindingRule
 
 __all__ = [
-    "RULES",
+    "FINDING_RULES",
+    "SEARCHED",
+    "UNSETTLED",
     "Concern",
     "Evidence",
     "FindingRule",
@@ -18,6 +20,11 @@ __all__ = [
     "questions",
 ]
 
+SEARCHED = frozenset(
+    {"class-not-reached", "target-not-first", "prototype-unstable", "strong-entanglement"}
+)
+"""Rules that look at the end of a search: more steps may end elsewhere."""
+UNSETTLED = "The search had not settled, so this is of low severity at most."
 _ORDER = ("high", "medium", "low", "info")
 
 
@@ -27,7 +34,11 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
     Of equal severity they stand in the order of the table of rules. evidence: with the rankings of
     all isolations, which some rules look at.
     """
-    pairs = [pair for rule in RULES for pair in rule.findings(evidence)]
+    pairs = [
+        (suspicion, _capped(finding, evidence))
+        for rule in FINDING_RULES
+        for suspicion, finding in rule.findings(evidence)
+    ]
     causes = [finding for _, finding in pairs if finding.rule in CAUSES]
     findings = [
         finding.model_copy(
@@ -51,13 +62,23 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
     )
 
 
+def _capped(finding: Finding, evidence: Evidence) -> Finding:
+    """A finding about a prototype whose search had not settled is no more than low."""
+    made = evidence.by_target().get(finding.target, [])
+    if finding.rule not in SEARCHED or not made or any(each.converged for each in made):
+        return finding
+    severity = max(finding.severity, "low", key=_ORDER.index)
+    limits = f"{finding.limits} {UNSETTLED}"
+    return finding.model_copy(update={"severity": severity, "limits": limits})
+
+
 def questions(evidence: Evidence, findings: tuple[Finding, ...]) -> tuple[Question, ...]:
     """Return every rule with whether it raised one of `findings`, and what it looked at."""
     raised = {each.rule for each in findings}
-    return tuple(rule.asked(evidence, raised=rule.id in raised) for rule in RULES)
+    return tuple(rule.asked(evidence, raised=rule.id in raised) for rule in FINDING_RULES)
 
 
 def precedence(rule: str) -> int:
     """Return the place of a rule in the table; behind all where it is not there."""
-    rules = [each.id for each in RULES]
+    rules = [each.id for each in FINDING_RULES]
     return rules.index(rule) if rule in rules else len(rules)

@@ -1,4 +1,4 @@
-"""The rules that look at the model's answers as a whole: does it answer, and is it right?"""
+"""Rules about the model's answers as a whole: whether it answers, and whether it is right."""
 
 from collections import Counter
 from collections.abc import Iterator

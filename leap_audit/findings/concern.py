@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leap_audit.artifacts import Audit, Finding, Severity
-from leap_audit.findings.rules import RULES
+from leap_audit.findings.rules import FINDING_RULES
 
 __all__ = ["Concern", "ConcernLevel", "action_of", "concern_of", "consequence_of"]
 
@@ -62,10 +62,12 @@ def concern_of(audit: Audit) -> Concern:
 def consequence_of(finding: Finding) -> str:
     """Return what follows from a finding: its own words, else those of its rule."""
     return finding.consequence or next(
-        (rule.consequence for rule in RULES if rule.id == finding.rule), ""
+        (rule.consequence for rule in FINDING_RULES if rule.id == finding.rule), ""
     )
 
 
 def action_of(finding: Finding) -> str:
     """Return what to do about a finding: its own words, else those of its rule."""
-    return finding.action or next((rule.action for rule in RULES if rule.id == finding.rule), "")
+    return finding.action or next(
+        (rule.action for rule in FINDING_RULES if rule.id == finding.rule), ""
+    )

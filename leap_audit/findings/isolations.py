@@ -1,4 +1,4 @@
-"""The rules that look at isolations: do they hold, and where on the picture do they lie?"""
+"""Rules about isolations: whether they hold, and where on the picture they lie."""
 
 from collections.abc import Iterator, Sequence
 
@@ -65,7 +65,7 @@ def erasing_changes_little(evidence: Evidence) -> Iterator[Suspicion]:
             classes=_classes(failed),
             title=f"In {len(failed)} of {count(len(stated), 'explanation')} the highlighted area "
             "is not the only evidence",
-            evidence=f"With the key region erased, the class keeps at least half of its "
+            evidence="With the key region erased, the class keeps at least 50\u00a0% of its "
             f"probability: {_where(evidence, failed)}.",
             sure="Confidence: high. It was measured on each picture.",
             confirm="Cover the other parts of the picture as well, and look when the answer "

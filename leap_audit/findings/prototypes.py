@@ -1,4 +1,4 @@
-"""The rules that look at the prototypes: is a class reached, settled, the same from every seed?"""
+"""Rules about prototypes: whether a class is reached, settled, and the same from every seed."""
 
 from collections.abc import Iterator, Sequence
 

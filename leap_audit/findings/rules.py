@@ -32,12 +32,12 @@ from leap_audit.findings.prototypes import (
 from leap_audit.findings.shortcuts import change_sways, shortcut
 from leap_audit.findings.suspicion import FindingRule
 
-__all__ = ["CAUSES", "RULES", "FindingRule"]
+__all__ = ["CAUSES", "FINDING_RULES", "FindingRule"]
 
 CAUSES = frozenset({"preprocessing-doubted", "shortcut", "one-corner", "border", "one-answer"})
 """Rules whose findings may explain wrong or overconfident answers with their class."""
 
-RULES: tuple[FindingRule, ...] = (
+FINDING_RULES: tuple[FindingRule, ...] = (
     FindingRule(
         "constant-answer",
         "high",

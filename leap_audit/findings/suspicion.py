@@ -7,7 +7,7 @@ from leap_audit.artifacts import EvidencePicture, Finding, PictureRole, Question
 from leap_audit.findings.evidence import Evidence
 
 __all__ = [
-    "PICTURES",
+    "SHOWN_PICTURES",
     "FindingRule",
     "Suspicion",
     "TooLittle",
@@ -15,7 +15,7 @@ __all__ = [
     "pattern_certainty",
 ]
 
-PICTURES = 4
+SHOWN_PICTURES = 4
 """Pictures of one role that a finding shows at most."""
 SURE, LIKELY = 8, 5
 """Pictures from which on the confidence in a pattern is high, and medium."""
@@ -115,7 +115,7 @@ def evidence_pictures(
         for image, caption in shown
         if image
     ]
-    return tuple(kept[:PICTURES])
+    return tuple(kept[:SHOWN_PICTURES])
 
 
 def pattern_certainty(hits: int, of: int) -> str:

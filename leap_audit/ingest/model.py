@@ -28,7 +28,7 @@ from leap_audit.ingest.outputs.answer import Answer, answer_kind
 from leap_audit.ingest.outputs.final_layer import FinalLayer, final_layer
 from leap_audit.ingest.outputs.head import find_head
 from leap_audit.ingest.outputs.reading import Reading, written
-from leap_audit.ingest.outputs.task import Asked, refuse_boxes
+from leap_audit.ingest.outputs.task import DeclaredAnswer, refuse_boxes
 from leap_audit.ingest.outputs.tensor_outputs import output_info, with_outputs, with_tensor_outputs
 from leap_audit.ingest.outputs.trial import Trial
 from leap_audit.ingest.pictures.preprocessing import resolve
@@ -186,8 +186,10 @@ def make_model(
     for node in canonical.graph:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
     named = names if names is not None else len(ends.names) or None
-    asked = Asked(task, named, first.layout, output if _is_output(proto, output) else None)
-    head = find_head(copied(canonical), asked, Trial(preprocessing, provider))
+    answer_declared = DeclaredAnswer(
+        task, named, first.layout, output if _is_output(proto, output) else None
+    )
+    head = find_head(copied(canonical), answer_declared, Trial(preprocessing, provider))
     if region is not None and head.places == (1, 1):
         raise ModelRefused(
             f"--region picks a part of a segmentation's map, and this model gives a picture one "

@@ -14,10 +14,10 @@ from leap_audit.graph.opaque import opaque_graph
 from leap_audit.ingest.frameworks.export_check import CHECKED, random_pictures, reason
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Answer, answer_kind
-from leap_audit.ingest.outputs.head import as_asked
+from leap_audit.ingest.outputs.head import as_declared
 from leap_audit.ingest.outputs.meaning import Meaning, meaning_of
 from leap_audit.ingest.outputs.reading import Reading, written
-from leap_audit.ingest.outputs.task import Asked
+from leap_audit.ingest.outputs.task import DeclaredAnswer
 from leap_audit.ingest.outputs.trial import trial_pictures
 from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.source import Picture
@@ -168,7 +168,7 @@ def _meaning(network: TorchGradient, shape: tuple[int, int, int], task: Task | N
     bounds = (0.0, 1.0) if moves and reach[0] >= 0 and reach[1] <= 1 else (-np.inf, np.inf)
     scores = every[: len(answers)]
     found = meaning_of(scores, [], bounds, ir.DataType.FLOAT)
-    return as_asked(found, Asked(task))
+    return as_declared(found, DeclaredAnswer(task))
 
 
 def _takes_any_batch(network: TorchGradient, pictures: Array, scores: Array) -> bool:

@@ -11,6 +11,8 @@ __all__ = ["Amount", "Costs", "multiply_adds", "steady"]
 
 READING = 140
 """Passes that an isolation takes beside its steps: slopes, the choice of a ranking, the region."""
+TRYING = 700
+"""Passes that the experiments on a class take beside the search."""
 PAGES, PICTURE = 6.0, 0.1
 """Seconds that the report takes: in all, and for each picture in it."""
 
@@ -66,6 +68,10 @@ class Amount:
     isolated: int
     """Places for isolations in all batches; one that is not full takes as long as a full one."""
     isolation_steps: int
+    tried: int = 0
+    """Classes that marks are tried of."""
+    searched: int = 0
+    """Pictures that the searches for triggers look at, in all their steps."""
 
 
 @dataclass(frozen=True)
@@ -90,5 +96,7 @@ class Costs:
             + amount.drawn * amount.steps * self.prototype_step
             + amount.isolated * amount.isolation_steps * self.isolation_step
             + amount.isolations * (READING * self.answer + self.explanation + PICTURE)
+            + amount.tried * TRYING * self.answer
+            + amount.searched * self.prototype_step
             + PAGES
         )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from leap_audit.config import AuditOptions, Effort, Options, layered
 from leap_audit.text.numbers import count
 
-__all__ = ["LADDER", "Rung", "declared_paths", "differences", "first_rung", "with_rung"]
+__all__ = ["LADDER", "Rung", "changed_amounts", "declared_paths", "first_rung", "with_rung"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Rung:
     isolation_steps: int
     per_prototype: int
     """Isolations of each prototype."""
+    search_steps: int | None = None
+    """Of the search for a trigger of each class; None: as many as suit the input."""
     views: int | None = None
     """None: as many as suit the input (`prototype.settings`)."""
     name: Effort | None = None
@@ -33,11 +35,11 @@ LADDER = (
     Rung(2, 2, 192, 48, 2),
     Rung(1, 2, 192, 48, 2),
     Rung(1, 1, 192, 48, 1),
-    Rung(1, 1, 128, 32, 1, name="quick"),
-    Rung(1, 1, 128, 32, 1, views=1),
-    Rung(1, 1, 128, 32, 0, views=1),
-    Rung(1, 1, 96, 32, 0, views=1),
-    Rung(1, 1, 64, 24, 0, views=1),
+    Rung(1, 1, 128, 32, 1, 0, name="quick"),
+    Rung(1, 1, 128, 32, 1, 0, views=1),
+    Rung(1, 1, 128, 32, 0, 0, views=1),
+    Rung(1, 1, 96, 32, 0, 0, views=1),
+    Rung(1, 1, 64, 24, 0, 0, views=1),
 )
 """From the most work to the least. What says least for its time goes first: further seeds, then
 further isolations, then steps, then views."""
@@ -47,6 +49,7 @@ PATHS = {
     "steps": ("prototype", "steps"),
     "isolation_steps": ("isolation", "steps"),
     "per_prototype": ("isolation", "per_prototype"),
+    "search_steps": ("experiments", "search_steps"),
     "views": ("prototype", "views"),
 }
 """Field of a rung -> the option that it sets."""
@@ -99,7 +102,7 @@ def _updated(options: Some, table: dict[str, Any]) -> Some:
     return options.model_copy(update=changed)
 
 
-def differences(options: AuditOptions, others: AuditOptions) -> tuple[str, ...]:
+def changed_amounts(options: AuditOptions, others: AuditOptions) -> tuple[str, ...]:
     """Return where `options` are more or less work than others, each as 'x instead of y'."""
     pairs = (
         (options.seeds, others.seeds, "seed"),
@@ -112,6 +115,11 @@ def differences(options: AuditOptions, others: AuditOptions) -> tuple[str, ...]:
         (options.prototype.steps, others.prototype.steps, "step of a prototype"),
         (options.prototype.views, others.prototype.views, "view in a step of a prototype"),
         (options.isolation.steps, others.isolation.steps, "step of an isolation"),
+        (
+            options.experiments.search_steps,
+            others.experiments.search_steps,
+            "step of a search for a trigger",
+        ),
     )
     return tuple(
         f"{_counted(here, thing)} instead of {there}"

@@ -25,7 +25,7 @@ __all__ = [
     "PICTURE",
     "Placed",
     "Run",
-    "averaged",
+    "mean_over_places",
     "place_logits",
     "place_model",
     "place_scores",
@@ -116,10 +116,10 @@ def place_scores(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
 
 def place_logits(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
     """Append preprocessing and model; return the scores averaged over places, (n, classes)."""
-    return averaged(op, place_scores(op, model, picture))
+    return mean_over_places(op, place_scores(op, model, picture))
 
 
-def averaged(op: Emitter, scores: ir.Value) -> ir.Value:
+def mean_over_places(op: Emitter, scores: ir.Value) -> ir.Value:
     """Append the mean over places: (n, classes, places) -> (n, classes)."""
     batch, classes, places = static_shape(scores)
     if places == 1:
@@ -260,7 +260,7 @@ class Run:
             op = Emitter(new_graph(), "run")
             picture = new_input(op.graph, PICTURE, (self.batch, *self.model.picture_shape))
             placed = place_model(op, self.model, picture)
-            logits = averaged(op, placed.scores)
+            logits = mean_over_places(op, placed.scores)
             op.graph.outputs.extend([logits, placed.scores])
             if (features := placed.features(op)) is not None:
                 features.name = "features"

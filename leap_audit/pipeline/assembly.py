@@ -44,7 +44,7 @@ from leap_audit.pipeline.study import (
     rereads,
 )
 from leap_audit.pipeline.tasks import (
-    Task,
+    IsolationTask,
     explanations,
     explanations_of,
     isolations,
@@ -56,7 +56,7 @@ from leap_audit.pipeline.tasks import (
 from leap_audit.run.session import Array
 from leap_audit.text.names import joined
 
-__all__ = ["ONE_AT_A_TIME", "Record", "assemble", "stem", "write_pictures"]
+__all__ = ["ONE_AT_A_TIME", "AuditParts", "assemble", "stem", "write_pictures"]
 
 ONE_AT_A_TIME = (
     "Isolations were not measured: this model takes one picture at a time, and an isolation "
@@ -74,7 +74,7 @@ WITHOUT_PHOTOGRAPHS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class AuditParts:
     """What was measured, as artifacts, with the pictures that they name."""
 
     prototypes: tuple[Prototype, ...] = ()
@@ -92,7 +92,7 @@ class Record:
     maps: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     """Path -> a ranking or a map, (height, width)."""
 
-    def without_photographs(self) -> "Record":
+    def without_photographs(self) -> "AuditParts":
         """Return the record without the photographs, and without what shows parts of them."""
         if not self.samples:
             return self
@@ -121,13 +121,13 @@ def _hidden(sample: Sample) -> Sample:
     return sample.model_copy(update={"image": "", "bands": None, "isolations": isolations})
 
 
-def assemble(study: Study, parts: Parts) -> Record:
+def assemble(study: Study, parts: Parts) -> AuditParts:
     """Return the record of what is finished. It depends on the study and the parts alone."""
     photographs, shown_groups = answered_photographs(study, parts), groups(study, parts)
     pictures = {f"images/{sample_stem(each.index)}.png": each.picture for each in photographs}
     for drawn, answered in answered_drawn(study, parts):
         pictures[_image(drawn)] = answered.picture
-    record = Record(
+    record = AuditParts(
         prototypes=_prototypes(study, shown_groups, photographs),
         matrix=_matrix(shown_groups) if shown_groups else None,
         samples=tuple(_sample(study, each) for each in photographs),
@@ -160,7 +160,7 @@ def assemble(study: Study, parts: Parts) -> Record:
     )
 
 
-def write_pictures(record: Record, study: Study, folder: Path) -> None:
+def write_pictures(record: AuditParts, study: Study, folder: Path) -> None:
     """Write every picture that the record names under `folder`."""
     for path, picture in record.pictures.items():
         write_picture(folder / path, picture)
@@ -339,11 +339,11 @@ def _stability(group: Group) -> Stability | None:
 def _isolated(
     study: Study,
     parts: Parts,
-    record: Record,
+    record: AuditParts,
     owners: Sequence[Owner],
     stems: Sequence[str],
-    wanted: Sequence[Task],
-) -> tuple[Record, tuple[Owner, ...]]:
+    wanted: Sequence[IsolationTask],
+) -> tuple[AuditParts, tuple[Owner, ...]]:
     """The owners with their isolations and attributions, and the record with the pictures."""
     regions: list[list[Isolation]] = [[] for _ in owners]
     attributed: list[list[Attribution]] = [[] for _ in owners]
@@ -374,7 +374,7 @@ def _isolated(
     return replace(record, faded=faded, maps=maps), updated
 
 
-def _isolation(study: Study, task: Task, region: Region, path: str) -> Isolation:
+def _isolation(study: Study, task: IsolationTask, region: Region, path: str) -> Isolation:
     class_ = task.subject.class_
     return Isolation(
         class_=class_,
@@ -391,7 +391,7 @@ def _isolation(study: Study, task: Task, region: Region, path: str) -> Isolation
 
 
 def _attribution(
-    study: Study, task: Task, explanation: Explanation, name: str, path: str
+    study: Study, task: IsolationTask, explanation: Explanation, name: str, path: str
 ) -> tuple[Attribution, NDArray[np.uint8]]:
     """The attribution, and its map on 256 levels."""
     values = np.asarray(explanation.values, np.float64)

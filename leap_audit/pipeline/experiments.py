@@ -16,7 +16,14 @@ from leap_audit.run.session import Array
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.places import place_in_words
 
-__all__ = ["Outcome", "background_trials", "change_trials", "mark_trials", "outcome"]
+__all__ = [
+    "Outcome",
+    "background_trials",
+    "change_trials",
+    "mark_trials",
+    "outcome",
+    "tried_classes",
+]
 
 MOST = 400
 """Photographs that experiments choose from: of more, so many, evenly spread."""
@@ -36,14 +43,24 @@ def audited(study: Study) -> list[int]:
     return list(dict.fromkeys(r.target[0] for r in study.requests if len(r.target) == 1))
 
 
-def mark_trials(study: Study, parts: Parts) -> list[TryMarks]:
-    """Return a unit for each audited class; none of a model whose answer is a map or one class."""
+def tried_classes(study: Study) -> list[int]:
+    """Return the audited classes that marks are tried of.
+
+    None of a model whose answer is a map, or has one class.
+    """
     if study.model.answer.places > 1 or study.model.classes < 2:
+        return []
+    return audited(study)
+
+
+def mark_trials(study: Study, parts: Parts) -> list[TryMarks]:
+    """Return a unit for each class that marks are tried of."""
+    if not tried_classes(study):
         return []
     supply, options = _supply(study, parts), study.options
     return [
         TryMarks(study.ground, supply, options.experiments, options.seed, class_)
-        for class_ in audited(study)
+        for class_ in tried_classes(study)
     ]
 
 

@@ -22,7 +22,7 @@ from leap_audit.pipeline.study import (
     study_prototypes,
 )
 from leap_audit.pipeline.tasks import (
-    Task,
+    IsolationTask,
     explanations,
     isolations,
     photographs_to_isolate,
@@ -144,7 +144,7 @@ class Measuring:
             finish(change_trials(self.study, self.parts), self.loaded, self.parts)
             finish(background_trials(self.study, self.parts), self.loaded, self.parts)
 
-    def _tasks(self, *sources: Source) -> list[list[Task]]:
+    def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:
         """The tasks on photographs, and those on prototypes."""
         found = []
         for units_of in sources or (photographs_to_isolate, prototypes_to_isolate):

@@ -11,9 +11,10 @@ import numpy as np
 
 from leap_audit.config import AuditOptions
 from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
-from leap_audit.measure.effort import LADDER, differences, first_rung, with_rung
+from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
 from leap_audit.measure.plan import Plan
 from leap_audit.measure.subject import Subject
+from leap_audit.pipeline.experiments import tried_classes
 from leap_audit.pipeline.parts import Parts
 from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.study import Study, answered_photographs, draws, restudied
@@ -63,7 +64,7 @@ def planned(study: Study, loaded: Loaded, parts: Parts, limit: float | None) -> 
     made = _left_out(tried[-1], study)
     plan = _plan(made, amount_of(made, parts), costs, seconds[-1], limit)
     for above, more in reversed(list(zip(tried, seconds, strict=True))):
-        if adds := differences(above.options, made.options):
+        if adds := changed_amounts(above.options, made.options):
             plan = replace(plan, next_seconds=max(0.0, more - seconds[-1]), next_adds=adds)
             break
     parts[key] = {"options": made.options.model_dump(mode="json"), "plan": asdict(plan)}
@@ -77,7 +78,7 @@ def _key(study: Study) -> str:
 
 
 def _left_out(made: Study, wanted: Study) -> Study:
-    return replace(made, left_out=differences(made.options, wanted.options))
+    return replace(made, left_out=changed_amounts(made.options, wanted.options))
 
 
 def _plan(made: Study, amount: Amount, costs: Costs, seconds: float, limit: float | None) -> Plan:
@@ -122,6 +123,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         isolations=of_photographs + of_prototypes,
         isolated=isolated,
         isolation_steps=options.isolation.steps,
+        tried=len(tried_classes(study)),
+        searched=len(tried_classes(study)) * options.experiments.work,
     )
 
 

@@ -21,7 +21,7 @@ from leap_audit.pipeline.work import Explain, Isolate, Locate
 from leap_audit.run.session import Array
 
 __all__ = [
-    "Task",
+    "IsolationTask",
     "classes_in_photographs",
     "explanations",
     "explanations_of",
@@ -38,7 +38,7 @@ BACKGROUNDS = frozenset({"background", "bg", "unlabeled", "unlabelled", "void"})
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class IsolationTask:
     """A class to isolate, or to explain, in a photograph or a prototype."""
 
     subject: Subject
@@ -111,13 +111,13 @@ def _in_prototype(study: Study, group: Group, most: int) -> tuple[int, ...]:
     return tuple(k for k in wanted if k in group.target or probs[k] >= least)
 
 
-def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
+def tasks(units: Sequence[Locate], parts: Parts) -> list[IsolationTask]:
     """Return one task for each class of each picture that has been located.
 
     The first class of every picture comes first, then the second: what matters most is isolated
     first.
     """
-    found: list[tuple[int, Task]] = []
+    found: list[tuple[int, IsolationTask]] = []
     owner = 0
     for unit in units:
         results = result_of(unit, parts) or ()
@@ -125,14 +125,17 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[Task]:
         for i, (picture, classes, result) in enumerate(rows):
             each = zip(classes, result.where, result.logits, strict=True)
             found += [
-                (rank, Task(Subject(picture, k, result.sharpness, where), owner + i, logit))
+                (
+                    rank,
+                    IsolationTask(Subject(picture, k, result.sharpness, where), owner + i, logit),
+                )
                 for rank, (k, where, logit) in enumerate(each)
             ]
         owner += len(unit.pictures)
     return [task for _, task in sorted(found, key=lambda pair: pair[0])]
 
 
-def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:
+def isolations(study: Study, wanted: Sequence[IsolationTask]) -> list[Isolate]:
     """Return the units that isolate tasks; none of a model that takes one picture at a time."""
     if not study.model.batchable or not wanted:
         return []
@@ -152,7 +155,7 @@ def isolations(study: Study, wanted: Sequence[Task]) -> list[Isolate]:
     ]
 
 
-def explanations(study: Study, name: str, wanted: Sequence[Task]) -> list[Explain]:
+def explanations(study: Study, name: str, wanted: Sequence[IsolationTask]) -> list[Explain]:
     """Return the units that explain tasks by the method `name`."""
     method, options = study.attributions[name]
     size = study.batches.isolations

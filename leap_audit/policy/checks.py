@@ -12,11 +12,11 @@ from leap_audit.policy import experiments, isolations, prototypes, whole
 from leap_audit.policy.scope import Assessment, Scope
 from leap_audit.text.numbers import percent
 
-__all__ = ["CHECKS", "CheckKind", "Unit"]
+__all__ = ["CHECKS", "CheckKind", "FigureUnit"]
 
-Unit = Literal["share", "cosine", "ratio", "number"]
+FigureUnit = Literal["share", "cosine", "ratio", "number"]
 """share: 0 to 1; cosine: -1 to 1; ratio: 0 and more; number: of things, 0 and more."""
-_RANGES: dict[Unit, tuple[float, float]] = {
+_RANGES: dict[FigureUnit, tuple[float, float]] = {
     "share": (0, 1),
     "cosine": (-1, 1),
     "ratio": (0, float("inf")),
@@ -30,7 +30,7 @@ class CheckKind:
 
     id: str
     question: str
-    unit: Unit
+    unit: FigureUnit
     better: Literal["higher", "lower"]
     meaning: str
     """What the figure is."""

@@ -1,4 +1,4 @@
-"""The checks of isolations: do they hold, and where do they lie?"""
+"""Checks of isolations: whether they hold, and where they lie."""
 
 from collections import Counter
 

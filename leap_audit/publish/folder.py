@@ -19,14 +19,22 @@ from leap_audit.errors import OutputRefused
 from leap_audit.publish.lock import Lock
 from leap_audit.text.filenames import plain_name
 
-__all__ = ["AUDIT", "CONTENTS", "LITTER", "AuditFolder", "Kind", "default_folder", "write_file"]
+__all__ = [
+    "AUDIT",
+    "CONTENTS",
+    "LITTER",
+    "AuditFolder",
+    "FolderKind",
+    "default_folder",
+    "write_file",
+]
 
 CONTENTS = frozenset({"audit.json", "images", "report.html", "report.pdf", "results.csv"})
 """Everything an audit writes. A folder that holds anything else is not replaced."""
 
 
 @dataclass(frozen=True)
-class Kind:
+class FolderKind:
     """A kind of output folder: its contents, and the file that identifies an earlier one."""
 
     name: str
@@ -36,7 +44,7 @@ class Kind:
     contents: frozenset[str]
 
 
-AUDIT = Kind("audit", "audit.json", SCHEMA, CONTENTS)
+AUDIT = FolderKind("audit", "audit.json", SCHEMA, CONTENTS)
 
 LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """What file managers leave in folders that were looked at."""
@@ -71,7 +79,7 @@ class AuditFolder:
     """
 
     def __init__(
-        self, out: Path, staging: Path, lock: Lock, made: tuple[Path, ...], kind: Kind
+        self, out: Path, staging: Path, lock: Lock, made: tuple[Path, ...], kind: FolderKind
     ) -> None:
         self.out = out
         self.staging = staging
@@ -82,7 +90,7 @@ class AuditFolder:
         self._open = True
 
     @classmethod
-    def open(cls, out: Path, kind: Kind = AUDIT) -> Self:
+    def open(cls, out: Path, kind: FolderKind = AUDIT) -> Self:
         """Return a folder to write the audit for `out` to, making the folders above it.
 
         kind: what else than an audit is written.
@@ -178,7 +186,7 @@ class AuditFolder:
             number += 1
 
 
-def _accepts(place: Path, kind: Kind, complete: bool) -> bool:
+def _accepts(place: Path, kind: FolderKind, complete: bool) -> bool:
     try:
         state = _state(place, kind)
     except (OSError, OutputRefused):
@@ -186,7 +194,7 @@ def _accepts(place: Path, kind: Kind, complete: bool) -> bool:
     return complete or state != "complete"
 
 
-def _state(out: Path, kind: Kind) -> _State:
+def _state(out: Path, kind: FolderKind) -> _State:
     """Return what stands at `out`. Raises OutputRefused: it is not this kind's to replace."""
     if out.is_symlink():
         raise OutputRefused(f"{out}: is a link; choose --out, or give the folder it points to.")

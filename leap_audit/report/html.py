@@ -33,7 +33,6 @@ STANDARDISED_NEEDS = 10
 """Other prototypes, below which a standardised logit means nothing."""
 NEAR = 0.3
 """Similarity below which a photograph is not shown as near to a prototype."""
-FACTS = (("purpose", "Intended use"), ("owner", "Owner"), ("version", "Version"), ("data", "Data"))
 
 
 @dataclass(frozen=True)
@@ -86,11 +85,7 @@ def render_html(
         photographs=list(_photographs(audit, labels, chosen)),
         findings=_findings(audit),
         concern=concern_of(audit),
-        declared=[
-            (words, getattr(audit.declared, name))
-            for name, words in FACTS
-            if getattr(audit.declared, name)
-        ],
+        declared=[(what, value) for what, value in wording.facts_of(audit.declared) if value],
         confusion=confusion_of(audit.samples),
         assumed=open_assumptions(audit.model.preprocessing),
         where_averaged=wording.where_averaged(audit.model),
@@ -100,7 +95,11 @@ def render_html(
         requirements=requirements(),
         matrix=entanglement_matrix(audit, labels),
         calibration=calibration(audit.samples),
-        long_names=[(labels[i], name) for i, name in sorted(_named(audit)) if labels[i] != name],
+        long_names=[
+            (labels[i], name)
+            for i, name in sorted(_named(audit))
+            if "," in name and labels[i] != name
+        ],
         standardised=len(audit.prototypes) > STANDARDISED_NEEDS,
         ramp_colour=ramp_colour,
         MAP_COLOURS=MAP_COLOURS,

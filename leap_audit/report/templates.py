@@ -101,9 +101,9 @@ def _css(name: str) -> Markup:
 
 
 FONTS = (
-    ("Inter", 400, "inter-400.woff"),
-    ("Inter", 600, "inter-600.woff"),
-    ("IBM Plex Mono", 400, "plex-mono-400.woff"),
+    ("Inter", 400, "inter-400.ttf"),
+    ("Inter", 600, "inter-600.ttf"),
+    ("IBM Plex Mono", 400, "plex-mono-400.ttf"),
 )
 """Family, weight and file of the fonts that every page brings along."""
 
@@ -118,7 +118,7 @@ def _font_face(family: str, weight: int, name: str) -> str:
     data = base64.b64encode((template_folder() / "fonts" / name).read_bytes()).decode("ascii")
     return (
         f'@font-face {{ font-family: "{family}"; font-weight: {weight}; font-style: normal; '
-        f'src: url("data:font/woff;base64,{data}") format("woff"); }}'
+        f'src: url("data:font/ttf;base64,{data}") format("truetype"); }}'
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from leap_audit.artifacts import (
     Audit,
+    Declared,
     Isolation,
     ModelIdentity,
     Outcome,
@@ -24,6 +25,7 @@ __all__ = [
     "averaging",
     "channels",
     "data_digest",
+    "facts_of",
     "file_size",
     "isolation_check",
     "number",
@@ -199,6 +201,16 @@ def verdict_sentence(audit: Audit) -> str:
         if audit.status == "incomplete"
         else "The criteria could not be assessed, so nothing passed.",
     }[audit.verdict]
+
+
+def facts_of(declared: Declared) -> list[tuple[str, str]]:
+    """Return (what, value) of the declared facts; the value is empty where one was not declared."""
+    return [
+        ("Intended use", declared.purpose),
+        ("Owner", declared.owner),
+        ("Version", declared.version),
+        ("Training data", declared.data),
+    ]
 
 
 def right_sentence(audit: Audit) -> str:

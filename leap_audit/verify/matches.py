@@ -10,12 +10,12 @@ from leap_audit.digests import digest_of, files_of, sha256_of
 from leap_audit.publish.folder import CONTENTS
 from leap_audit.text.filenames import legible
 
-__all__ = ["WRONG", "Row", "State", "match_files", "match_folder"]
+__all__ = ["WRONG", "FileState", "Row", "match_files", "match_folder"]
 
-State = Literal[
+FileState = Literal[
     "matches", "differs", "missing", "new", "not recorded", "not given", "cannot be told"
 ]
-WRONG: frozenset[State] = frozenset({"differs", "missing", "new"})
+WRONG: frozenset[FileState] = frozenset({"differs", "missing", "new"})
 """What says that something is no longer as it was; the rest says what nobody looked at."""
 
 
@@ -25,7 +25,7 @@ class Row:
 
     kind: str
     file: str
-    state: State
+    state: FileState
     about: str = ""
 
 

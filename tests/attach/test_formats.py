@@ -128,7 +128,7 @@ def test_the_bill_of_materials_is_valid(made: Made, judged: dict[str, Any]) -> N
     assert {"type": "Verdict", "value": "FAIL"} in metrics
     assert {"type": "check converged", "value": "FAIL: 0.5", "slice": "at least 0.9"} in metrics
     limits = component["modelCard"]["considerations"]["technicalLimitations"]
-    assert any(text.startswith("Not every class was audited.") for text in limits)
+    assert any(" classes were not examined." in text for text in limits)
     evidence = {
         each["url"]: each["hashes"][0]["content"] for each in component["externalReferences"]
     }

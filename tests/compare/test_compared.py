@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from leap_audit.artifacts import Entanglement, Prediction, Prototype, Stability
-from leap_audit.compare import LEVELS, Side, fails
+from leap_audit.compare import FAIL_ON, Side, fails
 from leap_audit.compare.judged import pair_checks
 from leap_audit.errors import AuditRefused, PictureRefused
 from tests.builders.sides import check, compared, finding, make_side, rewritten
@@ -33,7 +33,7 @@ def test_two_equal_audits_differ_in_nothing(tmp_path: Path, old: Side, new: Side
     assert {each.overlap for pair in found.photographs for each in pair.isolations} == {1.0}
     assert {round(each.spearman or 0, 9) for each in found.photographs[0].isolations} == {1.0}
     assert "same file" in found.warnings[0]
-    assert not any(fails(found, level) for level in LEVELS)
+    assert not any(fails(found, level) for level in FAIL_ON)
     for pair in found.prototypes:
         assert pair.old is not None
         assert (out / pair.old.image).is_file()
@@ -183,7 +183,7 @@ def test_a_check_that_only_one_asked() -> None:
 @pytest.mark.parametrize(
     ("changes", "failing"),
     [
-        ({"verdict": "FAIL"}, LEVELS[1:]),
+        ({"verdict": "FAIL"}, FAIL_ON[1:]),
         ({"findings": (finding("border:0", "medium"),)}, ("medium", "low", "info")),
         ({"findings": (finding("border:1", "high"),)}, ("high", "medium", "low", "info")),
         ({}, ()),
@@ -195,7 +195,7 @@ def test_what_a_comparison_fails_on(
     old = make_side(tmp_path / "old", {"findings": (finding("border:1", "low"),)})
     new = make_side(tmp_path / "new", {"findings": old.audit.findings, **changes})
     found, _ = compared(tmp_path, old, new)
-    assert tuple(level for level in LEVELS if fails(found, level)) == failing
+    assert tuple(level for level in FAIL_ON if fails(found, level)) == failing
 
 
 def test_an_incomplete_audit_makes_an_incomplete_comparison(

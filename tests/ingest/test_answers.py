@@ -7,8 +7,8 @@ import pytest
 
 from leap_audit.ingest.outputs.answer import (
     Answer,
-    GivenProbabilities,
     OneLogit,
+    OwnProbabilities,
     ScoreMap,
     Sigmoids,
     Softmax,
@@ -66,7 +66,7 @@ def test_a_region_is_of_the_cells_whose_centres_it_holds(axis: int) -> None:
 def test_the_kind_follows_from_what_was_measured() -> None:
     assert answer_kind(3, "softmax") == Softmax(3)
     assert answer_kind(3, "sigmoid") == Sigmoids(3)
-    assert answer_kind(3, "given") == GivenProbabilities(3)
+    assert answer_kind(3, "given") == OwnProbabilities(3)
     assert answer_kind(2, "softmax", single=True) == OneLogit()
     assert answer_kind(2, "softmax", single=True).numbers == 1
 
@@ -90,7 +90,7 @@ def test_a_class_of_its_own_is_predicted_from_one_half_on() -> None:
 
 def test_given_probabilities_stay_what_they_are() -> None:
     p = np.array([[0.2], [0.3]])
-    np.testing.assert_allclose(GivenProbabilities(2).probabilities(np.log(p)), p)
+    np.testing.assert_allclose(OwnProbabilities(2).probabilities(np.log(p)), p)
 
 
 def test_reach_is_how_far_scores_stand_out() -> None:

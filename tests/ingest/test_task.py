@@ -14,7 +14,7 @@ from leap_audit.ingest import load
 from leap_audit.ingest.files.onnx import read_onnx
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.head import Head, find_head
-from leap_audit.ingest.outputs.task import Asked
+from leap_audit.ingest.outputs.task import DeclaredAnswer
 from leap_audit.ingest.outputs.trial import Trial
 from leap_audit.ingest.pictures.preprocessing import resolve
 from tests.builders import kinds
@@ -183,7 +183,7 @@ def test_a_map_of_plain_numbers_is_refused_unless_said(tmp_path: Path) -> None:
     assert loaded(path, task="segmentation").answer.numbers == 1
 
 
-def real_head(shared: Path, name: str, asked: Asked) -> Head:
+def real_head(shared: Path, name: str, asked: DeclaredAnswer) -> Head:
     proto = read_onnx(shared / "models" / name)
     graph = canonicalise(proto, batch=1)
     shape = static_shape(graph.graph.inputs[0])
@@ -193,11 +193,11 @@ def real_head(shared: Path, name: str, asked: Asked) -> Head:
 
 
 def test_real_networks(shared: Path) -> None:
-    found = real_head(shared, "sinet_portrait_seg.onnx", Asked())
+    found = real_head(shared, "sinet_portrait_seg.onnx", DeclaredAnswer())
     assert (found.task, found.classes, found.places) == ("segmentation", 2, (320, 320))
     assert (found.axis, found.single) == (1, False)
     with pytest.raises(ModelRefused, match=r"detector's .* 1 \+ 4 \+ 80 joined"):
-        real_head(shared, "fastestdet_coco.onnx", Asked())
+        real_head(shared, "fastestdet_coco.onnx", DeclaredAnswer())
     embedding = "mobilenet_v1_1.0_224_quant_embedding_extractor_f32.onnx"
     with pytest.raises(ModelRefused, match="embedding of 1024 features"):
-        real_head(shared, embedding, Asked(layout="NHWC"))
+        real_head(shared, embedding, DeclaredAnswer(layout="NHWC"))

@@ -8,8 +8,8 @@ import pytest
 from leap_audit.config import AuditOptions, Effort
 from leap_audit.measure.effort import (
     LADDER,
+    changed_amounts,
     declared_paths,
-    differences,
     first_rung,
     with_rung,
 )
@@ -57,7 +57,7 @@ def test_what_is_declared_stays() -> None:
 
 def test_differences_in_words() -> None:
     least = with_rung(AuditOptions(prototype={"views": 2}), LADDER[-1], NOTHING)  # type: ignore[arg-type]
-    said = differences(least, AuditOptions(prototype={"views": 2}))  # type: ignore[arg-type]
+    said = changed_amounts(least, AuditOptions(prototype={"views": 2}))  # type: ignore[arg-type]
     assert said == (
         "1 seed instead of 3",
         "1 answer explained in a photograph instead of 3",
@@ -66,7 +66,7 @@ def test_differences_in_words() -> None:
         "1 view in a step of a prototype instead of 2",
         "24 steps of an isolation instead of 48",
     )
-    assert differences(least, least) == ()
+    assert changed_amounts(least, least) == ()
 
 
 @pytest.mark.parametrize(("effort", "seeds"), [("quick", 1), ("standard", 3), ("full", 5)])

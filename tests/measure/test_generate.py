@@ -98,3 +98,7 @@ def test_converged_means_that_the_end_is_flat() -> None:
     assert _converged(1 - np.exp(-12 * t))
     assert not _converged(t)
     assert not _converged(np.ones(7))  # too few steps to tell
+    assert _converged(np.ones(64))  # what cannot rise has settled
+    steps = np.arange(80.0)
+    assert _converged(steps % 2 + 0.001 * steps)  # a rise that chance would bring as well
+    assert not _converged(t + 1e-3 * np.random.default_rng(1).standard_normal(len(t)))

@@ -13,7 +13,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.prototype.image import coefficient_channels
 from leap_audit.measure.prototype.objective import alike, target_weights
-from leap_audit.measure.prototype.step import Key, draws, step_graph
+from leap_audit.measure.prototype.step import Key, step_draws, step_graph
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 from tests.builders.classifiers import uncounted
@@ -58,7 +58,7 @@ def stepped(
 )
 def test_several_views_are_averaged(digits: Model, objective: Any, given: dict[str, Any]) -> None:
     options = settled(PrototypeOptions(views=VIEWS, transform="m", **given), digits.picture_shape)
-    drawn = draws(digits, KEYS, options, 0, 5)
+    drawn = step_draws(digits, KEYS, options, 0, 5)
     together = stepped(digits, options, drawn, objective)
     one = options.model_copy(update={"views": 1})
     alone = [
@@ -74,7 +74,7 @@ def test_several_views_are_averaged(digits: Model, objective: Any, given: dict[s
 def test_prototypes_of_a_class_are_pushed_apart_by_the_mean_of_their_views(digits: Model) -> None:
     """The same view twice is one view."""
     options = settled(PrototypeOptions(diversity=1.0), digits.picture_shape)
-    drawn = draws(digits, KEYS, options, 0, 0)
+    drawn = step_draws(digits, KEYS, options, 0, 0)
     one = stepped(digits, options, drawn)
     twice = {name: np.repeat(value, 2, axis=0) for name, value in drawn.items()}
     two = stepped(digits, options.model_copy(update={"views": 2}), twice)
@@ -85,7 +85,7 @@ def test_prototypes_of_a_class_are_pushed_apart_by_the_mean_of_their_views(digit
 
 def test_the_first_views_of_many_are_those_of_few(digits: Model) -> None:
     options = [settled(PrototypeOptions(views=v, jitter=0.1), digits.picture_shape) for v in (1, 3)]
-    few, many = (draws(digits, KEYS, o, 7, 2) for o in options)
+    few, many = (step_draws(digits, KEYS, o, 7, 2) for o in options)
     for name, value in few.items():
         assert len(many[name]) == 3 * len(value)
         np.testing.assert_array_equal(many[name][::3], value)

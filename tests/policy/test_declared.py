@@ -103,7 +103,7 @@ ENTANGLED = "name = 'x'\n[checks.entanglement-max]\n"
         ("name = 'x'\nchecks = 3", "checks: "),
         ("name = 'x'\n[checks.clases-reached]\nfail_below = 1", "did you mean 'classes-reached'?"),
         ("name = 'x'\n[checks.a]\ncheck = 'acuracy'\nfail_below = 1", "did you mean 'accuracy'?"),
-        (f"name = 'x'\n[checks.{'y' * 9000}]\nfail_below = 1", "yyy…"),
+        (f"name = 'x'\n[checks.{'y' * 9000}]\nfail_below = 1", "yyyyy…"),
         (REACHED + "fial_below = 1", "did you mean 'fail_below'?"),
         (REACHED + "fail_above = 1", "higher is better, so fail_above makes no sense"),
         (ENTANGLED + "warn_below = 1", "lower is better, so warn_below makes no sense"),

@@ -79,7 +79,7 @@ def test_the_pdf_is_the_report(
 
 
 def test_no_figure_runs_out_of_its_column(build: Build, folder: Path) -> None:
-    assert running_out(render_html(build(), folder)) == []
+    assert running_out(render_html(build(), folder, paper=True)) == []
 
 
 def test_a_figure_that_runs_out_of_its_column_is_noticed() -> None:
@@ -100,7 +100,7 @@ def test_hostile_names_are_text_in_the_pdf(build: Build, folder: Path) -> None:
     flat = re.sub(r"\s+", " ", text)
     assert "<img src=x onerror=alert(1)>" in flat
     assert "a[U+202E]gnp.exe" in flat
-    assert "(10,000 characters)" in flat
+    assert "x" * 65 not in flat
     assert "{{ 7 * 7 }}" in flat
     assert not re.search("[\u202a-\u202e\x00\x1b]", text)
 

@@ -13,7 +13,9 @@ import pikepdf
 import pytest
 from pikepdf import pdfa
 
-from leap_audit.report import render_pdf
+from leap_audit.artifacts import Audit
+from leap_audit.report import render_html, render_pdf
+from leap_audit.report.selection import for_print
 from tests.builders.audits import write_pictured_report
 from tests.conftest import ROOT
 
@@ -73,7 +75,8 @@ def test_the_audit_is_embedded_as_the_source(written: Path, pdf: pikepdf.Pdf) ->
 
 
 def test_the_tags_follow_the_page(written: Path, pdf: pikepdf.Pdf) -> None:
-    html = (written / "report.html").read_text(encoding="utf-8")
+    audit = Audit.read(written)
+    html = render_html(audit, written, for_print(audit), paper=True)
     elements = list(_elements(pdf.Root.StructTreeRoot.K[0]))
     figures = [each for each in elements if each.S == "/Figure"]
     assert len(figures) == len(re.findall("<img ", html)) > 0
@@ -91,7 +94,7 @@ def test_there_are_bookmarks_of_the_chapters(pdf: pikepdf.Pdf) -> None:
         (top,) = outline.root
         assert top.title == "model.onnx"
         chapters = [each.title for each in top.children]
-        assert chapters[:4] == ["How to read this report", "Verdict", "Findings", "Prototypes"]
+        assert chapters[:4] == ["Findings", "Checks", "How to read this report", "Prototypes"]
         (prototypes,) = [each for each in top.children if each.title == "Prototypes"]
         assert [each.title for each in prototypes.children] == ["cat class 0"]
 

@@ -1,5 +1,7 @@
-"""Operators on whole numbers, written as the floating-point operator between DequantizeLinear and
-QuantizeLinear. What rounds stays one node, whose gradient is straight through."""
+"""Write operators on integers as floating-point ones between DequantizeLinear and QuantizeLinear.
+
+The rounding stays one node, whose gradient is straight through.
+"""
 
 from collections.abc import Sequence
 from typing import Any

@@ -18,8 +18,8 @@ from leap_audit.run.session import Array
 
 __all__ = [
     "Answer",
-    "GivenProbabilities",
     "OneLogit",
+    "OwnProbabilities",
     "ScoreMap",
     "Sigmoids",
     "Softmax",
@@ -185,7 +185,7 @@ class Sigmoids(_Columns):
 
 
 @dataclass(frozen=True)
-class GivenProbabilities(_Columns):
+class OwnProbabilities(_Columns):
     """One class out of several, with the model's own probabilities p; the score is log p."""
 
     def probabilities(self, scores: Array) -> Array:
@@ -197,7 +197,7 @@ class GivenProbabilities(_Columns):
 class ScoreMap(_Columns):
     """One answer at each place of a map, such as a segmentation, or of a region of it."""
 
-    each: Softmax | Sigmoids | GivenProbabilities
+    each: Softmax | Sigmoids | OwnProbabilities
     """The kind of answer at a place."""
     sides: tuple[int, int]
     """(rows, columns) of the whole map."""
@@ -262,7 +262,7 @@ class ScoreMap(_Columns):
         return self.each.spread_of(upright.reshape(len(scores), self.numbers, self.places))
 
 
-Answer: TypeAlias = Softmax | Sigmoids | GivenProbabilities | OneLogit | ScoreMap
+Answer: TypeAlias = Softmax | Sigmoids | OwnProbabilities | OneLogit | ScoreMap
 """What a model gives for a picture. A new kind has the methods of these."""
 
 
@@ -282,13 +282,13 @@ def answer_kind(
     classes, in the scores as the model gives them. region: (top, left, bottom, right) of the map,
     as fractions; None: all of it.
     """
-    each: Softmax | Sigmoids | GivenProbabilities = Softmax(classes)
+    each: Softmax | Sigmoids | OwnProbabilities = Softmax(classes)
     if single:
         each = OneLogit()
     elif probabilities == "sigmoid":
         each = Sigmoids(classes)
     elif probabilities == "given":
-        each = GivenProbabilities(classes)
+        each = OwnProbabilities(classes)
     if sides == (1, 1):
         return each
     window = None

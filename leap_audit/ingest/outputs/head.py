@@ -30,11 +30,11 @@ from leap_audit.ingest.outputs.postprocessing import (
 from leap_audit.ingest.outputs.probabilities import share_total
 from leap_audit.ingest.outputs.reading import Reading, stepped
 from leap_audit.ingest.outputs.selection import ancestors, select_output, undo_selection
-from leap_audit.ingest.outputs.task import Asked, infer_task, refuse_detector
+from leap_audit.ingest.outputs.task import DeclaredAnswer, infer_task, refuse_detector
 from leap_audit.ingest.outputs.trial import NOISE, Trial
 from leap_audit.run.session import Array
 
-__all__ = ["Head", "as_asked", "find_head"]
+__all__ = ["Head", "as_declared", "find_head"]
 
 ROWS = 16
 """Of a map of scores, so many rows are looked at."""
@@ -67,37 +67,37 @@ class Head:
     """What the output's numbers are, as measured, for the report."""
 
 
-def find_head(model: ir.Model, asked: Asked, trial: Trial) -> Head:
+def find_head(model: ir.Model, declared: DeclaredAnswer, trial: Trial) -> Head:
     """Return where a canonical graph of one picture holds its scores, and what they are.
 
     The graph is run on the pictures of `trial`, and keeps of its nodes what that needs.
 
-    Raises ModelRefused: no scores, or what they are cannot be audited or contradicts `asked`.
+    Raises ModelRefused: no scores, or what they are cannot be audited or contradicts `declared`.
     """
     graph = model.graph
-    chosen = select_output(graph, BATCH, asked)
+    chosen = select_output(graph, BATCH, declared)
     output, others = chosen.output, len(graph.outputs)
     end = answer_tensor(chosen)
     shape = static_shape(end.value)
     listed, guessed = is_list(shape), end.axis is None
     if not listed:
-        end = undo_transposes(end, asked) if probability_operator(end.value) is None else end
+        end = undo_transposes(end, declared) if probability_operator(end.value) is None else end
         shape = static_shape(end.value)
     way = ancestors(chosen.scores)
     beside = [v for v in graph.outputs if v.dtype in FLOATS and v is not output and v not in way]
     sides = (math.prod(shape[1:]),) if listed else map_shape(shape, end.axis)
-    refuse_detector(output, end.value, beside, sides, asked)
+    refuse_detector(output, end.value, beside, sides, declared)
 
     axis = 1 if listed else class_axis(end.axis, len(shape))
     end, meaning = _measured(
-        model, str(output.name), replace(end, axis=axis), listed, guessed, trial, asked
+        model, str(output.name), replace(end, axis=axis), listed, guessed, trial, declared
     )
     sides = sides if listed else map_shape(shape, end.axis)
     if not listed and meaning.change == "none":
-        end = undo_transposes(undo_upsampling(end), asked)
+        end = undo_transposes(undo_upsampling(end), declared)
         sides = map_shape(static_shape(end.value), end.axis)
-    task, why = infer_task(output, end.value, sides, meaning, end.taken, asked)
-    meaning = as_asked(meaning, asked)
+    task, why = infer_task(output, end.value, sides, meaning, end.taken, declared)
+    meaning = as_declared(meaning, declared)
     single, places = meaning.single, sides[1:] or (1, 1)
     text = f"output {output.name!r}"
     if others > 1:
@@ -129,7 +129,7 @@ def _measured(
     listed: bool,
     guessed: bool,
     trial: Trial,
-    asked: Asked,
+    declared: DeclaredAnswer,
 ) -> tuple[ScoreTensor, Meaning]:
     """What the numbers of the answer are, and the tensor that the scores are read from.
 
@@ -173,31 +173,31 @@ def _measured(
     read = next((x for b, x in kept if b.back == meaning.back), answer)
     if not np.isfinite(read).all():
         raise ModelRefused(_not_finite(end.value))
-    if not _as_it_is(meaning, asked):
+    if not _as_it_is(meaning, declared):
         return end, meaning
     taken = [*end.taken, *(op for op in meaning.taken if op not in end.taken)]
     value, back = stepped(end.value, meaning.back), (*end.back, *meaning.back)
     return ScoreTensor(value, back, end.axis, tuple(taken)), meaning
 
 
-def _as_it_is(meaning: Meaning, asked: Asked) -> bool:
-    """Whether the scores are read as they were found, and `asked` says nothing else of them."""
+def _as_it_is(meaning: Meaning, declared: DeclaredAnswer) -> bool:
+    """Whether the scores are read as they were found, and `declared` says nothing else of them."""
     if not meaning.probable or meaning.single:
         return True
-    return asked.task not in ("multi-label", "classification") or meaning.exclusive == (
-        asked.task == "classification"
+    return declared.task not in ("multi-label", "classification") or meaning.exclusive == (
+        declared.task == "classification"
     )
 
 
-def as_asked(meaning: Meaning, asked: Asked) -> Meaning:
-    """Return what was measured, with classes that share 100 % or do not, as `asked` says.
+def as_declared(meaning: Meaning, declared: DeclaredAnswer) -> Meaning:
+    """Return what was measured, with classes that share 100 % or do not, as `declared` says.
 
     Probabilities stay the model's own.
     """
-    if _as_it_is(meaning, asked):
-        own = asked.task == "multi-label" and not meaning.probable
+    if _as_it_is(meaning, declared):
+        own = declared.task == "multi-label" and not meaning.probable
         return replace(meaning, probabilities="sigmoid", exclusive=False) if own else meaning
-    shared = asked.task == "classification"
+    shared = declared.task == "classification"
     return replace(
         meaning,
         back=(),

@@ -23,7 +23,7 @@ from leap_audit.ingest.outputs.probabilities import (
     sigmoid,
     softmax,
 )
-from leap_audit.ingest.outputs.reading import Change, Step
+from leap_audit.ingest.outputs.reading import ScoreChange, Step
 from leap_audit.run.session import Array
 
 __all__ = ["Meaning", "meaning_of"]
@@ -45,7 +45,7 @@ class Meaning:
 
     back: tuple[Step, ...]
     """From the answer to the tensor that is read."""
-    change: Change
+    change: ScoreChange
     total: float
     probabilities: Probabilities
     """How a probability follows from the scores."""

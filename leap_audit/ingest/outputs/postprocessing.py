@@ -10,7 +10,7 @@ from leap_audit.graph.operators import SHAPE_ONLY
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.outputs.reading import Step, stepped
 from leap_audit.ingest.outputs.selection import OutputCandidate, undo_reshapes
-from leap_audit.ingest.outputs.task import Asked
+from leap_audit.ingest.outputs.task import DeclaredAnswer
 
 __all__ = [
     "ScoreTensor",
@@ -119,13 +119,13 @@ def _enlarges(node: ir.Node) -> bool:
     return len(before) == 4 and all(a <= b for a, b in zip(before, after, strict=True))
 
 
-def undo_transposes(end: ScoreTensor, asked: Asked) -> ScoreTensor:
+def undo_transposes(end: ScoreTensor, declared: DeclaredAnswer) -> ScoreTensor:
     """Return the map before transposes, with its class axis if four dimensions show it."""
     shape = static_shape(end.value)
     axis = end.axis
     if axis is None and len(shape) == 4:
-        axis = 1 if asked.layout == "NCHW" else 3
-        if asked.names is not None and asked.names == shape[4 - axis] != shape[axis]:
+        axis = 1 if declared.layout == "NCHW" else 3
+        if declared.names is not None and declared.names == shape[4 - axis] != shape[axis]:
             axis = 4 - axis
     end = replace(end, axis=axis)
     while (node := end.value.producer()) is not None and node.op_type == "Transpose":

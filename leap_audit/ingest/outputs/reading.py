@@ -11,11 +11,11 @@ from leap_audit.errors import ModelRefused
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_constant, new_node
 
-__all__ = ["LEAST", "NEAREST", "Change", "Reading", "Step", "stepped", "written"]
+__all__ = ["LEAST", "NEAREST", "Reading", "ScoreChange", "Step", "stepped", "written"]
 
 Step = tuple[str, int]
 """From a tensor back to an input of the node that computes it: the operator, and which input."""
-Change = Literal["none", "negative", "log", "logit"]
+ScoreChange = Literal["none", "negative", "log", "logit"]
 LEAST = 1e-30
 """A probability counts as no smaller than this before its logarithm is taken."""
 LEAST_HALF = 2.0**-15
@@ -33,7 +33,7 @@ class Reading:
     """The output's name in the canonical graph."""
     back: tuple[Step, ...] = ()
     """From that output to the tensor that is read."""
-    change: Change = "none"
+    change: ScoreChange = "none"
     """What makes scores of its numbers. none: they are; negative: they count the other way round;
     log: they are probabilities p, and log p is the score; logit: log p - log(1 - p) is."""
     total: float = 1.0

@@ -11,7 +11,7 @@ from leap_audit.graph.operators import FLOATS, SHAPE_ONLY
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
 from leap_audit.ingest.outputs.reading import Step, stepped
-from leap_audit.ingest.outputs.task import Asked, is_embedding, refuse_boxes_beside
+from leap_audit.ingest.outputs.task import DeclaredAnswer, is_embedding, refuse_boxes_beside
 
 __all__ = [
     "OutputCandidate",
@@ -43,10 +43,10 @@ class OutputCandidate:
     """The reason for this output, where the graph has several."""
 
 
-def select_output(graph: ir.Graph, batch: int, asked: Asked) -> OutputCandidate:
+def select_output(graph: ir.Graph, batch: int, declared: DeclaredAnswer) -> OutputCandidate:
     """Select the output that holds the class scores.
 
-    The one that `asked` names. Else, of the outputs of numbers with the batch as first dimension:
+    The one that `declared` names. Else, of the outputs with the batch as first dimension:
     those with as many scores as there are names of classes; lists before maps; not what another
     list is computed from, as the features under the logits are; not features divided by their
     length; the end of the network, not of a branch in its middle. An output of labels, of the
@@ -54,8 +54,8 @@ def select_output(graph: ir.Graph, batch: int, asked: Asked) -> OutputCandidate:
 
     Raises ModelRefused: there is none, none is called so, or several are left.
     """
-    if asked.output is not None:
-        return _named(graph, batch, asked.output)
+    if declared.output is not None:
+        return _named(graph, batch, declared.output)
     every = [c for value in graph.outputs if (c := output_candidate(value, batch)) is not None]
     if not every:
         kinds = ", ".join(f"{v.name!r} ({v.dtype}, {_shape_text(v)})" for v in graph.outputs)
@@ -68,7 +68,7 @@ def select_output(graph: ir.Graph, batch: int, asked: Asked) -> OutputCandidate:
         return every[0]
     left = every
     reasons = ["it alone holds class scores"] if len(every) == 1 else []
-    for reason, keep in _criteria(asked):
+    for reason, keep in _criteria(declared):
         kept = keep(left)
         if kept and len(kept) < len(left):
             left = kept
@@ -101,9 +101,9 @@ def _named(graph: ir.Graph, batch: int, name: str) -> OutputCandidate:
 Keep = Callable[[Sequence[OutputCandidate]], list[OutputCandidate]]
 
 
-def _criteria(asked: Asked) -> list[tuple[str, Keep]]:
+def _criteria(declared: DeclaredAnswer) -> list[tuple[str, Keep]]:
     """Return the criteria for outputs, each with its reason in words, in their order."""
-    names = asked.names
+    names = declared.names
     return [
         (
             f"it has as many scores as there are class names ({names})",

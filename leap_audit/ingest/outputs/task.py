@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from leap_audit.ingest.outputs.meaning import Meaning
 
 __all__ = [
-    "Asked",
+    "DeclaredAnswer",
     "infer_task",
     "is_embedding",
     "refuse_boxes",
@@ -39,13 +39,13 @@ BOXES = frozenset({"NonMaxSuppression", "RoiAlign", "MaxRoiPool"})
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is known of the answer before the graph is looked at."""
+class DeclaredAnswer:
+    """What the user and the input declare of the answer, before the graph is read."""
 
     task: Task | None = None
-    """What the user says it is; None: inferred."""
+    """The task; None: inferred."""
     names: int | None = None
-    """How many names of classes were given."""
+    """Number of class names; None: no names."""
     layout: Layout = "NCHW"
     """Of the input: an output that does not say where its classes are has the same."""
     output: str | None = None
@@ -58,7 +58,7 @@ def infer_task(
     shape: tuple[int, ...],
     meaning: "Meaning",
     taken: Sequence[str],
-    asked: Asked,
+    declared: DeclaredAnswer,
 ) -> tuple[Task, str]:
     """Return the task, and the reason for it in words.
 
@@ -66,12 +66,12 @@ def infer_task(
     shape: of one picture's scores, (classes,) of one answer to it, or (classes, height, width) of a
     map of answers; meaning: what the numbers are.
 
-    Raises ModelRefused: an embedding, or what `asked` says does not fit.
+    Raises ModelRefused: an embedding, or what `declared` says does not fit.
     """
     where = f"output {output.name!r}"
-    if asked.task is not None:
-        _require_fit(where, asked.task, shape)
-        return asked.task, "said with --task"
+    if declared.task is not None:
+        _require_fit(where, declared.task, shape)
+        return declared.task, "said with --task"
     last = f" under its {taken[0]}" if taken and taken[0] != "Resize" else ""
     if len(shape) == 3:
         if shape[0] == 1 and not meaning.probable:
@@ -90,7 +90,7 @@ def infer_task(
         a_sigmoid = "a Sigmoid gives each of the" if "Sigmoid" in taken else "each of the"
         own = "its own probability" if "Sigmoid" in taken else "is a probability of its own"
         return "multi-label", f"{a_sigmoid} {shape[0]} scores {own}"
-    named = asked.names == shape[0] or shape[0] in IMAGENET
+    named = declared.names == shape[0] or shape[0] in IMAGENET
     if not meaning.probable and not taken and not named and (reason := _embedding(end)):
         raise ModelRefused(
             f"{where} is taken for an embedding of {shape[0]} features ({reason}), which has no "
@@ -105,13 +105,13 @@ def refuse_detector(
     end: ir.Value,
     others: Sequence[ir.Value],
     shape: tuple[int, ...],
-    asked: Asked,
+    declared: DeclaredAnswer,
 ) -> None:
-    """Raise ModelRefused where scores look like a detector's, unless `asked` says what they are.
+    """Raise ModelRefused where scores look like a detector's, unless `declared` says what they are.
 
     others: the other outputs of numbers that are not on the way to these. The rest as `infer_task`.
     """
-    if asked.task is None and (reason := _detector(end, others, shape)):
+    if declared.task is None and (reason := _detector(end, others, shape)):
         raise _refused_detector(output, reason)
 
 

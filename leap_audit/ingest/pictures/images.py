@@ -31,7 +31,7 @@ from leap_audit.ingest.pictures.files import DICOM_SUFFIXES, VOLUMES, find_pictu
 __all__ = [
     "MAX_PIXELS",
     "covering_size",
-    "decoded",
+    "decoded_picture",
     "find_pictures",
     "fitted",
     "read_picture",
@@ -76,10 +76,10 @@ def read_picture(
     Raises PictureRefused: the file is missing, no picture, damaged, or above `MAX_PIXELS`.
     """
     name = label or str(path)
-    return fitted(decoded(path, preprocessing, label=name), preprocessing, name, low_high)
+    return fitted(decoded_picture(path, preprocessing, label=name), preprocessing, name, low_high)
 
 
-def decoded(
+def decoded_picture(
     path: Path,
     preprocessing: Preprocessing,
     *,
@@ -122,7 +122,7 @@ def fitted(
     label: str,
     low_high: tuple[float, float] | None = None,
 ) -> NDArray[np.float32]:
-    """Return what `decoded` returned as the model sees it: see `read_picture`."""
+    """Return what `decoded_picture` returned as the model sees it: see `read_picture`."""
     values = found.values if isinstance(found, DicomRendering) else found
     if isinstance(values, PixelValues):
         span = values.low_high or low_high

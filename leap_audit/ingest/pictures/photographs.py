@@ -16,7 +16,7 @@ from leap_audit.ingest.files.hashing import read_hashed
 from leap_audit.ingest.pictures.depth import PixelValues, UndeclaredPixels, measured_range
 from leap_audit.ingest.pictures.dicom import DicomRendering, is_dicom
 from leap_audit.ingest.pictures.files import DICOM_SUFFIXES
-from leap_audit.ingest.pictures.images import decoded, fitted
+from leap_audit.ingest.pictures.images import decoded_picture, fitted
 from leap_audit.ingest.pictures.sandboxed import require_short_head
 from leap_audit.text.filenames import legible
 
@@ -185,7 +185,7 @@ def _read(
 
     def read() -> _Read:
         require_short_head(path, label)
-        found = decoded(path, preprocessing, label=label, asked=asked)
+        found = decoded_picture(path, preprocessing, label=label, asked=asked)
         values = found.values if isinstance(found, DicomRendering) else found
         dicom = measured = picture = None
         if isinstance(found, DicomRendering):
@@ -206,7 +206,7 @@ def _fitted(
     """Decode a photograph of which black and white are known now."""
 
     def read() -> NDArray[np.float32]:
-        return fitted(decoded(path, preprocessing, label=label), preprocessing, label, span)
+        return fitted(decoded_picture(path, preprocessing, label=label), preprocessing, label, span)
 
     return read_hashed(path, read, PictureRefused, label)
 

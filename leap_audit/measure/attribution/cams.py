@@ -142,8 +142,10 @@ _enter(
     "Selvaraju et al. 2017",
     Traits(
         "ReLU(sum_c mean(G_c) A_c)",
-        advice="At the map that is averaged before the classes, the same as CAM; at earlier "
-        "tensors the mean of the gradient loses where it was: prefer hirescam there.",
+        shortcut=False,
+        advice="At the map that is averaged before the classes, the same as CAM; elsewhere, and "
+        "where the map is flattened, the mean of the gradient loses where it was, and the map can "
+        "lie in the wrong place: prefer hirescam there.",
         peers={
             "captum": "LayerGradCam",
             "pytorch-grad-cam": "GradCAM",

@@ -30,7 +30,7 @@ from leap_audit.measure.subject import Subject
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
 
-__all__ = ["AREAS", "RankingSearch", "blurred", "rank_pixels", "step_graph"]
+__all__ = ["AREAS", "RankingSearch", "blurred", "rank_pixels", "ranking_step"]
 
 AREAS = (0.03, 0.6)
 """The areas a step draws from, as fractions of the picture."""
@@ -82,7 +82,7 @@ class RankingSearch:
             raise ValueError("a model that takes one picture at a time cannot be isolated")
         self._model, self._options, self._seed, self._batch = model, options, seed, batch
         key = ("isolation step", batch, options.model_dump_json(exclude=set(NOT_IN_GRAPH)))
-        self._session = run.session(key, lambda: step_graph(model, batch, options))
+        self._session = run.session(key, lambda: ranking_step(model, batch, options))
 
     def rehearse(self, subject: Subject, steps: int) -> list[float]:
         """Return the seconds that each of a few steps of a whole batch takes, one by one."""
@@ -113,7 +113,7 @@ class RankingSearch:
         return [np.asarray(rows @ scores @ columns.T) for scores in found]
 
 
-def step_graph(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
+def ranking_step(model: Model, batch: int, options: IsolationOptions) -> ir.Model:
     """Return one step for `batch` subjects.
 
     Inputs: `scores` (a coarse map each) and Adam's state, `pictures`, `fills` (three blurred

@@ -16,7 +16,7 @@ from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.rate import best_rate, range_test, settling
-from leap_audit.measure.prototype.step import Key, draws, step_graph
+from leap_audit.measure.prototype.step import Key, step_draws, step_graph
 from leap_audit.measure.run import Run
 from leap_audit.run.opaque import AnyLoop, AnySession
 from leap_audit.run.session import Array
@@ -49,7 +49,7 @@ class Request:
 
     @property
     def key(self) -> Key:
-        """What its random draws belong to."""
+        """What its random numbers belong to."""
         return (*self.target, self.replicate)
 
 
@@ -219,7 +219,7 @@ class _Steps:
             constants["same"] = alike(own)
         self.loop = session.loop(adam_state("coefficients", start), constants)
         for step, factor in enumerate(factors):
-            drawn = draws(self.model, keys, self.options, self.seed, step)
+            drawn = step_draws(self.model, keys, self.options, self.seed, step)
             self.loop.step({**drawn, **adam_draws(step, factor)})
             yield self.loop.output("score")
 
@@ -264,7 +264,7 @@ def _even_start(run: Run, options: PrototypeOptions, seed: int, spread: float) -
     start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
     loop = session.loop(adam_state("coefficients", start[None]), {})
     for step, factor in enumerate(settling(max(options.steps // 2, 1), SETTLED)):
-        loop.step({**draws(model, [()], options, seed, step), **adam_draws(step, factor)})
+        loop.step({**step_draws(model, [()], options, seed, step), **adam_draws(step, factor)})
     return loop.state("coefficients")
 
 
@@ -316,6 +316,7 @@ def _parts(curve: Array) -> tuple[float, ...]:
 def _converged(curve: Array) -> bool:
     """Whether the last eighth at full learning rate brought less than a tenth of the whole rise.
 
+    Or no more than chance brings between two eighths: a class that cannot rise has settled too.
     The steps after it move less and less by design and would flatter the answer.
     """
     full = curve[: len(curve) - int(SETTLED * len(curve))]
@@ -323,4 +324,6 @@ def _converged(curve: Array) -> bool:
         return False
     eighth = len(full) // 8
     first, before, last = full[:eighth], full[-2 * eighth : -eighth], full[-eighth:]
-    return bool(last.mean() - before.mean() < 0.1 * (last.mean() - first.mean()))
+    brought = last.mean() - before.mean()
+    chance = float(np.sqrt((before.var() + last.var()) / eighth))
+    return bool(brought < 0.1 * (last.mean() - first.mean()) or brought <= chance)

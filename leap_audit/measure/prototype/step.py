@@ -29,15 +29,14 @@ from leap_audit.measure.prototype.objective import (
     weighted_logit,
 )
 from leap_audit.measure.prototype.transforms import blur_at, light, view
-from leap_audit.measure.run import averaged as over_places
-from leap_audit.measure.run import place_model
+from leap_audit.measure.run import mean_over_places, place_model
 from leap_audit.run.session import Array
 
-__all__ = ["Key", "Objective", "draws", "step_graph"]
+__all__ = ["Key", "Objective", "step_draws", "step_graph"]
 
 Objective = Literal["target", "even"]
 Key = tuple[int, ...]
-"""What an item's random draws belong to."""
+"""What an item's random numbers belong to."""
 
 
 def step_graph(
@@ -49,8 +48,8 @@ def step_graph(
 ) -> ir.Model:
     """Return one step for `batch` prototypes.
 
-    Inputs: `coefficients` and Adam's state, what `draws` gives (`rows`, `columns`, `noise`, and
-    with alpha `behind`, each of `options.views` a prototype), and for the objective target
+    Inputs: `coefficients` and Adam's state, what `step_draws` returns (`rows`, `columns`, `noise`,
+    and with alpha `behind`, each of `options.views` a prototype), and for the objective target
     `weights` (of the logits, per item) and with a diversity `same` (see `objective.alike`).
     Outputs: the next state and `score`, the objective of each item, averaged over its views.
     spread: the spread of the model's logits, which penalties are weighed in. objective: a
@@ -73,7 +72,7 @@ def step_graph(
         picture = over(op, Painted(picture, _repeated(op, painted.alpha, views)), behind)
     viewed = _viewed(op, picture, rows, columns, options)
     placed = place_model(op, model, op.Add(viewed, noise))
-    logits = over_places(op, placed.scores)
+    logits = mean_over_places(op, placed.scores)
     if objective == "target":
         weights = new_input(graph, "weights", (batch, model.classes))
         score = weighted_logit(op, averaged(op, logits, views), weights)
@@ -111,7 +110,7 @@ def _viewed(
     return op.Add(viewed, 1.0) if white else viewed
 
 
-def draws(
+def step_draws(
     model: Model, keys: Sequence[Key], options: PrototypeOptions, seed: int, step: int
 ) -> dict[str, Array]:
     """Return what is random at a step: the views, the noise, what is behind a transparent item.

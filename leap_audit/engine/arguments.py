@@ -1,4 +1,4 @@
-"""What callers give, a network and a batch of pictures, as the rest of leap-audit knows them."""
+"""Convert the arguments of `generate`, a network and a batch of pictures, to a Model and arrays."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ from leap_audit.progress import Progress
 from leap_audit.run.providers import Provider, choose_provider
 from leap_audit.run.session import Array
 
-__all__ = ["Mode", "given_model", "given_samples", "provider_of"]
+__all__ = ["Mode", "network_of", "pictures_of", "provider_of"]
 
 Mode = Literal["pt", "tf", "onnx"]
 Function = Callable[[Any], Any]
@@ -39,7 +39,7 @@ def provider_of(device: object) -> Provider:
     return choose_provider({"gpu": "cuda", "mps": "coreml"}.get(name, name))
 
 
-def given_model(
+def network_of(
     model: object,
     preprocessing: Function | Sequence[Function] | None,
     settings: Settings,
@@ -49,7 +49,7 @@ def given_model(
     told: Progress,
     names: int | None = None,
 ) -> Model:
-    """Return the network given: a file, an ONNX ModelProto, a torch.nn.Module, a Keras model.
+    """Return the Model of a network: a file, an ONNX ModelProto, a torch.nn.Module, a Keras model.
 
     preprocessing: functions that stand between pictures in 0..1 and the network; they are traced
     into its graph, unless they are leap-audit's own. A graph made here is kept as
@@ -97,7 +97,7 @@ def given_model(
     return load(made, declared, provider, names=names, output=settings.output)
 
 
-def given_samples(
+def pictures_of(
     samples: Any, model: Model, preprocessing: object, mode: Mode, told: Progress
 ) -> tuple[Array, Model]:
     """Return the batch as (n, channels, height, width) in 0..1, and the model to see it with.

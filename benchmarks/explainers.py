@@ -1,0 +1,122 @@
+"""Methods of attribution on photographs: which map holds the class, and at what price?
+
+    python -m benchmarks.explainers [--model FILE] [--rows 1 2 3] [--methods a,b] --csv FILE
+
+On each photograph, for the most probable class, the map of every method is measured by insertion
+and deletion under two fills. Differences are paired, with bootstrap intervals. Each line is written
+to the CSV when it is finished; what is in it is not measured again.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.isolations import ROWS
+from benchmarks.photographs import FOLDER, MODEL, Photograph, classifier_of, read_rows
+from leap_audit.measure.faithfulness.comparison import standings
+from leap_audit.measure.faithfulness.ranking import FILLS
+from leap_audit.measure.run import Run
+from leap_audit.pipeline.explain import check, chosen_methods, explain_album
+from leap_audit.pipeline.photographs import album_of
+from leap_audit.terminal import Terminal
+
+COLUMNS = ("model", "file", "class", "method", "seconds", "fill", "insertion", "deletion")
+Line = dict[str, str]
+
+
+def read(path: Path) -> list[Line]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def measure(run: Run, photograph: Photograph, name: str, model: str) -> list[Line]:
+    """Return the lines of one method on one photograph, one for each fill."""
+    chosen = chosen_methods(run.model, (name,), {})
+    names = list(map(str, range(run.model.classes)))
+    ((found,),) = explain_album(run, album_of([photograph.picture]), names, None, chosen)
+    figures = check(found, slow=False)
+    common = {"model": model, "file": photograph.file, "class": str(found.subject.class_)}
+    common |= {"method": name, "seconds": f"{found.seconds:.3f}"}
+    return [
+        {
+            **common,
+            "fill": fill,
+            "insertion": f"{figures[f'insertion_{fill}']:.5f}",
+            "deletion": f"{figures[f'deletion_{fill}']:.5f}",
+        }
+        for fill in FILLS
+    ]
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The means and the paired differences, of the photographs that every method was run on."""
+    out = []
+    for model in dict.fromkeys(line["model"] for line in lines):
+        own = [line for line in lines if line["model"] == model]
+        methods = list(dict.fromkeys(line["method"] for line in own))
+        files = [
+            f
+            for f in dict.fromkeys(line["file"] for line in own)
+            if {x["method"] for x in own if x["file"] == f} == set(methods)
+        ]
+        out += [f"## {model}, {len(files)} photographs", ""]
+        for fill in FILLS:
+            gains: dict[str, dict[str, float]] = defaultdict(dict)
+            price: dict[str, list[float]] = defaultdict(list)
+            for line in own:
+                if line["fill"] == fill and line["file"] in files:
+                    gain = float(line["insertion"]) - float(line["deletion"])
+                    gains[line["method"]][line["file"]] = gain
+                    price[line["method"]].append(float(line["seconds"]))
+            ordered = {m: np.array([of[f] for f in files]) for m, of in gains.items()}
+            out.append(
+                f"| method | insertion - deletion, {fill} | behind the best, 95 % | seconds |"
+            )
+            out.append("|---|---|---|---|")
+            for s in standings(ordered, np.random.default_rng(0)):
+                apart = f"{s.behind:.3f} ({s.low:.3f} to {s.high:.3f})" if s.behind else "the best"
+                seconds = np.median(price[s.method])
+                out.append(f"| {s.method} | {s.mean:.3f} | {apart} | {seconds:.2f} |")
+            out.append("")
+    return "\n".join(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="models/ and images/")
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--methods", default="all")
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--csv", type=Path, default=Path("explainers.csv"))
+    args = parser.parse_args()
+    model = classifier_of(args.folder / "models" / args.model)
+    run = Run(model, args.batch, args.threads)
+    names = [m.name for m, _ in chosen_methods(model, args.methods.split(","), {})]
+    done = {(x["model"], x["file"], x["method"]) for x in read(args.csv)}
+    photographs = read_rows(args.folder, model, args.rows)
+    left = [(p, n) for p in photographs for n in names if (args.model, p.file, n) not in done]
+    with Terminal().stage("Maps", len(left)) as advance:
+        for photograph, name in left:
+            lines = measure(run, photograph, name, args.model)
+            new = not args.csv.exists()
+            with args.csv.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, COLUMNS)
+                if new:
+                    writer.writeheader()
+                writer.writerows(lines)
+            advance()
+    print(table(read(args.csv)))
+
+
+if __name__ == "__main__":
+    main()

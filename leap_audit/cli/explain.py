@@ -1,0 +1,304 @@
+"""leap-audit explain: pictures in, maps of what the model's answer depends on out."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from leap_audit.cli import flags
+from leap_audit.cli.answers import answering
+from leap_audit.cli.app import Command, app
+from leap_audit.cli.trust import FollowLinks, TrustModel
+from leap_audit.text.filenames import plain_name
+
+if TYPE_CHECKING:
+    from leap_audit.pipeline.explain import PictureExplanation
+    from leap_audit.pipeline.photographs import Album
+
+__all__: list[str] = []
+
+_EXPLAIN = "What is explained"
+ABOUT_EXPLAIN = (
+    "Show what the model's answer on each picture depends on, by one method or several.\n\n"
+    "Writes each map as [bold].npy[/] and over its picture, explain.json, and explain.html with "
+    "the methods side by side. [bold]--check[/] says how far to trust each map; "
+    "[bold]--compare[/] ranks the methods by it."
+)
+Pictures = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="PICTURES", help="Photographs: files, or folders of them."),
+]
+OptionalModel = Annotated[
+    Path | None, typer.Argument(metavar="MODEL", help="The network, as `leap-audit` takes it.")
+]
+Method = Annotated[
+    list[str] | None,
+    flags.option(
+        "--method -m",
+        _EXPLAIN,
+        "Methods, joined by commas; all; auto. smooth: or tta: before a name averages over noisy "
+        "copies or over views (default auto).",
+        "NAMES",
+    ),
+]
+Target = Annotated[
+    str | None,
+    flags.option(
+        "--target", _EXPLAIN, "Class, by number or name (default: the most probable).", "CLASS"
+    ),
+]
+At = Annotated[
+    str | None,
+    flags.option(
+        "--at", _EXPLAIN, "Tensor inside the model, for methods that look at one.", "NAME"
+    ),
+]
+Check = Annotated[bool, flags.option("--check", _EXPLAIN, "Check every map, which takes longer.")]
+CompareMethods = Annotated[
+    bool,
+    flags.option(
+        "--compare", _EXPLAIN, "Rank the methods by insertion less deletion on these pictures."
+    ),
+]
+ListMethods = Annotated[
+    bool, flags.option("--methods", _EXPLAIN, "List the methods, or what MODEL lacks for each.")
+]
+ExplainOut = Annotated[
+    Path | None, flags.option("--out -o", "Output", "Folder (default MODEL-explained).", "FOLDER")
+]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be explained, in words."""
+
+    model: Path
+    pictures: tuple[Path, ...]
+    methods: tuple[str, ...]
+    options: dict[str, dict[str, Any]]
+    target: str | None
+    at: str | None
+    check: bool
+    compare: bool
+    seed: int
+
+
+@app.command(cls=Command, help=ABOUT_EXPLAIN, short_help="Show what an answer depends on.")
+def explain(
+    ctx: typer.Context,
+    model: OptionalModel = None,
+    pictures: Pictures = None,
+    method: Method = None,
+    method_options: flags.MethodOptions = None,
+    target: Target = None,
+    at: At = None,
+    check: Check = False,
+    compare: CompareMethods = False,
+    list_methods: ListMethods = False,
+    classes: flags.Classes = None,
+    layout: flags.Layout = None,
+    channel_order: flags.ChannelOrder = None,
+    value_range: flags.Range = None,
+    mean: flags.Mean = None,
+    std: flags.Std = None,
+    resize: flags.Resize = None,
+    input_size: flags.InputSize = None,
+    seed: flags.Seed = None,
+    threads: flags.Threads = None,
+    batch: flags.Batch = None,
+    provider: flags.Provider = None,
+    out: ExplainOut = None,
+    follow_links: FollowLinks = False,
+    trust_model: TrustModel = False,
+    as_json: flags.Json = False,
+    quiet: flags.Quiet = False,
+    debug: flags.Debug = False,
+) -> None:
+    """Explain pictures as the words say, and print where the page is."""
+    declared = {
+        "layout": layout,
+        "channel_order": channel_order,
+        "range": flags.numbers(ctx, "--range", value_range, 2),
+        "mean": flags.numbers(ctx, "--mean", mean),
+        "std": flags.numbers(ctx, "--std", std),
+        "resize": resize,
+        "input_size": flags.size(ctx, input_size),
+    }
+    options = flags.method_options(ctx, method_options)
+    names = tuple(flags.names(method) or ("auto",))
+    with answering(debug=debug, quiet=quiet, as_json=as_json, trust=trust_model) as terminal:
+        from leap_audit.errors import UsageError
+        from leap_audit.pipeline.explain import opened
+
+        if model is None:
+            if not list_methods:
+                raise UsageError(
+                    "explain takes a MODEL and PICTURES; see leap-audit explain --help."
+                )
+            print("\n".join(_table()), flush=True)
+            return
+        if not pictures and not list_methods:
+            raise UsageError("explain takes PICTURES after the MODEL: files, or folders of them.")
+        run, labels = opened(
+            model,
+            classes,
+            batch or 0,
+            threads or 0,
+            {key: value for key, value in declared.items() if value is not None},
+            terminal,
+            trust_model=trust_model,
+            more={"provider": provider} if provider else {},
+        )
+        if list_methods:
+            print("\n".join(_table(run.model)), flush=True)
+            return
+        wanted = Wanted(
+            model,
+            tuple(pictures or ()),
+            names,
+            options,
+            target,
+            at,
+            check or compare,
+            compare,
+            seed or 0,
+        )
+        place = out or Path(f"{plain_name(model.stem)}-explained")
+        written, summary = _written(run, labels, wanted, place, terminal, follow=follow_links)
+        if as_json:
+            print(json.dumps({**summary, "folder": str(written)}, indent=2), flush=True)
+        else:
+            print(written / "explain.html", flush=True)
+
+
+def _table(model: Any = None) -> Iterator[str]:
+    """The methods as lines; of a model, with what it lacks for each."""
+    from leap_audit.pipeline.explain import methods
+
+    for name, each in methods().items():
+        why = "" if model is None else each.unmet(model)
+        yield f"{name:<22} {('not here: ' + why) if why else each.summary}"
+
+
+def _written(
+    run: Any, labels: Any, wanted: Wanted, place: Path, terminal: Any, *, follow: bool
+) -> tuple[Path, dict[str, Any]]:
+    """Explain, check, and write the folder; return it and what a program needs to know."""
+    import numpy as np
+
+    from leap_audit.config import AuditOptions
+    from leap_audit.measure.faithfulness.comparison import standings
+    from leap_audit.pipeline.explain import check, chosen_methods, explain_album
+    from leap_audit.pipeline.photographs import read_album
+    from leap_audit.publish.folder import AuditFolder
+    from leap_audit.report.explanations import EXPLANATIONS, ExplainedPicture, write_explanations
+
+    chosen = chosen_methods(run.model, wanted.methods, _options(wanted))
+    values = {"samples": tuple(map(str, wanted.pictures)), "follow_links": follow}
+    album = read_album(
+        AuditOptions.parse(values, "explain"), labels, run.model.preprocessing, terminal
+    )
+    with AuditFolder.open(place, EXPLANATIONS) as folder:
+        rows: list[ExplainedPicture] = []
+        gains: dict[str, dict[str, list[float]]] = {}
+        total = len(album.pictures) * len(chosen)
+        with terminal.stage("Explaining", total) as advance:
+            for number in range(len(album.pictures)):
+                target = _target(wanted.target)
+                maps = []
+                for each in chosen:
+                    ((found,),) = explain_album(
+                        run, _one(album, number), labels, target, (each,), seed=wanted.seed
+                    )
+                    checks = check(found, slow=not wanted.compare) if wanted.check else {}
+                    for fill in ("blur", "mean") if wanted.compare else ():
+                        several = gains.setdefault(fill, {}).setdefault(found.method, [])
+                        several.append(checks[f"gain_{fill}"])
+                    maps.append(_record(found, checks))
+                    advance()
+                subject = found.subject
+                label = f"{labels[subject.class_]} (class {subject.class_})"
+                rows.append(
+                    ExplainedPicture(
+                        album.names[number],
+                        album.digests[number],
+                        album.pictures[number],
+                        label,
+                        tuple(maps),
+                    )
+                )
+        ranked = {
+            fill: standings(
+                {m: np.array(v) for m, v in of.items()}, np.random.default_rng(wanted.seed)
+            )
+            for fill, of in gains.items()
+        }
+        for fill, of in ranked.items():
+            for s in of:
+                terminal.note(
+                    f"{fill:<5} {s.method:<22} {s.mean:+.3f}, behind the best by "
+                    f"{s.behind:.3f} ({s.low:.3f} to {s.high:.3f})"
+                )
+        for found_map in rows[0].maps:
+            for note in found_map.notes:
+                terminal.note(f"{found_map.method}: {note}")
+        identity = run.model.identity
+        write_explanations(
+            folder.staging,
+            {"file": identity.file, "sha256": identity.sha256},
+            rows,
+            [each for each, _ in chosen],
+            ranked,
+        )
+        written = folder.publish(complete=True)
+    summary = {
+        "status": "complete",
+        "pictures": len(rows),
+        "methods": [each.name for each, _ in chosen],
+        "checks": {row.name: {m.method: m.checks for m in row.maps} for row in rows},
+    }
+    return written, summary
+
+
+def _options(wanted: Wanted) -> dict[str, dict[str, Any]]:
+    """The options of each method, --at for each that is named and looks at a tensor."""
+    from leap_audit.measure.attribution.smoothing import explainer
+    from leap_audit.pipeline.explain import methods
+
+    found = {name: dict(values) for name, values in wanted.options.items()}
+    if wanted.at is None:
+        return found
+    named = [*methods()] if "all" in wanted.methods else list(wanted.methods)
+    for name in named:
+        if name != "auto" and "at" in explainer(name).options.model_fields and name != "xrai":
+            found.setdefault(name, {}).setdefault("at", wanted.at)
+    return found
+
+
+def _target(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _one(album: "Album", number: int) -> "Album":
+    from leap_audit.pipeline.photographs import album_of
+
+    return album_of([album.pictures[number]])
+
+
+def _record(found: "PictureExplanation", checks: dict[str, float]) -> Any:
+    from leap_audit.report.explanations import MapRecord
+
+    return MapRecord(
+        found.method,
+        found.map,
+        found.score,
+        found.at,
+        round(found.seconds, 3),
+        found.options,
+        found.notes,
+        found.figures,
+        checks,
+    )

@@ -1,0 +1,1 @@
+"""Faithfulness: checks of how far an attribution says what the model does."""

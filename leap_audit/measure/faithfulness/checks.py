@@ -1,0 +1,227 @@
+"""The checks of an attribution, in one table: what each asks, and what it cannot say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from leap_audit.config import Options
+from leap_audit.measure.draws import content_key, generator
+from leap_audit.measure.faithfulness.dependence import entropy_gain, randomised, spearman
+from leap_audit.measure.faithfulness.description import sparseness
+from leap_audit.measure.faithfulness.localisation import pointing, rank_accuracy, relevance_mass
+from leap_audit.measure.faithfulness.ranking import FILLS, Erasure, fill_of, insertion_deletion
+from leap_audit.measure.faithfulness.robustness import infidelity, max_sensitivity
+from leap_audit.measure.methods import Explanation, Method
+from leap_audit.measure.run import Run
+from leap_audit.measure.subject import Subject
+from leap_audit.measure.targets import Class
+from leap_audit.run.session import Array
+
+__all__ = ["CHECKS", "Check", "Checked", "check_attribution"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An attribution under check, with what the checks run again."""
+
+    run: Run
+    method: Method
+    options: Options
+    subject: Subject
+    explanation: Explanation
+    seed: int = 0
+    mask: Array | None = None
+    """(height, width) bool: where the object is, if somebody says so."""
+
+    @property
+    def picture(self) -> Array:
+        """Return (channels, height, width), float32."""
+        return np.asarray(self.subject.picture, np.float32)
+
+    def explained(self, subject: Subject, run: Run | None = None) -> Explanation:
+        """Return what the method says of another subject, or of another model."""
+        made = self.method.function(run or self.run, [subject], self.options, seed=self.seed)
+        (explanation,) = made
+        assert isinstance(explanation, Explanation)
+        return explanation
+
+    def probability(self, pictures: Array) -> Array:
+        """Return the class's probability on each picture, (n,)."""
+        subject, answer = self.subject, self.run.model.answer
+        return np.array(
+            [
+                answer.probabilities(s)[subject.class_] @ subject.where
+                for s in self.run.scores(pictures)
+            ]
+        )
+
+    def score(self, pictures: Array) -> Array:
+        """Return the class's score on each picture, (n,)."""
+        subject = self.subject
+        found = [
+            s[subject.class_].astype(np.float64) @ subject.where for s in self.run.scores(pictures)
+        ]
+        return np.array(found)
+
+    def rng(self, what: str) -> np.random.Generator:
+        """Return the generator of one check."""
+        return generator(self.seed, f"check {what}", content_key(self.picture), self.subject.class_)
+
+    @cached_property
+    def erasures(self) -> dict[str, Erasure]:
+        """Return insertion and deletion under each fill."""
+        return {
+            fill: insertion_deletion(
+                self.probability, self.picture, self.explanation.values, fill_of(self.picture, fill)
+            )
+            for fill in FILLS
+        }
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about an attribution."""
+
+    name: str
+    question: str
+    better: str
+    """high, low, or empty for what only describes."""
+    limits: str
+    """What its answer cannot say."""
+    figure: Callable[[Checked], float | None]
+    """None: the check has no answer for this method or subject."""
+    slow: bool = False
+    """Whether the method runs again for it."""
+
+
+def _erased(fill: str, what: str) -> Callable[[Checked], float | None]:
+    return lambda c: float(getattr(c.erasures[fill], what))
+
+
+def _infidelity(c: Checked) -> float | None:
+    detail, shape = c.explanation.detail, c.picture.shape
+    values = detail if detail is not None and detail.shape == shape else c.explanation.values
+    return infidelity(c.score, c.picture, values, c.rng("infidelity"))
+
+
+def _sensitivity(c: Checked) -> float | None:
+    def explain(picture: Array) -> Array:
+        return c.explained(replace(c.subject, picture=picture)).values
+
+    rng = c.rng("max-sensitivity")
+    return max_sensitivity(explain, c.picture, c.explanation.values, rng)
+
+
+def _weights(c: Checked) -> float | None:
+    other = Run(randomised(c.run.model, c.seed), c.run.batch, c.run.threads)
+    return entropy_gain(c.explanation.values, c.explained(c.subject, other).values)
+
+
+def _class(c: Checked) -> float | None:
+    target = c.subject.target
+    if c.run.model.classes < 2 or (target is not None and not isinstance(target, Class)):
+        return None
+    (scores,) = c.run.scores(c.picture[None])
+    mean = np.asarray(scores, np.float64).mean(1)
+    mean[c.subject.class_] = -np.inf
+    other = replace(c.subject, class_=int(mean.argmax()), target=None)
+    return spearman(c.explanation.values, c.explained(other).values)
+
+
+def _on_mask(function: Callable[[Array, Array], float]) -> Callable[[Checked], float | None]:
+    return lambda c: None if c.mask is None else function(c.explanation.values, c.mask)
+
+
+CHECKS: dict[str, Check] = {
+    check.name: check
+    for check in (
+        *(
+            Check(
+                f"{what}_{fill}",
+                f"Class's probability while pixels {goes}, the first first ({fill} for the rest).",
+                better,
+                "Erased pictures are none that the model was trained on; another fill may rank "
+                "methods otherwise.",
+                _erased(fill, what),
+            )
+            for fill in FILLS
+            for what, goes, better in (
+                ("insertion", "come in", "high"),
+                ("deletion", "go", "low"),
+                ("gain", "come in, less that while they go", "high"),
+            )
+        ),
+        Check(
+            "completeness_gap",
+            "How far the numbers are from adding up to what they promise, relative.",
+            "low",
+            "Many wrong maps add up too.",
+            lambda c: c.explanation.figures.get("completeness_gap"),
+        ),
+        Check(
+            "infidelity",
+            "How much of what small noise does to the score the map does not tell, 0..1.",
+            "low",
+            "Asks about small changes: a plain gradient does best by it.",
+            _infidelity,
+        ),
+        Check(
+            "max_sensitivity",
+            "Largest relative change of the map under changes of the picture too small to see.",
+            "low",
+            "A map that is always the same has 0.",
+            _sensitivity,
+            slow=True,
+        ),
+        Check(
+            "weights",
+            "How much more even the map is when all weights are shuffled; 0 or less: it does not "
+            "depend on what was learned.",
+            "high",
+            "One shuffling of one picture; maps of edges can pass.",
+            _weights,
+            slow=True,
+        ),
+        Check(
+            "other_class",
+            "Rank correlation with the map of the next most probable class; near 1: the map does "
+            "not depend on the class.",
+            "low",
+            "Classes that look alike may well have the same evidence.",
+            _class,
+            slow=True,
+        ),
+        Check(
+            "sparseness",
+            "Gini index of the map: 1 names one pixel, 0 all alike.",
+            "",
+            "Describes the map, and says nothing of whether it is right.",
+            lambda c: sparseness(c.explanation.values),
+        ),
+        *(
+            Check(name, question, "high", "Agrees with people, not with the model.", _on_mask(f))
+            for name, question, f in (
+                ("pointing", "Whether the highest value lies on the object.", pointing),
+                ("mass", "Share of the positive values on the object.", relevance_mass),
+                ("rank_accuracy", "Share of the highest values on the object.", rank_accuracy),
+            )
+        ),
+    )
+}
+"""Name -> check. Agreement is between two maps: `spearman` of `dependence`."""
+
+
+def check_attribution(checked: Checked, *, slow: bool = True) -> dict[str, float]:
+    """Return the figure of every check that has one, by its name.
+
+    slow: whether those are run too that run the method again.
+    """
+    found: dict[str, float] = {}
+    for name, check in CHECKS.items():
+        if check.slow and not slow:
+            continue
+        if (figure := check.figure(checked)) is not None:
+            found[name] = float(figure)
+    return found

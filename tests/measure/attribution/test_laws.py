@@ -1,0 +1,179 @@
+"""What holds for every method of attribution in the registry."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from leap_audit.config import DeclaredPreprocessing
+from leap_audit.ingest import load
+from leap_audit.ingest.pictures.images import read_picture
+from leap_audit.measure.attribution.smoothing import WRAPPERS, explainer
+from leap_audit.measure.methods import Explanation, load_methods
+from leap_audit.measure.run import Run
+from leap_audit.measure.subject import Subject
+from leap_audit.run import choose_provider
+from leap_audit.run.session import Array
+
+ROOT = Path(__file__).resolve().parents[3] / "sample_models"
+NAMES = [m.name for m in load_methods().values() if m.kind == "attribution"]
+QUICK: dict[str, dict[str, Any]] = {
+    "rise": {"masks": 400},
+    "kernel_shap": {"samples": 200},
+    "shapley_sampling": {"permutations": 3},
+    "isolation_ranking": {"steps": 12},
+    "integrated_gradients": {"steps": 16},
+    "xrai": {"steps": 8, "least": 8, "dilation": 1},
+    "blur_ig": {"steps": 64},
+    "conductance": {"steps": 40},
+    "gradient_shap": {"samples": 24},
+    "internal_influence": {"steps": 16},
+    "smoothgrad": {"kind": "square"},
+}
+DRAWING = {"rise", "gradient_shap", "smoothgrad", "smooth_grad", "kernel_shap", "shapley_sampling"}
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    model = load(ROOT / "digits_shortcut.onnx", DeclaredPreprocessing(), choose_provider("cpu"))
+    return Run(model, 8, 1)
+
+
+@pytest.fixture(scope="module")
+def subjects(run: Run) -> list[Subject]:
+    """Pictures of the marked class, and one more."""
+    files = sorted((ROOT / "pictures" / "marked").rglob("*.png"))[:3]
+    pictures = [read_picture(file, run.model.preprocessing) for file in files]
+    return [Subject(p, int(run.logits(p[None])[0].argmax())) for p in pictures]
+
+
+def explained(
+    run: Run, name: str, subjects: list[Subject], seed: int = 0, **more: Any
+) -> list[Explanation]:
+    method = explainer(name)
+    if why := method.unmet(run.model):
+        pytest.skip(why)
+    options = method.options.parse({**QUICK.get(name, {}), **more}, "test")
+    return list(method.function(run, subjects, options, seed=seed))
+
+
+def alike(a: Array, b: Array) -> None:
+    np.testing.assert_allclose(a, b, atol=2e-4 * np.abs(b).max() + 1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_do_not_depend_on_company_and_repeat(
+    run: Run, subjects: list[Subject], name: str
+) -> None:
+    together = explained(run, name, subjects[:2])
+    (alone,) = explained(run, name, subjects[1:2])
+    assert together[1].values.shape == subjects[1].picture.shape[1:]
+    assert np.isfinite(together[1].values).all()
+    assert np.ptp(alone.values) > 0
+    alike(together[1].values, alone.values)
+    (again,) = explained(run, name, subjects[1:2])
+    assert again.values.tobytes() == alone.values.tobytes()
+    if name in DRAWING:
+        (other,) = explained(run, name, subjects[1:2], seed=1)
+        assert not np.array_equal(other.values, alone.values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batches_change_nothing(run: Run, subjects: list[Subject], name: str) -> None:
+    if name in ("isolation_ranking", "smooth_grad"):
+        pytest.skip("copies are drawn by the batch")
+    (eight,) = explained(run, name, subjects[:1])
+    (three,) = explained(run.at_once(4), name, subjects[:1])
+    alike(three.values, eight.values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_promised_to_add_up_does(run: Run, subjects: list[Subject], name: str) -> None:
+    traits = explainer(name).traits
+    (found,) = explained(run, name, subjects[:1])
+    assert ("completeness_gap" in found.figures) == bool(traits.complete)
+    if traits.complete:
+        assert found.figures["completeness_gap"] < 2e-2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_depend_on_the_class(run: Run, subjects: list[Subject], name: str) -> None:
+    subject = subjects[0]
+    other = Subject(subject.picture, (subject.class_ + 1) % run.model.classes)
+    if not explainer(name).traits.classes:
+        pytest.skip("a control")
+    (one,), (two,) = explained(run, name, [subject]), explained(run, name, [other])
+    a, b = one.values - one.values.mean(), two.values - two.values.mean()
+    cosine = float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-12))
+    assert cosine < 0.98
+
+
+@pytest.mark.parametrize("prefix", WRAPPERS)
+def test_wrappers_take_any_method(run: Run, subjects: list[Subject], prefix: str) -> None:
+    name = f"{prefix}:gradcam"
+    options = {"noise": 0.0, "copies": 2} if prefix == "smooth" else {"mirrored": False, "shift": 0}
+    (wrapped,) = explained(run, name, subjects[:1], **options)
+    (plain,) = explained(run, "gradcam", subjects[:1])
+    alike(wrapped.values, plain.values)
+    (real,) = explained(run, name, subjects[:1])
+    assert not np.allclose(real.values, plain.values, atol=1e-3 * plain.values.max())
+    assert "gradcam" in explainer("tta:smooth:gradcam").name
+
+
+def test_smoothgrad_is_the_wrapper_of_the_gradient(run: Run, subjects: list[Subject]) -> None:
+    for kind in ("mean", "square", "variance"):
+        (own,) = explained(run, "smoothgrad", subjects[:1], kind=kind, copies=64)
+        (same,) = explained(
+            run, "smooth:saliency", subjects[:1], kind=kind, copies=64, absolute=False
+        )
+        both = np.corrcoef(own.values.ravel(), same.values.ravel())
+        assert both[0, 1] > 0.9  # other draws
+
+
+@pytest.fixture(scope="module")
+def marked(run: Run) -> list[Subject]:
+    """Pictures of other digits that the model takes for the marked class, for its mark."""
+    files = sorted((ROOT / "pictures" / "marked").rglob("*.png"))
+    pictures = [read_picture(file, run.model.preprocessing) for file in files]
+    taken = [p for p in pictures if int(run.logits(p[None])[0].argmax()) == MARKED]
+    return [Subject(p, MARKED) for p in taken[:2]]
+
+
+MARKED = 3
+MARGIN = 3
+"""Pixels around the mark of 4 × 4 that count as on it: maps are coarse, and receptive fields are
+wider than the mark."""
+
+
+def on_the_mark(values: Array) -> float:
+    """The share of the highest 2 % of a map that lie on the mark."""
+    top, left, bottom, right = json.loads((ROOT / "facts.json").read_text())["mark"]
+    mask = np.zeros(values.shape, bool)
+    mask[max(top - MARGIN, 0) : bottom + MARGIN, max(left - MARGIN, 0) : right + MARGIN] = True
+    highest = np.argsort(-values, axis=None, kind="stable")[: int(0.02 * values.size)]
+    return float(mask.ravel()[highest].mean())
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if explainer(n).traits.shortcut])
+def test_a_shortcut_is_shown(run: Run, marked: list[Subject], name: str) -> None:
+    for found in explained(run, name, marked):
+        assert on_the_mark(found.values) >= 0.7
+
+
+def test_a_model_without_the_shortcut_shows_none(marked: list[Subject]) -> None:
+    clean = load(ROOT / "digits_clean.onnx", DeclaredPreprocessing(), choose_provider("cpu"))
+    run = Run(clean, 8, 1)
+    subjects = [Subject(s.picture, int(run.logits(s.picture[None])[0].argmax())) for s in marked]
+    for name in ("occlusion", "integrated_gradients", "hirescam", "rise"):
+        assert max(on_the_mark(e.values) for e in explained(run, name, subjects)) < 0.5
+
+
+def test_grad_cam_misplaces_what_is_flattened_and_hirescam_does_not(
+    run: Run, marked: list[Subject]
+) -> None:
+    """The mean of the gradient loses where it was, unless the map is averaged afterwards."""
+    misplaced = [on_the_mark(e.values) for e in explained(run, "gradcam", marked)]
+    assert min(misplaced) < 0.3
+    assert not explainer("gradcam").traits.shortcut
