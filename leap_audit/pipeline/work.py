@@ -7,7 +7,7 @@ Equal keys mean equal results, so a unit can be done once, anywhere, in any orde
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
@@ -15,22 +15,24 @@ import numpy as np
 
 from leap_audit.artifacts import Readings, Trial
 from leap_audit.config import ExperimentOptions, IsolationOptions, Options, PrototypeOptions
-from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
-from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared, compare_gradients
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
 from leap_audit.measure.experiments.study import Tried, try_changes, try_class
-from leap_audit.measure.isolation.optimise import RankingSearch
-from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
-from leap_audit.measure.isolation.region import Region, read_region
+from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation, load_methods
-from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.preprocessing import compare_readings
-from leap_audit.measure.prototype import Drawn, PrototypeSearch, Request
-from leap_audit.measure.run import Run
+from leap_audit.measure.prototype import Drawn, Request
 from leap_audit.measure.subject import Subject, sharpness
+from leap_audit.pipeline.loaded import (
+    Ground,
+    Loaded,
+    ground_of,
+    prototype_search,
+    ranking_search,
+    read_isolation,
+)
 from leap_audit.pipeline.plain import digest
 from leap_audit.run.session import Array
 
@@ -57,32 +59,6 @@ __all__ = [
     "ranking_search",
     "read_isolation",
 ]
-
-NUMBERS = 2
-"""Raised by one whenever a result of a unit changes for the same key."""
-PACKAGES = ("leap-audit", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
-"""The packages whose versions can change a number."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all units of an audit have in common: the model, and what computes on it."""
-
-    model: str
-    """See `Model.digest`."""
-    provider: str
-    threads: int
-    batch: int
-    """Pictures that the model is shown together where it is only asked."""
-    versions: dict[str, str]
-    numbers: int = NUMBERS
-
-
-def ground_of(model: Model, threads: int, batch: int) -> Ground:
-    """Return the ground of all units on a model. batch: see `Ground`."""
-    versions = installed(PACKAGES if model.outside is not None else PACKAGES[:-1])
-    return Ground(model.digest, model.provider.name, threads, batch, versions)
-
 
 R = TypeVar("R")
 
@@ -267,35 +243,6 @@ class TryBackgrounds(Unit[tuple[Trial, ...]]):
 Advance = Callable[[int], None]
 
 
-@dataclass
-class Loaded:
-    """A model ready to compute on: graphs are loaded when first needed, and kept.
-
-    What it keeps follows from the model and the arguments alone and changes no result.
-    """
-
-    model: Model
-    ground: Ground
-    _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def run(self) -> Run:
-        """Return the model, run on pictures."""
-        return Run(self.model, self.ground.batch, self.ground.threads)
-
-    def spread(self, seed: int) -> float:
-        """Return the standard deviation of the logits over random pictures."""
-        found = self.kept(lambda: logit_spread(self.run, seed), "spread", seed)
-        assert isinstance(found, float)
-        return found
-
-    def kept(self, make: Callable[[], Any], *key: Any) -> Any:
-        """Return what `make` makes, made once for each key."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
-
 def perform(unit: Unit[R], loaded: Loaded, advance: Advance = lambda _: None) -> R:
     """Return the result of a unit; the same for the same key.
 
@@ -361,44 +308,6 @@ def _predict(unit: Predict, loaded: Loaded) -> Predicted:
     features = logits if run.weights is None else run.features(pictures)
     answers = tuple(answer.summary(scores) for scores in run.scores(pictures))
     return Predicted(answers, logits, features)
-
-
-def prototype_search(
-    loaded: Loaded, options: PrototypeOptions, seed: int, batch: int
-) -> PrototypeSearch:
-    """Return the search for prototypes with these options, loaded once."""
-    spread = loaded.spread(seed)
-    search = loaded.kept(
-        lambda: PrototypeSearch(loaded.run, options, seed=seed, batch=batch, spread=spread),
-        *("draw", digest(options), seed, batch),
-    )
-    assert isinstance(search, PrototypeSearch)
-    return search
-
-
-def ranking_search(
-    loaded: Loaded, options: IsolationOptions, seed: int, batch: int
-) -> RankingSearch:
-    """Return the search for isolations with these options, loaded once."""
-    search = loaded.kept(
-        lambda: RankingSearch(loaded.run, options, seed=seed, batch=batch),
-        *("isolate", digest(options), seed, batch),
-    )
-    assert isinstance(search, RankingSearch)
-    return search
-
-
-def read_isolation(
-    run: Run, subject: Subject, scores: Array, options: IsolationOptions, seed: int, slopes: int
-) -> Region:
-    """Return the region of a subject from the score map that was optimised.
-
-    slopes: see `Isolate`.
-    """
-    ranking = best_ranking(
-        run, subject, scores, slopes_of(run.at_once(slopes), subject, options, seed)
-    )
-    return read_region(run, subject, ranking, options.enough)
 
 
 def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
