@@ -30,7 +30,7 @@ from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
 from leap_audit.pipeline.experiments import outcome
-from leap_audit.pipeline.maps import map_classes_of, map_levels, map_path, sample_stem
+from leap_audit.pipeline.maps import map_classes, map_levels, map_path
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import (
     LISTED,
@@ -134,7 +134,7 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
         methods=_methods(study) if study.requests else {},
         pictures=pictures,
         maps={
-            map_path(each.index): map_levels(each.answer)
+            map_path(sample_stem(each.index)): map_levels(each.answer)
             for each in photographs
             if each.answer.first is not None
         },
@@ -167,6 +167,11 @@ def write_pictures(record: AuditParts, study: Study, folder: Path) -> None:
         write_picture(folder / path, shown(picture, region.inside))
     for path, map_ in record.maps.items():
         write_mask(folder / path, map_)
+
+
+def sample_stem(index: int) -> str:
+    """Return the name, without folder and suffix, of a photograph's files."""
+    return f"sample-{index:04d}"
 
 
 def stem(drawn: Drawn) -> str:
@@ -219,8 +224,8 @@ def _sample(study: Study, answered: Answered) -> Sample:
         bands=_bands(study, image),
         predicted=predicted(study, answered),
         known=album.known[i],
-        map=map_path(i) if answered.answer.first is not None else None,
-        map_classes=map_classes_of(answered.answer),
+        map=map_path(sample_stem(i)) if answered.answer.first is not None else None,
+        map_classes=map_classes(answered.answer),
     )
 
 
