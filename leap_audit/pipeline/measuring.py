@@ -142,6 +142,7 @@ class Measuring:
         with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
             finish(units, self.loaded, self.parts, self._timed(advance))
             finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            self._timed(advance)(0)
             finish(background_trials(self.study, self.parts), self.loaded, self.parts)
 
     def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:
