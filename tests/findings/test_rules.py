@@ -208,9 +208,7 @@ def test_every_rule_has_a_case_here() -> None:
 
 
 def test_the_rules_of_each_severity() -> None:
-    of = {
-        level: [r.id for r in HERE if r.severity == level] for level in ("high", "medium")
-    }
+    of = {level: [r.id for r in HERE if r.severity == level] for level in ("high", "medium")}
     assert of["high"] == [
         "constant-answer",
         "scores-do-not-move",
