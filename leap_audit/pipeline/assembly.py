@@ -47,7 +47,7 @@ from leap_audit.pipeline.tasks import (
     IsolationTask,
     explanations,
     explanations_of,
-    isolations,
+    isolation_units,
     photographs_to_isolate,
     prototypes_to_isolate,
     regions_of,
@@ -324,7 +324,7 @@ def _isolated(
     regions: list[list[Isolation]] = [[] for _ in owners]
     attributed: list[list[Attribution]] = [[] for _ in owners]
     faded, maps = dict(record.faded), dict(record.maps)
-    found = regions_of(isolations(study, wanted), parts)
+    found = regions_of(isolation_units(study, wanted), parts)
     for task, region in zip(wanted, found, strict=False):
         if region is not None:
             path = f"images/{stems[task.owner]}-class-{task.subject.class_:04d}"

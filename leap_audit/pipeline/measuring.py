@@ -24,7 +24,7 @@ from leap_audit.pipeline.study import (
 from leap_audit.pipeline.tasks import (
     IsolationTask,
     explanations,
-    isolations,
+    isolation_units,
     photographs_to_isolate,
     prototypes_to_isolate,
     tasks,
@@ -114,7 +114,7 @@ class Measuring:
         units = [
             unit
             for wanted in self._tasks(*sources)
-            for unit in isolations(study, wanted)
+            for unit in isolation_units(study, wanted)
             if unit.key not in self.parts
         ]
         if not units:

@@ -173,7 +173,7 @@ CHECKS: dict[str, CheckKind] = {
             "lower",
             "classes for which an experiment confirmed a shortcut",
             "no mark was tried on pictures of other classes",
-            experiments.confirmed_shortcuts,
+            experiments.confirmed_classes,
         ),
         CheckKind(
             "largest-flip",

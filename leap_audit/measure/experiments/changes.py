@@ -1,4 +1,4 @@
-"""Changes of whole pictures, each at doses: which class does each push the answers towards?"""
+"""Changes of whole pictures, each at doses, and the class that each pushes the answers towards."""
 
 import io
 from collections.abc import Callable

@@ -24,7 +24,7 @@ from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.run.session import Array
 
 __all__ = [
-    "TRIGGER_AREAS",
+    "MARK_AREAS",
     "USUAL",
     "Trigger",
     "half_area",
@@ -33,7 +33,7 @@ __all__ = [
     "trigger_graph",
 ]
 
-TRIGGER_AREAS = (0.01, 0.02, 0.04, 0.08, 0.16)
+MARK_AREAS = (0.01, 0.02, 0.04, 0.08, 0.16)
 """Areas at which a trigger is judged, as fractions of a picture."""
 DRAWN = (0.01, 0.15)
 """The areas that steps draw from."""
@@ -130,15 +130,15 @@ def search_trigger(
 def half_area(flips: Sequence[float]) -> float:
     """Return the area at which a trigger turns half of the pictures, 0..1.
 
-    flips: the shares turned at TRIGGER_AREAS; between two areas the logarithm is interpolated.
+    flips: the shares turned at MARK_AREAS; between two areas the logarithm is interpolated.
     """
-    logs = np.log(np.asarray(TRIGGER_AREAS))
+    logs = np.log(np.asarray(MARK_AREAS))
     best = np.maximum.accumulate(np.asarray(flips, float))
     at = int(np.argmax(best >= 0.5))
     if best[at] < 0.5:
         return NEVER
     if at == 0:
-        return TRIGGER_AREAS[0] * 2 ** (1 - 2 * float(best[0]))
+        return MARK_AREAS[0] * 2 ** (1 - 2 * float(best[0]))
     share = (0.5 - best[at - 1]) / (best[at] - best[at - 1])
     return float(np.exp(logs[at - 1] + share * (logs[at] - logs[at - 1])))
 
