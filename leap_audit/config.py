@@ -10,7 +10,7 @@ import json
 import reprlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -378,7 +378,11 @@ def _deeper(cls: type[BaseModel], key: str) -> str:
 
 def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
-        inner = cls.model_fields[str(part)].annotation
+        if isinstance(part, int):  # of several, which all have the same fields
+            continue
+        inner: Any = cls.model_fields[part].annotation
+        if get_origin(inner) is tuple:
+            inner = get_args(inner)[0]
         assert isinstance(inner, type)
         assert issubclass(inner, BaseModel)
         cls = inner

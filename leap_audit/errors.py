@@ -142,7 +142,11 @@ class RuntimeMissing(LeapAuditError):
 
 
 class AuditIncomplete(LeapAuditError):
-    pass
+    """An audit that stopped before its end. interrupted: by a person, not by its time."""
+
+    def __init__(self, sentence: str, *, interrupted: bool = True) -> None:
+        super().__init__(sentence)
+        self.interrupted = interrupted
 
 
 class EngineFallback(UserWarning):

@@ -39,7 +39,7 @@ def default_of(field: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ", ".join(f"{each:g}" for each in value)
+        return ", ".join(each if isinstance(each, str) else f"{each:g}" for each in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -55,6 +55,12 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ("A summary that programs read", "leap-audit model.onnx --quiet --json > summary.json"),
         ),
     },
+    "many": {
+        "Examples": (
+            ("All models of a list", "leap-audit many models.toml --policy release.toml"),
+            ("Some files, quickly", "leap-audit many one.onnx two.onnx --effort quick"),
+        ),
+    },
     "methods": {
         "Examples": (
             ("List the methods of measurement", "leap-audit methods"),

@@ -128,7 +128,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         change_sways,
         basis.changes,
         "Such pictures in use, from another camera or in other light, will be answered wrongly.",
-        "Test photographs taken under such conditions. Add such changes to the training.",
+        "Test it on photographs that were taken that way. Add such changes to the training.",
     ),
     FindingRule(
         "photographs-mistaken",
@@ -178,7 +178,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
     FindingRule(
         "answers-saturated",
         "low",
-        "Do the probabilities separate certain from uncertain answers?",
+        "Do the probabilities show which answers are not certain?",
         answers_saturated,
         basis.photographs,
         "The probabilities do not show which answers are uncertain.",

@@ -99,7 +99,7 @@ def audit(
         study, computing = prepared(loaded, names, chosen, kept.parts, again)
         repeated = repeat is not None
         measuring = Measuring(study, computing, kept.parts, progress, repeated, began)
-        stopped = ""
+        stopped, up = "", False
         try:
             measure(measuring)
         except (KeyboardInterrupt, TimeIsUp) as reason:
@@ -193,7 +193,8 @@ def audit(
         raise AuditIncomplete(
             f"stopped after {len(result.prototypes)} prototypes and {len(result.samples)} "
             f"photographs; what was finished is in {place / 'report.html'}, marked INCOMPLETE. The "
-            "same command goes on from there."
+            "same command goes on from there.",
+            interrupted=not up,
         )
     return AuditResult(place, result)
 

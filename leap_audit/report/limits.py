@@ -70,7 +70,7 @@ def _preprocessing(audit: Audit) -> tuple[list[Limit], list[Limit]]:
     ):
         return [], [
             Limit(
-                "The preprocessing was partly assumed, and photographs support it",
+                "Photographs support the assumed preprocessing",
                 f"Nobody declared {_fields(fields)}. On {readings.photographs} labelled "
                 "photographs no other preprocessing was clearly better.",
             )
@@ -79,7 +79,7 @@ def _preprocessing(audit: Audit) -> tuple[list[Limit], list[Limit]]:
         Limit(
             "The preprocessing was partly assumed",
             f"Nobody declared {_fields(fields)}. If the model was trained with other values, the "
-            "results may be invalid. Labelled photographs are the quickest check.",
+            "results may be invalid. To check it quickly, use labelled photographs.",
         )
     ], []
 

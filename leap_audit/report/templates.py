@@ -13,6 +13,7 @@ from markupsafe import Markup
 import leap_audit
 from leap_audit.report import wording
 from leap_audit.report.charts import curve
+from leap_audit.report.icons import icon_rules
 from leap_audit.text.names import shortened, visible
 from leap_audit.text.numbers import count, percent
 
@@ -78,6 +79,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "css": _css,
         "fonts": _fonts,
+        "icons": icon_rules,
         "count": count,
         "wording": wording,
         "curve": curve,

@@ -48,7 +48,7 @@ def assert_sound(page: Page) -> None:
     """Check tags, links, pictures, headings and anchors, and that nothing acts or is fetched."""
     assert page.open == []
     names = {name for name, _ in page.tags}
-    assert not names & {"script", "iframe", "object", "embed", "link", "form", "base"}
+    assert not names & {"script", "iframe", "object", "embed", "link", "form", "base", "svg"}
     for tag, attributes in page.tags:
         assert not [key for key in attributes if key.startswith("on")], tag
         for key in ("src", "href"):

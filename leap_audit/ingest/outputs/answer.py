@@ -232,7 +232,7 @@ class ScoreMap(_Columns):
 
     def summary(self, scores: Array) -> Summary:
         """Return what the scores of one picture say of it, with the class at each place."""
-        window = self.window or (slice(self.sides[0]), slice(self.sides[1]))
+        window = self.window or (slice(0, self.sides[0]), slice(0, self.sides[1]))
         rows, columns = (cells.stop - cells.start for cells in window)
         first = np.asarray(scores.argmax(0), np.int32).reshape(rows, columns)
         said = super().summary(scores)
