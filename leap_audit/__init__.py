@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
     from leap_audit.pipeline.explain import PictureExplanation, check, explain, methods
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "AuditResult",

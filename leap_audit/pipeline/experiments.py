@@ -11,13 +11,13 @@ from leap_audit.measure.experiments.study import Settled, settle
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import Study, answered_drawn
 from leap_audit.pipeline.tasks import isolations, photographs_to_isolate, regions_of, tasks
-from leap_audit.pipeline.work import Supply, TryBackgrounds, TryChanges, TryMarks
+from leap_audit.pipeline.units import Supply, TryBackgrounds, TryChanges, TryMarks
 from leap_audit.run.session import Array
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.places import place_in_words
 
 __all__ = [
-    "Outcome",
+    "ExperimentOutcome",
     "background_trials",
     "change_trials",
     "mark_trials",
@@ -30,7 +30,7 @@ MOST = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ExperimentOutcome:
     """What the experiments came to, as artifacts, with the pictures that they name."""
 
     suspicion: tuple[ClassSuspicion, ...] = ()
@@ -104,14 +104,14 @@ def _supply(study: Study, parts: Parts) -> Supply:
     )
 
 
-def outcome(study: Study, parts: Parts) -> Outcome:
+def outcome(study: Study, parts: Parts) -> ExperimentOutcome:
     """Return what the finished experiments come to: a row for each audited class."""
     results = [result_of(unit, parts) for unit in mark_trials(study, parts)]
     tried = [each for each in results if each is not None]
     others = [*change_trials(study, parts), *background_trials(study, parts)]
     rest = [trial for unit in others for trial in result_of(unit, parts) or ()]
     if not tried:
-        return Outcome(tuple(ClassSuspicion(class_=k, score=0.0) for k in audited(study)))
+        return ExperimentOutcome(tuple(ClassSuspicion(class_=k, score=0.0) for k in audited(study)))
     settled, trials = settle(tried, rest)
     by_class = {each.class_: each for each in settled}
     pictures: dict[str, Array] = {}
@@ -121,7 +121,7 @@ def outcome(study: Study, parts: Parts) -> Outcome:
         row, shown = _row(study, found)
         rows.append(row)
         pictures |= shown
-    return Outcome(tuple(rows), tuple(trials), pictures)
+    return ExperimentOutcome(tuple(rows), tuple(trials), pictures)
 
 
 def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]]:

@@ -29,7 +29,8 @@ from leap_audit.pipeline.tasks import (
     prototypes_to_isolate,
     tasks,
 )
-from leap_audit.pipeline.work import Loaded, Locate
+from leap_audit.pipeline.units import Locate
+from leap_audit.pipeline.work import Loaded
 from leap_audit.progress import Advance, Progress
 
 __all__ = ["Measuring", "TimeIsUp", "measure", "plan"]
@@ -142,6 +143,7 @@ class Measuring:
         with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
             finish(units, self.loaded, self.parts, self._timed(advance))
             finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            self._timed(advance)(0)
             finish(background_trials(self.study, self.parts), self.loaded, self.parts)
 
     def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:

@@ -4,12 +4,12 @@ from leap_audit.artifacts import ClassSuspicion, Trial
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.text.numbers import count, listed, percent
 
-__all__ = ["background", "confirmed", "largest"]
+__all__ = ["background", "confirmed_shortcuts", "largest"]
 
 NOT_TRIED = "no mark was tried on pictures of other classes"
 
 
-def confirmed(scope: Scope) -> Assessment:
+def confirmed_shortcuts(scope: Scope) -> Assessment:
     tried = _tried(scope)
     if isinstance(tried, NotAssessed):
         return tried

@@ -144,6 +144,11 @@ LOUD: dict[str, Callable[[], Case]] = {
 }
 
 
+OF_EXPERIMENTS = {"shortcut", "change-sways"}
+"""Rules that look at experiments; tests/findings/test_shortcuts.py has their cases."""
+HERE = [rule for rule in FINDING_RULES if rule.id not in OF_EXPERIMENTS]
+
+
 def _ordered(score: Any) -> Ranking:
     ranking = np.asarray(score).ravel().argsort().argsort().reshape(np.shape(score))
     return (ranking * 255 // ranking.max()).astype(np.uint8)
@@ -195,7 +200,7 @@ def raised(rule: str, *case: Any, **given: Any) -> bool:
 
 
 def test_every_rule_has_a_case_here() -> None:
-    assert {rule.id for rule in FINDING_RULES} == set(LOUD)
+    assert {rule.id for rule in FINDING_RULES} == set(LOUD) | OF_EXPERIMENTS
     assert all(rule.question.endswith("?") for rule in FINDING_RULES)
     assert all(
         rule.action.endswith(".") and rule.consequence.endswith(".") for rule in FINDING_RULES
@@ -203,9 +208,7 @@ def test_every_rule_has_a_case_here() -> None:
 
 
 def test_the_rules_of_each_severity() -> None:
-    of = {
-        level: [r.id for r in FINDING_RULES if r.severity == level] for level in ("high", "medium")
-    }
+    of = {level: [r.id for r in HERE if r.severity == level] for level in ("high", "medium")}
     assert of["high"] == [
         "constant-answer",
         "scores-do-not-move",
@@ -223,10 +226,10 @@ def test_the_rules_of_each_severity() -> None:
         "prototype-unstable",
         "crop-gives-another",
     ]
-    assert all(rule.severity == "low" for rule in FINDING_RULES[13:])
+    assert all(rule.severity == "low" for rule in HERE[13:])
 
 
-@pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", HERE, ids=lambda rule: rule.id)
 def test_a_rule_is_raised_by_its_case(rule: FindingRule) -> None:
     (mine,) = [each for each in findings(*LOUD[rule.id]()) if each.rule == rule.id]
     assert mine.severity == rule.severity
@@ -249,7 +252,7 @@ def test_a_finding_names_its_rule_target_and_detail() -> None:
     assert (unreached.target, unreached.detail) == ((1, 0), "")
 
 
-@pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", HERE, ids=lambda rule: rule.id)
 def test_a_finding_of_before_gets_its_fields_from_its_id(rule: FindingRule) -> None:
     for each in findings(*LOUD[rule.id]()):
         before = each.model_dump(exclude={"rule", "target", "detail"})
@@ -525,7 +528,7 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
         a_model(),
     )
     asked = questions(evidence, find(evidence))
-    assert {each.rule for each in asked if each.reason} == set()
+    assert {each.rule for each in asked if each.reason} == OF_EXPERIMENTS
     assert {each.rule: each.basis for each in asked}["overconfident"] == "12 labelled photographs"
     assert [each.rule for each in asked if each.raised] == [each.rule for each in find(evidence)]
 
