@@ -11,7 +11,7 @@ from leap_audit.measure.experiments.study import Settled, settle
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import Study, answered_drawn
 from leap_audit.pipeline.tasks import isolation_units, photographs_to_isolate, regions_of, tasks
-from leap_audit.pipeline.work import Supply, TryBackgrounds, TryChanges, TryMarks
+from leap_audit.pipeline.units import Supply, TryBackgrounds, TryChanges, TryMarks
 from leap_audit.run.session import Array
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.places import place_in_words

@@ -29,7 +29,8 @@ from leap_audit.pipeline.tasks import (
     prototypes_to_isolate,
     tasks,
 )
-from leap_audit.pipeline.work import Loaded, Locate
+from leap_audit.pipeline.units import Locate
+from leap_audit.pipeline.work import Loaded
 from leap_audit.progress import Advance, Progress
 
 __all__ = ["Measuring", "TimeIsUp", "measure", "plan"]

@@ -17,7 +17,7 @@ from leap_audit.pipeline.study import (
     groups,
     predicted,
 )
-from leap_audit.pipeline.work import Explain, Isolate, Locate
+from leap_audit.pipeline.units import Explain, Isolate, Locate
 from leap_audit.run.session import Array
 
 __all__ = [

@@ -11,7 +11,7 @@ from leap_audit.measure.draws import generator
 from leap_audit.measure.experiments.carry import TriedMark, carry
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import Materials, answers_of, evenly
-from leap_audit.measure.experiments.score import confirmed, depth_score, worth
+from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.search import outlying
 from leap_audit.measure.experiments.seek import Sought, seek
 from leap_audit.measure.experiments.trials import corrected, trial_of
@@ -118,7 +118,7 @@ def _settled(tried: Tried, depth: float, q: dict[float, float]) -> Settled:
     if mark is None:
         return Settled(tried.class_, 0.0, False, None)
     mark = _corrected(mark, q)
-    agrees = confirmed(mark.pasted, mark.covered)
+    agrees = is_confirmed(mark.pasted, mark.covered)
     if mark.tried_on == "prototypes" or mark.kind == "trigger":
         agrees = agrees and max(value, found) >= SUSPECT
     return Settled(tried.class_, max(value, found), agrees, mark)

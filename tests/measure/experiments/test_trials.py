@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from leap_audit.measure.experiments.score import confirmed, depth_score, worth
+from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.search import MARK_AREAS, NEVER, half_area, outlying
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.experiments.windows import promising
@@ -97,4 +97,4 @@ def test_when_a_shortcut_is_confirmed(
 ) -> None:
     pasted = trial(0, effect).model_copy(update={"q": q})
     other = None if covered is None else trial(0, covered, "cover")
-    assert confirmed(pasted, other) is wanted
+    assert is_confirmed(pasted, other) is wanted
