@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks.foretelling import foretold, permuted
 from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
 from benchmarks.readings import READINGS, Prototypes
-from benchmarks.sanity import randomised
 from leap_audit.config import PrototypeOptions
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.images import read_picture, write_picture
+from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.plan import choose_batches, logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled
 from leap_audit.measure.run import Run

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ from benchmarks.networks import NETWORKS, Case, constructor, export, module
 from benchmarks.side_by_side import Run, alternate, measured_child, print_peak, ratio
 from leap_audit.gradient import OnnxGradient, build_gradient
 from leap_audit.progress import Advance
-from leap_audit.run.session import second_copies, session_options
+from leap_audit.run.options import second_copies, session_options
 from leap_audit.terminal import Terminal
 
 DIFFERENT = 1e-2
@@ -147,7 +148,7 @@ def judge(case: Case, gradients: Mapping[str, np.ndarray]) -> str:
     return confirmed(value, case.x.astype(np.float64), gradients)
 
 
-def time_engines(case: Case, pairs: int, advance: Advance) -> dict[str, object]:
+def time_engines(case: Case, pairs: int, advance: Advance) -> dict[str, Any]:
     """Compare the gradients, then time the engines in turns."""
     runs = {name: ENGINES[name](case) for name in TIMED}
     gradients = {"leap-audit": runs["gradient"](), "PyTorch": runs["torch"]()}
@@ -162,7 +163,7 @@ def time_engines(case: Case, pairs: int, advance: Advance) -> dict[str, object]:
     }
 
 
-def weigh_engines(case: Case, advance: Advance) -> dict[str, object]:
+def weigh_engines(case: Case, advance: Advance) -> dict[str, Any]:
     """Measure the memory of the engines, each in a process of its own."""
     peak: dict[str, int] = {}
     for name in ENGINES:
@@ -175,7 +176,7 @@ def weigh_engines(case: Case, advance: Advance) -> dict[str, object]:
     }
 
 
-def measure(cases: Sequence[Case], pairs: int, terminal: Terminal) -> Iterator[dict[str, object]]:
+def measure(cases: Sequence[Case], pairs: int, terminal: Terminal) -> Iterator[dict[str, Any]]:
     """Yield a row for each case. Memory is measured once for all numbers of threads."""
     weighed = {(case.network.name, case.batch): case for case in reversed(cases)}
     units = len(cases) * pairs + len(weighed) * (len(ENGINES) + 1)
@@ -189,7 +190,7 @@ def measure(cases: Sequence[Case], pairs: int, terminal: Terminal) -> Iterator[d
                 copies = second_copies(ir.from_proto(graph))
                 advance()
             case = replace(case, copies=copies)
-            row: dict[str, object] = {
+            row: dict[str, Any] = {
                 "network": case.network.name,
                 "batch": case.batch,
                 "threads": case.threads,
@@ -244,7 +245,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         choices = itertools.product(args.networks, args.batch, args.threads)
         cases = [Case(NETWORKS[n], batch, threads, str(folder)) for n, batch, threads in choices]
-        rows: list[dict[str, object]] = []
+        rows: list[dict[str, Any]] = []
         for row in measure(cases, args.pairs, Terminal()):
             rows.append(row)
             if args.csv:  # after each row, so that an interrupted run leaves what it has

@@ -57,7 +57,7 @@ def figures(isolation: Isolation, folder: Path, truth: Mask) -> str:
 
 def main() -> None:
     """Print the figures of one sample's isolations."""
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("folder", type=Path)
     words.add_argument("mask", type=Path)
     words.add_argument("--class", dest="class_", type=int)

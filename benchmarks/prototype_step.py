@@ -13,6 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,9 @@ def mobilenet_v2() -> nn.Module:
     return nn.Sequential(*layers, *head).eval()
 
 
-def torch_step(network: nn.Module, batch: int, options: PrototypeOptions):
+def torch_step(
+    network: nn.Module, batch: int, options: PrototypeOptions
+) -> Callable[[dict[str, np.ndarray]], None]:
     """The step as a user would write it in PyTorch."""
     z = (torch.randn(batch, 3, SIZE, SIZE) * 0.01).requires_grad_()
     adam = torch.optim.Adam([z], lr=options.lr)

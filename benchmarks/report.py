@@ -122,7 +122,7 @@ def measure(classes: int) -> Cost:
         start = time.perf_counter()
         html = render_html(audit, folder)
         middle = time.perf_counter()
-        pdf = print_report(audit, folder, html)
+        pdf = print_report(audit, folder)
         end = time.perf_counter()
         after = fixed_computation()
     return Cost(

@@ -55,7 +55,7 @@ def test_the_short_ways_to_write_a_value() -> None:
 
 def test_options_do_not_change() -> None:
     with pytest.raises(ValidationError):
-        AuditOptions().seed = 1  # type: ignore[misc]
+        AuditOptions().seed = 1
 
 
 def test_layers() -> None:

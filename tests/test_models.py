@@ -36,7 +36,7 @@ def test_a_file_with_what_is_inferred_of_it(digits: Path, sample_models: Path) -
     preprocessing, model, names = get_model(f"onnx:{digits}")
     assert model == digits
     assert names == DIGITS
-    first = preprocessing[0]
+    first: Any = preprocessing[0]
     assert isinstance(first.preprocessing, Preprocessing)
     assert preprocessing == steps(first.preprocessing)
     channels = 1 if first.preprocessing.channel_order == "GRAY" else 3

@@ -2,7 +2,8 @@
 
 import pytest
 
-from leap_audit.terminal import Terminal, clean, duration
+from leap_audit.terminal import Terminal, duration
+from leap_audit.text.filenames import clean
 
 
 def test_lines_where_nothing_can_be_animated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -182,7 +182,7 @@ def main(words: list[str]) -> None:
         file.write(summary(told, compared, *places))
     with Path(os.environ["GITHUB_OUTPUT"]).open("a", encoding="utf-8") as file:
         file.write(outputs(told))
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(encoding="utf-8")
     print("\n".join(annotations(told, compared)))
 
 

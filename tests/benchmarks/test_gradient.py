@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import gradient, side_by_side
+from benchmarks import gradient, networks, side_by_side
 from benchmarks.networks import Case, Network, module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def test_the_ratio_of_two_sleeps(slower: float, monkeypatch: pytest.MonkeyPatch)
 def test_real_sleeps_are_timed() -> None:
     import time
 
-    engines = {"short": sleeper(time, 0.005), "long": sleeper(time, 0.05)}  # type: ignore[arg-type]
+    engines = {"short": sleeper(time, 0.005), "long": sleeper(time, 0.05)}
     seconds = side_by_side.alternate(engines, 3)
     assert min(seconds["short"]) >= 0.005
     assert min(seconds["long"]) >= 0.05
@@ -132,5 +132,5 @@ def test_a_head_of_zeros_is_drawn() -> None:
 
 
 def test_a_case_reaches_the_child_as_it_is() -> None:
-    case = Case(gradient.NETWORKS["deit_tiny"], 8, 2, "folder")
+    case = Case(networks.NETWORKS["deit_tiny"], 8, 2, "folder")
     assert Case.from_json(case.to_json()) == case

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.entanglement import Seen, compare, soft_confusion
 from benchmarks.readings import READINGS, Prototypes
-from benchmarks.sanity import randomised
+from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.run import Run
 from tests.builders.classifiers import linear, read_model
 

@@ -1,6 +1,7 @@
 """Models of one operator of ONNX Runtime's own."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ def one_node(
     kind: int = TensorProto.FLOAT,
     given: int = TensorProto.FLOAT,
     version: int = 17,
-    **attributes: object,
+    **attributes: Any,
 ) -> onnx.ModelProto:
     """Return the model; a tuple stands for an input of that shape, None for an absent one.
 

@@ -138,20 +138,20 @@ def _attribute(model: onnx.ModelProto, rng: Rng) -> None:
     node = _node(model, rng)
     if not node.attribute:
         return
-    attribute: AttributeProto = _one(node.attribute, rng)  # type: ignore[assignment]
+    attribute: AttributeProto = _one(node.attribute, rng)
     match rng.integers(6):
         case 0:
-            attribute.i = int(_one(SIZES, rng))  # type: ignore[call-overload]
+            attribute.i = int(_one(SIZES, rng))
         case 1:
-            attribute.f = float(_one(NUMBERS, rng))  # type: ignore[arg-type]
+            attribute.f = float(_one(NUMBERS, rng))
         case 2:
-            attribute.ints.append(int(_one(SIZES, rng)))  # type: ignore[call-overload]
+            attribute.ints.append(int(_one(SIZES, rng)))
         case 3 if attribute.ints:
-            attribute.ints[int(rng.integers(len(attribute.ints)))] = _one(SIZES, rng)  # type: ignore[call-overload]
+            attribute.ints[int(rng.integers(len(attribute.ints)))] = _one(SIZES, rng)
         case 4:
             attribute.s = str(_one(NAMES, rng)).encode()
         case _:
-            attribute.type = int(rng.integers(0, 15))  # type: ignore[assignment]
+            attribute.type = int(rng.integers(0, 15))
 
 
 def _attribute_name(model: onnx.ModelProto, rng: Rng) -> None:
@@ -207,7 +207,7 @@ def _no_node(model: onnx.ModelProto, rng: Rng) -> None:
 
 def _nodes_swapped(model: onnx.ModelProto, rng: Rng) -> None:
     nodes = list(model.graph.node)
-    rng.shuffle(nodes)  # type: ignore[arg-type]
+    rng.shuffle(nodes)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
@@ -215,7 +215,7 @@ def _nodes_swapped(model: onnx.ModelProto, rng: Rng) -> None:
 def _opset(model: onnx.ModelProto, rng: Rng) -> None:
     versions = (0, -1, 1, 5, 7, 9, 12, 13, 17, 21, 23, 26, 99, 2**31, 2**62)
     if model.opset_import:
-        model.opset_import[0].version = _one(versions, rng)  # type: ignore[assignment]
+        model.opset_import[0].version = _one(versions, rng)
     model.ir_version = int(rng.integers(0, 16))
 
 

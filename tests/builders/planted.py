@@ -1,57 +1,66 @@
 """Wrong rules, each wrong in one way that the oracle must notice, on a sample that shows it."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
-from leap_audit.gradient.table import RULES, Node, sample
+from leap_audit.gradient import Emitter
+from leap_audit.gradient.table import RULES, Node, RuleFunction, sample
 
 
-def _blind_to(*attributes: str) -> Callable[..., object]:
+def _several(op_type: str, op: Emitter, node: Node, dy: ir.Value) -> list[Any]:
+    """Return what the rule of an operator with several inputs gives each of them."""
+    found = RULES[op_type].function(op, node, dy)
+    assert not isinstance(found, ir.Value)
+    return list(found)
+
+
+def _blind_to(*attributes: str) -> RuleFunction:
     """The operator's own rule, which does not see some of its attributes."""
 
-    def rule(op, node: Node, *dys):
+    def rule(op: Emitter, node: Node, *dys: Any) -> Any:
         kept = {k: v for k, v in node.attributes.items() if k not in attributes}
         return RULES[node.op_type].function(op, replace(node, attributes=kept), *dys)
 
     return rule
 
 
-def _with(**attributes: object) -> Callable[..., object]:
+def _with(**attributes: object) -> RuleFunction:
     """The operator's own rule, which takes some attributes for others."""
 
-    def rule(op, node: Node, *dys):
+    def rule(op: Emitter, node: Node, *dys: Any) -> Any:
         other = replace(node, attributes={**node.attributes, **attributes})
         return RULES[node.op_type].function(op, other, *dys)
 
     return rule
 
 
-def _without_leftover(op, node: Node, dy):
+def _without_leftover(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Puts the pixels that no window reached first instead of last."""
     dx = op.ConvTranspose(dy, node.inputs[1], strides=node.attribute("strides"))
     height, width = (n - m for n, m in zip(node.shape(0)[2:], dx.shape[2:], strict=True))
     return op.Pad(dx, [0, 0, height, width, 0, 0, 0, 0])
 
 
-def _untransposed(op, node: Node, dy):
+def _untransposed(op: Emitter, node: Node, dy: ir.Value) -> Any:
     return op.MatMul(dy, node.inputs[1]), op.MatMul(node.inputs[0], dy)
 
 
-def _kernel_not_flipped(op, node: Node, dy):
+def _kernel_not_flipped(op: Emitter, node: Node, dy: ir.Value) -> Any:
     swapped = op.Transpose(node.inputs[1], perm=[1, 0, 2, 3])
     return op.Conv(dy, swapped, pads=[1, 1, 1, 1]), None
 
 
-def _groups_mixed_up(op, node: Node, dy):
+def _groups_mixed_up(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """The halves of dy change places: the right shape, the wrong group."""
     half = node.shape(1)[0] // 2
     moved = op.Concat(op.Slice(dy, [half], [2 * half], [1]), op.Slice(dy, [0], [half], [1]), axis=1)
     return RULES["Conv"].function(op, node, moved)
 
 
-def _batch_not_summed(op, node: Node, dy):
+def _batch_not_summed(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Takes the first item's share of a matrix that every item uses."""
     first = op.MatMul(op.Transpose(node.inputs[0], perm=[0, 2, 1]), dy)
     return op.MatMul(dy, op.Transpose(node.inputs[1], perm=[1, 0])), op.Reshape(
@@ -59,25 +68,25 @@ def _batch_not_summed(op, node: Node, dy):
     )
 
 
-def _row_reversed(op, node: Node, dy):
-    da, db = RULES["MatMul"].function(op, node, dy)
+def _row_reversed(op: Emitter, node: Node, dy: ir.Value) -> Any:
+    da, db = _several("MatMul", op, node, dy)
     return op.Slice(da, [-1], [-99], [0], [-1]), db
 
 
-def _shared_maximum(op, node: Node, dy):
+def _shared_maximum(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Spreads a maximum's gradient over its window, as an average would."""
     area = float(np.prod(node.attribute("kernel_shape")))
     return op.Div(op.Resize(dy, None, np.array([1.0, 1.0, 2.0, 2.0])), area)
 
 
-def _product_over_itself(op, node: Node, dy):
+def _product_over_itself(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """The product of the others as y / x, which knows nothing of a zero's own gradient."""
     x = node.inputs[0]
     zero = op.Equal(x, 0.0)
     return op.Mul(dy, op.Where(zero, 0.0, op.Div(node.outputs[0], op.Where(zero, 1.0, x))))
 
 
-def _fixed_statistics(op, node: Node, dy):
+def _fixed_statistics(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Takes the mean and the deviation for constants, as in BatchNormalization."""
     x = node.inputs[0]
     centred = op.Sub(x, op.ReduceMean(x, [2]))
@@ -85,39 +94,39 @@ def _fixed_statistics(op, node: Node, dy):
     return op.Div(op.Mul(dy, op.Reshape(node.inputs[1], [-1, 1])), deviation), None, None
 
 
-def _first_of_the_copies(op, node: Node, dy):
+def _first_of_the_copies(op: Emitter, node: Node, dy: ir.Value) -> Any:
     return op.Slice(dy, [0, 0], list(node.shape(0)), [0, 1])
 
 
-def _off_the_diagonal(op, node: Node, dy):
+def _off_the_diagonal(op: Emitter, node: Node, dy: ir.Value) -> Any:
     return op.Expand(dy, node.shape(0))
 
 
-def _transposed_cofactors(op, node: Node, dy):
+def _transposed_cofactors(op: Emitter, node: Node, dy: ir.Value) -> Any:
     return op.Transpose(RULES["Det"].function(op, node, dy), perm=[1, 0])
 
 
-def _channels_apart(op, node: Node, dy):
+def _channels_apart(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Each channel normalised by itself: what the neighbours share is forgotten."""
     return op.Div(op.Mul(dy, node.outputs[0]), node.inputs[0])
 
 
-def _without_the_multiple(op, node: Node, dy):
+def _without_the_multiple(op: Emitter, node: Node, dy: ir.Value) -> Any:
     return dy, op.Neg(dy)
 
 
-def _column_reversed(op, node: Node, dy):
-    da, db = RULES["MatMul"].function(op, node, dy)
+def _column_reversed(op: Emitter, node: Node, dy: ir.Value) -> Any:
+    da, db = _several("MatMul", op, node, dy)
     return da, op.Slice(db, [-1], [-99], [0], [-1])
 
 
-def _batches_swapped(op, node: Node, dy):
+def _batches_swapped(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """The first matrix gets the second's gradient: the right shape, the wrong item."""
-    da, db = RULES["MatMul"].function(op, node, dy)
+    da, db = _several("MatMul", op, node, dy)
     return op.Slice(da, [-1], [-99], [0], [-1]), db
 
 
-def _every_window_whole(op, node: Node, dy):
+def _every_window_whole(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Divides by the kernel's area in the last windows too, which ceil_mode lets stick out."""
     counts = np.ones((1, 1, 3, 3))
     counts[:, :, -1:, :] = 2 / 3  # the last row of windows holds two rows of three
@@ -125,21 +134,21 @@ def _every_window_whole(op, node: Node, dy):
     return dx if not isinstance(dx, tuple) else dx[0]
 
 
-def _without_the_last_windows(op, node: Node, dy):
+def _without_the_last_windows(op: Emitter, node: Node, dy: ir.Value) -> Any:
     kept = np.ones((1, 1, 3, 3))
     kept[:, :, -1:, :] = 0.0
     return RULES["MaxPool"].function(op, node, op.Mul(dy, kept))
 
 
-def _unweighted_half(op, node: Node, dy):
+def _unweighted_half(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Counts each frequency once, though all but the ends stand for their mirror image too."""
-    dx, *rest = RULES["DFT"].function(op, node, dy)
+    dx, *rest = _several("DFT", op, node, dy)
     return op.Mul(dx, np.array([1, 0.5, 0.5, 1]).reshape(1, -1, 1)), *rest
 
 
-def _regions_still(op, node: Node, dy):
+def _regions_still(op: Emitter, node: Node, dy: ir.Value) -> Any:
     """Takes the regions for constants that move nothing."""
-    dx, dregions, _ = RULES["RoiAlign"].function(op, node, dy)
+    dx, dregions, _ = _several("RoiAlign", op, node, dy)
     return dx, op.Mul(dregions, 0.0), None
 
 

@@ -439,7 +439,7 @@ def quantised(folder: Path, module: Any, layout: str) -> Made:
     rng = np.random.default_rng(0)
     batches = [{"pixel_values": rng.random((1, 3, *SIZE), np.float32)} for _ in range(4)]
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Reader(quantization.CalibrationDataReader):
         def get_next(self) -> Any:
             return batches.pop() if batches else None
 

@@ -1,6 +1,7 @@
 """A recurrent layer behind a Transpose, as exporters write it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ def layer(
     peepholes: bool = False,
     lengths: Sequence[int] | None = None,
     outputs: str = "all",
-    **attributes: object,
+    **attributes: Any,
 ) -> onnx.ModelProto:
     """Return the model; `first` gives first states, `outputs` names those used."""
     rng = np.random.default_rng(0)

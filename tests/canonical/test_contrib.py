@@ -1,6 +1,7 @@
 """ONNX Runtime's own operators written in standard ones: the numbers of its kernels."""
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
@@ -168,7 +169,9 @@ def _silu(x: np.ndarray) -> np.ndarray:
     ("op_type", "inputs", "options", "exact"),
     [pytest.param(*case, id=f"{case[0]}-{i}") for i, case in enumerate(ELSEWHERE)],
 )
-def test_rewritten_is_what_its_words_say(op_type: str, inputs: dict, options: dict, exact) -> None:
+def test_rewritten_is_what_its_words_say(
+    op_type: str, inputs: dict[str, Any], options: dict[str, Any], exact: Any
+) -> None:
     proto = to_proto(canonicalise(one_node(op_type, inputs, **options), batch=inputs["x"][0]))
     assert {node.domain for node in proto.graph.node} == {""}
     feed = {name: _f(*shape) for name, shape in inputs.items() if isinstance(shape, tuple)}

@@ -1,5 +1,7 @@
 """Branches that are decided, and loops whose length is known, are written out; others say why."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -7,6 +9,7 @@ from onnx import parser
 
 from leap_audit.canonical import form as canonical
 from leap_audit.canonical.form import canonicalise
+from leap_audit.canonical.rewrite import Writer
 from leap_audit.canonical.rewrites import CONTROL, control
 from leap_audit.errors import CanonicalMismatch, GradientUnavailable, LeapAuditError
 from leap_audit.gradient import build_gradient, check_gradient
@@ -185,12 +188,12 @@ def test_the_check_notices_a_loop_that_is_one_step_short(monkeypatch: pytest.Mon
 
 def test_the_check_notices_a_scan_read_the_wrong_way(monkeypatch: pytest.MonkeyPatch) -> None:
     canonical._simplified.cache_clear()
-    honest = control.Writer.attribute
+    honest = Writer.attribute
 
-    def blind(op, name, default=None):
+    def blind(op: Writer, name: str, default: Any = None) -> Any:
         return default if name == "scan_input_directions" else honest(op, name, default)
 
-    monkeypatch.setattr(control.Writer, "attribute", blind)
+    monkeypatch.setattr(Writer, "attribute", blind)
     with pytest.raises(CanonicalMismatch, match="other numbers"):
         canonicalise(_model(SCAN), batch=2, provider=CPU)
     canonical._simplified.cache_clear()

@@ -18,7 +18,9 @@ WIDE = LARGE // 16
 """Columns that make a matrix of more than 16 rows a large weight."""
 
 
-def model_of(body: str, weights: dict[str, np.ndarray] | None = None, opset: int = 17):
+def model_of(
+    body: str, weights: dict[str, np.ndarray] | None = None, opset: int = 17
+) -> onnx.ModelProto:
     """Return a model of a picture (N, 3, 8, 8) in ONNX's text format."""
     text = f"""<ir_version: 8, opset_import: ["" : {opset}, "com.microsoft" : 1]>
         net (float[N, 3, 8, 8] x) => (y) {{ {body} }}"""

@@ -3,10 +3,9 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from leap_audit.canonical import form as canonical
-from leap_audit.canonical import upgrade
 from leap_audit.canonical.form import canonicalise, to_proto
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused
 from leap_audit.graph.opset import OPSET
@@ -63,7 +62,7 @@ def test_a_free_size_is_refused_until_it_is_given() -> None:
 
 def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     canonical._simplified.cache_clear()  # what an earlier test converted is remembered
-    honest = upgrade.version_converter.convert_version
+    honest = version_converter.convert_version
 
     def lying(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         converted = honest(model, version)
@@ -72,7 +71,7 @@ def test_a_conversion_that_changes_the_output_is_refused(monkeypatch: pytest.Mon
                 node.op_type = "Abs"
         return converted
 
-    monkeypatch.setattr(upgrade.version_converter, "convert_version", lying)
+    monkeypatch.setattr(version_converter, "convert_version", lying)
     with pytest.raises(CanonicalMismatch, match="'scores'"):
         canonicalise(conv_net(), provider=CPU)
 
@@ -83,7 +82,7 @@ def test_a_graph_that_cannot_be_converted_is_refused(monkeypatch: pytest.MonkeyP
     def failing(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         raise RuntimeError("no adapter for Upsample\nsecond line")
 
-    monkeypatch.setattr(upgrade.version_converter, "convert_version", failing)
+    monkeypatch.setattr(version_converter, "convert_version", failing)
     with pytest.raises(ModelRefused, match=r"opset 17 cannot .*no adapter for Upsample\)\.$"):
         canonicalise(conv_net())
 

@@ -1,5 +1,7 @@
 """Recurrent layers unrolled: the numbers of ONNX Runtime's own layer, in plain nodes."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -55,7 +57,7 @@ def _assert_same(model: onnx.ModelProto) -> None:
     ],
     ids=str,
 )
-def test_unrolled_is_the_layer(op_type: str, direction: str, options: dict[str, object]) -> None:
+def test_unrolled_is_the_layer(op_type: str, direction: str, options: dict[str, Any]) -> None:
     _assert_same(layer(op_type, direction=direction, **options))
 
 
@@ -73,13 +75,13 @@ def test_unrolled_is_the_layer(op_type: str, direction: str, options: dict[str, 
     ],
     ids=str,
 )
-def test_lstm_alone(options: dict[str, object]) -> None:
+def test_lstm_alone(options: dict[str, Any]) -> None:
     _assert_same(layer("LSTM", **options))
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("options", [{}, {"biases": False}, {"clip": 0.4}, {"lengths": [1, 3]}])
-def test_gru_with_the_reset_after_the_product(direction: str, options: dict[str, object]) -> None:
+def test_gru_with_the_reset_after_the_product(direction: str, options: dict[str, Any]) -> None:
     _assert_same(layer("GRU", direction=direction, linear_before_reset=1, **options))
 
 

@@ -1,5 +1,8 @@
 """What the canonical form does with sequences, Compress and Upsample."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -10,7 +13,9 @@ from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.run import choose_provider
 
 
-def _model(nodes, opset: int = 17, **constants: object) -> onnx.ModelProto:
+def _model(
+    nodes: Sequence[onnx.NodeProto], opset: int = 17, **constants: object
+) -> onnx.ModelProto:
     """A graph from x of shape (1, 4, 6) to y; a node is (operator, inputs, output, attributes)."""
     made = [
         helper.make_node(name, list(inputs), [output], **attributes)
@@ -72,7 +77,9 @@ TWO = np.int64(2)
         ([("Compress", ["x", "some"], "y", {})], {"some": np.array([1, 0, 0, 1], bool)}),
     ],
 )
-def test_sequences_and_compress_become_operators_with_a_gradient(nodes, constants) -> None:
+def test_sequences_and_compress_become_operators_with_a_gradient(
+    nodes: Sequence[onnx.NodeProto], constants: dict[str, Any]
+) -> None:
     # canonicalise compares the outputs with those of the model itself.
     model = canonicalise(_model(nodes, two=TWO, **constants), provider=choose_provider("cpu"))
     operators = {node.op_type for node in model.graph}

@@ -1,5 +1,8 @@
 """DeformConv, AffineGrid, STFT and Inverse in standard operators: numbers and gradients."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -7,7 +10,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.canonical import rewrite
 from leap_audit.canonical.form import canonicalise
-from leap_audit.canonical.rewrites import spatial
 from leap_audit.errors import CanonicalMismatch
 from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.run import choose_provider
@@ -25,7 +27,9 @@ def _off_the_pixels(*shape: int) -> np.ndarray:
     return (RNG.integers(-2, 2, shape) + RNG.uniform(0.2, 0.8, shape)).astype(np.float32)
 
 
-def _model(op_type: str, inputs: dict, opset: int, domain: str = "", **attributes: object):
+def _model(
+    op_type: str, inputs: dict[str, Any], opset: int, domain: str = "", **attributes: Any
+) -> onnx.ModelProto:
     """A tuple stands for an input of that shape, an array for a constant, None for neither."""
     graph = helper.make_graph(
         [
@@ -93,7 +97,9 @@ CASES = [
     ("op_type", "inputs", "opset", "options"),
     [pytest.param(*case, id=f"{case[0]}-{i}") for i, case in enumerate(CASES)],
 )
-def test_it_has_the_kernels_numbers_and_a_gradient(op_type, inputs, opset, options) -> None:
+def test_it_has_the_kernels_numbers_and_a_gradient(
+    op_type: str, inputs: dict[str, Any], opset: int, options: dict[str, Any]
+) -> None:
     model = _model(op_type, inputs, opset, **options)
     gradient = build_gradient(model, batch=next(s for s in inputs.values() if type(s) is tuple)[0])
     assert op_type not in {node.op_type for node in gradient.graph.node}
@@ -124,7 +130,7 @@ def test_the_check_notices_a_rewriting_that_is_blind_to_an_attribute(
     honest = rewrite.Writer.attribute
     _, inputs, opset, options = [case for case in CASES if case[0] == op_type][index]
 
-    def blind(op, name, default=None):
+    def blind(op: rewrite.Writer, name: str, default: Any = None) -> Any:
         return default if name == attribute else honest(op, name, default)
 
     monkeypatch.setattr(rewrite.Writer, "attribute", blind)
@@ -136,7 +142,7 @@ def test_the_check_notices_an_inverse_that_is_not_transposed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        spatial.itertools, "product", lambda a, b: ((i, j) for j in b for i in a), raising=True
+        itertools, "product", lambda a, b: ((i, j) for j in b for i in a), raising=True
     )
     inputs = {"x": (2, 3, 3)}
     with pytest.raises(CanonicalMismatch, match="other numbers"):

@@ -1,5 +1,7 @@
 """Operators newer than the pinned opset are written as ONNX defines them, and differentiated."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -43,7 +45,9 @@ def test_every_newer_operator_that_counts_as_written_is_tested() -> None:
 
 
 @pytest.mark.parametrize(("op_type", "inputs", "opset", "attributes", "constants"), NEWER)
-def test_an_operator_of_a_newer_opset(op_type, inputs, opset, attributes, constants) -> None:
+def test_an_operator_of_a_newer_opset(
+    op_type: str, inputs: Any, opset: int, attributes: dict[str, Any], constants: Any
+) -> None:
     graph = helper.make_graph(
         [helper.make_node(op_type, ["x", *inputs], ["y"], **attributes)],
         "newer",

@@ -58,7 +58,7 @@ def test_a_block_runs(
     code = code.replace("torchvision.resnet18", f"onnx:{model}")
     names: dict[str, object] = {}
     exec(compile(code, str(reference), "exec"), names)
-    frame, stages = names["isolations" if number else "prototypes"]  # type: ignore[misc]
+    frame, stages = names["isolations" if number else "prototypes"]
     assert isinstance(frame, pd.DataFrame)
     assert stages
     if number:

@@ -42,7 +42,8 @@ def findings(
     model: ModelIdentity | None = None,
 ) -> dict[str, Finding]:
     """Return rule -> its finding, of an audit with these parts."""
-    parts = [i for each in (*prototypes, *samples) for i in each.isolations if i.mask]
+    owners: list[Prototype | Sample] = [*prototypes, *samples]
+    parts = [i for each in owners for i in each.isolations if i.mask]
     rankings = {each.mask: read_ranking(folder, each) for each in parts}
     found = find(Evidence(CLASSES, prototypes, samples, rankings, readings, model))
     return {each.rule: each for each in found}

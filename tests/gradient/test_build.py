@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ def _load(model: onnx.ModelProto) -> Session:
     return Session(model, choose_provider("cpu"), threads=1)
 
 
-def _shapes(values) -> dict[str, list[int]]:
+def _shapes(values: Any) -> dict[str, list[int]]:
     return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
 
 
@@ -80,7 +81,7 @@ def test_gradient_against_torch() -> None:
     np.testing.assert_allclose(dx, image.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def _small(nodes, names: dict[str, list[int]], output: str = "y") -> onnx.ModelProto:
+def _small(nodes: Any, names: dict[str, list[int]], output: str = "y") -> onnx.ModelProto:
     graph = helper.make_graph(
         [helper.make_node(op, reads, [writes], name=writes) for op, reads, writes in nodes],
         "small",
@@ -166,9 +167,10 @@ WITHOUT_GRADIENT = {
 
 
 def test_every_operator_that_onnx_defines_by_others_is_considered() -> None:
+    schemas: list[Any] = list(onnx.defs.get_all_schemas_with_history())
     defined = {
         schema.name
-        for schema in onnx.defs.get_all_schemas_with_history()
+        for schema in schemas
         if not schema.domain
         and schema.since_version <= 21
         and (schema.has_function or schema.has_context_dependent_function)

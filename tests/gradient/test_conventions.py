@@ -1,14 +1,21 @@
 """What the gradient is where it has no one value, as docs/adding-an-operator.md says."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import Emitter, backpropagate
 from tests.builders.emitted import numbers, start
 
+Write = Callable[..., ir.Value]
+"""Appends nodes to a graph and returns their output."""
 
-def _gradient(write, *inputs: list[float]) -> list[list[float]]:
+
+def _gradient(write: Write, *inputs: Any) -> list[list[float]]:
     """The gradient of the sum of what `write` computes."""
     named = {f"x{i}": x for i, x in enumerate(inputs)}
     op, values = start(**{name: np.shape(x) for name, x in named.items()})
@@ -43,14 +50,15 @@ def _gradient(write, *inputs: list[float]) -> list[list[float]]:
         (lambda op, x: op.Pow(x, 0.0), [0, 2], [0, 0]),
     ],
 )
-def test_kinks_and_ties(write, x: list[float], expected: list[float]) -> None:
+def test_kinks_and_ties(write: Write, x: list[float], expected: list[float]) -> None:
     assert _gradient(write, x) == [pytest.approx(expected)]
 
 
 @pytest.mark.parametrize("name", ["Max", "Min"])
 def test_the_first_of_tied_inputs_takes_it_all(name: str) -> None:
-    def write(op: Emitter, *values):
-        return getattr(op, name)(*values)
+    def write(op: Emitter, *values: ir.Value) -> ir.Value:
+        found: ir.Value = getattr(op, name)(*values)
+        return found
 
     assert _gradient(write, [1, 1], [1, 1], [1, 1]) == [[1, 1], [0, 0], [0, 0]]
 
@@ -63,7 +71,7 @@ def test_the_first_pixel_of_a_tied_window_takes_it_all() -> None:
 
 @pytest.mark.parametrize("name", ["MaxPool", "AveragePool"])
 def test_a_window_behind_the_picture_is_refused(name: str) -> None:
-    def write(op: Emitter, x):
+    def write(op: Emitter, x: ir.Value) -> ir.Value:
         return getattr(op, name)(x, kernel_shape=[1, 1], strides=[2, 2], ceil_mode=1)
 
     with pytest.raises(GradientUnavailable, match="ceil_mode"):
@@ -85,14 +93,14 @@ def test_a_window_of_zeros_takes_nothing(p: int) -> None:
 
 
 def test_the_last_of_the_pixels_put_to_one_place_takes_it_all() -> None:
-    def write(op: Emitter, x):
+    def write(op: Emitter, x: ir.Value) -> ir.Value:
         return op.MaxUnpool(x, np.array([[[1, 2, 1]]]), kernel_shape=[2], strides=[1])
 
     assert _gradient(write, [[[5, 7, 6]]]) == [[[[0, 1, 1]]]]
 
 
 def test_einsum_that_repeats_a_letter_of_length_1_is_refused() -> None:
-    def write(op: Emitter, a, b):
+    def write(op: Emitter, a: ir.Value, b: ir.Value) -> ir.Value:
         return op.Einsum(a, b, equation="ij,ij->ij")
 
     with pytest.raises(GradientUnavailable, match="ellipsis"):
@@ -110,7 +118,7 @@ def test_a_kernel_computed_from_the_input_is_refused() -> None:
 
 
 def test_conv_transpose_whose_shape_is_in_doubt_is_refused() -> None:
-    def write(op: Emitter, x):
+    def write(op: Emitter, x: ir.Value) -> ir.Value:
         attributes = {"auto_pad": "SAME_UPPER", "output_padding": [1], "strides": [2]}
         return op.ConvTranspose(x, np.ones((1, 1, 3)), **attributes)
 
@@ -128,7 +136,7 @@ def test_top_k_gives_to_the_indices_it_returns() -> None:
 def test_scattered_extremes_share_among_ties(name: str, reduction: str) -> None:
     places = np.array([0, 0]) if name == "ScatterElements" else np.array([[0], [0]])
 
-    def write(op: Emitter, x, updates):
+    def write(op: Emitter, x: ir.Value, updates: ir.Value) -> ir.Value:
         return getattr(op, name)(x, places, updates, reduction=reduction)
 
     assert _gradient(write, [3, 5], [3, 3]) == [
@@ -138,7 +146,7 @@ def test_scattered_extremes_share_among_ties(name: str, reduction: str) -> None:
 
 
 def test_a_product_with_one_zero_has_a_gradient_there() -> None:
-    def write(op: Emitter, x, updates):
+    def write(op: Emitter, x: ir.Value, updates: ir.Value) -> ir.Value:
         return op.ScatterElements(x, np.array([0, 0, 1, 1]), updates, reduction="mul")
 
     assert _gradient(write, [3, 5], [0, 2, 0, 0]) == [[0, 0], [6, 0, 0, 0]]

@@ -1,5 +1,7 @@
 """Every operator of ONNX's domain has a gradient, or a reason to have none."""
 
+from typing import Any
+
 import onnx
 
 from leap_audit.canonical.rewrite import REWRITINGS
@@ -47,7 +49,8 @@ def _covered(schema: onnx.defs.OpSchema) -> bool:
         return True
     if f"{NEWER}::{name}" in REWRITINGS:
         return True
-    defined = schema.has_function or schema.has_context_dependent_function
+    described: Any = schema  # its type leaves these two out
+    defined = described.has_function or described.has_context_dependent_function
     return defined and not onnx.defs.has(name, OPSET)  # written by its definition
 
 

@@ -76,7 +76,7 @@ def test_shapes_that_are_not_the_models(x: tuple[int, ...], cotangent: tuple[int
         OnnxGradient(relu_net()).value_and_gradient(np.zeros(x), np.zeros(cotangent))
 
 
-def _small(inputs: dict[str, list[int]], node: onnx.NodeProto, shape: list[int]):
+def _small(inputs: dict[str, list[int]], node: onnx.NodeProto, shape: list[int]) -> onnx.ModelProto:
     graph = helper.make_graph(
         [node],
         "small",
@@ -197,7 +197,7 @@ def test_a_module_is_left_as_it_was(torch: Any) -> None:
 
 def test_the_first_of_what_a_module_returns(torch: Any) -> None:
     class Several(torch.nn.Module):
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return {"out": (3 * x, x.sum())}
 
     x, dy = np.ones((2, 2), np.float32), np.array([[1, 2], [3, 4]], np.float32)
@@ -209,7 +209,7 @@ def test_the_first_of_what_a_module_returns(torch: Any) -> None:
 @pytest.mark.parametrize("grad", [False, True])
 def test_a_module_that_autograd_cannot_follow(torch: Any, grad: bool) -> None:
     class Cut(torch.nn.Module):
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return x.detach().requires_grad_(grad)
 
     with pytest.raises(GradientUnavailable, match="no way"):

@@ -3,11 +3,14 @@
 In float32, so with a tolerance of a thousandth; the inputs are spread out, off kinks and ties.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
-from leap_audit.gradient.table import RULES, Rule, RuleSample, sample
+from leap_audit.gradient import Emitter
+from leap_audit.gradient.table import RULES, Node, Rule, RuleSample, sample
 from leap_audit.run import Session, choose_provider
 from tests.builders.oracle import TOLERANCE as EXACT
 from tests.builders.oracle import Case, case_of, check_rule
@@ -134,7 +137,7 @@ def test_rule_agrees_with_the_runtime(op_type: str, case: RuleSample) -> None:
     "name", ["ConvTranspose", "GlobalLpPool", "Gelu", "Celu", "GridSample", "MaxRoiPool"]
 )
 def test_a_gradient_off_by_a_hundredth_is_rejected(name: str) -> None:
-    def wrong(op, node, dy):
+    def wrong(op: Emitter, node: Node, dy: ir.Value) -> Any:
         answer = RULES[name].function(op, node, dy)
         first, *others = answer if isinstance(answer, tuple) else (answer,)
         return op.Mul(first, 1.01), *others

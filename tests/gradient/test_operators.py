@@ -1,16 +1,18 @@
 """What the registry of operators says, against what is differentiated and what is refused."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.canonical.rewrite import REWRITINGS
 from leap_audit.canonical.upgrade import NEWER
 from leap_audit.errors import FlatGradient, GradientUnavailable
-from leap_audit.gradient import RULES, backpropagate, build_gradient
+from leap_audit.gradient import RULES, Emitter, backpropagate, build_gradient
 from leap_audit.gradient.operators import (
     OperatorUse,
     State,
@@ -18,6 +20,7 @@ from leap_audit.gradient.operators import (
     operator_states,
 )
 from leap_audit.gradient.path import FLAT, INDEPENDENT
+from leap_audit.gradient.table import Node
 from leap_audit.run import Session, choose_provider
 from tests.builders.emitted import numbers, start
 from tests.builders.networks import conv_net
@@ -26,7 +29,9 @@ from tools.operators_page import HEAD, OUT_OF_DATE, committed, states_part
 STATES = {each.name: each.state for each in operator_states()}
 
 
-def _model(nodes: list[onnx.NodeProto], opset: int = 21, **constants: np.ndarray):
+def _model(
+    nodes: list[onnx.NodeProto], opset: int = 21, **constants: np.ndarray
+) -> onnx.ModelProto:
     """A model of x and y, both of three numbers."""
     graph = helper.make_graph(
         nodes,
@@ -153,7 +158,7 @@ def test_what_onnx_runtimes_optimiser_wrote_into_onnxs_domain_is_told_apart() ->
 
 
 def test_a_rule_that_refuses_its_node_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(op, node, dy):
+    def refuse(op: Emitter, node: Node, dy: ir.Value) -> Any:
         raise GradientUnavailable("not this one")
 
     monkeypatch.setitem(RULES, "Sinh", replace(RULES["Sinh"], function=refuse))

@@ -123,7 +123,9 @@ def test_blocks_are_taken_apart(tmp_path: Path) -> None:
     assert blocked.BLOCKED not in {node.domain for node in plain.graph.node}
 
 
-def _convolutions(nodes: list[onnx.NodeProto], shape: list[int], **arrays: np.ndarray):
+def _convolutions(
+    nodes: list[onnx.NodeProto], shape: list[int], **arrays: np.ndarray
+) -> onnx.ModelProto:
     weights = [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()]
     graph = helper.make_graph(
         nodes,

@@ -145,7 +145,7 @@ def _conv(quantised: bool) -> onnx.ModelProto:
             helper.make_node("DequantizeLinear", ["p", "sy", "zy"], ["y"]),
         ]
     else:
-        scale = arrays["sw"].reshape(3, 1, 1, 1)
+        scale = np.asarray(arrays["sw"]).reshape(3, 1, 1, 1)
         arrays = {
             "w": arrays["w"] * scale,
             "b": (arrays["b"] * arrays["sw"] * arrays["sx"]).astype(np.float32),

@@ -1,5 +1,7 @@
 """The gradient of recurrent layers, against PyTorch's own layers and against differences."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -70,7 +72,7 @@ def test_gradient_against_torch(op_type: str, output: str, direction: str) -> No
     ],
     ids=str,
 )
-def test_gradient_against_differences(op_type: str, options: dict[str, object]) -> None:
+def test_gradient_against_differences(op_type: str, options: dict[str, Any]) -> None:
     if "HardSigmoid" in str(options):
         options = {**options, "activation_alpha": [0.2, 0.9]}
     model = layer(op_type, outputs="Y", **options)

@@ -1,6 +1,7 @@
 """The rule of Resize against ONNX Runtime's own Resize, whose transpose it must be."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -21,7 +22,7 @@ COORDINATES = [
 ROI = np.array([0, 0, 0.3, -0.2, 1, 1, 0.9, 0.7])
 
 
-def _cases():
+def _cases() -> Iterator[RuleSample]:
     for mode, coordinates in itertools.product(("nearest", "linear", "cubic"), COORDINATES):
         roundings = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
         for rounding in roundings if mode == "nearest" else roundings[:1]:

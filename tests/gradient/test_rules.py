@@ -1,13 +1,15 @@
 """Every rule of the table against central differences, on its own samples, and on ONNX Runtime."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from leap_audit.gradient.table import RULES, Rule, RuleSample
+from leap_audit.gradient import Emitter
+from leap_audit.gradient.table import RULES, Node, Rule, RuleSample
 from leap_audit.run import Session, choose_provider
 from tests.builders.oracle import TOLERANCE, case_of, check_rule
 from tests.builders.planted import PLANTED
@@ -57,7 +59,7 @@ def test_rules_without_samples_are_those_that_the_oracle_cannot_judge() -> None:
     }
 
 
-def _off_by_a_thousandth(op, node, *dys):
+def _off_by_a_thousandth(op: Emitter, node: Node, *dys: ir.Value) -> Any:
     answer = RULES[node.op_type].function(op, node, *dys)
     parts = [answer] if not isinstance(answer, (tuple, list)) else list(answer)
     return [None if part is None else op.Mul(part, 1.001) for part in parts]

@@ -3,6 +3,7 @@
 import json
 import typing
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -130,7 +131,7 @@ def test_a_network_by_hooks_of_torch(rules: str) -> None:
     torch = pytest.importorskip("torch")
     network = torch_relu_net(torch)
 
-    def positive(_, dx, dy):
+    def positive(_: Any, dx: Any, dy: Any) -> Any:
         return (torch.clamp((dx if rules == "guided" else dy)[0], min=0),)
 
     for layer in (1, 3):

@@ -1,5 +1,7 @@
 """The walk: sums, broadcasting, pruning, and what it says when it cannot."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -7,7 +9,7 @@ import pytest
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import RULES, Emitter, RuleSet, backpropagate
-from leap_audit.gradient.table import Rule
+from leap_audit.gradient.table import Node, Rule
 from tests.builders.emitted import numbers, start
 
 
@@ -113,7 +115,7 @@ def test_an_input_that_no_output_depends_on_has_gradient_zero() -> None:
 
 
 def test_rules_can_be_replaced() -> None:
-    def guided(op, node, dy):
+    def guided(op: Emitter, node: Node, dy: ir.Value) -> Any:
         return op.Relu(RULES["Relu"].function(op, node, dy))
 
     op, (x,) = start(x=[2])
@@ -126,7 +128,7 @@ def test_rules_can_be_replaced() -> None:
 
 
 def test_a_rule_that_gives_another_shape_is_a_defect() -> None:
-    def wrong(op, node, dy):
+    def wrong(op: Emitter, node: Node, dy: ir.Value) -> Any:
         return op.Reshape(dy, [4])
 
     op, (x,) = start(x=[2, 2])

@@ -1,6 +1,7 @@
 """Inputs and outputs of whole numbers: which carry a gradient, and of what type it is."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ WEIGHT = np.array([[1.0, -2.0], [3.0, 0.5], [0.0, 4.0]], np.float32)
 
 
 def _model(
-    nodes: list, kinds: dict[str, int], outputs: dict[str, int], **arrays
+    nodes: list[Any], kinds: dict[str, int], outputs: dict[str, int], **arrays: Any
 ) -> onnx.ModelProto:
     graph = helper.make_graph(
         [helper.make_node(*node[:3], name=f"to {node[2][0]}", **node[3]) for node in nodes],
@@ -150,7 +151,7 @@ def test_scores_under_an_arg_max_are_named() -> None:
 
 
 @pytest.mark.parametrize("net", [conv_net, attention_net])
-def test_half_precision_has_the_gradient_of_single_precision(net) -> None:
+def test_half_precision_has_the_gradient_of_single_precision(net: Any) -> None:
     rng = np.random.default_rng(0)
     model = net()
     name, shape = model.graph.input[0].name, model.graph.input[0].type.tensor_type.shape
@@ -180,6 +181,6 @@ def test_weights_in_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("net", [conv_net, attention_net])
-def test_a_network_in_bfloat16_is_refused_where_the_runtime_does_not_load_it(net) -> None:
+def test_a_network_in_bfloat16_is_refused_where_the_runtime_does_not_load_it(net: Any) -> None:
     with pytest.raises(ModelRefused, match=r"does not load: .*bfloat16.*convert it to float32"):
         build_gradient(net(dtype=TensorProto.BFLOAT16))

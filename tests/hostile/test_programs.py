@@ -25,7 +25,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 Change = Callable[[dict[str, bytes]], None]
 
 
-class Network(torch.nn.Module):  # type: ignore[misc]
+class Network(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.convolve = torch.nn.Conv2d(3, 4, 3)

@@ -175,7 +175,7 @@ def test_an_onnx_model_of_two_inputs(tmp_path: Path) -> None:
 def test_a_program_of_pytorch_with_two_inputs(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
-    class Two(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Two(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Linear(3, 4)

@@ -144,7 +144,7 @@ def test_names_given_in_python_are_checked_too() -> None:
     with pytest.raises(ClassesRefused, match="entry 2 is empty"):
         match_classes(["cat", " "], 2)
     with pytest.raises(ClassesRefused, match="entry 1 is 7"):
-        match_classes([7, "cat"], 2)  # type: ignore[list-item]
+        match_classes([7, "cat"], 2)
 
 
 def test_duplicates_are_kept_and_noted() -> None:

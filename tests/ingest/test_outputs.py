@@ -142,10 +142,10 @@ def test_the_scores_are_found_and_the_reason_said(tmp_path: Path, name: str) -> 
     nodes, outputs, wanted, says = SEVERAL[name]
     path = written(tmp_path / "m.onnx", nodes, outputs)
     if "tokens" in nodes:
-        model = onnx.load(path)
+        proto = onnx.load(path)
         shape = onnx.numpy_helper.from_array(np.array([0, 5, 64]), "tokens")
-        model.graph.initializer.append(shape)
-        onnx.save(model, path)
+        proto.graph.initializer.append(shape)
+        onnx.save(proto, path)
     model = loaded(path)
     assert (model.identity.output, model.classes) == (wanted, 3), model.identity.logits
     assert says in model.identity.logits

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import ModelRefused
-from leap_audit.ingest.frameworks import tf_conversion, tf_runtime
+from leap_audit.ingest.frameworks import tf_conversion, tf_operators, tf_runtime
 from leap_audit.ingest.frameworks.tensorflow import export_keras, export_tensorflow_file
 from tests.builders.lazily import Lazily, require
 
@@ -34,7 +34,7 @@ def own() -> Any:
 
 def registered() -> Any:
     @keras.saving.register_keras_serializable("leap_audit_tests")
-    class Registered(type(own())):  # type: ignore[misc]
+    class Registered(type(own())):
         pass
 
     return Registered()
@@ -252,7 +252,7 @@ def test_keras_on_jax(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_graph_with_other_numbers_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = tf_conversion.handlers
+    honest = tf_operators.handlers
 
     def wrong(library: Any) -> Any:
         def doubled(graph: Any, node: Any, name: str, _: Any) -> None:

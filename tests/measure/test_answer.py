@@ -165,7 +165,7 @@ def test_what_carries_the_class_is_drawn_and_found(tmp_path: Path, kind: str) ->
     still = {"shift": 0.0, "scale": (1.0, 1.0), "flip": False}
     options = options.model_copy(update={**still, "total_variation": 0.0, "background": 0.5})
     classifier = Run(model, 1, 1)
-    (drawn,) = make_prototypes(classifier, [Request((class_,))], options, spread=1.0, **common)  # type: ignore[arg-type]
+    (drawn,) = make_prototypes(classifier, [Request((class_,))], options, spread=1.0, **common)
     assert classifier.logits(drawn.picture[None])[0].argmax() == class_
     if kind == "bands":
         checks = drawn.picture[:, wanted] @ (kinds.CHECKS[wanted] * 2 - 1)
@@ -176,7 +176,7 @@ def test_what_carries_the_class_is_drawn_and_found(tmp_path: Path, kind: str) ->
     where = model.answer.predicted_places(scores, class_)
     subject = Subject(picture, class_, 1.0, where)
     wish = IsolationOptions(steps=40, grid=8)
-    (ranking,) = rank_pixels(classifier, [subject], wish, **common)  # type: ignore[arg-type]
+    (ranking,) = rank_pixels(classifier, [subject], wish, **common)
     region = read_region(classifier, subject, ranking, 0.8)
     assert region.enough
     assert region.prob > 0.9

@@ -51,7 +51,7 @@ CAFFE = {"mean": (103.939, 116.779, 123.68), "std": (1, 1, 1), "range": (0, 255)
 def test_preprocessing_equals_the_formula(
     order: str, layout: str, scaling: dict[str, object]
 ) -> None:
-    channels = len(scaling["mean"])  # type: ignore[arg-type]
+    channels = len(scaling["mean"])
     p = Preprocessing.model_validate(
         {
             **scaling,

@@ -149,4 +149,4 @@ def test_running_leaves_the_model_as_it_was(model: Model, pictures: Array) -> No
     run = Run(model, 3, 1)
     run.logits(pictures)
     run.gradient(pictures, model.answer.cotangent((0,)))
-    assert type(model).digest.func(model) == before  # computed anew
+    assert vars(type(model))["digest"].func(model) == before  # computed anew

@@ -1,6 +1,7 @@
 """A dry run says what an audit would say before its long work, and writes nothing."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 import leap_audit
 from leap_audit.cli import app
 from leap_audit.errors import ClassesRefused
+from leap_audit.progress import Advance
 from tests.builders.running import TINY
 
 
@@ -24,7 +26,7 @@ class Heard:
     def warn(self, text: str) -> None:
         self.lines.append(text)
 
-    def stage(self, name: str, total: int):
+    def stage(self, name: str, total: int) -> AbstractContextManager[Advance]:
         from leap_audit.progress import Silent
 
         return Silent().stage(name, total)

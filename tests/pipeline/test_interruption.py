@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from leap_audit.artifacts import Audit
+from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.errors import AuditIncomplete
 from leap_audit.pipeline import audit
 from tests.builders.running import TINY, Interrupted
@@ -27,7 +27,8 @@ def interrupted(sample_models: Path, out: Path, stage: str, after: int, **given:
 def read(folder: Path) -> Audit:
     record = Audit.model_validate_json((folder / "audit.json").read_bytes())
     assert record.status == "incomplete"
-    for each in (*record.prototypes, *record.samples):
+    owners: list[Prototype | Sample] = [*record.prototypes, *record.samples]
+    for each in owners:
         assert (folder / each.image).is_file()
         assert all((folder / i.image).is_file() for i in each.isolations)
     return record

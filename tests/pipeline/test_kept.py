@@ -11,7 +11,7 @@ from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete, OutputRefused, TargetRefused
 from leap_audit.ingest import load
 from leap_audit.measure import plan
-from leap_audit.pipeline import audit, parts
+from leap_audit.pipeline import audit, parts, work
 from leap_audit.pipeline.kept import folder_of_parts, kept_parts
 from leap_audit.pipeline.study import prepared
 from leap_audit.pipeline.units import Unit
@@ -34,7 +34,7 @@ class Warned(Silent):
 def performed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the units that are performed from now on, as they are."""
     names: list[str] = []
-    perform: Callable[..., Any] = parts.perform
+    perform: Callable[..., Any] = work.perform
 
     def recorded(unit: Unit[Any], *rest: Any) -> Any:
         names.append(type(unit).__name__)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.artifacts import Audit
+from leap_audit.artifacts import Audit, Prototype, Sample
 from leap_audit.errors import ClassesRefused
 from leap_audit.pipeline import audit
 from leap_audit.report import render_html
@@ -101,7 +101,8 @@ def test_bands(tmp_path: Path) -> None:
     preprocessing = record.model.preprocessing
     assert (preprocessing.channel_order, len(preprocessing.mean)) == ("BANDS", kinds.BANDS)
     assert preprocessing.assumed["channel_order"] == "it has 7 channels"
-    for each in (*record.prototypes, *record.samples):
+    owners: list[Prototype | Sample] = [*record.prototypes, *record.samples]
+    for each in owners:
         assert each.bands is not None
         with Image.open(tmp_path / "out" / each.bands) as image:
             assert min(image.size) > kinds.SIDE

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from leap_audit.cli import app
 from leap_audit.errors import ConfigRefused
-from leap_audit.pipeline import many
+from leap_audit.pipeline import flow, many
 from leap_audit.pipeline.many import audit_many, list_of_files, list_of_table
 from tests.builders.running import TINY, Interrupted
 
@@ -44,7 +44,7 @@ def test_what_was_stopped_goes_on(
     with pytest.raises(KeyboardInterrupt):  # each has two targets of two steps: in the second
         audit_many(listed, progress=Interrupted("Prototypes", 6))
     made: list[Path] = []
-    audit = many.audit
+    audit = flow.audit
 
     def recorded(model: Path, *rest: Any, **more: Any) -> Any:
         made.append(model)

@@ -19,7 +19,7 @@ from leap_audit.pipeline.plain import decoded, digest, encoded
 from leap_audit.pipeline.study import draws, prepared
 from leap_audit.pipeline.units import Predict
 from leap_audit.progress import Silent
-from tests.pipeline.conftest import TINY
+from tests.builders.running import TINY
 
 
 def measuring(sample_models: Path, parts: Any, **settings: Any) -> Measuring:
@@ -122,7 +122,7 @@ def test_a_damaged_part_counts_as_absent(tmp_path: Path, keep: int) -> None:
     with pytest.raises(ValueError, match=r"a\.npz"):
         load_part(file)
     parts["a"] = (np.arange(3.0),)
-    assert parts["a"][0].tolist() == [0, 1, 2]  # type: ignore[index]
+    assert parts["a"][0].tolist() == [0, 1, 2]
     del parts["a"]
     assert len(parts) == 0
     with pytest.raises(KeyError):

@@ -22,7 +22,7 @@ def finding(number: int) -> Finding:
 
 
 def result(folder: Path, findings: int, **changes: object) -> AuditResult:
-    audit: Audit = make_audit(with_pictures(folder), findings=(), **changes)  # type: ignore[arg-type]
+    audit: Audit = make_audit(with_pictures(folder), findings=(), **changes)
     listed = tuple(finding(number) for number in range(findings))
     return AuditResult(folder, audit.model_copy(update={"findings": listed}))
 

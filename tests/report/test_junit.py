@@ -48,7 +48,7 @@ def parsed(data: bytes) -> junitparser.TestSuite:
         assert len(outcomes) <= 1
         assert set(outcomes) <= {"failure", "error", "skipped"}
     suite = next(iter(junitparser.JUnitXml.fromstring(data)))
-    cases = list(suite)
+    cases: list[Any] = list(suite)
     counted = dict.fromkeys(("failures", "errors", "skipped"), 0)
     kinds = {
         junitparser.Failure: "failures",

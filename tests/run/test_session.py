@@ -14,6 +14,8 @@ from leap_audit.run import Session, choose_provider
 from leap_audit.run.options import may_be_transposed, second_copies, session_options
 from leap_audit.run.session import Loop
 
+Load = Callable[[onnx.ModelProto], Session]
+
 
 def _graph(
     nodes: list[tuple[str, list[str], str]],
@@ -31,11 +33,11 @@ def _graph(
 
 
 @pytest.fixture
-def load() -> Callable[[onnx.ModelProto], Session]:
+def load() -> Load:
     return lambda model: Session(model, choose_provider("cpu"), threads=1)
 
 
-def test_session_names_and_selects_outputs(load) -> None:
+def test_session_names_and_selects_outputs(load: Load) -> None:
     session = load(
         _graph(
             [("Neg", ["x"], "minus"), ("Abs", ["x"], "size")],
@@ -53,18 +55,18 @@ def test_session_names_and_selects_outputs(load) -> None:
     np.testing.assert_array_equal(size, [1, 2])
 
 
-def test_session_keeps_float16(load) -> None:
+def test_session_keeps_float16(load: Load) -> None:
     session = load(_graph([("Neg", ["x"], "y")], {"x": [2]}, {"y": [2]}, TensorProto.FLOAT16))
     (y,) = session.run({"x": np.array([1, 2], np.float16)})
     assert y.dtype == np.float16
 
 
-def test_session_refuses_what_cannot_be_loaded(load) -> None:
+def test_session_refuses_what_cannot_be_loaded(load: Load) -> None:
     with pytest.raises(LeapAuditError, match="cannot load"):
         load(_graph([("NoSuchOperator", ["x"], "y")], {"x": [1]}, {"y": [1]}))
 
 
-def _two_counters(load) -> tuple[Loop, dict[str, np.ndarray]]:
+def _two_counters(load: Load) -> tuple[Loop, dict[str, np.ndarray]]:
     """a' = a M + draw, where M mixes places so that work in place would show; b' = b + a."""
     model = _graph(
         [
@@ -85,7 +87,7 @@ def _two_counters(load) -> tuple[Loop, dict[str, np.ndarray]]:
     return Loop(load(model), state, {"m": first["m"]}), first
 
 
-def test_loop_carries_two_states_over_many_steps(load) -> None:
+def test_loop_carries_two_states_over_many_steps(load: Load) -> None:
     loop, first = _two_counters(load)
     a, b, m = (first[name].copy() for name in ("a", "b", "m"))
     for i in range(7):
@@ -98,7 +100,7 @@ def test_loop_carries_two_states_over_many_steps(load) -> None:
         np.testing.assert_array_equal(loop.output("seen"), seen)
 
 
-def test_loop_leaves_its_callers_arrays_alone(load) -> None:
+def test_loop_leaves_its_callers_arrays_alone(load: Load) -> None:
     loop, first = _two_counters(load)
     before = {name: array.copy() for name, array in first.items()}
     loop.step({"draw": np.ones((1, 3), np.float32)})
@@ -113,12 +115,12 @@ def test_loop_leaves_its_callers_arrays_alone(load) -> None:
     np.testing.assert_array_equal(held, kept)
 
 
-def test_loop_starts_at_the_first_values(load) -> None:
+def test_loop_starts_at_the_first_values(load: Load) -> None:
     loop, first = _two_counters(load)
     np.testing.assert_array_equal(loop.state("a"), first["a"])
 
 
-def test_loop_counts_with_a_single_number(load) -> None:
+def test_loop_counts_with_a_single_number(load: Load) -> None:
     model = _graph([("Add", ["n", "one"], "next")], {"n": [], "one": []}, {"next": []})
     one = np.array(1, np.float32)
     loop = Loop(load(model), {"n": ("next", np.array(0, np.float32))}, {"one": one})
@@ -128,7 +130,7 @@ def test_loop_counts_with_a_single_number(load) -> None:
     assert loop.state("n") == 5
 
 
-def test_a_step_takes_all_its_draws_and_no_others(load) -> None:
+def test_a_step_takes_all_its_draws_and_no_others(load: Load) -> None:
     loop, _ = _two_counters(load)
     with pytest.raises(ValueError, match="draw"):
         loop.step({})
@@ -136,7 +138,7 @@ def test_a_step_takes_all_its_draws_and_no_others(load) -> None:
         loop.step({"draw": np.ones((1, 3), np.float32), "colour": np.ones(3, np.float32)})
 
 
-def test_large_weights_are_lent_and_stay_as_they_were(load) -> None:
+def test_large_weights_are_lent_and_stay_as_they_were(load: Load) -> None:
     weight = np.random.default_rng(0).standard_normal((128, 64)).astype(np.float32)
     model = _graph([("MatMul", ["x", "w"], "y")], {"x": [2, 128]}, {"y": [2, 64]})
     model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
@@ -171,7 +173,9 @@ def test_large_weights_are_not_copied(often: bool, lean: bool) -> None:
     assert session.run(ones)[0].max() == 3
 
 
-def _weighty(operator: str, weight: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]):
+def _weighty(
+    operator: str, weight: tuple[int, ...], x: tuple[int, ...], y: tuple[int, ...]
+) -> ir.Model:
     graph = _graph([(operator, ["x", "w"], "y")], {"x": list(x)}, {"y": list(y)})
     numbers = np.random.default_rng(0).standard_normal(weight).astype(np.float32)
     graph.graph.initializer.append(onnx.numpy_helper.from_array(numbers, "w"))
