@@ -26,6 +26,7 @@ from leap_audit.findings.evidence import Ranking, core
 from leap_audit.findings.suspicion import pattern_certainty
 from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
+from tests.builders.judged import suspected, trial
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[Any, ...]
@@ -126,6 +127,8 @@ LOUD: dict[str, Callable[[], Case]] = {
     "one-answer": lambda: ([], answered(3, 3, 3, 3, 3, known=(0, 1, 2, 3, 3))),
     "class-not-reached": lambda: ([prototype(rank=7)], []),
     "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),
+    "shortcut": lambda: ([], [], None, None, (suspected(0, 0.75, confirmed=True),)),
+    "change-sways": lambda: ([], [], None, None, (), (trial(2, 0.5, "global"),)),
     "one-corner": lambda: ([], samples(*["corner.png"] * 3)),
     "overconfident": lambda: ([], answered(*[0] * 12, known=(0, 1) * 6, prob=0.98)),
     "crop-gives-another": lambda: ([prototype(found=cropped())], []),
@@ -210,6 +213,7 @@ def test_the_rules_of_each_severity() -> None:
         "constant-answer",
         "scores-do-not-move",
         "preprocessing-doubted",
+        "shortcut",
         "one-corner",
         "one-answer",
         "class-not-reached",
@@ -217,13 +221,14 @@ def test_the_rules_of_each_severity() -> None:
     ]
     assert of["medium"] == [
         "border",
+        "change-sways",
         "photographs-mistaken",
         "target-not-first",
         "strong-entanglement",
         "prototype-unstable",
         "crop-gives-another",
     ]
-    assert all(rule.severity == "low" for rule in FINDING_RULES[13:])
+    assert all(rule.severity == "low" for rule in FINDING_RULES[15:])
 
 
 @pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
@@ -523,6 +528,8 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
         RANKINGS,
         read(right=12, other=12, p=1.0),
         a_model(),
+        (suspected(0, 0.1),),
+        (trial(0, 0.1, "global"),),
     )
     asked = questions(evidence, find(evidence))
     assert {each.rule for each in asked if each.reason} == set()
