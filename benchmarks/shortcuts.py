@@ -91,6 +91,7 @@ def by_position(run: Run, pictures: Array, answers: Array, most: int) -> Array:
 
 
 def corner_shares(scores: Array) -> list[float]:
+    """Return how much of the core of a map lies in each corner, 0..1. scores: (height, width)."""
     levels = np.argsort(np.argsort(scores, axis=None)).reshape(scores.shape)
     weights = core((255 * levels / levels.max()).astype(np.uint8), CORE_AREA)
     height, width = (max(1, round(side * CORNER_SIDE)) for side in weights.shape)
@@ -122,7 +123,7 @@ def by_clusters(run: Run, pictures: Array, answers: Array) -> Array:
 
 
 def coarse(maps: Array) -> Array:
-    """Means over CELLS x CELLS parts of each map, (n, CELLS²)."""
+    """Return means over CELLS x CELLS parts of each map, (n, CELLS²)."""
     rows = [part.mean(1) for part in np.array_split(maps, CELLS, axis=1)]
     cells = [part.mean(2) for part in np.array_split(np.stack(rows, 1), CELLS, axis=2)]
     return np.stack(cells, 2).reshape(len(maps), -1)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.photographs import classifier_of
 from benchmarks.shortcuts import by_clusters, coarse, corner_shares, read_photographs
-from leap_audit.ingest.model import Model
 from leap_audit.measure.run import Run
 
 
@@ -38,10 +38,11 @@ def test_photographs_are_read_with_their_folders(tmp_path: Path) -> None:
     assert pictures[1].max() == 0
 
 
-def test_pictures_of_two_kinds_are_two_clusters(digits: Model) -> None:
+def test_pictures_of_two_kinds_are_two_clusters(sample_models: Path) -> None:
     rng = np.random.default_rng(0)
-    run = Run(digits, 16, 1)
-    shape = digits.picture_shape
+    model = classifier_of(sample_models / "digits_clean.onnx")
+    run = Run(model, 16, 1)
+    shape = model.picture_shape
     left, right = np.zeros((2, 8, *shape), np.float32)
     left[..., :8, :8] = 1
     right[..., -8:, -8:] = 1
