@@ -185,8 +185,9 @@ docs: $(VENV)/.docs  ## build the site of the documentation into build/site, str
 	echo "The site:  $(abspath build/site)/index.html"
 
 .PHONY: sample
-sample: $(VENV)/.package-$(EXTRA) $(VENV)/.libraries  ## write the sample report and the pictures of the README again (minutes)
+sample: $(VENV)/.dev  ## write the sample report and the pictures of the README again (minutes)
 	@$(BIN)/python -m tools.front_door
+	$(BIN)/python -m tools.overlap
 
 .PHONY: schema
 schema: $(VENV)/.dev  ## write docs/audit.schema.json again

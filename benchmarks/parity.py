@@ -453,8 +453,10 @@ def main() -> None:
     found: dict[str, list[Row]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in args.networks:
-            found[name] = list(rows(made(name, Path(folder))))
-            print(name, max(row.error for row in found[name]), file=sys.stderr, flush=True)
+            found[name] = []
+            for row in rows(made(name, Path(folder))):
+                found[name].append(row)
+                print(name, row.method, f"{row.error:.1e}", file=sys.stderr, flush=True)
     print(table(found))
 
 

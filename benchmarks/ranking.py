@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
+from leap_audit.measure.faithfulness.comparison import paired_interval
 from leap_audit.run.session import Array
 
 __all__ = ["STEPS", "Probability", "fills", "insertion_deletion", "paired_interval"]
@@ -12,7 +13,6 @@ __all__ = ["STEPS", "Probability", "fills", "insertion_deletion", "paired_interv
 STEPS = 32
 BLUR = 1 / 12
 """Standard deviation of the blurred fill, as a fraction of the height."""
-DRAWS = 10_000
 
 Probability = Callable[[Array], Array]
 """Pictures, (n, channels, height, width) -> the probability of the class on each."""
@@ -48,15 +48,3 @@ def insertion_deletion(
     inserted = np.stack([np.where(inside, picture, fill) for inside in first])
     deleted = np.stack([np.where(inside, fill, picture) for inside in first])
     return float(probability(inserted).mean()), float(probability(deleted).mean())
-
-
-def paired_interval(
-    differences: Array, rng: np.random.Generator, share: float = 0.95
-) -> tuple[float, float]:
-    """Return the bootstrap interval (percentiles) that holds `share` of the means.
-
-    differences: (n,), one for each subject that both methods were measured on.
-    """
-    drawn = rng.integers(0, len(differences), (DRAWS, len(differences)))
-    low, high = np.quantile(differences[drawn].mean(1), [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)

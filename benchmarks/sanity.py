@@ -10,19 +10,16 @@ similar maps. Beside it the trained network under another seed, which is the mos
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 
 from benchmarks.foretelling import spearman
 from benchmarks.isolations import BATCH, SEED, subjects_of
 from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
 from leap_audit.config import IsolationOptions
-from leap_audit.graph.values import constant_of
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.outputs.final_layer import final_layer
+from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.isolation.ranking import rankings
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
@@ -31,22 +28,6 @@ from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
 
 ROWS = (1, 9, 17, 26, 36, 48)
-
-
-def randomised(model: Model, seed: int) -> Model:
-    """Return the model with the weights of each layer shuffled, biases apart from kernels.
-
-    So every layer keeps its scale and its distribution, and nothing of what was learned.
-    """
-    rng = np.random.default_rng(seed)
-    shuffled = model.with_batch(1)
-    for name, value in shuffled.graph.initializers.items():
-        array = constant_of(value)
-        if array is not None and array.size > 1 and array.dtype.kind == "f":
-            order = rng.permuted(array.ravel()).reshape(array.shape)
-            value.const_value = ir.tensor(order, name=name)
-    last = final_layer(shuffled.graph.outputs[0], model.answer)
-    return replace(model, canonical=ir.to_proto(shuffled), final_layer=last)
 
 
 def maps_of(

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from leap_audit.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
-    from leap_audit.measure.targets import Class, Difference, Place, Tensor
+    from leap_audit.measure.targets import ClassTarget as Class
+    from leap_audit.measure.targets import DifferenceTarget as Difference
+    from leap_audit.measure.targets import PlaceTarget as Place
+    from leap_audit.measure.targets import TensorTarget as Tensor
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
     from leap_audit.pipeline.explain import PictureExplanation, check, explain, methods
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "AuditResult",
@@ -54,5 +57,5 @@ def __getattr__(name: str) -> Any:
     if name in ("PictureExplanation", "check", "explain", "methods"):
         return getattr(importlib.import_module("leap_audit.pipeline.explain"), name)
     if name in ("Class", "Difference", "Place", "Tensor"):
-        return getattr(importlib.import_module("leap_audit.measure.targets"), name)
+        return getattr(importlib.import_module("leap_audit.measure.targets"), f"{name}Target")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-__all__ = ["on_files", "on_page_markdown"]
+__all__ = ["decisions", "on_config", "on_files", "on_page_markdown"]
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIES = {
@@ -24,6 +24,21 @@ COPIES = {
 }
 """File of the repository -> its page in the site."""
 _LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+
+
+def decisions(entry: Any) -> Any:
+    """Return a part of the navigation with the folder `adr/` as the list of its pages."""
+    if entry == "adr/":
+        return [f"adr/{each.name}" for each in sorted((ROOT / "docs" / "adr").glob("*.md"))]
+    if isinstance(entry, dict):
+        return {title: decisions(part) for title, part in entry.items()}
+    return [decisions(part) for part in entry] if isinstance(entry, list) else entry
+
+
+def on_config(config: Any) -> Any:
+    """List the decisions in the navigation."""
+    config["nav"] = decisions(config["nav"])
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -19,13 +19,14 @@ from leap_audit.engine.settings import Settings, isolate_lists, read_settings
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.classes.names import match_classes
 from leap_audit.measure.prototype import Request
-from leap_audit.pipeline.assembly import ONE_AT_A_TIME, assemble, write_pictures
+from leap_audit.pipeline.assembly import ONE_AT_A_TIME, AuditParts, assemble, write_pictures
 from leap_audit.pipeline.measuring import Measuring
 from leap_audit.pipeline.photographs import album_of
 from leap_audit.pipeline.study import Study, drawn_so_far, prepared
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
+from leap_audit.text.numbers import percent
 from leap_audit.tracking import Tracker, tracking
 
 __all__ = ["generate"]
@@ -33,6 +34,8 @@ __all__ = ["generate"]
 FOLDER = Path("leap_files")
 TARGET = 0
 """The class that a prototype is made of where none is named."""
+MIXED = 0.5
+"""The probability of its classes together below which a hybrid is warned of."""
 Targets = Sequence[int | Sequence[int]]
 
 
@@ -116,12 +119,23 @@ def generate(
             finally:  # pictures of what is finished stay in the folder
                 record = assemble(measuring.study, measuring.parts)
                 write_pictures(record, measuring.study, folder)
+            warn_of_hybrids(record, progress)
             drawn = drawn_so_far(measuring.study, measuring.parts)
             frame = results_frame(project_name, record, names, folder)
             if samples is None:
                 frame = write_transparency(frame, drawn, folder)
             tracker.results(frame, Path())
         return frame, results_dict(drawn, record, names, network.answer)
+
+
+def warn_of_hybrids(record: AuditParts, progress: Progress) -> None:
+    """Warn of hybrids whose classes together are not even as probable as all others."""
+    for each in record.prototypes:
+        if len(each.target) > 1 and each.prob < MIXED:
+            progress.warn(
+                f"The hybrid {each.name} reached only {percent(each.prob)}: the model does not "
+                "answer it with these classes. More max_steps may help."
+            )
 
 
 def _measure(measuring: Measuring, settings: Settings, folder: Path, tracker: Tracker) -> None:

@@ -13,7 +13,6 @@ __all__ = [
     "PICTURES_NEEDED",
     "changes",
     "experiments",
-    "isolations",
     "labelled",
     "labelled_enough",
     "located",
@@ -23,6 +22,7 @@ __all__ = [
     "searches",
     "seeds",
     "several_classes",
+    "stated_isolations",
     "trial",
 ]
 
@@ -114,7 +114,7 @@ def other_preprocessings(evidence: Evidence) -> str:
     return count(readings.photographs, "labelled photograph")
 
 
-def isolations(evidence: Evidence) -> str:
+def stated_isolations(evidence: Evidence) -> str:
     """Return how many isolations are of classes that the model gives."""
     stated = list(evidence.stated_classes())
     if not stated:

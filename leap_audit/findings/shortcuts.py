@@ -1,4 +1,4 @@
-"""The rules that look at experiments: does a mark alone call up a class?"""
+"""Rules about experiments: whether a mark alone brings forth a class."""
 
 from collections.abc import Iterator
 

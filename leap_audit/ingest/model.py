@@ -30,7 +30,7 @@ from leap_audit.ingest.outputs.head import find_head
 from leap_audit.ingest.outputs.reading import Reading, written
 from leap_audit.ingest.outputs.task import DeclaredAnswer, refuse_boxes
 from leap_audit.ingest.outputs.tensor_outputs import output_info, with_outputs, with_tensor_outputs
-from leap_audit.ingest.outputs.trial import Trial
+from leap_audit.ingest.outputs.trial import OutputTrial
 from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.pictures.scaling import read_scaling
 from leap_audit.ingest.source import Source
@@ -189,7 +189,7 @@ def make_model(
     answer_declared = DeclaredAnswer(
         task, named, first.layout, output if _is_output(proto, output) else None
     )
-    head = find_head(copied(canonical), answer_declared, Trial(preprocessing, provider))
+    head = find_head(copied(canonical), answer_declared, OutputTrial(preprocessing, provider))
     if region is not None and head.places == (1, 1):
         raise ModelRefused(
             f"--region picks a part of a segmentation's map, and this model gives a picture one "

@@ -11,8 +11,9 @@ __all__ = ["Amount", "Costs", "multiply_adds", "steady"]
 
 READING = 140
 """Passes that an isolation takes beside its steps: slopes, the choice of a ranking, the region."""
-TRYING = 700
-"""Passes that the experiments on a class take beside the search."""
+TRYING = 20
+"""Passes that the experiments on a class take for each picture that they paste into, beside the
+search (700 with 36)."""
 PAGES, PICTURE = 6.0, 0.1
 """Seconds that the report takes: in all, and for each picture in it."""
 
@@ -70,6 +71,8 @@ class Amount:
     isolation_steps: int
     tried: int = 0
     """Classes that marks are tried of."""
+    hosts: int = 0
+    """Pictures that an experiment pastes into."""
     searched: int = 0
     """Pictures that the searches for triggers look at, in all their steps."""
 
@@ -96,7 +99,7 @@ class Costs:
             + amount.drawn * amount.steps * self.prototype_step
             + amount.isolated * amount.isolation_steps * self.isolation_step
             + amount.isolations * (READING * self.answer + self.explanation + PICTURE)
-            + amount.tried * TRYING * self.answer
+            + amount.tried * amount.hosts * TRYING * self.answer
             + amount.searched * self.prototype_step
             + PAGES
         )

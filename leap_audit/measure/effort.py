@@ -23,6 +23,8 @@ class Rung:
     """Isolations of each prototype."""
     search_steps: int | None = None
     """Of the search for a trigger of each class; None: as many as suit the input."""
+    hosts: int = 36
+    """Pictures that each experiment pastes into."""
     views: int | None = None
     """None: as many as suit the input (`prototype.settings`)."""
     name: Effort | None = None
@@ -35,20 +37,22 @@ LADDER = (
     Rung(2, 2, 192, 48, 2),
     Rung(1, 2, 192, 48, 2),
     Rung(1, 1, 192, 48, 1),
-    Rung(1, 1, 128, 32, 1, 0, name="quick"),
-    Rung(1, 1, 128, 32, 1, 0, views=1),
-    Rung(1, 1, 128, 32, 0, 0, views=1),
-    Rung(1, 1, 96, 32, 0, 0, views=1),
-    Rung(1, 1, 64, 24, 0, 0, views=1),
+    Rung(1, 1, 192, 48, 1, 0),
+    Rung(1, 1, 128, 32, 1, 0, hosts=18, name="quick"),
+    Rung(1, 1, 128, 32, 1, 0, hosts=18, views=1),
+    Rung(1, 1, 128, 32, 0, 0, hosts=18, views=1),
+    Rung(1, 1, 96, 32, 0, 0, hosts=12, views=1),
+    Rung(1, 1, 64, 24, 0, 0, hosts=6, views=1),
 )
 """From the most work to the least. What says least for its time goes first: further seeds, then
-further isolations, then steps, then views."""
+further isolations, the search for triggers, then steps and experiments, then views."""
 PATHS = {
     "seeds": ("seeds",),
     "top_classes": ("top_classes",),
     "steps": ("prototype", "steps"),
     "isolation_steps": ("isolation", "steps"),
     "per_prototype": ("isolation", "per_prototype"),
+    "hosts": ("experiments", "hosts"),
     "search_steps": ("experiments", "search_steps"),
     "views": ("prototype", "views"),
 }
@@ -115,6 +119,7 @@ def changed_amounts(options: AuditOptions, others: AuditOptions) -> tuple[str, .
         (options.prototype.steps, others.prototype.steps, "step of a prototype"),
         (options.prototype.views, others.prototype.views, "view in a step of a prototype"),
         (options.isolation.steps, others.isolation.steps, "step of an isolation"),
+        (options.experiments.hosts, others.experiments.hosts, "picture in an experiment"),
         (
             options.experiments.search_steps,
             others.experiments.search_steps,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leap_audit.ingest.outputs.answer import Answer
-from leap_audit.measure.targets import Class, Target
+from leap_audit.measure.targets import ClassTarget, Target
 from leap_audit.run.session import Array
 
 __all__ = ["Subject", "sharpness"]
@@ -34,7 +34,7 @@ class Subject:
     @property
     def explained(self) -> Target:
         """Return what a method of attribution explains."""
-        return self.target if self.target is not None else Class(self.class_, self.where)
+        return self.target if self.target is not None else ClassTarget(self.class_, self.where)
 
 
 def sharpness(scores: Array, answer: Answer) -> float:

@@ -9,11 +9,18 @@ from leap_audit.errors import UsageError
 from leap_audit.ingest.outputs.answer import Answer, ScoreMap
 from leap_audit.run.session import Array
 
-__all__ = ["Class", "Difference", "Place", "Target", "Tensor", "difference_to_nearest"]
+__all__ = [
+    "ClassTarget",
+    "DifferenceTarget",
+    "PlaceTarget",
+    "Target",
+    "TensorTarget",
+    "difference_to_nearest",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class Class:
+class ClassTarget:
     """The score of one class, averaged over the places of a map of answers."""
 
     index: int
@@ -27,7 +34,7 @@ class Class:
 
 
 @dataclass(frozen=True, eq=False)
-class Difference:
+class DifferenceTarget:
     """The score of one class, less `alpha` times the weighted mean of the scores of others.
 
     The score that Finer-CAM explains (Zhang et al. 2025), for any method.
@@ -55,7 +62,7 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class PlaceTarget:
     """The score of one class in a part of a map of answers, such as a segmentation."""
 
     index: int
@@ -84,7 +91,7 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Tensor:
+class TensorTarget:
     """One element of a tensor inside the model, by its name in the canonical graph."""
 
     name: str
@@ -92,12 +99,12 @@ class Tensor:
     """Its position, without the axis of the pictures."""
 
 
-Target: TypeAlias = Class | Difference | Place | Tensor
+Target: TypeAlias = ClassTarget | DifferenceTarget | PlaceTarget | TensorTarget
 
 
 def difference_to_nearest(
     answer: Answer, scores: Array, index: int, count: int = 3, alpha: float = 1.0
-) -> Difference:
+) -> DifferenceTarget:
     """Return a class less the `count` classes with the nearest scores, as Finer-CAM compares them.
 
     scores: (classes, places) on the picture. The others are weighed by their probabilities on this
@@ -109,7 +116,7 @@ def difference_to_nearest(
     apart[index] = np.inf
     others = np.argsort(apart, kind="stable")[: min(count, len(mean) - 1)]
     shares = answer.probabilities(scores).mean(1)[others]
-    return Difference(
+    return DifferenceTarget(
         index,
         tuple(int(other) for other in others),
         alpha,

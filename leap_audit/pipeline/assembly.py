@@ -22,7 +22,6 @@ from leap_audit.artifacts import (
     Trial,
 )
 from leap_audit.ingest.classes.names import display_name
-from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.images import write_mask, write_picture
 from leap_audit.measure.entanglement import standardised
@@ -31,6 +30,7 @@ from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
 from leap_audit.pipeline.experiments import outcome
+from leap_audit.pipeline.maps import map_classes, map_levels, map_path
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import (
     LISTED,
@@ -47,7 +47,7 @@ from leap_audit.pipeline.tasks import (
     IsolationTask,
     explanations,
     explanations_of,
-    isolations,
+    isolation_units,
     photographs_to_isolate,
     prototypes_to_isolate,
     regions_of,
@@ -63,8 +63,6 @@ ONE_AT_A_TIME = (
     "compares two. Export it with a free batch dimension."
 )
 Owner = TypeVar("Owner", Sample, Prototype)
-MAPPED = 8
-"""Classes that a predicted map tells apart."""
 NEAREST = 3
 """Samples listed beside a prototype."""
 WITHOUT_PHOTOGRAPHS = (
@@ -136,7 +134,7 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
         methods=_methods(study) if study.requests else {},
         pictures=pictures,
         maps={
-            _map_path(each.index): _map_levels(each.answer)
+            map_path(sample_stem(each.index)): map_levels(each.answer)
             for each in photographs
             if each.answer.first is not None
         },
@@ -226,31 +224,9 @@ def _sample(study: Study, answered: Answered) -> Sample:
         bands=_bands(study, image),
         predicted=predicted(study, answered),
         known=album.known[i],
-        map=_map_path(i) if answered.answer.first is not None else None,
-        map_classes=_map_classes(answered.answer),
+        map=map_path(sample_stem(i)) if answered.answer.first is not None else None,
+        map_classes=map_classes(answered.answer),
     )
-
-
-def _map_path(index: int) -> str:
-    return f"images/{sample_stem(index)}-map.png"
-
-
-def _map_classes(answer: Summary) -> tuple[int, ...]:
-    """The classes that are most of a map, the largest first."""
-    if answer.first is None:
-        return ()
-    classes, places = np.unique(answer.first, return_counts=True)
-    order = np.argsort(-places, kind="stable")[:MAPPED]
-    return tuple(int(k) for k in classes[order])
-
-
-def _map_levels(answer: Summary) -> NDArray[np.uint8]:
-    """The map as grey levels, see `Sample.map`."""
-    assert answer.first is not None
-    levels = np.zeros(answer.first.shape, np.uint8)
-    for level, class_ in enumerate(_map_classes(answer), 1):
-        levels[answer.first == class_] = level
-    return levels
 
 
 def _prototypes(
@@ -348,7 +324,7 @@ def _isolated(
     regions: list[list[Isolation]] = [[] for _ in owners]
     attributed: list[list[Attribution]] = [[] for _ in owners]
     faded, maps = dict(record.faded), dict(record.maps)
-    found = regions_of(isolations(study, wanted), parts)
+    found = regions_of(isolation_units(study, wanted), parts)
     for task, region in zip(wanted, found, strict=False):
         if region is not None:
             path = f"images/{stems[task.owner]}-class-{task.subject.class_:04d}"

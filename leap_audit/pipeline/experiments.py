@@ -10,14 +10,14 @@ from leap_audit.measure.experiments.material import evenly
 from leap_audit.measure.experiments.study import Settled, settle
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import Study, answered_drawn
-from leap_audit.pipeline.tasks import isolations, photographs_to_isolate, regions_of, tasks
-from leap_audit.pipeline.work import Supply, TryBackgrounds, TryChanges, TryMarks
+from leap_audit.pipeline.tasks import isolation_units, photographs_to_isolate, regions_of, tasks
+from leap_audit.pipeline.units import Supply, TryBackgrounds, TryChanges, TryMarks
 from leap_audit.run.session import Array
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.places import place_in_words
 
 __all__ = [
-    "Outcome",
+    "ExperimentParts",
     "background_trials",
     "change_trials",
     "mark_trials",
@@ -30,7 +30,7 @@ MOST = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ExperimentParts:
     """What the experiments came to, as artifacts, with the pictures that they name."""
 
     suspicion: tuple[ClassSuspicion, ...] = ()
@@ -77,7 +77,7 @@ def background_trials(study: Study, parts: Parts) -> list[TryBackgrounds]:
     if not mark_trials(study, parts):
         return []
     wanted = tasks(photographs_to_isolate(study, parts), parts)
-    regions = regions_of(isolations(study, wanted), parts)
+    regions = regions_of(isolation_units(study, wanted), parts)
     first: dict[int, tuple[Array, Array, int]] = {}
     for task, region in zip(wanted, regions, strict=False):
         if region is not None:
@@ -104,14 +104,14 @@ def _supply(study: Study, parts: Parts) -> Supply:
     )
 
 
-def outcome(study: Study, parts: Parts) -> Outcome:
+def outcome(study: Study, parts: Parts) -> ExperimentParts:
     """Return what the finished experiments come to: a row for each audited class."""
     results = [result_of(unit, parts) for unit in mark_trials(study, parts)]
     tried = [each for each in results if each is not None]
     others = [*change_trials(study, parts), *background_trials(study, parts)]
     rest = [trial for unit in others for trial in result_of(unit, parts) or ()]
     if not tried:
-        return Outcome(tuple(ClassSuspicion(class_=k, score=0.0) for k in audited(study)))
+        return ExperimentParts(tuple(ClassSuspicion(class_=k, score=0.0) for k in audited(study)))
     settled, trials = settle(tried, rest)
     by_class = {each.class_: each for each in settled}
     pictures: dict[str, Array] = {}
@@ -121,7 +121,7 @@ def outcome(study: Study, parts: Parts) -> Outcome:
         row, shown = _row(study, found)
         rows.append(row)
         pictures |= shown
-    return Outcome(tuple(rows), tuple(trials), pictures)
+    return ExperimentParts(tuple(rows), tuple(trials), pictures)
 
 
 def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]]:

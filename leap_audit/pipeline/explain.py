@@ -225,7 +225,7 @@ def check(
     """Return the figure of every check of an explanation that has one, by its name.
 
     mask: (height, width) bool, where the object is. slow: whether checks are run that run the
-    method again. What each asks, and cannot say: `leap_audit.measure.faithfulness.checks.CHECKS`.
+    method again. What each asks, and cannot say: FAITHFULNESS_CHECKS.
     """
     method = explainer(explanation.method)
     return check_attribution(_checked(explanation, method, mask), slow=slow)

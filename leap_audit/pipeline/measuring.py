@@ -24,12 +24,13 @@ from leap_audit.pipeline.study import (
 from leap_audit.pipeline.tasks import (
     IsolationTask,
     explanations,
-    isolations,
+    isolation_units,
     photographs_to_isolate,
     prototypes_to_isolate,
     tasks,
 )
-from leap_audit.pipeline.work import Loaded, Locate
+from leap_audit.pipeline.units import Locate
+from leap_audit.pipeline.work import Loaded
 from leap_audit.progress import Advance, Progress
 
 __all__ = ["Measuring", "TimeIsUp", "measure", "plan"]
@@ -113,7 +114,7 @@ class Measuring:
         units = [
             unit
             for wanted in self._tasks(*sources)
-            for unit in isolations(study, wanted)
+            for unit in isolation_units(study, wanted)
             if unit.key not in self.parts
         ]
         if not units:
@@ -142,6 +143,7 @@ class Measuring:
         with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
             finish(units, self.loaded, self.parts, self._timed(advance))
             finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            self._timed(advance)(0)
             finish(background_trials(self.study, self.parts), self.loaded, self.parts)
 
     def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:

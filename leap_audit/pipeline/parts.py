@@ -20,7 +20,8 @@ from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
 from leap_audit.pipeline.plain import decoded, encoded
-from leap_audit.pipeline.work import Advance, Loaded, Located, Predicted, R, Unit, perform
+from leap_audit.pipeline.units import Located, Predicted, R, Unit
+from leap_audit.pipeline.work import Advance, Loaded, perform
 
 __all__ = ["Parts", "PartsFolder", "finish", "load_part", "result_of", "save_part"]
 

@@ -124,6 +124,7 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         isolated=isolated,
         isolation_steps=options.isolation.steps,
         tried=len(tried_classes(study)),
+        hosts=options.experiments.hosts,
         searched=len(tried_classes(study)) * options.experiments.work,
     )
 

@@ -23,15 +23,8 @@ from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
 from leap_audit.pipeline.plain import digest
-from leap_audit.pipeline.work import (
-    Compare,
-    Draw,
-    Ground,
-    Loaded,
-    Predict,
-    Reread,
-    ground_of,
-)
+from leap_audit.pipeline.units import Compare, Draw, Ground, Predict, Reread, ground_of
+from leap_audit.pipeline.work import Loaded
 from leap_audit.run.session import Array
 
 __all__ = [

@@ -17,7 +17,7 @@ from leap_audit.pipeline.study import (
     groups,
     predicted,
 )
-from leap_audit.pipeline.work import Explain, Isolate, Locate
+from leap_audit.pipeline.units import Explain, Isolate, Locate
 from leap_audit.run.session import Array
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "classes_in_photographs",
     "explanations",
     "explanations_of",
-    "isolations",
+    "isolation_units",
     "photographs_to_isolate",
     "prototypes_to_isolate",
     "regions_of",
@@ -135,7 +135,7 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[IsolationTask]:
     return [task for _, task in sorted(found, key=lambda pair: pair[0])]
 
 
-def isolations(study: Study, wanted: Sequence[IsolationTask]) -> list[Isolate]:
+def isolation_units(study: Study, wanted: Sequence[IsolationTask]) -> list[Isolate]:
     """Return the units that isolate tasks; none of a model that takes one picture at a time."""
     if not study.model.batchable or not wanted:
         return []

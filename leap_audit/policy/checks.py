@@ -173,7 +173,7 @@ CHECKS: dict[str, CheckKind] = {
             "lower",
             "classes for which an experiment confirmed a shortcut",
             "no mark was tried on pictures of other classes",
-            experiments.confirmed,
+            experiments.confirmed_classes,
         ),
         CheckKind(
             "largest-flip",
@@ -229,7 +229,7 @@ CHECKS: dict[str, CheckKind] = {
             "higher",
             "photographs",
             "never",
-            whole.photographs,
+            whole.photograph_count,
             per_class=False,
         ),
         CheckKind(

@@ -1,15 +1,15 @@
-"""The checks of experiments: are there confirmed shortcuts, and how far do marks turn answers?"""
+"""Checks of experiments: whether shortcuts are confirmed, and how far marks turn answers."""
 
 from leap_audit.artifacts import ClassSuspicion, Trial
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.text.numbers import count, listed, percent
 
-__all__ = ["background", "confirmed", "largest"]
+__all__ = ["background", "confirmed_classes", "largest"]
 
 NOT_TRIED = "no mark was tried on pictures of other classes"
 
 
-def confirmed(scope: Scope) -> Assessment:
+def confirmed_classes(scope: Scope) -> Assessment:
     tried = _tried(scope)
     if isinstance(tried, NotAssessed):
         return tried

@@ -7,7 +7,7 @@ from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.statistics import wilson
 from leap_audit.text.numbers import count, listed, percent
 
-__all__ = ["assumed", "doubted", "high", "low", "medium", "photographs", "right_answers"]
+__all__ = ["assumed", "doubted", "high", "low", "medium", "photograph_count", "right_answers"]
 
 
 def high(scope: Scope) -> Assessment:
@@ -36,7 +36,7 @@ def _findings(scope: Scope, severity: Severity) -> Assessment:
     return Assessed(len(found), f"{count(len(found), 'finding')}{titles}{more}")
 
 
-def photographs(scope: Scope) -> Assessment:
+def photograph_count(scope: Scope) -> Assessment:
     number = len(scope.audit.samples)
     return Assessed(number, count(number, "photograph"))
 

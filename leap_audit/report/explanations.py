@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leap_audit.ingest.pictures.images import write_picture
-from leap_audit.measure.faithfulness.checks import CHECKS
+from leap_audit.measure.faithfulness.checks import FAITHFULNESS_CHECKS
 from leap_audit.measure.faithfulness.comparison import Standing
 from leap_audit.measure.methods import Method
 from leap_audit.publish.folder import FolderKind
@@ -101,7 +101,7 @@ def write_explanations(
         },
         "checks": {
             name: {"question": c.question, "better": c.better, "limits": c.limits}
-            for name, c in CHECKS.items()
+            for name, c in FAITHFULNESS_CHECKS.items()
         },
         "pictures": rows,
         "standings": {fill: [asdict(s) for s in found] for fill, found in standings.items()},

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from leap_audit.canonical.form import to_proto
-from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.gradient import Emitter, RuleSet, backpropagate
 from leap_audit.gradient.table import Rule, RuleSample
 from leap_audit.graph.opset import OPSET
 from leap_audit.graph.shapes import static_shape
@@ -73,11 +73,15 @@ def case_of(
     weights = {y: rng.standard_normal(static_shape(y)).astype(dtype.numpy()) for y in floats}
     op = Emitter(graph, "gradient")
     cotangents = {y: op.constant(w, dtype) for y, w in weights.items()}
-    graph.outputs[:] = backpropagate(
-        op, cotangents, list(graph.inputs), rules={op_type: rule} if rule else None
-    )
+    replaced = None if rule is None else everywhere(rule)
+    graph.outputs[:] = backpropagate(op, cotangents, list(graph.inputs), rules=replaced)
     named = {str(y.name): w for y, w in weights.items()}
     return Case(forward, to_proto(model), inputs, named)
+
+
+def everywhere(rule: Rule) -> RuleSet:
+    """Return the rule set that has this rule at every node of its operator."""
+    return RuleSet("replaced", lambda node, _: rule if node.op_type == rule.op_type else None)
 
 
 def _only_float32(op_type: str, position: int) -> bool:

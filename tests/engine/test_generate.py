@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import onnx
 import pytest
 
 from leap_audit import engine
+from leap_audit.engine.generate import warn_of_hybrids
 from leap_audit.errors import (
     ClassesRefused,
     ConfigRefused,
@@ -69,11 +71,22 @@ def test_several_of_a_class_and_hybrids(run: Start) -> None:
     found = run(target_classes=[0, 0, [0, 1]])
     rows = found.rows("prototype")
     assert list(rows["target_index"]) == [0, 0, "0+1"]
-    assert list(rows["target_class"]) == ["corner", "corner", "corner + middle"]
+    assert list(rows["target_class"]) == ["corner", "corner", "corner+middle"]
     first, second, both = found.pictures()
     assert np.abs(first - second).max() > 0.01
     middle = np.s_[:, 7:10, 7:10]
     assert both[middle].mean() > first[middle].mean() + 0.1
+
+
+def test_a_hybrid_that_the_model_does_not_see_is_warned_of() -> None:
+    told: list[str] = []
+    made = [
+        SimpleNamespace(target=target, name="+".join(map(str, target)), prob=prob)
+        for target, prob in (((0, 1), 0.26), ((0, 2), 0.5), ((1,), 0.1))
+    ]
+    warn_of_hybrids(SimpleNamespace(prototypes=made), SimpleNamespace(warn=told.append))  # type: ignore[arg-type]
+    assert len(told) == 1
+    assert told[0].startswith("The hybrid 0+1 reached only 26\u00a0%")
 
 
 def test_an_earlier_table_keeps_its_pictures(run: Start) -> None:
@@ -88,7 +101,7 @@ def test_samples_alone_are_isolated(run: Start) -> None:
     pictures = np.random.default_rng(0).random((2, 3, SIDE, SIDE), np.float32)
     found = run(FEW, samples=pictures)
     assert set(found.frame["kind"]) == {"isolation"}
-    assert list(found.frame["sample"].value_counts()) == [3, 3]  # the three most probable each
+    assert list(found.frame["sample"].value_counts()) == [3, 2]  # of three, no traces
     assert found.pictures("sample", "isolation").shape[1:] == (3, SIDE, SIDE)
     named = run(FEW, samples=pictures, target_classes=[2])
     assert list(named.frame["output_index"]) == [2, 2]

@@ -15,7 +15,7 @@ from leap_audit.ingest.files.onnx import read_onnx
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.head import Head, find_head
 from leap_audit.ingest.outputs.task import DeclaredAnswer
-from leap_audit.ingest.outputs.trial import Trial
+from leap_audit.ingest.outputs.trial import OutputTrial
 from leap_audit.ingest.pictures.preprocessing import resolve
 from tests.builders import kinds
 from tests.builders.classifiers import CPU, RAW, Node, write_model
@@ -188,7 +188,7 @@ def real_head(shared: Path, name: str, asked: DeclaredAnswer) -> Head:
     graph = canonicalise(proto, batch=1)
     shape = static_shape(graph.graph.inputs[0])
     declared = DeclaredPreprocessing.model_validate(RAW)
-    trial = Trial(resolve(declared, shape, name="x"), CPU)
+    trial = OutputTrial(resolve(declared, shape, name="x"), CPU)
     return find_head(graph, asked, trial)
 
 

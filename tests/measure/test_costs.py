@@ -10,7 +10,16 @@ import pytest
 from leap_audit.gradient import Emitter
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
-from leap_audit.measure.costs import PAGES, PICTURE, READING, Amount, Costs, multiply_adds, steady
+from leap_audit.measure.costs import (
+    PAGES,
+    PICTURE,
+    READING,
+    TRYING,
+    Amount,
+    Costs,
+    multiply_adds,
+    steady,
+)
 from tests.builders.classifiers import linear, read_model
 
 
@@ -59,3 +68,5 @@ def test_every_kind_of_work_takes_its_time() -> None:
     assert costs.seconds(replace(nothing, isolated=2)) == PAGES + 2 * 10 * 3
     each = READING + 4 + PICTURE
     assert costs.seconds(replace(nothing, isolations=2)) == PAGES + 2 * each
+    tried = replace(nothing, tried=2, hosts=5, searched=7)
+    assert costs.seconds(tried) == PAGES + 2 * 5 * TRYING * 1 + 7 * 2

@@ -14,6 +14,9 @@ from leap_audit.measure.effort import (
     with_rung,
 )
 
+SETTLED = AuditOptions.parse(
+    {"prototype": {"views": 2}, "experiments": {"search_steps": 96}}, "here"
+)
 NOTHING = frozenset[tuple[str, ...]]()
 
 
@@ -25,6 +28,8 @@ def work(options: AuditOptions) -> tuple[float, ...]:
         options.prototype.views or 2,
         options.isolation.steps,
         options.isolation.per_prototype,
+        options.experiments.hosts,
+        96 if options.experiments.search_steps is None else options.experiments.search_steps,
     )
 
 
@@ -56,8 +61,8 @@ def test_what_is_declared_stays() -> None:
 
 
 def test_differences_in_words() -> None:
-    least = with_rung(AuditOptions(prototype={"views": 2}), LADDER[-1], NOTHING)  # type: ignore[arg-type]
-    said = changed_amounts(least, AuditOptions(prototype={"views": 2}))  # type: ignore[arg-type]
+    least = with_rung(SETTLED, LADDER[-1], NOTHING)
+    said = changed_amounts(least, SETTLED)
     assert said == (
         "1 seed instead of 3",
         "1 answer explained in a photograph instead of 3",
@@ -65,6 +70,8 @@ def test_differences_in_words() -> None:
         "64 steps of a prototype instead of 192",
         "1 view in a step of a prototype instead of 2",
         "24 steps of an isolation instead of 48",
+        "6 pictures in an experiment instead of 36",
+        "no step of a search for a trigger instead of 96",
     )
     assert changed_amounts(least, least) == ()
 

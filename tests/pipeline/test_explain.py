@@ -34,7 +34,7 @@ def test_an_explanation_has_what_it_promises(model: Run, picture: Array) -> None
     logits = model.logits(picture[None])[0]
     assert found.score == pytest.approx(logits.max(), abs=1e-4)
     assert found.completeness is not None
-    assert found.completeness < 1e-2
+    assert found.completeness < 5e-2
     assert found.options["steps"] == 50
     two = leap_audit.explain(model, np.stack([picture, 1 - picture]), 3, "saliency")
     assert [each.subject.class_ for each in two] == [3, 3]

@@ -14,7 +14,7 @@ from leap_audit.measure import plan
 from leap_audit.pipeline import audit, parts
 from leap_audit.pipeline.kept import folder_of_parts, kept_parts
 from leap_audit.pipeline.study import prepared
-from leap_audit.pipeline.work import Unit
+from leap_audit.pipeline.units import Unit
 from leap_audit.progress import Silent
 from leap_audit.publish.lock import Lock
 from tests.builders.running import TINY, Interrupted

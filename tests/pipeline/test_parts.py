@@ -17,7 +17,7 @@ from leap_audit.pipeline.measuring import Measuring
 from leap_audit.pipeline.parts import PartsFolder, finish, load_part, save_part
 from leap_audit.pipeline.plain import decoded, digest, encoded
 from leap_audit.pipeline.study import draws, prepared
-from leap_audit.pipeline.work import Predict
+from leap_audit.pipeline.units import Predict
 from leap_audit.progress import Silent
 from tests.pipeline.conftest import TINY
 

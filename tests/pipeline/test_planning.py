@@ -19,6 +19,7 @@ from tests.builders.running import TINY
 
 
 def studied(sample_models: Path, **values: Any) -> tuple[Study, Loaded]:
+    values = {"experiments": {"search_steps": 0}, **values}
     options = AuditOptions.parse({"threads": 1, "targets": "0-3", "batch": 4, **values}, "here")
     model = load(sample_models / "digits_clean.onnx")
     study, loaded = prepared(model, tuple(map(str, range(10))), options)

@@ -31,7 +31,7 @@ from leap_audit.ingest.outputs.probabilities import share_total
 from leap_audit.ingest.outputs.reading import Reading, stepped
 from leap_audit.ingest.outputs.selection import ancestors, select_output, undo_selection
 from leap_audit.ingest.outputs.task import DeclaredAnswer, infer_task, refuse_detector
-from leap_audit.ingest.outputs.trial import NOISE, Trial
+from leap_audit.ingest.outputs.trial import NOISE, OutputTrial
 from leap_audit.run.session import Array
 
 __all__ = ["Head", "as_declared", "find_head"]
@@ -67,7 +67,7 @@ class Head:
     """What the output's numbers are, as measured, for the report."""
 
 
-def find_head(model: ir.Model, declared: DeclaredAnswer, trial: Trial) -> Head:
+def find_head(model: ir.Model, declared: DeclaredAnswer, trial: OutputTrial) -> Head:
     """Return where a canonical graph of one picture holds its scores, and what they are.
 
     The graph is run on the pictures of `trial`, and keeps of its nodes what that needs.
@@ -128,7 +128,7 @@ def _measured(
     end: ScoreTensor,
     listed: bool,
     guessed: bool,
-    trial: Trial,
+    trial: OutputTrial,
     declared: DeclaredAnswer,
 ) -> tuple[ScoreTensor, Meaning]:
     """What the numbers of the answer are, and the tensor that the scores are read from.

@@ -11,7 +11,7 @@ from leap_audit.graph.shapes import static_shape
 from leap_audit.run.providers import Provider
 from leap_audit.run.session import Array, Session
 
-__all__ = ["NOISE", "TRIAL_PICTURES", "Trial", "trial_pictures"]
+__all__ = ["NOISE", "TRIAL_PICTURES", "OutputTrial", "trial_pictures"]
 
 TRIAL_PICTURES = 10
 """Pictures that a model is shown."""
@@ -22,7 +22,7 @@ BLOCKS = (2, 4, 16)
 
 
 @dataclass(frozen=True)
-class Trial:
+class OutputTrial:
     """Runs the canonical graph of one picture on each of PICTURES pictures."""
 
     preprocessing: Preprocessing

@@ -1,1 +1,1 @@
-"""Attribution: how much each pixel contributes to a score."""
+"""MethodValues: how much each pixel contributes to a score."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from leap_audit.config import Options
 from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.ingest.model import Model
-from leap_audit.measure.attribution.entry import Attribution, Item, LayerOptions, attribution
+from leap_audit.measure.attribution.entry import Item, LayerOptions, MethodValues, attribution
 from leap_audit.measure.attribution.places import Places, default_layer, layer_of
 from leap_audit.measure.methods import GRADIENT, Need, Traits
 from leap_audit.measure.targets import difference_to_nearest
@@ -117,14 +117,14 @@ def _inner(item: Item, places: Places) -> tuple[Array, Array]:
     return values, gradients
 
 
-def _cam(found: Array, options: "CamOptions | AveragedCamOptions", places: Places) -> Attribution:
-    return Attribution(np.maximum(found, 0) if options.relu else found, at=places.text)
+def _cam(found: Array, options: "CamOptions | AveragedCamOptions", places: Places) -> MethodValues:
+    return MethodValues(np.maximum(found, 0) if options.relu else found, at=places.text)
 
 
 def _enter(
     name: str, function: Callable[[Array, Array], Array], summary: str, source: str, traits: Traits
 ) -> None:
-    def compute(item: Item, options: CamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+    def compute(item: Item, options: CamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
         places = layer_of(item.score.run.model, options.at)
         return _cam(function(*_inner(item, places)), options, places)
 
@@ -225,7 +225,7 @@ _enter(
         peers={"pytorch-grad-cam": "EigenCAM"},
     ),
 )
-def eigencam(item: Item, options: CamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def eigencam(item: Item, options: CamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Eigen-CAM: the first principal component of the feature map, of no class."""
     places = layer_of(item.score.run.model, options.at)
     values = places.of(item.score.values(item.picture[None], places.name)[places.name])[0]
@@ -254,7 +254,7 @@ class FinerCamOptions(CamOptions):
         peers={"pytorch-grad-cam": "FinerCAM"},
     ),
 )
-def finercam(item: Item, options: FinerCamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def finercam(item: Item, options: FinerCamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Grad-CAM of the class less the classes with the nearest scores."""
     score, model = item.score, item.score.run.model
     (scores,) = score.run.scores(item.picture[None])
@@ -317,7 +317,7 @@ class AveragedCamOptions(Options):
         peers={"keras-explainable": "cam"},
     ),
 )
-def cam(item: Item, options: AveragedCamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def cam(item: Item, options: AveragedCamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """CAM: the last feature map, weighted by the class's own weights."""
     model = item.score.run.model
     places, layer = _averaged_map(model), model.final_layer

@@ -25,10 +25,10 @@ from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
 __all__ = [
-    "Attribution",
     "BaselineOptions",
     "Item",
     "LayerOptions",
+    "MethodValues",
     "as_map",
     "attribution",
     "enlarged",
@@ -68,7 +68,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Attribution:
+class MethodValues:
     """What a method computes for one picture."""
 
     values: Array
@@ -81,7 +81,7 @@ class Attribution:
     """Their sum, where it is not the sum of `values`."""
 
 
-Compute: TypeAlias = Callable[[Item, Any, np.random.Generator], Attribution]
+Compute: TypeAlias = Callable[[Item, Any, np.random.Generator], MethodValues]
 
 
 def attribution(

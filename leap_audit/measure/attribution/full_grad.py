@@ -9,7 +9,7 @@ from leap_audit.config import Options
 from leap_audit.graph.shapes import shape_of
 from leap_audit.graph.values import constant_of
 from leap_audit.ingest.model import Model
-from leap_audit.measure.attribution.entry import Attribution, Item, attribution, enlarged
+from leap_audit.measure.attribution.entry import Item, MethodValues, attribution, enlarged
 from leap_audit.measure.attribution.places import upstream
 from leap_audit.measure.methods import Traits
 from leap_audit.run.session import Array
@@ -74,7 +74,7 @@ def _bias(node: ir.Node) -> Array | None:
         peers={"pytorch-grad-cam": "FullGrad", "foxai": "CV_FULL_GRADIENT_EXPLAINER"},
     ),
 )
-def fullgrad(item: Item, options: FullGradOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def fullgrad(item: Item, options: FullGradOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Input times gradient, and every bias inside the model times its gradient."""
     model = item.score.run.model
     added = biases(model)
@@ -93,7 +93,7 @@ def fullgrad(item: Item, options: FullGradOptions, rng: np.random.Generator) -> 
         if part.ndim == 3 and part.shape[1] * part.shape[2] > 1:
             maps.append(_part(part, options, shape))
     explained = float(item.score(item.picture[None])[0])
-    return Attribution(np.sum(maps, 0), explained, summed=total)
+    return MethodValues(np.sum(maps, 0), explained, summed=total)
 
 
 def _part(part: Array, options: FullGradOptions, shape: tuple[int, ...]) -> Array:
@@ -105,4 +105,4 @@ def _part(part: Array, options: FullGradOptions, shape: tuple[int, ...]) -> Arra
     size = np.abs(part, dtype=np.float64)
     size -= size.min((1, 2), keepdims=True)
     size /= size.max((1, 2), keepdims=True) + 1e-12
-    return np.asarray(enlarged(size, shape).sum(0))
+    return enlarged(size.sum(0), shape)  # enlarging is linear: once, not for every channel

@@ -10,9 +10,9 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.attribution.baselines import model_zero
 from leap_audit.measure.attribution.cams import grad_cam_map
 from leap_audit.measure.attribution.entry import (
-    Attribution,
     Item,
     LayerOptions,
+    MethodValues,
     attribution,
     enlarged,
 )
@@ -63,7 +63,7 @@ GUIDED = (
         peers={"captum": "Saliency", "foxai": "CV_SALIENCY_EXPLAINER"},
     ),
 )
-def saliency(item: Item, options: SaliencyOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def saliency(item: Item, options: SaliencyOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Size of the score's gradient at each pixel."""
     if options.at is None:
         found, at = item.score.gradient(item.picture[None])[0], ""
@@ -71,7 +71,7 @@ def saliency(item: Item, options: SaliencyOptions, rng: np.random.Generator) -> 
         places = places_of(item.score.run.model, options.at)
         gradients = item.score.gradients(item.picture[None], (places.name,))
         found, at = places.of(gradients[places.name])[0], places.text
-    return Attribution(np.abs(found) if options.absolute else found, at=at)
+    return MethodValues(np.abs(found) if options.absolute else found, at=at)
 
 
 @attribution(
@@ -89,15 +89,15 @@ def input_x_gradient(
     item: Item,
     options: InputXGradientOptions,
     rng: np.random.Generator,  # noqa: ARG001
-) -> Attribution:
+) -> MethodValues:
     """Gradient times the model's input, or times a tensor inside the model."""
     model = item.score.run.model
     if options.at is None:
         gradient = item.score.gradient(item.picture[None])[0]
-        return Attribution((item.picture - model_zero(model)) * gradient)
+        return MethodValues((item.picture - model_zero(model)) * gradient)
     places = places_of(model, options.at)
     inner = item.score.inner(item.picture[None], places.name)[places.name]
-    return Attribution(places.of(inner.values * inner.gradient)[0], at=places.text)
+    return MethodValues(places.of(inner.values * inner.gradient)[0], at=places.text)
 
 
 @attribution(
@@ -113,9 +113,9 @@ def input_x_gradient(
         peers={"captum": "GuidedBackprop", "foxai": "CV_GUIDED_BACKPROP_EXPLAINER"},
     ),
 )
-def guided_backprop(item: Item, options: Any, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def guided_backprop(item: Item, options: Any, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Guided backpropagation: the gradient, positive parts alone at each ReLU."""
-    return Attribution(item.score.gradient(item.picture[None], "guided")[0])
+    return MethodValues(item.score.gradient(item.picture[None], "guided")[0])
 
 
 @attribution(
@@ -131,9 +131,9 @@ def guided_backprop(item: Item, options: Any, rng: np.random.Generator) -> Attri
         peers={"captum": "Deconvolution", "foxai": "CV_DECONVOLUTION_EXPLAINER"},
     ),
 )
-def deconvnet(item: Item, options: Any, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def deconvnet(item: Item, options: Any, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Deconvolution: the gradient, where positive gradients alone pass a ReLU."""
-    return Attribution(item.score.gradient(item.picture[None], "deconvnet")[0])
+    return MethodValues(item.score.gradient(item.picture[None], "deconvnet")[0])
 
 
 class GuidedGradCamOptions(LayerOptions):
@@ -161,7 +161,7 @@ def guided_gradcam(
     item: Item,
     options: GuidedGradCamOptions,
     rng: np.random.Generator,  # noqa: ARG001
-) -> Attribution:
+) -> MethodValues:
     """Guided backpropagation, weighted by Grad-CAM."""
     places = layer_of(item.score.run.model, options.at)
     cam = np.maximum(grad_cam_map(item, places), 0)
@@ -174,4 +174,4 @@ def guided_gradcam(
         )
         wide = cam[rows][:, columns]
     guided = item.score.gradient(item.picture[None], "guided")[0]
-    return Attribution(np.asarray(guided * wide, np.float32), at=places.text)
+    return MethodValues(np.asarray(guided * wide, np.float32), at=places.text)

@@ -8,10 +8,10 @@ from pydantic import Field
 from leap_audit.config import Options
 from leap_audit.measure.attribution.baselines import Baseline
 from leap_audit.measure.attribution.entry import (
-    Attribution,
     BaselineOptions,
     Item,
     LayerOptions,
+    MethodValues,
     attribution,
 )
 from leap_audit.measure.attribution.places import Places, layer_of, places_of
@@ -19,12 +19,12 @@ from leap_audit.measure.methods import Traits
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 
-__all__ = ["Rule", "nodes_and_weights"]
+__all__ = ["IntegrationRule", "nodes_and_weights"]
 
-Rule: TypeAlias = Literal["gauss_legendre", "left", "right", "middle", "trapezoid"]
+IntegrationRule: TypeAlias = Literal["gauss_legendre", "left", "right", "middle", "trapezoid"]
 
 
-def nodes_and_weights(rule: Rule, steps: int) -> tuple[Array, Array]:
+def nodes_and_weights(rule: IntegrationRule, steps: int) -> tuple[Array, Array]:
     """Return points in 0..1 and their weights, each (steps,), of a rule of integration.
 
     The weights add up to 1. Raises ValueError: a trapezoid rule of fewer than two points.
@@ -53,7 +53,7 @@ class PathOptions(BaselineOptions):
 class IntegratedGradientsOptions(PathOptions):
     """Integrated gradients."""
 
-    rule: Rule = "gauss_legendre"
+    rule: IntegrationRule = "gauss_legendre"
     """Where the points lie and how they are weighed: gauss_legendre, left, right, middle or
     trapezoid."""
     at: str | None = None
@@ -80,13 +80,13 @@ def integrated_gradients(
     item: Item,
     options: IntegratedGradientsOptions,
     rng: np.random.Generator,  # noqa: ARG001
-) -> Attribution:
+) -> MethodValues:
     """Difference from the baseline, times the mean gradient on the way from it."""
     points, weights = nodes_and_weights(options.rule, options.steps)
     starts, x = item.baselines(options), item.picture
     if options.at is None:
         found = [(x - x0) * _mean(item, x0, x, points, weights) for x0 in starts.astype(np.float64)]
-        return Attribution(np.mean(found, 0), _difference(item, starts))
+        return MethodValues(np.mean(found, 0), _difference(item, starts))
     places = places_of(item.score.run.model, options.at)
     values = item.score.values(np.concatenate([x[None], starts]), places.name)[places.name]
     tail = item.score.tail(x, places.name)
@@ -98,7 +98,7 @@ def integrated_gradients(
         maps.append((inside - a0) * np.tensordot(weights, gradients, 1))
         there = tail(np.stack([inside, a0]))
         totals.append(there[0] - there[1])
-    return Attribution(places.of(np.mean(maps, 0)[None])[0], float(np.mean(totals)), places.text)
+    return MethodValues(places.of(np.mean(maps, 0)[None])[0], float(np.mean(totals)), places.text)
 
 
 def _mean(item: Item, x0: Array, x: Array, points: Array, weights: Array) -> Array:
@@ -149,7 +149,7 @@ class BlurIgOptions(Options):
         peers={"saliency": "BlurIG"},
     ),
 )
-def blur_ig(item: Item, options: BlurIgOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def blur_ig(item: Item, options: BlurIgOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Integrated gradients along a path of ever weaker blurs."""
     x = item.picture.astype(np.float64)
     height, width = x.shape[1:]
@@ -164,7 +164,7 @@ def blur_ig(item: Item, options: BlurIgOptions, rng: np.random.Generator) -> Att
         ((gradients[k].astype(np.float64) + gradients[k + 1]) / 2 * (way[k + 1] - way[k]))
         for k in range(len(way) - 1)
     )
-    return Attribution(np.asarray(total), _difference(item, way[0][None]))
+    return MethodValues(np.asarray(total), _difference(item, way[0][None]))
 
 
 class GradientShapOptions(BaselineOptions):
@@ -192,7 +192,7 @@ class GradientShapOptions(BaselineOptions):
 )
 def gradient_shap(
     item: Item, options: GradientShapOptions, rng: np.random.Generator
-) -> Attribution:
+) -> MethodValues:
     """Expected gradients: gradients at random points between baselines and the picture."""
     starts, x = item.baselines(options).astype(np.float64), item.picture.astype(np.float64)
     spread = options.noise * float(np.ptp(x))
@@ -213,13 +213,13 @@ def gradient_shap(
     error = float(np.std(sums, ddof=1) / np.sqrt(done)) if done > 1 else 0.0
     apart = float(np.mean(sums) - _difference(item, starts))
     figures = (("sum_minus_difference", apart), ("standard_error_of_sum", error))
-    return Attribution(total / done, figures=figures)
+    return MethodValues(total / done, figures=figures)
 
 
 class InternalInfluenceOptions(LayerOptions, PathOptions):
     """Internal influence."""
 
-    rule: Rule = "gauss_legendre"
+    rule: IntegrationRule = "gauss_legendre"
     """Where the points lie and how they are weighed."""
 
 
@@ -239,7 +239,7 @@ def internal_influence(
     item: Item,
     options: InternalInfluenceOptions,
     rng: np.random.Generator,  # noqa: ARG001
-) -> Attribution:
+) -> MethodValues:
     """Mean gradient at a tensor inside, over pictures between the baseline and the picture."""
     places = layer_of(item.score.run.model, options.at)
     points, weights = nodes_and_weights(options.rule, options.steps)
@@ -252,7 +252,7 @@ def internal_influence(
             total = total + np.tensordot(weights[done : done + len(part)], gradients, 1)
             done += len(part)
         found.append(total)
-    return Attribution(places.of(np.mean(found, 0)[None])[0], at=places.text)
+    return MethodValues(places.of(np.mean(found, 0)[None])[0], at=places.text)
 
 
 class ConductanceOptions(LayerOptions, PathOptions):
@@ -279,7 +279,7 @@ def conductance(
     item: Item,
     options: ConductanceOptions,
     rng: np.random.Generator,  # noqa: ARG001
-) -> Attribution:
+) -> MethodValues:
     """Integrated gradients that go through each element of a tensor inside the model."""
     places = layer_of(item.score.run.model, options.at)
     points = np.linspace(0, 1, options.steps + 1)
@@ -288,7 +288,7 @@ def conductance(
     starts = item.baselines(options)
     found = [_conducted(item, places, x0, points, options.rule == "captum") for x0 in starts]
     values = places.of(np.mean(found, 0)[None])[0]
-    return Attribution(values, _difference(item, starts), places.text)
+    return MethodValues(values, _difference(item, starts), places.text)
 
 
 def _conducted(item: Item, places: Places, x0: Array, points: Array, left: bool) -> Array:

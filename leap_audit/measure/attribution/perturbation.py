@@ -11,9 +11,9 @@ from pydantic import Field
 from leap_audit.measure.attribution.baselines import Baseline, baseline
 from leap_audit.measure.attribution.cams import PLACES, CamOptions
 from leap_audit.measure.attribution.entry import (
-    Attribution,
     BaselineOptions,
     Item,
+    MethodValues,
     attribution,
     enlarged,
 )
@@ -64,7 +64,7 @@ def windows(shape: tuple[int, ...], window: int, stride: int) -> Iterator[tuple[
         peers={"captum": "Occlusion", "foxai": "CV_OCCLUSION_EXPLAINER"},
     ),
 )
-def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Loss of score when a window slides over the picture."""
     x = item.picture
     shape = x.shape[1:]
@@ -85,7 +85,7 @@ def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -
     for place, score in zip(places * len(starts), scores_of(item, hidden()), strict=True):
         total[place] += whole - score
         count[place] += 1
-    return Attribution(total / np.maximum(count, 1))
+    return MethodValues(total / np.maximum(count, 1))
 
 
 class RiseOptions(BaselineOptions):
@@ -127,7 +127,7 @@ def random_mask(
         peers={"xplique": "Rise"},
     ),
 )
-def rise(item: Item, options: RiseOptions, rng: np.random.Generator) -> Attribution:
+def rise(item: Item, options: RiseOptions, rng: np.random.Generator) -> MethodValues:
     """Mean of random masks, each weighed by the class's probability behind it."""
     x, shape = item.picture, item.picture.shape[1:]
     (x0, *_) = item.baselines(options)
@@ -147,7 +147,7 @@ def rise(item: Item, options: RiseOptions, rng: np.random.Generator) -> Attribut
             weights = item.score(shown)
         total += np.tensordot(weights, masks, 1)
         done += count
-    return Attribution(total / (options.masks * options.kept))
+    return MethodValues(total / (options.masks * options.kept))
 
 
 def _probabilities(item: Item, pictures: Array) -> Array:
@@ -175,7 +175,7 @@ class ScoreCamOptions(CamOptions):
         peers={"pytorch-grad-cam": "ScoreCAM", "keras-explainable": "scorecam"},
     ),
 )
-def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Channels weighed by the score of the picture behind each of them."""
     model, x = item.score.run.model, item.picture
     places = layer_of(model, options.at)
@@ -193,7 +193,7 @@ def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> 
         weights = np.exp(weights - weights.max())
         weights /= weights.sum()
     found = np.tensordot(weights, values, 1)
-    return Attribution(np.maximum(found, 0) if options.relu else found, at=places.text)
+    return MethodValues(np.maximum(found, 0) if options.relu else found, at=places.text)
 
 
 @attribution(
@@ -208,7 +208,7 @@ def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> 
         peers={"pytorch-grad-cam": "AblationCAM"},
     ),
 )
-def ablationcam(item: Item, options: CamOptions, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def ablationcam(item: Item, options: CamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Channels weighed by the share of the score that is lost without them."""
     places = layer_of(item.score.run.model, options.at)
     inside = item.score.values(item.picture[None], places.name)[places.name][0]
@@ -224,4 +224,4 @@ def ablationcam(item: Item, options: CamOptions, rng: np.random.Generator) -> At
             np.moveaxis(each, axis, 0)[start + i] = 0
         lost += list(whole - tail(several))
     found = np.tensordot(np.array(lost) / (abs(whole) + 1e-12), values, 1)
-    return Attribution(np.maximum(found, 0) if options.relu else found, at=places.text)
+    return MethodValues(np.maximum(found, 0) if options.relu else found, at=places.text)

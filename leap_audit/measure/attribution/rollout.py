@@ -4,7 +4,7 @@ import numpy as np
 
 from leap_audit.config import Options
 from leap_audit.ingest.model import Model
-from leap_audit.measure.attribution.entry import Attribution, Item, attribution
+from leap_audit.measure.attribution.entry import Item, MethodValues, attribution
 from leap_audit.measure.attribution.places import attentions, averaged_tensor, tokens_of
 from leap_audit.measure.methods import GRADIENT, Need, Traits
 from leap_audit.run.session import Array
@@ -48,7 +48,7 @@ def attention_rollout(
     item: Item,
     options: RolloutOptions,
     rng: np.random.Generator,  # noqa: ARG001
-) -> Attribution:
+) -> MethodValues:
     """Attention of all layers, multiplied: where the answer's token looks, for no class."""
     layers = [attention.mean(0) for attention, _ in _layers(item)]
     tokens = len(layers[0])
@@ -56,7 +56,7 @@ def attention_rollout(
     for layer in layers:
         mixed = layer + np.eye(tokens) if options.residual else layer
         result = mixed / mixed.sum(1, keepdims=True) @ result
-    return Attribution(_places(item, result))
+    return MethodValues(_places(item, result))
 
 
 @attribution(
@@ -70,13 +70,13 @@ def attention_rollout(
         peers={"Transformer-MM-Explainability": "generate_relevance"},
     ),
 )
-def gradient_rollout(item: Item, options: Options, rng: np.random.Generator) -> Attribution:  # noqa: ARG001
+def gradient_rollout(item: Item, options: Options, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Attention that raises the class's score, gathered through all layers of a transformer."""
     layers = [np.maximum(gradient * attention, 0).mean(0) for attention, gradient in _layers(item)]
     result = np.eye(len(layers[0]))
     for layer in layers:
         result = result + layer @ result
-    return Attribution(_places(item, result - np.eye(len(result))))
+    return MethodValues(_places(item, result - np.eye(len(result))))
 
 
 def _layers(item: Item) -> list[tuple[Array, Array]]:

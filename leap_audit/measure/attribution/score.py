@@ -12,7 +12,7 @@ from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.measure.run import PICTURE, Placed, Run, place_model
-from leap_audit.measure.targets import Target, Tensor
+from leap_audit.measure.targets import Target, TensorTarget
 from leap_audit.run.session import Array
 
 __all__ = ["Inner", "Score", "Tail"]
@@ -54,7 +54,9 @@ class Score:
         self.run = run
         self.target = target
         self.batch = batch if run.model.batchable else 1
-        self._cotangent = None if isinstance(target, Tensor) else target.cotangent(run.model.answer)
+        self._cotangent = (
+            None if isinstance(target, TensorTarget) else target.cotangent(run.model.answer)
+        )
 
     @property
     def cotangent(self) -> Array:
@@ -69,7 +71,7 @@ class Score:
     def __call__(self, pictures: Array) -> Array:
         """Return the score of each picture, (n,) float64."""
         pictures = np.asarray(pictures, np.float32)
-        if isinstance(self.target, Tensor):
+        if isinstance(self.target, TensorTarget):
             return self._weighed(self.computed(pictures, _Graph(output=self._of, plain=True))[0])
         run = self.run.at_once(self._together(len(pictures)))
         found = [np.vdot(self.cotangent, each.astype(np.float64)) for each in run.scores(pictures)]
@@ -157,11 +159,11 @@ class Score:
 
     @property
     def _of(self) -> str | None:
-        return self.target.name if isinstance(self.target, Tensor) else None
+        return self.target.name if isinstance(self.target, TensorTarget) else None
 
     def _weights(self) -> Array:
         """The cotangent of one picture, of the shape of what is explained."""
-        if not isinstance(self.target, Tensor):
+        if not isinstance(self.target, TensorTarget):
             return self.cotangent
         nodes = self.run.model.graph.graph
         shapes = [static_shape(v) for n in nodes for v in n.outputs if v.name == self.target.name]
@@ -210,7 +212,7 @@ def _with(placed: Placed, at: str, value: ir.Value) -> Placed:
     return Placed(placed.model, {**placed.tensors, at: value}, scores)
 
 
-def _position(target: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _position(target: TensorTarget, shape: tuple[int, ...]) -> tuple[int, ...]:
     fits = len(target.index) == len(shape) and all(
         0 <= i < size for i, size in zip(target.index, shape, strict=True)
     )

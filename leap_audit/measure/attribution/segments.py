@@ -9,7 +9,7 @@ from pydantic import Field
 
 from leap_audit.errors import RuntimeMissing
 from leap_audit.measure.attribution.baselines import Baseline
-from leap_audit.measure.attribution.entry import Attribution, BaselineOptions, Item, attribution
+from leap_audit.measure.attribution.entry import BaselineOptions, Item, MethodValues, attribution
 from leap_audit.measure.attribution.paths import IntegratedGradientsOptions, integrated_gradients
 from leap_audit.measure.attribution.perturbation import scores_of
 from leap_audit.measure.methods import GRADIENT, Traits
@@ -118,7 +118,7 @@ def _coalitions(count: int, samples: int, rng: np.random.Generator) -> tuple[Arr
         peers={"captum": "KernelShap", "shap": "KernelExplainer"},
     ),
 )
-def kernel_shap(item: Item, options: KernelShapOptions, rng: np.random.Generator) -> Attribution:
+def kernel_shap(item: Item, options: KernelShapOptions, rng: np.random.Generator) -> MethodValues:
     """Shapley values of segments, by regression on which of them are present."""
     labels = segments_of(item.picture, options.segments)
     x0 = item.baselines(options)[0]
@@ -142,7 +142,7 @@ def kernel_shap(item: Item, options: KernelShapOptions, rng: np.random.Generator
         peers={"captum": "ShapleyValueSampling"},
     ),
 )
-def shapley_sampling(item: Item, options: ShapleyOptions, rng: np.random.Generator) -> Attribution:
+def shapley_sampling(item: Item, options: ShapleyOptions, rng: np.random.Generator) -> MethodValues:
     """Shapley values of segments, by adding them in random orders."""
     labels = segments_of(item.picture, options.segments)
     x0 = item.baselines(options)[0]
@@ -163,10 +163,10 @@ def _shown(picture: Array, x0: Array, labels: Array, sets: Array) -> Iterator[Ar
         yield np.where(present[labels], picture, x0)
 
 
-def _spread(labels: Array, values: Array, total: float) -> Attribution:
+def _spread(labels: Array, values: Array, total: float) -> MethodValues:
     """Each segment's value, spread evenly over its pixels."""
     sizes = np.bincount(labels.ravel(), minlength=len(values))
-    return Attribution((values / np.maximum(sizes, 1))[labels], float(total))
+    return MethodValues((values / np.maximum(sizes, 1))[labels], float(total))
 
 
 class XraiOptions(IntegratedGradientsOptions):
@@ -198,10 +198,10 @@ class XraiOptions(IntegratedGradientsOptions):
         peers={"saliency": "XRAI", "foxai": "CV_XRAI_EXPLAINER"},
     ),
 )
-def xrai(item: Item, options: XraiOptions, rng: np.random.Generator) -> Attribution:
+def xrai(item: Item, options: XraiOptions, rng: np.random.Generator) -> MethodValues:
     """Integrated gradients, gathered over overlapping segments of several sizes."""
     pixels = integrated_gradients(item, options, rng).values.sum(0)
-    return Attribution(xrai_map(pixels, _masks(item.picture, options), options.least))
+    return MethodValues(xrai_map(pixels, _masks(item.picture, options), options.least))
 
 
 def _masks(picture: Array, options: XraiOptions) -> Array:

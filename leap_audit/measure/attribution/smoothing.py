@@ -13,7 +13,7 @@ from pydantic import Field, create_model
 
 from leap_audit.config import Options
 from leap_audit.errors import ConfigRefused
-from leap_audit.measure.attribution.entry import Attribution, Item, as_map, attribution
+from leap_audit.measure.attribution.entry import Item, MethodValues, as_map, attribution
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.methods import Explanation, Method, Traits, require
 from leap_audit.measure.run import Run
@@ -56,7 +56,7 @@ class ViewOptions(Options):
         peers={"captum": "NoiseTunnel", "foxai": "CV_NOISE_TUNNEL_EXPLAINER"},
     ),
 )
-def smoothgrad(item: Item, options: SmoothOptions, rng: np.random.Generator) -> Attribution:
+def smoothgrad(item: Item, options: SmoothOptions, rng: np.random.Generator) -> MethodValues:
     """Gradients over noisy copies of the picture: their mean, mean square or variance."""
     spread = np.float32(options.noise * np.ptp(item.picture))
     first = np.zeros(item.picture.shape, np.float64)
@@ -68,7 +68,7 @@ def smoothgrad(item: Item, options: SmoothOptions, rng: np.random.Generator) -> 
         first += gradients.sum(0)
         second += np.square(gradients).sum(0)
         done += count
-    return Attribution(_taken(first / done, second / done, options))
+    return MethodValues(_taken(first / done, second / done, options))
 
 
 def _taken(mean: Array, square: Array, options: SmoothOptions) -> Array:

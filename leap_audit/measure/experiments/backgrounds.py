@@ -1,4 +1,4 @@
-"""Subjects before other pictures' backgrounds: does the answer follow the background?"""
+"""Subjects before the backgrounds of other pictures: whether the answer follows the background."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Changes of whole pictures, each at doses: which class does each push the answers towards?"""
+"""Changes of whole pictures, each at doses, and the class that each pushes the answers towards."""
 
 import io
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from leap_audit.measure.experiments.marks import FRAME
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 
-__all__ = ["CHANGES", "Change"]
+__all__ = ["CHANGES", "PictureChange"]
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0)}
 
 
 @dataclass(frozen=True)
-class Change:
+class PictureChange:
     """A change of a whole picture."""
 
     name: str
@@ -34,17 +34,17 @@ def _blurred(pictures: Array, side: float) -> Array:
     return np.asarray(blur_matrix(height, sigma) @ pictures @ blur_matrix(width, sigma).T)
 
 
-def _tinted(colour: tuple[int, ...], dose: float) -> Change:
+def _tinted(colour: tuple[int, ...], dose: float) -> PictureChange:
     name = next(k for k, v in COLOURS.items() if v == colour)
     light = np.reshape(colour, (3, 1, 1))
-    return Change(
+    return PictureChange(
         f"tinted {name}, {dose:.0%}",
         lambda pictures, _: (1 - dose) * pictures + dose * light,
         coloured=True,
     )
 
 
-def _framed(grey: float) -> Change:
+def _framed(grey: float) -> PictureChange:
     def applied(pictures: Array, _: np.random.Generator) -> Array:
         changed = pictures.copy()
         n = max(1, round(FRAME * min(pictures.shape[2:])))
@@ -52,7 +52,7 @@ def _framed(grey: float) -> Change:
         changed[:, :, :, :n] = changed[:, :, :, -n:] = grey
         return changed
 
-    return Change(f"a {'white' if grey else 'black'} frame", applied)
+    return PictureChange(f"a {'white' if grey else 'black'} frame", applied)
 
 
 def _grid(pictures: Array, _: np.random.Generator) -> Array:
@@ -62,11 +62,11 @@ def _grid(pictures: Array, _: np.random.Generator) -> Array:
     return changed
 
 
-def _jpeg(quality: int) -> Change:
+def _jpeg(quality: int) -> PictureChange:
     def applied(pictures: Array, _: np.random.Generator) -> Array:
         return np.stack([_compressed(each, quality) for each in pictures])
 
-    return Change(f"JPEG of quality {quality}", applied)
+    return PictureChange(f"JPEG of quality {quality}", applied)
 
 
 def _compressed(picture: Array, quality: int) -> Array:
@@ -82,7 +82,7 @@ def _compressed(picture: Array, quality: int) -> Array:
     return found[0].transpose(2, 0, 1) if len(levels) == 3 else np.stack(found)
 
 
-def _smaller(factor: int) -> Change:
+def _smaller(factor: int) -> PictureChange:
     def applied(pictures: Array, _: np.random.Generator) -> Array:
         height, width = pictures.shape[2:]
         part = pictures[:, :, : height - height % factor, : width - width % factor]
@@ -93,34 +93,34 @@ def _smaller(factor: int) -> Change:
         changed[:, :, :rows, :columns] = small
         return changed
 
-    return Change(f"pixels of {factor} × {factor}", applied)
+    return PictureChange(f"pixels of {factor} × {factor}", applied)
 
 
-CHANGES: tuple[Change, ...] = (
+CHANGES: tuple[PictureChange, ...] = (
     *(_tinted(colour, dose) for colour in COLOURS.values() for dose in (0.15, 0.3)),
-    Change("darker by 0.2", lambda p, _: p - 0.2),
-    Change("brighter by 0.2", lambda p, _: p + 0.2),
-    Change("contrast halved", lambda p, _: (p - 0.5) * 0.5 + 0.5),
-    Change("contrast by 1.6", lambda p, _: (p - 0.5) * 1.6 + 0.5),
-    Change("without colour", lambda p, _: 0 * p + p.mean(1, keepdims=True), coloured=True),
-    Change(
+    PictureChange("darker by 0.2", lambda p, _: p - 0.2),
+    PictureChange("brighter by 0.2", lambda p, _: p + 0.2),
+    PictureChange("contrast halved", lambda p, _: (p - 0.5) * 0.5 + 0.5),
+    PictureChange("contrast by 1.6", lambda p, _: (p - 0.5) * 1.6 + 0.5),
+    PictureChange("without colour", lambda p, _: 0 * p + p.mean(1, keepdims=True), coloured=True),
+    PictureChange(
         "colours doubled",
         lambda p, _: 2 * p - p.mean(1, keepdims=True),
         coloured=True,
     ),
-    Change("blurred, 2 % of the side", lambda p, _: _blurred(p, 0.02)),
-    Change("blurred, 5 % of the side", lambda p, _: _blurred(p, 0.05)),
-    Change("sharpened", lambda p, _: p + 1.5 * (p - _blurred(p, 0.03))),
-    Change("noise of 0.05", lambda p, rng: p + 0.05 * rng.standard_normal(p.shape)),
-    Change("noise of 0.15", lambda p, rng: p + 0.15 * rng.standard_normal(p.shape)),
+    PictureChange("blurred, 2 % of the side", lambda p, _: _blurred(p, 0.02)),
+    PictureChange("blurred, 5 % of the side", lambda p, _: _blurred(p, 0.05)),
+    PictureChange("sharpened", lambda p, _: p + 1.5 * (p - _blurred(p, 0.03))),
+    PictureChange("noise of 0.05", lambda p, rng: p + 0.05 * rng.standard_normal(p.shape)),
+    PictureChange("noise of 0.15", lambda p, rng: p + 0.15 * rng.standard_normal(p.shape)),
     _jpeg(50),
     _jpeg(10),
     _framed(0.0),
     _framed(1.0),
-    Change("a white grid", _grid),
+    PictureChange("a white grid", _grid),
     _smaller(2),
     _smaller(4),
-    Change("mirrored", lambda p, _: p[:, :, :, ::-1]),
-    Change("upside down", lambda p, _: p[:, :, ::-1]),
+    PictureChange("mirrored", lambda p, _: p[:, :, :, ::-1]),
+    PictureChange("upside down", lambda p, _: p[:, :, ::-1]),
 )
 """What is tried. Values that leave 0..1 are cut off by whoever applies a change."""

@@ -7,7 +7,7 @@ import math
 
 from leap_audit.artifacts import MarkKind, Trial, TriedOn
 
-__all__ = ["CONFIRMED", "Q", "confirmed", "depth_score", "worth"]
+__all__ = ["CONFIRMED", "Q", "depth_score", "is_confirmed", "worth"]
 
 CONFIRMED, SURE = 0.3, 0.5
 """The effect of pasting from which a shortcut is confirmed if covering agrees, and from which it is
@@ -39,7 +39,7 @@ def depth_score(depth: float) -> float:
     return 1 / (1 + math.exp(min(500.0, STEEPNESS * (DEPTH - depth))))
 
 
-def confirmed(pasted: Trial, covered: Trial | None) -> bool:
+def is_confirmed(pasted: Trial, covered: Trial | None) -> bool:
     """Whether trials whose q is corrected confirm a shortcut."""
     if pasted.q > Q:
         return False

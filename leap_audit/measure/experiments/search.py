@@ -23,9 +23,17 @@ from leap_audit.measure.run import Run, place_scores
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.run.session import Array
 
-__all__ = ["AREAS", "USUAL", "Trigger", "half_area", "outlying", "search_trigger", "trigger_graph"]
+__all__ = [
+    "MARK_AREAS",
+    "USUAL",
+    "Trigger",
+    "half_area",
+    "outlying",
+    "search_trigger",
+    "trigger_graph",
+]
 
-AREAS = (0.01, 0.02, 0.04, 0.08, 0.16)
+MARK_AREAS = (0.01, 0.02, 0.04, 0.08, 0.16)
 """Areas at which a trigger is judged, as fractions of a picture."""
 DRAWN = (0.01, 0.15)
 """The areas that steps draw from."""
@@ -122,15 +130,15 @@ def search_trigger(
 def half_area(flips: Sequence[float]) -> float:
     """Return the area at which a trigger turns half of the pictures, 0..1.
 
-    flips: the shares turned at AREAS; between two areas the logarithm is interpolated.
+    flips: the shares turned at MARK_AREAS; between two areas the logarithm is interpolated.
     """
-    logs = np.log(np.asarray(AREAS))
+    logs = np.log(np.asarray(MARK_AREAS))
     best = np.maximum.accumulate(np.asarray(flips, float))
     at = int(np.argmax(best >= 0.5))
     if best[at] < 0.5:
         return NEVER
     if at == 0:
-        return AREAS[0] * 2 ** (1 - 2 * float(best[0]))
+        return MARK_AREAS[0] * 2 ** (1 - 2 * float(best[0]))
     share = (0.5 - best[at - 1]) / (best[at] - best[at - 1])
     return float(np.exp(logs[at - 1] + share * (logs[at] - logs[at - 1])))
 

@@ -10,7 +10,7 @@ from leap_audit.config import ExperimentOptions
 from leap_audit.measure.draws import generator
 from leap_audit.measure.experiments.carry import TriedMark, with_host
 from leap_audit.measure.experiments.material import HOSTS_NEEDED, Materials, answers_of
-from leap_audit.measure.experiments.search import AREAS, Trigger, half_area, search_trigger
+from leap_audit.measure.experiments.search import MARK_AREAS, Trigger, half_area, search_trigger
 from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.run import Run
 
@@ -58,11 +58,12 @@ def seek(
     )
     every, test = target.pictures[others], target.pictures[others[:held]]
     flips = [
-        float((answers_of(run, trigger.pasted(every, area)) == class_).mean()) for area in AREAS
+        float((answers_of(run, trigger.pasted(every, area)) == class_).mean())
+        for area in MARK_AREAS
     ]
     half = half_area(flips)
     # Tried at the next area that is listed: where it is good, not where it is on the edge.
-    area = next((a for a in AREAS if a >= half), AREAS[-1])
+    area = next((a for a in MARK_AREAS if a >= half), MARK_AREAS[-1])
     trial, pasted = _tried(run, trigger, area, test)
     inside = trigger.inside(area)
     found = TriedMark("trigger", area, _place(inside), target.tried_on, trial)

@@ -11,7 +11,7 @@ from leap_audit.measure.draws import generator
 from leap_audit.measure.experiments.carry import TriedMark, carry
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import Materials, answers_of, evenly
-from leap_audit.measure.experiments.score import confirmed, depth_score, worth
+from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.search import outlying
 from leap_audit.measure.experiments.seek import Sought, seek
 from leap_audit.measure.experiments.trials import corrected, trial_of
@@ -128,8 +128,8 @@ def _settled(tried: Tried, depth: float, q: dict[float, float]) -> Settled:
 def _agrees(mark: TriedMark, weight: float) -> bool:
     """Whether an experiment confirms a mark whose q is corrected."""
     if mark.tried_on == "prototypes" or mark.kind == "trigger":
-        return weight >= SUSPECT and confirmed(mark.pasted, mark.covered)
-    return confirmed(mark.pasted, mark.covered)
+        return weight >= SUSPECT and is_confirmed(mark.pasted, mark.covered)
+    return is_confirmed(mark.pasted, mark.covered)
 
 
 def _corrected(mark: TriedMark, q: dict[float, float]) -> TriedMark:

@@ -8,7 +8,7 @@ import numpy as np
 
 from leap_audit.config import Options
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.faithfulness.dependence import entropy_gain, randomised, spearman
+from leap_audit.measure.faithfulness.dependence import entropy_gain, randomised, rank_correlation
 from leap_audit.measure.faithfulness.description import sparseness
 from leap_audit.measure.faithfulness.localisation import pointing, rank_accuracy, relevance_mass
 from leap_audit.measure.faithfulness.ranking import FILLS, Erasure, fill_of, insertion_deletion
@@ -16,10 +16,10 @@ from leap_audit.measure.faithfulness.robustness import infidelity, max_sensitivi
 from leap_audit.measure.methods import Explanation, Method
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
-from leap_audit.measure.targets import Class
+from leap_audit.measure.targets import ClassTarget
 from leap_audit.run.session import Array
 
-__all__ = ["CHECKS", "Check", "Checked", "check_attribution"]
+__all__ = ["FAITHFULNESS_CHECKS", "Checked", "FaithfulnessCheck", "check_attribution"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Check:
+class FaithfulnessCheck:
     """One question about an attribution."""
 
     name: str
@@ -121,24 +121,24 @@ def _weights(c: Checked) -> float | None:
 
 def _class(c: Checked) -> float | None:
     target = c.subject.target
-    if c.run.model.classes < 2 or (target is not None and not isinstance(target, Class)):
+    if c.run.model.classes < 2 or (target is not None and not isinstance(target, ClassTarget)):
         return None
     (scores,) = c.run.scores(c.picture[None])
     mean = np.asarray(scores, np.float64).mean(1)
     mean[c.subject.class_] = -np.inf
     other = replace(c.subject, class_=int(mean.argmax()), target=None)
-    return spearman(c.explanation.values, c.explained(other).values)
+    return rank_correlation(c.explanation.values, c.explained(other).values)
 
 
 def _on_mask(function: Callable[[Array, Array], float]) -> Callable[[Checked], float | None]:
     return lambda c: None if c.mask is None else function(c.explanation.values, c.mask)
 
 
-CHECKS: dict[str, Check] = {
+FAITHFULNESS_CHECKS: dict[str, FaithfulnessCheck] = {
     check.name: check
     for check in (
         *(
-            Check(
+            FaithfulnessCheck(
                 f"{what}_{fill}",
                 f"Class's probability while pixels {goes}, the first first ({fill} for the rest).",
                 better,
@@ -153,21 +153,21 @@ CHECKS: dict[str, Check] = {
                 ("gain", "come in, less that while they go", "high"),
             )
         ),
-        Check(
+        FaithfulnessCheck(
             "completeness_gap",
             "How far the numbers are from adding up to what they promise, relative.",
             "low",
             "Many wrong maps add up too.",
             lambda c: c.explanation.figures.get("completeness_gap"),
         ),
-        Check(
+        FaithfulnessCheck(
             "infidelity",
             "How much of what small noise does to the score the map does not tell, 0..1.",
             "low",
             "Asks about small changes: a plain gradient does best by it.",
             _infidelity,
         ),
-        Check(
+        FaithfulnessCheck(
             "max_sensitivity",
             "Largest relative change of the map under changes of the picture too small to see.",
             "low",
@@ -175,7 +175,7 @@ CHECKS: dict[str, Check] = {
             _sensitivity,
             slow=True,
         ),
-        Check(
+        FaithfulnessCheck(
             "weights",
             "How much more even the map is when all weights are shuffled; 0 or less: it does not "
             "depend on what was learned.",
@@ -184,7 +184,7 @@ CHECKS: dict[str, Check] = {
             _weights,
             slow=True,
         ),
-        Check(
+        FaithfulnessCheck(
             "other_class",
             "Rank correlation with the map of the next most probable class; near 1: the map does "
             "not depend on the class.",
@@ -193,7 +193,7 @@ CHECKS: dict[str, Check] = {
             _class,
             slow=True,
         ),
-        Check(
+        FaithfulnessCheck(
             "sparseness",
             "Gini index of the map: 1 names one pixel, 0 all alike.",
             "",
@@ -201,7 +201,9 @@ CHECKS: dict[str, Check] = {
             lambda c: sparseness(c.explanation.values),
         ),
         *(
-            Check(name, question, "high", "Agrees with people, not with the model.", _on_mask(f))
+            FaithfulnessCheck(
+                name, question, "high", "Agrees with people, not with the model.", _on_mask(f)
+            )
             for name, question, f in (
                 ("pointing", "Whether the highest value lies on the object.", pointing),
                 ("mass", "Share of the positive values on the object.", relevance_mass),
@@ -210,7 +212,7 @@ CHECKS: dict[str, Check] = {
         ),
     )
 }
-"""Name -> check. Agreement is between two maps: `spearman` of `dependence`."""
+"""Name -> check. Agreement is between two maps: `rank_correlation` of `dependence`."""
 
 
 def check_attribution(checked: Checked, *, slow: bool = True) -> dict[str, float]:
@@ -219,7 +221,7 @@ def check_attribution(checked: Checked, *, slow: bool = True) -> dict[str, float
     slow: whether those are run too that run the method again.
     """
     found: dict[str, float] = {}
-    for name, check in CHECKS.items():
+    for name, check in FAITHFULNESS_CHECKS.items():
         if check.slow and not slow:
             continue
         if (figure := check.figure(checked)) is not None:

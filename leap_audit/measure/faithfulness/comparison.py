@@ -1,4 +1,4 @@
-"""Which of several methods does better on the same pictures?"""
+"""Compare methods on the same pictures: which does better, and how surely."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

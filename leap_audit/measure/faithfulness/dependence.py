@@ -1,4 +1,4 @@
-"""Does a map depend on what it should: on the weights, and on the class?"""
+"""Test whether a map depends on what it should: on the weights, and on the class."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.final_layer import final_layer
 from leap_audit.run.session import Array
 
-__all__ = ["entropy_gain", "randomised", "spearman"]
+__all__ = ["entropy_gain", "randomised", "rank_correlation"]
 
 BINS = 100
 
@@ -32,7 +32,7 @@ def randomised(model: Model, seed: int) -> Model:
     return replace(model, canonical=ir.to_proto(shuffled), final_layer=last)
 
 
-def spearman(a: Array, b: Array) -> float:
+def rank_correlation(a: Array, b: Array) -> float:
     """Return Spearman's rank correlation of two maps, -1..1; 0 where one of them is constant."""
     ranks = [_ranks(np.asarray(x, np.float64).ravel()) for x in (a, b)]
     centred = [rank - rank.mean() for rank in ranks]

@@ -1,4 +1,4 @@
-"""Does a map lie where it should: on a mask, in a box, on the right pictures of a mosaic?
+"""Test whether a map lies on a mask, in a box, or on the right pictures of a mosaic.
 
 These say whether a map agrees with people, not whether it is faithful to the model: a model that
 reads the background has a faithful map beside the mask.

@@ -1,4 +1,4 @@
-"""Insertion and deletion: does the order of the pixels hold the class (Petsiuk et al. 2018)?"""
+"""Insertion and deletion: how far the order of the pixels holds the class (Petsiuk et al. 2018)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -96,7 +96,7 @@ def test_fullgrad_adds_up_to_the_score() -> None:
 def test_cam_is_hirescam_where_the_map_is_averaged() -> None:
     p = pair("toy")
     cam, hires = p.ours("cam", relu=False).values, p.ours("hirescam", relu=False).values
-    np.testing.assert_allclose(cam, hires * 64, rtol=1e-4, atol=1e-4)  # 8 × 8 places
+    np.testing.assert_allclose(cam, hires * 256, rtol=1e-4, atol=1e-4)  # 16 × 16 places
     np.testing.assert_allclose(p.ours("gradcam", relu=False).values, hires, rtol=1e-4, atol=1e-6)
 
 

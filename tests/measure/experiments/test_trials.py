@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from leap_audit.measure.experiments.carry import TriedMark
-from leap_audit.measure.experiments.score import confirmed, depth_score, worth
-from leap_audit.measure.experiments.search import AREAS, NEVER, half_area, outlying
+from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
+from leap_audit.measure.experiments.search import MARK_AREAS, NEVER, half_area, outlying
 from leap_audit.measure.experiments.seek import Sought
 from leap_audit.measure.experiments.study import Tried, settle
 from leap_audit.measure.experiments.trials import corrected, trial_of
@@ -55,11 +55,11 @@ def test_regions_are_where_covering_costs_most() -> None:
 
 
 def test_the_area_of_a_half_lies_between_those_tried() -> None:
-    assert half_area([0, 0, 0.5, 1, 1]) == pytest.approx(AREAS[2])
-    assert half_area([0, 0, 0.25, 0.75, 1]) == pytest.approx((AREAS[2] * AREAS[3]) ** 0.5)
-    assert half_area([1, 1, 1, 1, 1]) == pytest.approx(AREAS[0] / 2)
+    assert half_area([0, 0, 0.5, 1, 1]) == pytest.approx(MARK_AREAS[2])
+    assert half_area([0, 0, 0.25, 0.75, 1]) == pytest.approx((MARK_AREAS[2] * MARK_AREAS[3]) ** 0.5)
+    assert half_area([1, 1, 1, 1, 1]) == pytest.approx(MARK_AREAS[0] / 2)
     assert half_area([0, 0, 0, 0, 0.4]) == NEVER
-    assert half_area([0, 0.6, 0.1, 0.1, 0.1]) < AREAS[1], "a larger area is never worse"
+    assert half_area([0, 0.6, 0.1, 0.1, 0.1]) < MARK_AREAS[1], "a larger area is never worse"
 
 
 def test_a_class_with_a_far_smaller_trigger_stands_out() -> None:
@@ -104,7 +104,7 @@ def test_when_a_shortcut_is_confirmed(
 ) -> None:
     pasted = trial(0, effect).model_copy(update={"q": q})
     other = None if covered is None else trial(0, covered, "cover")
-    assert confirmed(pasted, other) is wanted
+    assert is_confirmed(pasted, other) is wanted
 
 
 def settled(effect: float, p: float, half: float) -> tuple[float, bool, str]:

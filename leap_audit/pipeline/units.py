@@ -1,0 +1,251 @@
+"""Units of work: what an audit computes, cut into pieces that depend on nothing but themselves.
+
+A unit is a frozen description. Its `key` is the digest of everything that determines its result:
+the model, the machine's numbers (`Ground`), the options, the targets, the seed, and the items that
+are computed together in one batch. Its result is plain: arrays and numbers, no paths.
+Equal keys mean equal results, so a unit can be done once, anywhere, in any order.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from leap_audit.artifacts import Readings, Trial
+from leap_audit.config import ExperimentOptions, IsolationOptions, Options, PrototypeOptions
+from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.installed import installed
+from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.isolation.region import Region
+from leap_audit.measure.methods import Explanation
+from leap_audit.measure.prototype import Drawn, Request
+from leap_audit.measure.subject import Subject
+from leap_audit.pipeline.plain import digest
+from leap_audit.run.session import Array
+
+__all__ = [
+    "Compare",
+    "Draw",
+    "Explain",
+    "Ground",
+    "Isolate",
+    "Locate",
+    "Located",
+    "Predict",
+    "Predicted",
+    "R",
+    "Reread",
+    "Supply",
+    "TryBackgrounds",
+    "TryChanges",
+    "TryMarks",
+    "Unit",
+    "ground_of",
+]
+
+R = TypeVar("R")
+
+NUMBERS = 2
+"""Raised by one whenever a result of a unit changes for the same key."""
+
+
+PACKAGES = ("leap-audit", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "torch")
+"""The packages whose versions can change a number."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all units of an audit have in common: the model, and what computes on it."""
+
+    model: str
+    """See `Model.digest`."""
+    provider: str
+    threads: int
+    batch: int
+    """Pictures that the model is shown together where it is only asked."""
+    versions: dict[str, str]
+    numbers: int = NUMBERS
+
+
+def ground_of(model: Model, threads: int, batch: int) -> Ground:
+    """Return the ground of all units on a model. batch: see `Ground`."""
+    versions = installed(PACKAGES if model.outside is not None else PACKAGES[:-1])
+    return Ground(model.digest, model.provider.name, threads, batch, versions)
+
+
+@dataclass(frozen=True, eq=False)
+class Unit(Generic[R]):
+    """One piece of work. Two units are the same where their keys are."""
+
+    ground: Ground
+
+    @cached_property
+    def key(self) -> str:
+        """Return the digest of all that determines the result."""
+        return digest(self)
+
+    @property
+    def steps(self) -> int:
+        """Return how far the unit advances the count of its stage."""
+        return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Predict(Unit["Predicted"]):
+    """Show the model a batch of pictures. Result: `Predicted`."""
+
+    pictures: tuple[Array, ...]
+    """(channels, height, width) in 0..1 each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What the model says of a batch of pictures."""
+
+    answers: tuple[Summary, ...]
+    logits: Array
+    """(pictures, classes), averaged over the places of a map."""
+    features: Array
+    """(pictures, features): what pictures are compared by, the penultimate features, or the logits
+    where the last step is not linear."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reread(Unit[tuple[Readings, ...]]):
+    """Show photographs under other preprocessings. Result: a tuple of at most one `Readings`."""
+
+    pictures: tuple[Array, ...]
+    known: tuple[int | None, ...]
+    """The class that each is known to show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draw(Unit[tuple[Drawn, ...]]):
+    """Make the prototypes of one batch of requests. Result: a tuple of `Drawn`."""
+
+    requests: tuple[Request, ...]
+    options: PrototypeOptions
+    seed: int
+    batch: int
+    """Prototypes that the graph holds; the requests are filled up to it."""
+    first: tuple[Request, ...] = ()
+    """The batch on which the learning rate is tested; empty where it is not."""
+
+    @property
+    def steps(self) -> int:
+        return len(self.requests) * self.options.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Compare(Unit[Shared]):
+    """Compare classes by their gradients on a prototype. Result: `Shared`."""
+
+    picture: Array
+    target: tuple[int, ...]
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Locate(Unit["tuple[Located, ...]"]):
+    """Ask where in each of a batch of pictures classes are said. Result: a tuple of `Located`."""
+
+    pictures: tuple[Array, ...]
+    classes: tuple[tuple[int, ...], ...]
+    """Those asked about, of each picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """How the classes of one picture are to be isolated."""
+
+    sharpness: float
+    """See `Subject.sharpness`."""
+    where: tuple[Array, ...]
+    """See `Subject.where`, of each class."""
+    logits: tuple[float, ...]
+    """Of each class, averaged over the places."""
+
+
+@dataclass(frozen=True, eq=False)
+class Isolate(Unit[tuple[Region, ...]]):
+    """Isolate the subjects of one batch. Result: a tuple of `Region`."""
+
+    subjects: tuple[Subject, ...]
+    options: IsolationOptions
+    seed: int
+    batch: int
+    """Subjects that the graph of the search holds."""
+    slopes: int
+    """Pictures that the slopes are computed on together."""
+
+    @property
+    def steps(self) -> int:
+        return len(self.subjects) * self.options.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Explain(Unit[tuple[Explanation, ...]]):
+    """Explain the subjects of one batch by a method. Result: a tuple of `Explanation`."""
+
+    subjects: tuple[Subject, ...]
+    method: str
+    version: int
+    options: Options
+    seed: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.subjects)
+
+
+@dataclass(frozen=True, eq=False)
+class Supply:
+    """The pictures that experiments may use."""
+
+    photographs: tuple[Array, ...]
+    shows: tuple[int | None, ...]
+    """The class that each photograph is known to show."""
+    prototypes: tuple[Array, ...]
+    """Of all seeds."""
+    targets: tuple[int, ...]
+    """The class of each prototype."""
+
+
+@dataclass(frozen=True, eq=False)
+class TryMarks(Unit[Tried]):
+    """Try marks of one class, and search for a trigger of it. Result: `Tried`."""
+
+    supply: Supply
+    options: ExperimentOptions
+    seed: int
+    class_: int
+
+    @property
+    def steps(self) -> int:
+        return self.options.work
+
+
+@dataclass(frozen=True, eq=False)
+class TryChanges(Unit[tuple[Trial, ...]]):
+    """Change whole pictures and see towards which class. Result: a tuple of `Trial`."""
+
+    supply: Supply
+    options: ExperimentOptions
+    seed: int
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TryBackgrounds(Unit[tuple[Trial, ...]]):
+    """Put subjects before other backgrounds. Result: a tuple of `Trial`."""
+
+    pictures: tuple[Array, ...]
+    rankings: tuple[Array, ...]
+    """Of each picture for its answer; see `Region.ranking`."""
+    answers: tuple[int, ...]
+    classes: tuple[int, ...]
+    most: int
+    """Composites of a class."""
+    seed: int
