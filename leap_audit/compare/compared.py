@@ -10,6 +10,7 @@ from leap_audit.compare.photographs import accuracy, pair_photographs
 from leap_audit.compare.prototypes import compared, expected_by_chance, pair_prototypes
 from leap_audit.compare.record import Comparison
 from leap_audit.compare.sides import Gallery, Side
+from leap_audit.compare.suspicion import pair_suspicion
 
 __all__ = ["compare"]
 
@@ -47,6 +48,7 @@ def compare(old: Side, new: Side, folder: Path) -> Comparison:
         classes=classes.matching,
         checks=checks,
         findings=tuple(pairs.findings),
+        suspicion=pair_suspicion(then, now, classes, galleries),
         prototypes=tuple(pairs.prototypes),
         entanglements_compared=len(compared(pairs.prototypes)),
         entanglements_by_chance=expected_by_chance(pairs.prototypes),

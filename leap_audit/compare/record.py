@@ -12,6 +12,7 @@ from pydantic import Field
 
 from leap_audit.artifacts import (
     Check,
+    ClassSuspicion,
     Entanglement,
     Finding,
     Isolation,
@@ -42,6 +43,7 @@ __all__ = [
     "PicturePair",
     "PrototypePair",
     "SideIdentity",
+    "SuspicionPair",
 ]
 
 COMPARISON_SCHEMA = "leap-audit-comparison/1"
@@ -135,6 +137,14 @@ class FindingPair(Frozen):
     old: Finding | None
     new: Finding | None
     note: str = ""
+
+
+class SuspicionPair(Frozen):
+    """How much speaks for a shortcut to a class, then and now; None where it was not audited."""
+
+    name: str
+    old: ClassSuspicion | None
+    new: ClassSuspicion | None
 
 
 class EntanglementPair(Frozen):
@@ -235,6 +245,8 @@ class Comparison(Frozen):
     checks: tuple[CheckPair, ...]
     findings: tuple[FindingPair, ...]
     """New ones first, then those gone, then the others; each in the order of its audit."""
+    suspicion: tuple[SuspicionPair, ...] = ()
+    """Confirmed shortcuts first, then the highest scores."""
     prototypes: tuple[PrototypePair, ...]
     """Those that changed first."""
     entanglements_compared: int

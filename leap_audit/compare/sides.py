@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from leap_audit.artifacts import (
     Audit,
+    ClassSuspicion,
     EvidencePicture,
     Finding,
     Isolation,
@@ -88,11 +90,11 @@ class Gallery:
 
     def finding(self, finding: Finding) -> Finding:
         """Return the finding with its pictures in the comparison."""
-        pictures = tuple(
-            EvidencePicture(image=self.add(each.image), caption=each.caption)
-            for each in finding.pictures
-        )
-        return finding.model_copy(update={"pictures": pictures})
+        return finding.model_copy(update={"pictures": self._copied(finding.pictures)})
+
+    def suspicion(self, row: ClassSuspicion) -> ClassSuspicion:
+        """Return the suspicion of a class with its pictures in the comparison."""
+        return row.model_copy(update={"pictures": self._copied(row.pictures)})
 
     def prototype(self, prototype: Prototype) -> Prototype:
         """Return the prototype with its picture in the comparison, without its isolations, its
@@ -120,3 +122,6 @@ class Gallery:
         """Return the isolation with its pictures in the comparison."""
         image, mask = self.add(isolation.image), self.add(isolation.mask)
         return isolation.model_copy(update={"image": image, "mask": mask})
+
+    def _copied(self, pictures: Sequence[EvidencePicture]) -> tuple[EvidencePicture, ...]:
+        return tuple(each.model_copy(update={"image": self.add(each.image)}) for each in pictures)

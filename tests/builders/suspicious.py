@@ -19,6 +19,7 @@ from leap_audit.artifacts import (
 from leap_audit.findings import Evidence, find
 from leap_audit.findings.evidence import Ranking
 from tests.builders.audits import a_model
+from tests.builders.judged import suspected, trial
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[Any, ...]
@@ -119,6 +120,8 @@ LOUD: dict[str, Callable[[], Case]] = {
     "one-answer": lambda: ([], answered(3, 3, 3, 3, 3, known=(0, 1, 2, 3, 3))),
     "class-not-reached": lambda: ([prototype(rank=7)], []),
     "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),
+    "shortcut": lambda: ([], [], None, None, (suspected(0, 0.75, confirmed=True),)),
+    "change-sways": lambda: ([], [], None, None, (), (trial(2, 0.5, "global"),)),
     "one-corner": lambda: ([], samples(*["corner.png"] * 3)),
     "overconfident": lambda: ([], answered(*[0] * 12, known=(0, 1) * 6, prob=0.98)),
     "crop-gives-another": lambda: ([prototype(found=cropped())], []),

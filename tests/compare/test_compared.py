@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.artifacts import Entanglement, Prediction, Prototype, Stability
-from leap_audit.compare import FAIL_ON, Side, fails
+from leap_audit.artifacts import Entanglement, EvidencePicture, Prediction, Prototype, Stability
+from leap_audit.compare import FAIL_ON, Side, fails, render_comparison
 from leap_audit.compare.judged import pair_checks
 from leap_audit.errors import AuditRefused, PictureRefused
+from tests.builders.judged import suspected
 from tests.builders.sides import check, compared, finding, make_side, rewritten
 
 
@@ -239,3 +240,45 @@ def test_a_hostile_area_or_class_number_is_no_crash(tmp_path: Path, old: Side, n
     found, _ = compared(tmp_path, old, new)
     overlaps = [each.overlap for each in found.photographs[0].isolations]
     assert all(overlap is None or 0 <= overlap <= 1 for overlap in overlaps)
+
+
+def test_suspicion_stands_side_by_side(tmp_path: Path) -> None:
+    shown = EvidencePicture(image="images/small.png", caption="pasted", role="pasted")
+    old = make_side(tmp_path / "old", {"suspicion": (suspected(0, 0.3), suspected(2, 0.9))})
+    new = make_side(
+        tmp_path / "new",
+        {
+            "suspicion": (
+                suspected(0, 0.2),
+                suspected(1, 0.8, confirmed=True, pictures=(shown,)),
+                suspected(2, 0.1),
+            )
+        },
+        classes=("dog", "cat", "fox"),
+    )
+    found, out = compared(tmp_path, old, new)
+    rows = [
+        (each.name, *(row and row.score for row in (each.old, each.new)))
+        for each in found.suspicion
+    ]
+    # cat was class 0 and is class 1; owl is gone; a confirmed one comes before a higher score.
+    assert rows == [
+        ("cat", 0.3, 0.8),
+        ("owl", 0.9, None),
+        ("dog", None, 0.2),
+        ("fox", None, 0.1),
+    ]
+    (copy,) = found.suspicion[0].new.pictures
+    assert copy.role == "pasted"
+    assert (out / copy.image).is_file()
+    html = render_comparison(found, out)
+    assert "0.80, region, <strong>confirmed</strong>" in html
+    assert "not audited" in html
+
+
+def test_the_roles_of_pictures_are_kept(tmp_path: Path) -> None:
+    shown = EvidencePicture(image="images/small.png", caption="covered", role="covered")
+    old = make_side(tmp_path / "old")
+    new = make_side(tmp_path / "new", {"findings": (finding("shortcut:0", pictures=(shown,)),)})
+    found, _ = compared(tmp_path, old, new)
+    assert found.findings[0].new.pictures[0].role == "covered"

@@ -21,6 +21,7 @@ from leap_audit.findings.evidence import core
 from leap_audit.findings.suspicion import pattern_certainty
 from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
+from tests.builders.judged import suspected, trial
 from tests.builders.suspicious import (
     CLASSES,
     EDGE,
@@ -39,17 +40,13 @@ from tests.builders.suspicious import (
     sure,
 )
 
-OF_EXPERIMENTS = {"shortcut", "change-sways"}
-"""Rules that look at experiments; tests/findings/test_shortcuts.py has their cases."""
-HERE = [rule for rule in FINDING_RULES if rule.id not in OF_EXPERIMENTS]
-
 
 def raised(rule: str, *case: Any, **given: Any) -> bool:
     return rule in {each.rule for each in findings(*case, **given)}
 
 
 def test_every_rule_has_a_case_here() -> None:
-    assert {rule.id for rule in FINDING_RULES} == set(LOUD) | OF_EXPERIMENTS
+    assert {rule.id for rule in FINDING_RULES} == set(LOUD)
     assert all(rule.question.endswith("?") for rule in FINDING_RULES)
     assert all(
         rule.action.endswith(".") and rule.consequence.endswith(".") for rule in FINDING_RULES
@@ -57,11 +54,14 @@ def test_every_rule_has_a_case_here() -> None:
 
 
 def test_the_rules_of_each_severity() -> None:
-    of = {level: [r.id for r in HERE if r.severity == level] for level in ("high", "medium")}
+    of = {
+        level: [r.id for r in FINDING_RULES if r.severity == level] for level in ("high", "medium")
+    }
     assert of["high"] == [
         "constant-answer",
         "scores-do-not-move",
         "preprocessing-doubted",
+        "shortcut",
         "one-corner",
         "one-answer",
         "class-not-reached",
@@ -69,16 +69,17 @@ def test_the_rules_of_each_severity() -> None:
     ]
     assert of["medium"] == [
         "border",
+        "change-sways",
         "photographs-mistaken",
         "target-not-first",
         "strong-entanglement",
         "prototype-unstable",
         "crop-gives-another",
     ]
-    assert all(rule.severity == "low" for rule in HERE[13:])
+    assert all(rule.severity == "low" for rule in FINDING_RULES[15:])
 
 
-@pytest.mark.parametrize("rule", HERE, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
 def test_a_rule_is_raised_by_its_case(rule: FindingRule) -> None:
     (mine,) = [each for each in findings(*LOUD[rule.id]()) if each.rule == rule.id]
     assert mine.severity == rule.severity
@@ -101,7 +102,7 @@ def test_a_finding_names_its_rule_target_and_detail() -> None:
     assert (unreached.target, unreached.detail) == ((1, 0), "")
 
 
-@pytest.mark.parametrize("rule", HERE, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
 def test_a_finding_of_before_gets_its_fields_from_its_id(rule: FindingRule) -> None:
     for each in findings(*LOUD[rule.id]()):
         before = each.model_dump(exclude={"rule", "target", "detail"})
@@ -375,9 +376,11 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
         RANKINGS,
         read(right=12, other=12, p=1.0),
         a_model(),
+        (suspected(0, 0.1),),
+        (trial(0, 0.1, "global"),),
     )
     asked = questions(evidence, find(evidence))
-    assert {each.rule for each in asked if each.reason} == OF_EXPERIMENTS
+    assert {each.rule for each in asked if each.reason} == set()
     assert {each.rule: each.basis for each in asked}["overconfident"] == "12 labelled photographs"
     assert [each.rule for each in asked if each.raised] == [each.rule for each in find(evidence)]
 

@@ -37,7 +37,9 @@ def test_a_confirmed_shortcut_says_what_was_done() -> None:
     assert [each.role for each in finding.pictures] == ["original", "covered", "pasted"]
 
 
-@pytest.mark.parametrize(("effect", "severity"), [(0.5, "high"), (0.45, "medium"), (0.25, "low")])
+@pytest.mark.parametrize(
+    ("effect", "severity"), [(0.5, "high"), (0.49, "medium"), (0.3, "medium"), (0.29, "low")]
+)
 def test_the_severity_follows_the_effect(effect: float, severity: str) -> None:
     (finding,) = found(suspicion=(suspected(0, effect, confirmed=True),))
     assert finding.severity == severity

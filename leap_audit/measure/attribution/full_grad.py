@@ -105,4 +105,4 @@ def _part(part: Array, options: FullGradOptions, shape: tuple[int, ...]) -> Arra
     size = np.abs(part, dtype=np.float64)
     size -= size.min((1, 2), keepdims=True)
     size /= size.max((1, 2), keepdims=True) + 1e-12
-    return np.asarray(enlarged(size, shape).sum(0))
+    return enlarged(size.sum(0), shape)  # enlarging is linear: once, not for every channel

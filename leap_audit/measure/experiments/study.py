@@ -114,14 +114,22 @@ def _settled(tried: Tried, depth: float, q: dict[float, float]) -> Settled:
         found = depth_score(depth)
         if carried is not None and carried.tried_on == "photographs":
             found *= SEARCHED
-    mark = carried if sought is None or value >= found else sought.mark
-    if mark is None:
+    several = [(value, carried), (found, sought.mark if sought is not None else None)]
+    marks = [(weight, _corrected(mark, q)) for weight, mark in several if mark is not None]
+    if not marks:
         return Settled(tried.class_, 0.0, False, None)
-    mark = _corrected(mark, q)
-    agrees = is_confirmed(mark.pasted, mark.covered)
-    if mark.tried_on == "prototypes" or mark.kind == "trigger":
-        agrees = agrees and max(value, found) >= SUSPECT
+    # The search is tried on few pictures: what it found may hide no mark that is confirmed.
+    agrees, _, mark = max(
+        ((_agrees(mark, weight), weight, mark) for weight, mark in marks), key=lambda each: each[:2]
+    )
     return Settled(tried.class_, max(value, found), agrees, mark)
+
+
+def _agrees(mark: TriedMark, weight: float) -> bool:
+    """Whether an experiment confirms a mark whose q is corrected."""
+    if mark.tried_on == "prototypes" or mark.kind == "trigger":
+        return weight >= SUSPECT and is_confirmed(mark.pasted, mark.covered)
+    return is_confirmed(mark.pasted, mark.covered)
 
 
 def _corrected(mark: TriedMark, q: dict[float, float]) -> TriedMark:

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from leap_audit.measure.experiments.carry import TriedMark
 from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.search import MARK_AREAS, NEVER, half_area, outlying
+from leap_audit.measure.experiments.seek import Sought
+from leap_audit.measure.experiments.study import Tried, settle
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.experiments.windows import promising
 from leap_audit.statistics import benjamini_hochberg
@@ -62,10 +65,14 @@ def test_the_area_of_a_half_lies_between_those_tried() -> None:
 def test_a_class_with_a_far_smaller_trigger_stands_out() -> None:
     usual = [0.04, 0.05, 0.045, 0.06, 0.035, 0.05, 0.04, 0.055, 0.045]
     depths = outlying([*usual, 0.01])
-    assert depths[-1] > 4
+    assert depths[-1] == pytest.approx(np.mean([np.log(0.045 / 0.01) / s for s in (0.3, 0.4)]))
     assert max(depths[:-1]) < 1.5
     failed = outlying([NEVER] * 5 + [0.05, 0.06, 0.07, 0.08, 0.017])
     assert failed[-1] > 3, "searches that failed do not hide it"
+    large = outlying([0.072, 0.057, 0.08, 0.08, 0.113, 0.072, 0.034, 0.069, 0.099, 0.04])
+    assert max(large) < 2, "a usual area among large ones is no outlier"
+    small = outlying([0.01] * 6)
+    assert small == pytest.approx([0] * 6), "nor is a small one among its like"
     assert outlying([0.045])[0] == pytest.approx(0)
     assert outlying([0.01])[0] > 3, "a single class is compared with the usual area"
 
@@ -98,3 +105,24 @@ def test_when_a_shortcut_is_confirmed(
     pasted = trial(0, effect).model_copy(update={"q": q})
     other = None if covered is None else trial(0, covered, "cover")
     assert is_confirmed(pasted, other) is wanted
+
+
+def settled(effect: float, p: float, half: float) -> tuple[float, bool, str]:
+    """What a region of a prototype, with this effect and probability, and a trigger come to."""
+    pasted = trial(1, effect).model_copy(update={"p": p, "q": p})
+    sought = trial(1, 1.0, "search").model_copy(update={"p": 0.1, "q": 0.1})
+    carried = TriedMark("region", 0.02, (0.1, 0.1), "prototypes", pasted)
+    trigger = Sought(TriedMark("trigger", 0.01, None, "prototypes", sought), half)
+    (found,), _ = settle([Tried(1, (pasted, sought), carried, trigger)], [])
+    return found.score, found.confirmed, found.mark.kind
+
+
+def test_a_trigger_tried_on_few_pictures_hides_no_confirmed_mark() -> None:
+    score, sure, kind = settled(1.0, 1e-4, half=0.005)
+    assert (sure, kind) == (True, "region")
+    assert score > 0.99
+    assert settled(1.0, 0.2, half=0.005)[1:] == (False, "trigger"), "nothing is confirmed"
+    assert settled(0.5, 1e-4, half=0.005)[1:] == (False, "trigger"), (
+        "the region is worth too little"
+    )
+    assert settled(1.0, 1e-4, half=0.045)[1:] == (True, "region")
