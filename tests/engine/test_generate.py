@@ -84,7 +84,7 @@ def test_a_hybrid_that_the_model_does_not_see_is_warned_of() -> None:
         SimpleNamespace(target=target, name="+".join(map(str, target)), prob=prob)
         for target, prob in (((0, 1), 0.26), ((0, 2), 0.5), ((1,), 0.1))
     ]
-    warn_of_hybrids(SimpleNamespace(prototypes=made), SimpleNamespace(warn=told.append))  # type: ignore[arg-type]
+    warn_of_hybrids(SimpleNamespace(prototypes=made), SimpleNamespace(warn=told.append))
     assert len(told) == 1
     assert told[0].startswith("The hybrid 0+1 reached only 26\u00a0%")
 

@@ -1,7 +1,6 @@
 """Every rule is shown an audit that should raise it and one that should not."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,182 +14,31 @@ from leap_audit.artifacts import (
     Finding,
     Isolation,
     OtherReading,
-    Prediction,
-    Prototype,
     Readings,
-    Sample,
-    Stability,
 )
 from leap_audit.findings import FINDING_RULES, Evidence, FindingRule, concern_of, find, questions
-from leap_audit.findings.evidence import Ranking, core
+from leap_audit.findings.evidence import core
 from leap_audit.findings.suspicion import pattern_certainty
 from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
 from tests.builders.judged import suspected, trial
-
-CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
-Case = tuple[Any, ...]
-SIDE = 40
-"""Of a picture, in pixels: its core has 80, a corner 10 a side, the frame a width of 5."""
-
-
-def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = True) -> Isolation:
-    return Isolation(
-        class_=0,
-        name=CLASSES[0],
-        image="x.png",
-        mask=mask,
-        area=0.1,
-        prob=0.9,
-        prob_keep=0.85,
-        prob_delete=delete,
-        enough=enough,
-    )
-
-
-def prototype(
-    *,
-    rank: int = 1,
-    converged: bool = True,
-    other: float = 0.1,
-    found: Isolation | None = None,
-    similarity: float = 0.9,
-) -> Prototype:
-    return Prototype(
-        target=(0,),
-        name=CLASSES[0],
-        replicate=0,
-        image="x.png",
-        logit=9.0,
-        prob=0.9,
-        rank=rank,
-        steps=4,
-        converged=converged,
-        entanglements=tuple(
-            Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
-            for index, value in enumerate([0.5, other])
-        ),
-        isolations=(found or isolation(),),
-        stability=Stability(
-            images=("y.png",), logits=(9.0, 8.5), similarity=similarity, agreement=0.7
-        ),
-    )
-
-
-def samples(*masks: str) -> list[Sample]:
-    return [
-        Sample(file=f"{n}.png", sha256="", image="x.png", predicted=(), isolations=(each,))
-        for n, each in enumerate(map(isolation, masks))
-    ]
-
-
-def read(right: int, other: int, p: float) -> Readings:
-    """How often the model is right on 20 photographs, and with another preprocessing."""
-    return Readings(
-        photographs=20, right=right, others=(OtherReading(text="another", right=other, p=p),)
-    )
-
-
-def answered(*answers: int, known: tuple[int, ...], prob: float = 0.8) -> list[Sample]:
-    """Photographs with one answer each, of known classes."""
-    return [
-        Sample(
-            file=f"{n}.png",
-            sha256="",
-            image="x.png",
-            predicted=(Prediction(class_=answer, name=CLASSES[answer], prob=prob),),
-            known=shown,
-        )
-        for n, (answer, shown) in enumerate(zip(answers, known, strict=True))
-    ]
-
-
-def cropped(whole: float = 0.02, kept: float = 0.55) -> Isolation:
-    """A part of a picture that alone gives a class which the whole picture hardly has."""
-    figures = isolation().model_dump(exclude={"outcome"})
-    return Isolation(**figures | {"prob": whole, "prob_keep": kept})
-
-
-def sure(right: int, of: int, prob: float) -> Case:
-    return (), answered(*[0] * of, known=(*[0] * right, *[1] * (of - right)), prob=prob)
-
-
-CONSTANT = a_model().model_copy(
-    update={"constant": True, "meaning": "On 10 pictures its numbers lie in 1..1: the same."}
+from tests.builders.suspicious import (
+    CLASSES,
+    EDGE,
+    LOUD,
+    RANKINGS,
+    UPPER_LEFT,
+    Case,
+    answered,
+    core_of,
+    cropped,
+    findings,
+    isolation,
+    prototype,
+    read,
+    samples,
+    sure,
 )
-LOUD: dict[str, Callable[[], Case]] = {
-    "scores-do-not-move": lambda: (
-        [prototype().model_copy(update={"curve": (1.0, 1.0005, 1.0002)})],
-        [],
-    ),
-    "constant-answer": lambda: ([], [], None, CONSTANT),
-    "one-answer": lambda: ([], answered(3, 3, 3, 3, 3, known=(0, 1, 2, 3, 3))),
-    "class-not-reached": lambda: ([prototype(rank=7)], []),
-    "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),
-    "shortcut": lambda: ([], [], None, None, (suspected(0, 0.75, confirmed=True),)),
-    "change-sways": lambda: ([], [], None, None, (), (trial(2, 0.5, "global"),)),
-    "one-corner": lambda: ([], samples(*["corner.png"] * 3)),
-    "overconfident": lambda: ([], answered(*[0] * 12, known=(0, 1) * 6, prob=0.98)),
-    "crop-gives-another": lambda: ([prototype(found=cropped())], []),
-    "border": lambda: ([], samples(*["frame.png"] * 3)),
-    "photographs-mistaken": lambda: ([prototype()], answered(0, 1, 2, known=(0, 0, 2))),
-    "target-not-first": lambda: ([prototype(rank=2)], []),
-    "strong-entanglement": lambda: ([prototype(other=0.45)], []),
-    "prototype-unstable": lambda: ([prototype(similarity=0.1)], []),
-    "answers-saturated": lambda: (
-        [],
-        answered(0, 1, 0, 1, 2, known=(0, 1, 0, 1, 2), prob=1 - 1e-9),
-    ),
-    "isolation-not-enough": lambda: ([prototype(found=isolation(enough=False))], []),
-    "erasing-changes-little": lambda: ([prototype(found=isolation(delete=0.8))], []),
-    "prototype-not-converged": lambda: ([prototype(converged=False)], []),
-}
-
-
-def _ordered(score: Any) -> Ranking:
-    ranking = np.asarray(score).ravel().argsort().argsort().reshape(np.shape(score))
-    return (ranking * 255 // ranking.max()).astype(np.uint8)
-
-
-ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE]
-EDGE = np.minimum.reduce([ROWS, COLUMNS, SIDE - 1 - ROWS, SIDE - 1 - COLUMNS])
-"""Distance of each pixel from the edge."""
-UPPER_LEFT = np.maximum(ROWS, COLUMNS)
-"""Distance of each pixel from the upper left corner."""
-RANKINGS = {
-    "centre.png": _ordered(-np.hypot(ROWS - 20, COLUMNS - 20)),
-    "corner.png": _ordered(-np.hypot(ROWS - 37, COLUMNS - 37)),
-    "frame.png": _ordered(-EDGE),
-}
-
-
-def core_of(distances: Any, inside: int, within: int, beside: int) -> Ranking:
-    """A ranking whose 80 first pixels lie `inside` the place, at its inner rim, or else beside it.
-
-    within: the first distance that is no more of the place. beside: of the other pixels, how many
-    lie next to the place; the rest lie in the centre and rank before all others.
-    """
-    ranking = np.zeros((SIDE, SIDE), np.uint8)
-    rim = sorted(zip(*np.where(distances < within), strict=True), key=lambda at: -distances[at])
-    outer = list(zip(*np.where(distances == within), strict=True))
-    centre = [(r, c) for r in range(16, 24) for c in range(14, 26)]
-    for level, cells in (
-        (255, centre[: 80 - inside - beside]),
-        (254, [*rim[:inside], *outer[:beside]]),
-    ):
-        for at in cells:
-            ranking[at] = level
-    return ranking
-
-
-def findings(
-    prototypes: Any = (),
-    pictures: Any = (),
-    *rest: Any,
-    classes: tuple[str, ...] = CLASSES,
-    rankings: dict[str, Ranking] = RANKINGS,
-) -> tuple[Finding, ...]:
-    return find(Evidence(classes, prototypes, pictures, rankings, *rest))
 
 
 def raised(rule: str, *case: Any, **given: Any) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from leap_audit.artifacts import Prototype
 from leap_audit.findings import SEARCHED, UNSETTLED
-from tests.findings.test_rules import LOUD, findings
+from tests.builders.suspicious import LOUD, findings
 
 SINGLE = sorted(SEARCHED)
 

@@ -282,7 +282,7 @@ def test_photographs_kept_out_of_the_report(
         assert all(b"SECRET" not in p.read_bytes() for p in result.folder.rglob("*") if p.is_file())
         html = (result.folder / "report.html").read_text()
         assert ("kept out of this report" in html) == (not shown)
-        assert "Known to show: eight" in html
+        assert "label: eight" in html
 
 
 def test_a_photograph_is_named_by_as_many_folders_as_tell_it_apart() -> None:
