@@ -161,7 +161,7 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ("What does the answer depend on?", "leap-audit explain model.onnx photo.jpg"),
             (
                 "Two methods, with their checks",
-                "leap-audit explain model.onnx photos/ -m gradcam,integrated_gradients --check",
+                "leap-audit explain model.onnx photos/ -m gradcam,saliency --check",
             ),
             (
                 "Which method does best here?",

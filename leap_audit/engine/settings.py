@@ -137,6 +137,7 @@ class Settings(Options):
             steps=max(1, self.max_steps // STEPS_PER_ISOLATION_STEP),
             lr=self.isolation_lr,
             per_prototype=self.max_isolate_classes,
+            least=0.0,  # every class that was asked for
             enough=max(0.05, 1 - 0.2 / self.isolation_alpha_weight),
             smoothing=self.isolation_hf_weight,
             logit_scale=self.logit_scale,

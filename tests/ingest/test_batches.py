@@ -76,7 +76,7 @@ def test_a_batch_that_does_not_lead_is_canonicalised_for_each_batch(
     for batch in (1, 2, 3, 3):
         found = Run(model, batch, 1).logits(pictures)
         np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
-    assert counted == [1, 2, 3]
+    assert counted == [1, 2, 2, 3]  # 2 is tried when the model is read, and made when it is run
 
 
 def test_a_graph_of_another_batch_is_a_copy_that_shares_the_weights(

@@ -112,7 +112,7 @@ def test_an_interruption_ends_the_child() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
 def test_the_child_ends_with_its_parent() -> None:
     program = (
-        "from pathlib import Path; from tests.ingest import misbehaviour\n"
+        "from pathlib import Path; from tests.builders import misbehaviour\n"
         "from leap_audit.ingest.sandbox.parent import Child, Limits\n"
         "with Child(Limits(1 << 30, 60)) as child:\n"
         "    print(child.call(misbehaviour.number), flush=True)\n"
@@ -207,7 +207,7 @@ def test_data_is_unpickled(sample_models: Path, tmp_path: Path) -> None:
         ("os", "system"),
         ("builtins", "eval"),
         ("leap_audit.config", "layered"),
-        ("leap_audit.ingest.sandbox.parent", "contained"),
+        ("leap_audit.ingest.sandbox.parent", "run_in_child"),
         ("leap_audit.ingest.sandbox.parent", "subprocess"),
         ("leap_audit.ingest.sandbox.parent", "subprocess.run"),
         ("leap_audit.ingest.sandbox.parent", "Path.unlink"),

@@ -162,7 +162,8 @@ def test_what_carries_the_class_is_drawn_and_found(tmp_path: Path, kind: str) ->
         picture = np.where(above, kinds.CHECKS, 0.5)[None].astype(np.float32)
     common = {"seed": 0, "batch": 1, "advance": uncounted}
     options = settled(PrototypeOptions(steps=24, lr=0.2), model.picture_shape)
-    still = {"shift": 0.0, "scale": (1.0, 1.0), "flip": False}
+    still = {"shift": 0.0, "scale": (1.0, 1.0), "flip": False, "plain_ground": False}
+    still |= {"hold": 0.0, "ink": 0.0}
     options = options.model_copy(update={**still, "total_variation": 0.0, "background": 0.5})
     classifier = Run(model, 1, 1)
     (drawn,) = make_prototypes(classifier, [Request((class_,))], options, spread=1.0, **common)

@@ -73,7 +73,7 @@ def test_multi_label(tmp_path: Path) -> None:
     probs = {p.class_: p.prob for p in record.samples[0].predicted}
     assert probs[0] > 0.99
     assert probs[1] > 0.99
-    assert "several can hold at once" in page
+    assert "Several classes can hold at once" in page
     assert "making 100" not in page
 
 
@@ -109,6 +109,6 @@ def test_bands(tmp_path: Path) -> None:
         with Image.open(tmp_path / "out" / each.image) as image:
             assert (image.mode, image.size) == ("RGB", (kinds.SIDE, kinds.SIDE))
     assert record.samples[0].predicted[0].class_ == 1
-    assert page.count("every band in grey") == len(record.prototypes) + 1
+    assert page.count(", each in grey") == len(record.prototypes) + 1
     assert "7 bands, as they are; band 1 is shown as red" in page
-    assert "Bands are not what the eye sees" in page
+    assert "The pictures do not show all bands" in page

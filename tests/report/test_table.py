@@ -45,7 +45,7 @@ def test_a_hybrid_names_its_classes(build: Build) -> None:
     audit = build(prototypes=1, isolations=0, samples=0)
     hybrid = audit.prototypes[0].model_copy(update={"target": (0, 2)})
     table = results_table(audit.model_copy(update={"prototypes": (hybrid,)}))
-    assert table.loc[0, "target_class"] == "cat + owl"
+    assert table.loc[0, "target_class"] == "cat+owl"
     assert table.loc[0, "target_index"] == "0+2"
 
 
