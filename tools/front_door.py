@@ -10,6 +10,8 @@ the pictures is drawn by hand.
 import argparse
 import base64
 import json
+import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,11 +51,17 @@ def main() -> None:
 
 def audited(name: str) -> Path:
     """Audit a bundled model with all its pictures; return the folder."""
+    os.chdir(ROOT)  # the report records paths as they are given: relative to the repository
+    models = MODELS.relative_to(ROOT)
+    pictures = (models / "signs" / "plain", models / "signs" / "marked")
+    words = ["leap-audit", models / f"{name}.onnx", "--classes", models / "signs.txt"]
+    words += [word for each in pictures for word in ("--samples", each)]
     result = audit(
-        MODELS / f"{name}.onnx",
-        MODELS / "signs.txt",
+        models / f"{name}.onnx",
+        models / "signs.txt",
         out=WORK / f"{name}-audit",
-        samples=(MODELS / "signs" / "plain", MODELS / "signs" / "marked"),
+        samples=pictures,
+        command=shlex.join(map(str, [*words, "--top-classes", "1"])),
         top_classes=1,
         owner="The leap-audit authors",
         purpose="A sample: a model with a planted shortcut. Not for use.",
