@@ -76,15 +76,16 @@ def audit(
     debug: flags.Debug = False,
 ) -> None:
     """Audit a model as the words say, and print where the report is."""
-    declared = {
-        "layout": layout,
-        "channel_order": channel_order,
-        "range": flags.numbers(ctx, "--range", value_range, 2),
-        "mean": flags.numbers(ctx, "--mean", mean),
-        "std": flags.numbers(ctx, "--std", std),
-        "resize": resize,
-        "input_size": flags.size(ctx, input_size),
-    }
+    declared = flags.declared(
+        ctx,
+        layout=layout,
+        channel_order=channel_order,
+        value_range=value_range,
+        mean=mean,
+        std=std,
+        resize=resize,
+        input_size=input_size,
+    )
     said = {
         "owner": owner,
         "purpose": purpose,
@@ -103,7 +104,7 @@ def audit(
         "task": task,
         "region": flags.numbers(ctx, "--region", region, 4),
         "output": output,
-        "preprocessing": _given(declared),
+        "preprocessing": declared,
         "prototype": _given({"steps": steps}),
         "methods": flags.names(methods),
         "method_options": flags.method_options(ctx, method_options),

@@ -118,15 +118,16 @@ def explain(
     debug: flags.Debug = False,
 ) -> None:
     """Explain pictures as the words say, and print where the page is."""
-    declared = {
-        "layout": layout,
-        "channel_order": channel_order,
-        "range": flags.numbers(ctx, "--range", value_range, 2),
-        "mean": flags.numbers(ctx, "--mean", mean),
-        "std": flags.numbers(ctx, "--std", std),
-        "resize": resize,
-        "input_size": flags.size(ctx, input_size),
-    }
+    declared = flags.declared(
+        ctx,
+        layout=layout,
+        channel_order=channel_order,
+        value_range=value_range,
+        mean=mean,
+        std=std,
+        resize=resize,
+        input_size=input_size,
+    )
     options = flags.method_options(ctx, method_options)
     names = tuple(flags.names(method) or ("auto",))
     with answering(debug=debug, quiet=quiet, as_json=as_json, trust=trust_model) as terminal:
@@ -147,7 +148,7 @@ def explain(
             classes,
             batch or 0,
             threads or 0,
-            {key: value for key, value in declared.items() if value is not None},
+            declared,
             terminal,
             trust_model=trust_model,
             more={"provider": provider} if provider else {},

@@ -298,6 +298,29 @@ CompareOut = Annotated[
 ]
 
 
+def declared(
+    ctx: typer.Context,
+    *,
+    value_range: str | None,
+    mean: str | None,
+    std: str | None,
+    input_size: str | None,
+    **words: str | None,
+) -> dict[str, Any]:
+    """Return what the flags of the input say, by the names of `DeclaredPreprocessing`.
+
+    words: the flags that are taken as they stand.
+    """
+    values = {
+        **words,
+        "range": numbers(ctx, "--range", value_range, 2),
+        "mean": numbers(ctx, "--mean", mean),
+        "std": numbers(ctx, "--std", std),
+        "input_size": size(ctx, input_size),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def numbers(ctx: typer.Context, flag: str, text: str | None, count: int = 0) -> Any:
     """Return the finite numbers in `text`, `count` of them; 0 leaves the count open."""
     if text is None:
