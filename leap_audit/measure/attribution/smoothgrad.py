@@ -12,7 +12,7 @@ from leap_audit.measure.methods import Traits
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 
-__all__ = ["SmoothGradOptions", "SmoothOptions", "moment", "smooth_gradient"]
+__all__ = ["SmoothGradOptions", "SmoothOptions", "moment", "smooth_gradient", "spread_of"]
 
 
 class SmoothOptions(Options):
@@ -20,8 +20,10 @@ class SmoothOptions(Options):
 
     copies: int = Field(default=16, ge=1, le=10_000)
     """Noisy copies of the picture."""
-    noise: float = Field(default=0.15, ge=0, le=10)
+    noise: float = Field(default=0.15, ge=0, le=1000)
     """Standard deviation of the noise, as a share of the picture's own range."""
+    relative: bool = True
+    """Whether the noise is such a share, or in the picture's own numbers."""
     kind: Literal["mean", "square", "variance"] = "mean"
     """What is taken of the maps of the copies: their mean, their mean square, or their variance."""
 
@@ -50,7 +52,7 @@ def smooth_gradient(
     Smilkov et al. 2017 (mean), Hooker et al. 2019 (mean square), Adebayo et al. 2018 (variance).
     """
     picture = np.asarray(picture, np.float32)
-    spread = np.float32(options.noise * np.ptp(picture))
+    spread = spread_of(picture, options)
     first, done = np.zeros(picture.shape, np.float64), 0
     second = first.copy()
     while done < options.copies:
@@ -66,6 +68,11 @@ def smooth_gradient(
     height, width = picture.shape[1:]
     blur = options.blur * min(height, width)
     return np.asarray(blur_matrix(height, blur) @ found @ blur_matrix(width, blur).T)
+
+
+def spread_of(picture: Array, options: SmoothOptions) -> np.float32:
+    """Return the standard deviation of the noise, in the picture's own numbers."""
+    return np.float32(options.noise * (np.ptp(picture) if options.relative else 1))
 
 
 def moment(mean: Array, square: Array, options: SmoothOptions) -> Array:

@@ -14,7 +14,7 @@ from pydantic import Field, create_model
 from leap_audit.config import Options
 from leap_audit.errors import ConfigRefused
 from leap_audit.measure.attribution.entry import as_map
-from leap_audit.measure.attribution.smoothgrad import SmoothOptions, moment
+from leap_audit.measure.attribution.smoothgrad import SmoothOptions, moment, spread_of
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.methods import Explanation, Method, require
 from leap_audit.measure.run import Run
@@ -41,7 +41,7 @@ def _smooth(
     rng: np.random.Generator,
 ) -> Explanation:
     picture = np.asarray(subject.picture, np.float32)
-    spread = np.float32(options.noise * np.ptp(picture))
+    spread = spread_of(picture, options)
     copies = [
         replace(subject, picture=picture + spread * rng.standard_normal(picture.shape, np.float32))
         for _ in range(options.copies)
