@@ -86,7 +86,7 @@ def _bias(node: ir.Node) -> Array | None:
         complete="score",
         advice="Adds up to the score on networks of linear layers and ReLUs; where others are "
         "among them (GELU, sigmoid, normalisation by layer), the gap says by how much it fails.",
-        peers={"pytorch-grad-cam": "FullGrad", "foxai": "CV_FULL_GRADIENT_EXPLAINER"},
+        peers={"pytorch-grad-cam": "FullGrad", "foxai": "CV_FULL_GRADIENTS_EXPLAINER"},
     ),
 )
 def fullgrad(item: Item, options: FullGradOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
