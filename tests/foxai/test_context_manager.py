@@ -28,14 +28,15 @@ from tests.builders.classifiers import linear
 from tests.foxai.conftest import HEIGHT, WIDTH, Prepared
 
 SIDE = 8
+WEIGHTS = np.full((SIDE, SIDE), -1 / 3)
+WEIGHTS[:4, :4] = 1
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file whose class 1 is four times the sum of the upper left quarter, class 0 nothing."""
-    weights = np.zeros((2, SIDE, SIDE))
-    weights[1, :4, :4] = 4
-    return linear(tmp_path_factory.mktemp("linear") / "m.onnx", weights.reshape(2, -1), SIDE)
+    """A file whose class 1 is bright where WEIGHTS is; a picture of one colour is of no class."""
+    weights = np.stack([np.zeros(SIDE**2), WEIGHTS.ravel()])
+    return linear(tmp_path_factory.mktemp("linear") / "m.onnx", weights, SIDE)
 
 
 @pytest.fixture
@@ -80,10 +81,9 @@ def test_files_are_explained_too(path: Path, inputs: Any) -> None:
     chosen = [ExplainerWithParams(CVClassificationExplainers.CV_INPUT_X_GRADIENT_EXPLAINER)]
     with FoXaiExplainer(path, chosen, target=1) as xai:
         output, explanations = xai(inputs)
-    corner = inputs[..., :4, :4].sum((1, 2, 3))
-    np.testing.assert_allclose(output, np.stack([0 * corner, 4 * corner], 1), rtol=1e-4, atol=1e-5)
-    want = np.zeros_like(inputs)
-    want[..., :4, :4] = 4 * inputs[..., :4, :4]
+    want = WEIGHTS * inputs
+    scores = want.sum((1, 2, 3))
+    np.testing.assert_allclose(output, np.stack([0 * scores, scores], 1), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(explanations["CV_INPUT_X_GRADIENT_EXPLAINER_0"], want, atol=1e-5)
 
 
@@ -118,20 +118,22 @@ def test_metrics_are_of_the_models_answers(path: Path, inputs: Any) -> None:
     upper = np.zeros((1, SIDE, SIDE))
     upper[0, :4, :2] = 1
     other = np.swapaxes(upper, 1, 2)[..., ::-1]
-    for values, better in ((upper, True), (other, False)):
+    found = []
+    for values in (upper, other):
         shown, curve = insertion(values, picture, path, 1)
         removed, gone = deletion(values, picture, path, 1)
-        assert (shown > removed) == better
+        found.append((shown, removed))
         assert len(curve) == len(gone) == 31
         assert [share for share, _ in curve] == pytest.approx(np.linspace(0, 1, 31))
-        assert gone[0][1] == curve[-1][1] == pytest.approx(1, abs=1e-5)  # all of it is there
+        assert gone[0][1] == curve[-1][1] == pytest.approx(1 / (1 + np.exp(-8)))  # all of it
         assert shown == round(float(np.mean([p for _, p in curve])), 4)
-    half = float(1 / (1 + np.exp(-16 * 4 * picture.mean())))
-    assert gone[-1][1] == pytest.approx(half, rel=1e-4)  # the mean colour alone
+    assert found[0][0] > found[1][0]
+    assert found[0][1] < found[1][1] - 0.05
+    assert gone[-1][1] == pytest.approx(0.5, abs=1e-5)  # the mean colour alone
     _, blurred = insertion(upper, picture, path, 1, kernel=(5, 13))
     down, across = blur_matrix(SIDE, 2.3), blur_matrix(SIDE, 1.1)
     fill = down @ picture[0] @ across.T
-    assert blurred[0][1] == pytest.approx(1 / (1 + np.exp(-4 * fill[:4, :4].sum())), rel=1e-4)
+    assert blurred[0][1] == pytest.approx(1 / (1 + np.exp(-(WEIGHTS * fill).sum())), rel=1e-4)
     with pytest.raises(PictureRefused, match="give one input"):
         insertion(upper, picture[None], path, 1)
     with pytest.raises(PictureRefused, match="those of one input"):
@@ -235,12 +237,22 @@ class Logger:
         self.images[key] = (images, caption)
 
 
+class Loader:
+    """Batches, again and again, as a DataLoader gives them."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Any:
+        return iter(self._batches)
+
+
 def test_the_callback_logs_pictures_and_their_explanations(prepared: Prepared) -> None:
     logger = Logger()
     callback = WandBCallback(
         logger, [ExplainerWithParams("CV_LAYER_GRADCAM_EXPLAINER")], {0: "cat", 1: "dog"}, 3
     )
-    loader = [(prepared.inputs, [0, 1]), (prepared.inputs, [1, 0])]
+    loader = Loader([(prepared.inputs, [0, 1]), (prepared.inputs, [1, 0])])
     trainer = SimpleNamespace(val_dataloaders=loader)
     callback.on_train_start(trainer, prepared.module)
     assert logger.tables == [("idx2label", ["index", "label"], [[0, "cat"], [1, "dog"]])]
