@@ -10,13 +10,13 @@ import numpy as np
 from leap_audit.errors import UsageError
 from leap_audit.keras_explainable import cams, gradient
 from leap_audit.keras_explainable.filters import SPATIAL_AXIS
-from leap_audit.keras_explainable.meta import ExplainingMethod, resized
+from leap_audit.keras_explainable.meta import ExplainingMethod, plain_method, resized
 from leap_audit.keras_explainable.units import exposed_model, float_inputs
 from leap_audit.progress import Progress, Silent
 from leap_audit.run.session import Array
 from leap_audit.watching import default_progress
 
-__all__ = ["explain", "explain_step", "partial_explain"]
+__all__ = ["explain", "explain_step", "method_named", "partial_explain"]
 
 BATCH = 32
 DISTRIBUTED = {"max_queue_size": 10, "workers": 1, "use_multiprocessing": False, "force": True}
@@ -111,6 +111,7 @@ def partial_explain(
 def method_named(method: ExplainingMethod | str) -> ExplainingMethod:
     """Return a method, or the one of a name. Raises UsageError: there is none; the nearest."""
     if not isinstance(method, str):
+        method = plain_method(method)
         if not callable(method):
             raise UsageError(f"method: a {type(method).__name__} is no function; give one.")
         return method

@@ -15,7 +15,7 @@ from leap_audit.measure.attribution.entry import enlarged
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.run.session import Array
 
-__all__ = ["ExplainingMethod", "resized", "smooth", "tta"]
+__all__ = ["ExplainingMethod", "plain_method", "resized", "smooth", "tta"]
 
 ExplainingMethod: TypeAlias = Callable[..., tuple[Array, Array]]
 
@@ -28,6 +28,7 @@ def smooth(method: ExplainingMethod, repetitions: int = 20, noise: float = 0.1) 
     """
     if repetitions < 1 or noise < 0:
         raise UsageError("smooth: repetitions is 1 or more, noise 0 or more.")
+    method = plain_method(method)
 
     def apply(model: Any, inputs: Any, *args: Any, **params: Any) -> tuple[Array, Array]:
         clean = float_inputs(inputs)
@@ -57,6 +58,7 @@ def tta(
     """
     if resize_method not in ("bilinear", "nearest"):
         raise UsageError(f"tta: resize_method {resize_method!r}; give 'bilinear' or 'nearest'.")
+    method = plain_method(method)
 
     def apply(model: Any, inputs: Any, *args: Any, **params: Any) -> tuple[Array, Array]:
         clean = float_inputs(inputs)
@@ -91,6 +93,12 @@ def _naming(size: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[None]:
             f"tta: the model cannot be run at the size {size} ({error}); give scales=[], or a "
             "model that takes inputs of any size."
         ) from error
+
+
+def plain_method(method: ExplainingMethod) -> ExplainingMethod:
+    """Return a method itself, where it was wrapped by tf.function."""
+    found: ExplainingMethod = getattr(method, "python_function", method)
+    return found
 
 
 def resized(maps: Array, size: Sequence[int], method: str = "bilinear") -> Array:

@@ -1,5 +1,6 @@
 """What is explained and where: tensors of a graph, and layers of Keras and torch."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import leap_audit.keras_explainable as ke
 from leap_audit.errors import UsageError
 from leap_audit.keras_explainable.inspection import Endpoint
 from leap_audit.pipeline.layers import layer_calls
+from tests.builders.classifiers import Node, write_model
 from tests.keras_explainable.conftest import Array, Worked
 
 
@@ -151,6 +153,25 @@ def test_a_layer_that_is_folded_away_is_replaced_and_said(
     np.testing.assert_allclose(maps, want, atol=1e-5)
     with pytest.raises(UsageError, match="is called 1 times; there is no call 3"):
         ke.gradcam(ke.inspection.expose(network, {"name": "norm", "node": 3}), inputs, verbose=0)
+
+
+def test_a_model_of_convolutions_alone_has_cams(tmp_path: Path, inputs: Array) -> None:
+    """Classes are made at each place, and averaged: the weights are those of the convolution."""
+    rng = np.random.default_rng(5)
+    kernel, classes = rng.normal(size=(4, 3)), rng.normal(size=(5, 4))
+    nodes: list[Node] = [
+        ("Conv", ["x", "k"], "z"),
+        ("Relu", ["z"], "a"),
+        ("Conv", ["a", "c"], "s"),
+        ("GlobalAveragePool", ["s"], "p"),
+        ("Flatten", ["p"], "y"),
+    ]
+    weights = {"k": kernel[:, :, None, None], "c": classes[:, :, None, None]}
+    path = tmp_path / "m.onnx"
+    write_model(path, nodes, weights, shape=("n", 3, 6, 8), outputs=[("y", ("n", 5))])
+    _, maps = ke.methods.cams.cam(ke.inspection.expose(path, "a"), inputs)
+    want = np.maximum(inputs @ kernel.T, 0) @ classes.T
+    np.testing.assert_allclose(maps, want, atol=1e-5 * np.abs(want).max())
 
 
 def test_layers_inside_a_model_inside_are_found(keras: Any, network: Any, inputs: Array) -> None:

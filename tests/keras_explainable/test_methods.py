@@ -1,6 +1,7 @@
 """Each method beside its formula in NumPy, on models with channels first and last."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,18 @@ def test_smooth_is_the_mean_of_the_input_and_its_copies(worked: Worked, inputs: 
     alone = smooth(worked.path, inputs[1:2], factor=2)[1]
     np.testing.assert_allclose(alone, maps[1:2], rtol=1e-5, atol=1e-6)
     assert smooth(worked.path, inputs, factor=2)[1].tobytes() == maps.tobytes()
+
+
+def test_a_compiled_method_is_called_itself(worked: Worked, inputs: Array, units: Array) -> None:
+    """As tf.function wraps it: what is called is the function inside."""
+    compiled: Any = SimpleNamespace(python_function=ke.methods.gradient.gradients)
+    _, maps = ke.methods.meta.smooth(compiled, repetitions=1)(worked.path, inputs, units)
+    want = gradients(worked, inputs, units)
+    np.testing.assert_allclose(maps, want, atol=1e-5)
+    _, same = ke.explain(compiled, worked.path, inputs, units, verbose=0)
+    np.testing.assert_allclose(same, want, atol=1e-5)
+    _, mirrored = ke.methods.meta.tta(compiled, [], hflip=False)(worked.path, inputs, units)
+    np.testing.assert_allclose(mirrored, want, atol=1e-5)
 
 
 @pytest.mark.parametrize("hflip", [True, False])

@@ -12,7 +12,7 @@ from leap_audit.config import Options
 from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.ingest.model import Model
 from leap_audit.measure.attribution.entry import Item, LayerOptions, MethodValues, attribution
-from leap_audit.measure.attribution.places import Places, default_layer, layer_of
+from leap_audit.measure.attribution.places import Places, default_layer, layer_of, places_of
 from leap_audit.measure.methods import GRADIENT, Need, Traits
 from leap_audit.measure.targets import difference_to_nearest
 from leap_audit.run.session import Array
@@ -313,11 +313,11 @@ def _averaged_map(model: Model) -> Places | None:
     if layer is None:
         return None
     try:
+        if layer.pooled:
+            return places_of(model, layer.features)
         places = default_layer(model)
     except UsageError:
         return None
-    if layer.pooled:
-        return places if places.name == layer.features else None
     graph = model.graph.graph
     value = next((v for n in graph for v in n.outputs if v.name == layer.features), None)
     while value is not None and (node := value.producer()) is not None:
