@@ -219,7 +219,8 @@ Quiet = Annotated[bool, option("--quiet -q", _OUTPUT, "Only warnings, errors and
 Debug = Annotated[bool, option("--debug", _OUTPUT, "Show the traceback of an error.")]
 
 GradientOut = Annotated[
-    Path | None, option("--out -o", "Options", "File to write (MODEL.grad.onnx).", "FILE")
+    Path | None,
+    option("--out -o", "Options", "The file to write, by default MODEL.grad.onnx.", "FILE"),
 ]
 GradientBatch = Annotated[
     int, option("--batch", "Options", "What a free batch dimension becomes (1).", "N", min=1)
@@ -239,8 +240,8 @@ GradientOf = Annotated[
     option(
         "--of",
         "Options",
-        "Output, or tensor inside the graph, that is differentiated (the first floating-point "
-        "output).",
+        "The output, or tensor inside the graph, to take the gradient of: by default the first "
+        "output of numbers.",
         "NAME",
     ),
 ]
@@ -255,14 +256,18 @@ GradientShape = Annotated[
 ]
 GradientCheck = Annotated[
     bool,
-    option("--check", "Options", "Compare the gradient with difference quotients before writing."),
+    option(
+        "--check",
+        "Options",
+        "Check the gradient against small steps of the input before it is written.",
+    ),
 ]
 GradientRules = Annotated[
     Literal["guided", "deconvnet"] | None,
     option(
         "--rules",
         "Options",
-        "Another method's rules at Relu: guided backpropagation or deconvnet.",
+        "Use other rules at Relu: those of guided backpropagation or of deconvnet.",
         "guided|deconvnet",
         case_sensitive=False,
     ),
@@ -270,7 +275,7 @@ GradientRules = Annotated[
 GradientDebug = Annotated[bool, option("--debug", "Options", "Show the traceback of an error.")]
 
 ExportOut = Annotated[
-    Path | None, option("--out -o", "Options", "File to write (MODEL.onnx).", "FILE")
+    Path | None, option("--out -o", "Options", "The file to write, by default MODEL.onnx.", "FILE")
 ]
 Canonical = Annotated[
     bool, option("--canonical", "Options", "Write the graph that is differentiated.")
@@ -294,7 +299,8 @@ FailOn = Annotated[
     ),
 ]
 CompareOut = Annotated[
-    Path | None, option("--out -o", _OUTPUT, "Folder to write (OLD-NEW-compare).", "FOLDER")
+    Path | None,
+    option("--out -o", _OUTPUT, "The folder to write, by default OLD-NEW-compare.", "FOLDER"),
 ]
 
 
