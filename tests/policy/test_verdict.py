@@ -9,7 +9,8 @@ import pytest
 from leap_audit.artifacts import Audit, Check, Verdict
 from leap_audit.policy import CHECKS, judge, overall, read_policy
 from leap_audit.policy.scope import Assessed
-from tests.builders.judged import CASES, NOTHING, audit, prototype, sample
+from tests.builders.judged import CASES, NOTHING, audit
+from tests.builders.records import prototype, sample
 
 ALL = tuple(CHECKS)
 
