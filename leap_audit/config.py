@@ -291,7 +291,7 @@ class AuditOptions(Options):
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     method_options: dict[str, dict[str, Any]] = {}
-    """Options of these methods, by method and option, such as smooth_grad.copies=32."""
+    """Options of these methods, by method and option, such as smoothgrad.copies=32."""
     effort: Effort | None = None
     """How much work the audit is: quick, standard or full. Left out: standard, and where that takes
     above 15 minutes on this machine, as much of it as fits. Options declared singly win."""

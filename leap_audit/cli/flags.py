@@ -364,7 +364,7 @@ def method_options(ctx: typer.Context, texts: list[str] | None) -> dict[str, dic
     for text in texts or []:
         match = re.fullmatch(r"([\w+:]+)\.(\w+)=(.+)", text, re.S)
         if match is None:
-            example = "such as smooth_grad.copies=32"
+            example = "such as smoothgrad.copies=32"
             raise bad(ctx, "--method-option", f"{text!r} is no METHOD.OPTION=VALUE, {example}.")
         options = found.setdefault(match[1], {})
         if match[2] in options:

@@ -39,7 +39,7 @@ def measured(each: Measuring) -> Measuring:
 
 
 def test_parts_on_disk_give_the_same_record(sample_models: Path, tmp_path: Path) -> None:
-    more = {"methods": ("smooth_grad",), "method_options": {"smooth_grad": {"copies": 2}}}
+    more = {"methods": ("smoothgrad",), "method_options": {"smoothgrad": {"copies": 2}}}
     first = measured(measuring(sample_models, {}, **more))
     on_disk = measured(measuring(sample_models, PartsFolder(tmp_path), **more))
     assert set(on_disk.parts) == set(first.parts)
