@@ -15,6 +15,7 @@ __all__ = [
     "Plan",
     "choose_batches",
     "logit_spread",
+    "working_memory",
 ]
 
 SHARE = 0.5
@@ -22,6 +23,8 @@ SHARE = 0.5
 COPIES = 3
 """A step holds each activation, its gradient, and about one more tensor of its size."""
 BYTES = 4
+BASE = 400_000_000
+"""Bytes of a process before it computes."""
 SMALL_PICTURE, MANY, FEW = 100 * 100, 64, 8
 """On a processor, larger batches of large pictures only evict one another from the cache."""
 
@@ -45,8 +48,7 @@ def choose_batches(model: Model, views: int, wanted: int = 0) -> Batches:
         return Batches(1, 1, 1)
     if wanted:
         return Batches(max(1, wanted // views), max(1, wanted // 2), wanted)
-    numbers = sum(math.prod(static_shape(y)) for node in model.graph.graph for y in node.outputs)
-    fits = int(free_memory(model.provider) * SHARE / (numbers * BYTES * COPIES))
+    fits = int(free_memory(model.provider) * SHARE / _bytes_of_picture(model))
     height, width = model.preprocessing.input_size
     few = model.provider.device == "cpu" and height * width > SMALL_PICTURE
     most = min(max(fits, 1), FEW if few else MANY)
@@ -54,6 +56,22 @@ def choose_batches(model: Model, views: int, wanted: int = 0) -> Batches:
     # Pictures that are only evaluated come in any number: where a batch is no faster, filling
     # one up would be wasted.
     return Batches(max(1, power // views), max(1, power // 2), 1 if few else power)
+
+
+def working_memory(model: Model, batches: Batches, views: int) -> int:
+    """Return the bytes that a process takes to measure a model in these batches, about.
+
+    views: how many pictures of a prototype a step looks at.
+    """
+    most = max(batches.prototypes * views, batches.isolations * 2, batches.predictions)
+    weights = model.identity.parameters * BYTES
+    return BASE + COPIES * weights + most * _bytes_of_picture(model)
+
+
+def _bytes_of_picture(model: Model) -> int:
+    """What a step holds for each picture."""
+    numbers = sum(math.prod(static_shape(y)) for node in model.graph.graph for y in node.outputs)
+    return numbers * BYTES * COPIES
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from leap_audit.ingest import load
 from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.prototype import Request
 from leap_audit.pipeline.assembly import assemble
+from leap_audit.pipeline.execution import InThisProcess, finish
 from leap_audit.pipeline.measuring import Measuring
-from leap_audit.pipeline.parts import PartsFolder, finish, load_part, save_part
+from leap_audit.pipeline.parts import PartsFolder, load_part, save_part
 from leap_audit.pipeline.plain import decoded, digest, encoded
 from leap_audit.pipeline.study import draws, prepared
 from leap_audit.pipeline.units import Predict
@@ -28,7 +29,7 @@ def measuring(sample_models: Path, parts: Any, **settings: Any) -> Measuring:
     model = load(sample_models / "digits_clean.onnx")
     study, loaded = prepared(model, tuple(map(str, range(10))), options)
     requests = (Request((1,)), Request((1,), 1), Request((4,)))
-    return Measuring(replace(study, requests=requests), loaded, parts, Silent())
+    return Measuring(replace(study, requests=requests), InThisProcess(loaded), parts, Silent())
 
 
 def measured(each: Measuring) -> Measuring:
@@ -55,7 +56,9 @@ def test_finished_units_are_not_done_again(
     sample_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured(measuring(sample_models, PartsFolder(tmp_path)))
-    monkeypatch.setattr("leap_audit.pipeline.parts.perform", lambda *_: pytest.fail("done again"))
+    monkeypatch.setattr(
+        "leap_audit.pipeline.execution.perform", lambda *_: pytest.fail("done again")
+    )
     measured(measuring(sample_models, PartsFolder(tmp_path)))
 
 
@@ -63,7 +66,7 @@ def test_a_batch_depends_on_itself_alone(sample_models: Path) -> None:
     every = measured(measuring(sample_models, {}))
     alone = measuring(sample_models, {})
     last = draws(alone.study)[-1]
-    finish([last], alone.loaded, alone.parts)
+    finish([last], alone.executor, alone.parts)
     assert digest(alone.parts[last.key]) == digest(every.parts[last.key])
 
 
