@@ -114,7 +114,7 @@ def generate(
                 pictures, network = pictures_of(samples, network, preprocessing, mode, progress)
                 study, loaded = prepared(network, names, options)
                 study = _of_samples(study, pictures, targets, settings)
-            measuring = Measuring(study, InThisProcess(loaded), {}, progress)
+            measuring = Measuring(study, InThisProcess(loaded, study.batches.workers), {}, progress)
             try:
                 _measure(measuring, settings, folder, tracker)
             finally:  # pictures of what is finished stay in the folder

@@ -47,15 +47,22 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @contextlib.contextmanager
 def executor_at(
-    address: str | None, loaded: Loaded, progress: Progress, *, seed: int, memory: int
+    address: str | None,
+    loaded: Loaded,
+    progress: Progress,
+    *,
+    seed: int,
+    memory: int,
+    workers: int = 1,
 ) -> Iterator[Executor]:
     """Yield the executor on the cluster at an address; None: in this process.
 
-    seed: of the audit. memory: bytes that a worker takes. Raises RuntimeMissing or
+    seed: of the audit. memory: bytes that a worker takes. workers: units that this process
+    computes at once. Raises RuntimeMissing or
     ClusterUnavailable.
     """
     if address is None:
-        yield InThisProcess(loaded)
+        yield InThisProcess(loaded, workers)
         return
     with connected(address):
         executor = ClusterExecutor(loaded, progress, seed=seed, memory=memory)

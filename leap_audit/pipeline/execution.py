@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from threading import Event, Lock
 from typing import Any, Protocol
 
 from leap_audit.pipeline.parts import Parts
@@ -35,17 +37,57 @@ class Executor(Protocol):
         """
 
 
+class _Stopped(Exception):
+    """Another unit, or who waits for the results, has ended the work."""
+
+
 @dataclass
 class InThisProcess:
-    """The executor that computes one unit after the other, here."""
+    """The executor that computes here: one unit after the other, or several at once.
+
+    Units that are computed at once share the sessions of the model, each in a thread of its own.
+    """
 
     loaded: Loaded
     workers: int = 1
 
     def results(self, units: Sequence[Unit[Any]], advance: Advance) -> Results:
-        """Yield each of the units with its result, in their order."""
+        """Yield each of the units with its result, as it is finished."""
+        if self.workers > 1 and len(units) > 1:
+            yield from self._at_once(units, advance)
+            return
         for unit in units:
             yield unit, perform(unit, self.loaded, advance)
+
+    def _at_once(self, units: Sequence[Unit[Any]], advance: Advance) -> Results:
+        stopped, telling = Event(), Lock()
+
+        def advanced(items: int) -> None:
+            if stopped.is_set():
+                raise _Stopped
+            with telling:
+                advance(items)
+
+        waiting = iter(units)
+        running: dict[Future[object], Unit[Any]] = {}
+        with ThreadPoolExecutor(self.workers, "unit") as pool:
+
+            def start() -> None:
+                if (unit := next(waiting, None)) is not None:
+                    running[pool.submit(perform, unit, self.loaded, advanced)] = unit
+
+            try:
+                for _ in range(self.workers):
+                    start()
+                while running:
+                    finished = wait(running, return_when=FIRST_COMPLETED).done
+                    # A result is kept before another unit's error ends the work.
+                    for future in sorted(finished, key=lambda f: f.exception() is not None):
+                        unit = running.pop(future)
+                        yield unit, future.result()
+                        start()
+            finally:
+                stopped.set()  # those that are on their way end at their next step
 
 
 def finish(

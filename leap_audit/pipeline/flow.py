@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,14 @@ def audit(
         again = None if repeat is None else _batches(repeat)
         study, computing = prepared(loaded, names, chosen, kept.parts, again)
         repeated = repeat is not None
-        memory = working_memory(loaded, study.batches, study.options.prototype.views or 1)
+        batches, views = study.batches, study.options.prototype.views or 1
+        place_of_work = {
+            "seed": chosen.seed,
+            "memory": working_memory(loaded, batches, views),
+            "workers": batches.workers,
+        }
         stopped, up = "", False
-        with executor_at(ray, computing, progress, seed=chosen.seed, memory=memory) as executor:
+        with executor_at(ray, computing, progress, **place_of_work) as executor:
             measuring = Measuring(study, executor, kept.parts, progress, repeated, began)
             try:
                 measure(measuring)
@@ -163,11 +168,7 @@ def audit(
                 classes_in_all=len(names),
                 operators=loaded.operators,
                 engine=_engine(loaded),
-                batch={
-                    "prototypes": study.batches.prototypes,
-                    "isolations": study.batches.isolations,
-                    "predictions": study.batches.predictions,
-                },
+                batch=asdict(study.batches),
                 left_out=study.left_out if repeat is None else repeat.left_out,
                 unfinished=stopped,
             ),
@@ -210,8 +211,8 @@ def audit(
 
 def _batches(coverage: Coverage) -> Batches | None:
     """How many items went together; None of an audit that did not record it all."""
-    names = {each.name for each in fields(Batches)}
-    return Batches(**coverage.batch) if set(coverage.batch) == names else None
+    needed = {each.name for each in fields(Batches) if each.default is MISSING}
+    return Batches(**coverage.batch) if needed <= set(coverage.batch) else None
 
 
 def _pictures(folder: Path) -> dict[str, str]:

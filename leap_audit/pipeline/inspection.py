@@ -66,7 +66,7 @@ def inspect(
     if declared is not None:
         declared.fit(names)
     study, computing = prepared(loaded, names, chosen)
-    measuring = Measuring(study, InThisProcess(computing), {}, progress)
+    measuring = Measuring(study, InThisProcess(computing, study.batches.workers), {}, progress)
     planned = plan(measuring)
     album = measuring.study.album
     return Inspection(loaded.identity, names, (*notes, *album.notes), planned)

@@ -8,35 +8,14 @@ import numpy as np
 import pytest
 
 from leap_audit.artifacts import OtherReading, Readings
-from leap_audit.config import AuditOptions
-from leap_audit.ingest import load
 from leap_audit.measure.entanglement import Shared
-from leap_audit.measure.prototype import Request
 from leap_audit.pipeline.assembly import assemble
-from leap_audit.pipeline.execution import InThisProcess, finish
-from leap_audit.pipeline.measuring import Measuring
+from leap_audit.pipeline.execution import finish
 from leap_audit.pipeline.parts import PartsFolder, load_part, save_part
 from leap_audit.pipeline.plain import decoded, digest, encoded
-from leap_audit.pipeline.study import draws, prepared
+from leap_audit.pipeline.study import draws
 from leap_audit.pipeline.units import Predict
-from leap_audit.progress import Silent
-from tests.builders.running import TINY
-
-
-def measuring(sample_models: Path, parts: Any, **settings: Any) -> Measuring:
-    values = {**TINY, "seeds": 2, "batch": 2, **settings}
-    options = AuditOptions.parse(values, "here")
-    model = load(sample_models / "digits_clean.onnx")
-    study, loaded = prepared(model, tuple(map(str, range(10))), options)
-    requests = (Request((1,)), Request((1,), 1), Request((4,)))
-    return Measuring(replace(study, requests=requests), InThisProcess(loaded), parts, Silent())
-
-
-def measured(each: Measuring) -> Measuring:
-    each.draw()
-    each.isolate()
-    each.explain()
-    return each
+from tests.builders.measuring import measured, measuring
 
 
 def test_parts_on_disk_give_the_same_record(sample_models: Path, tmp_path: Path) -> None:
