@@ -77,7 +77,8 @@ class _Member:
     node: str
     call: Any
     """Reference to what it answers next; None: it is free."""
-    started: bool = False
+    facts: Facts | None = None
+    """What it said when it started."""
     unit: Unit[Any] | None = None
     """The unit that is waited for."""
     look: Any = None
@@ -170,7 +171,7 @@ class ClusterExecutor:
                 if time.monotonic() - self._looked > NODES_EVERY:
                     self._fill(len(waiting) + len(self._busy()))
                 for member in self._members:
-                    if waiting and member.started and member.call is None:
+                    if waiting and member.facts and member.call is None:
                         self._give(member, waiting.popleft(), supplies)
                 for member in self._answered():
                     unit = member.unit
@@ -179,7 +180,7 @@ class ClusterExecutor:
                     except _Lost as error:
                         if unit is not None:
                             losses[unit.key] += 1
-                            self._tell_loss(unit, losses[unit.key], str(error))
+                            _tell_loss(self._progress, unit, losses[unit.key], str(error))
                             waiting.appendleft(unit)
                         continue
                     if unit is not None and answer is not None:
@@ -196,13 +197,13 @@ class ClusterExecutor:
         """Wait until workers have started: what is timed here would be slower meanwhile."""
         began, first = time.monotonic(), math.inf
         with self._progress.stage("Starting Ray workers", len(self._members)) as advance:
-            while any(not member.started for member in self._members):
+            while any(member.facts is None for member in self._members):
                 for member in self._answered():
                     with contextlib.suppress(_Lost):
                         self._answer_of(member)
                         advance()
                 now = time.monotonic()
-                if first == math.inf and any(member.started for member in self._members):
+                if first == math.inf and any(member.facts for member in self._members):
                     first = now
                 if now - first > TOGETHER or now - began > PATIENCE:
                     break
@@ -280,9 +281,9 @@ class ClusterExecutor:
         try:
             found = self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
-            if member.started and unit is None:
+            if member.facts and unit is None:
                 return None
-            if not member.started and isinstance(error.cause, LeapAuditError):
+            if not member.facts and isinstance(error.cause, LeapAuditError):
                 raise ClusterUnavailable(
                     f"the Ray worker on {self._host(member)} cannot compute: {error.cause}."
                 ) from error
@@ -291,7 +292,7 @@ class ClusterExecutor:
             self._replace(member, _why(error))
             raise _Lost(_why(error)) from error
         if isinstance(found, Facts):
-            self._failures, member.started = 0, True
+            self._failures, member.facts = 0, found
             self._compare(found)
             return None
         answer: Answer = pickle.loads(found)
@@ -304,9 +305,9 @@ class ClusterExecutor:
         self._members.remove(member)
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(member.actor)
-        if not member.started:
+        if not member.facts:
             self._failures += 1
-            if any(each.started for each in self._members):
+            if any(each.facts for each in self._members):
                 return  # until the next look for nodes: this one may be going
             if self._failures >= ATTEMPTS:
                 raise ClusterUnavailable(
@@ -314,15 +315,6 @@ class ClusterExecutor:
                     "must be installed on every node as it is here."
                 )
         self._fill(len(self._members) + 1)
-
-    def _tell_loss(self, unit: Unit[Any], times: int, why: str) -> None:
-        if times >= ATTEMPTS:
-            raise ClusterUnavailable(
-                f"{times} Ray workers were lost at {unit.title} ({why}). What is finished is kept, "
-                "and the same command goes on from there; with more --threads there are fewer "
-                "workers on a node, and --batch 1 takes less memory."
-            )
-        self._progress.warn(f"A Ray worker was lost at {unit.title} ({why}): they are repeated.")
 
     def _compare(self, facts: Facts) -> None:
         """Warn, once, where a node computes other last bits than this machine."""
@@ -374,6 +366,18 @@ class _Supplies:
         if id(supply) not in self._sent:
             self._sent[id(supply)] = supply, self._ray.put(supply)
         return replace(unit, supply=NO_SUPPLY), self._sent[id(supply)][1]
+
+
+def _tell_loss(progress: Progress, unit: Unit[Any], times: int, why: str) -> None:
+    """Warn that a worker was lost. Raises ClusterUnavailable: as the last that the unit may lose."""
+    if times < ATTEMPTS:
+        progress.warn(f"A Ray worker was lost at {unit.title} ({why}): they are repeated.")
+        return
+    raise ClusterUnavailable(
+        f"{times} Ray workers were lost at {unit.title} ({why}). What is finished is kept, and the "
+        "same command goes on from there. A smaller --batch takes less memory, and with more "
+        "--threads there are fewer workers on a node."
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What runs on a Ray worker: a loaded model, and the unit of work at hand."""
 
+import os
 import pickle
 import socket
 import warnings
@@ -25,6 +26,7 @@ class Facts:
     """What a worker says of itself when it starts."""
 
     host: str
+    process: int
     spread: float
     """The spread of the model's logits (see `Loaded.spread`): where it differs in its last bit
     between two machines, so do the results of units."""
@@ -64,7 +66,7 @@ class Worker:
                 f"it has {_listed(differing, here)}, and the audit needs "
                 f"{_listed(differing, wanted)}"
             )
-        return Facts(socket.gethostname(), self._loaded.spread(seed))
+        return Facts(socket.gethostname(), os.getpid(), self._loaded.spread(seed))
 
     def perform(self, unit: Unit[Any], key: str, supply: Supply | None = None) -> bytes:
         """Return the `Answer` of a unit, pickled.
