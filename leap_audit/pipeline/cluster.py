@@ -7,7 +7,6 @@ worker that is lost is replaced, and its unit is performed again.
 
 import contextlib
 import math
-import os
 import pickle
 import time
 import warnings
@@ -19,11 +18,11 @@ from typing import Any
 from leap_audit.errors import ClusterUnavailable, LeapAuditError, LessOptimised, reason_of
 from leap_audit.pipeline.connection import connected, ray_module
 from leap_audit.pipeline.execution import Advance, Executor, InThisProcess, Results
+from leap_audit.pipeline.placement import Need, worker_environment
 from leap_audit.pipeline.units import NO_SUPPLY, Supplied, Supply, Unit
 from leap_audit.pipeline.work import Loaded
 from leap_audit.pipeline.worker import Answer, Facts, Worker
 from leap_audit.progress import Progress
-from leap_audit.telemetry import SILENCE
 
 __all__ = ["ClusterExecutor", "executor_at"]
 
@@ -41,8 +40,6 @@ EARLY = 16
 """Workers that are started before there are units."""
 LOOK = "look"
 """The group of calls that a worker answers while it computes."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Variables for the threads of NumPy's linear algebra, whose last bits may depend on them."""
 
 
 @contextlib.contextmanager
@@ -85,33 +82,6 @@ class _Member:
     """Reference to how far that unit is; None: nobody has asked."""
 
 
-@dataclass(frozen=True)
-class _Need:
-    """What one worker takes of a node."""
-
-    threads: int
-    """0: all processors."""
-    gpu: bool
-    memory: int
-
-    def room(self, resources: Mapping[str, float]) -> tuple[int, dict[str, float]]:
-        """Return how many workers fit a node, and what Ray is to reserve for each."""
-        cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-        memory = int(resources.get("memory", 0))
-        each = self.threads or cpus
-        count = cpus // each if each else 0
-        if self.gpu:
-            count = min(count, gpus)
-        # Ray's figure is an estimate, as ours is: one worker is always tried.
-        count = min(count, max(1, memory // self.memory))
-        reserved = {"num_cpus": each, "num_gpus": int(self.gpu)}
-        return count, {**reserved, "memory": min(self.memory, memory)}
-
-    def __str__(self) -> str:
-        each = f"{self.threads} processors" if self.threads > 1 else "a processor"
-        return f"{each} and a GPU" if self.gpu else each
-
-
 class ClusterExecutor:
     """The executor on the workers of the cluster that is connected.
 
@@ -123,7 +93,7 @@ class ClusterExecutor:
         self.loaded, self._progress, self._seed = loaded, progress, seed
         self._ray = ray_module()
         gpu = loaded.model.provider.device == "cuda"
-        self._need = _Need(loaded.ground.threads, gpu, memory)
+        self._need = Need(loaded.ground.threads, gpu, memory)
         self._spread = loaded.spread(seed)
         self._kind = self._ray.remote(concurrency_groups={LOOK: 1})(Worker)
         self._members: list[_Member] = []
@@ -249,7 +219,7 @@ class ClusterExecutor:
         actor = self._kind.options(
             **takes,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-            runtime_env={"env_vars": _environment()},
+            runtime_env={"env_vars": worker_environment()},
         ).remote(self._model, self._ground)
         return _Member(actor, node, actor.start.remote(self._seed))
 
@@ -378,13 +348,6 @@ def _tell_loss(progress: Progress, unit: Unit[Any], times: int, why: str) -> Non
         "same command goes on from there. A smaller --batch takes less memory, and with more "
         "--threads there are fewer workers on a node."
     )
-
-
-def _environment() -> dict[str, str]:
-    """The variables of a worker: linear algebra takes as many threads as in this process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {name: os.environ[name] for name in THREADS if name in os.environ}
-    return {**SILENCE, THREADS[0]: str(cores or 1), **found}
 
 
 def _why(error: Exception) -> str:

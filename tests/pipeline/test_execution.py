@@ -15,8 +15,9 @@ from leap_audit.ingest import load
 from leap_audit.measure.plan import Batches, working_memory
 from leap_audit.measure.prototype import Request
 from leap_audit.pipeline import worker
-from leap_audit.pipeline.cluster import _environment, _Need, _why
+from leap_audit.pipeline.cluster import _tell_loss, _why
 from leap_audit.pipeline.execution import Advance, InThisProcess, Results, finish
+from leap_audit.pipeline.placement import Need, worker_environment
 from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.study import Study, draws, prepared
 from leap_audit.pipeline.units import NO_SUPPLY, Draw, Predict, Supply, TryMarks, Unit
@@ -118,19 +119,19 @@ def test_other_versions_are_refused(studied: tuple[Study, Loaded]) -> None:
 @pytest.mark.parametrize(
     ("need", "node", "count", "takes"),
     [
-        (_Need(1, False, 10), {"CPU": 4.0, "memory": 1000.0}, 4, (1, 0, 10)),
-        (_Need(3, False, 10), {"CPU": 8.0, "memory": 1000.0}, 2, (3, 0, 10)),
-        (_Need(0, False, 10), {"CPU": 8.0, "memory": 1000.0}, 1, (8, 0, 10)),
-        (_Need(9, False, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (9, 0, 10)),
-        (_Need(1, False, 400), {"CPU": 8.0, "memory": 1000.0}, 2, (1, 0, 400)),
-        (_Need(1, False, 4000), {"CPU": 8.0, "memory": 1000.0}, 1, (1, 0, 1000)),
-        (_Need(1, True, 10), {"CPU": 8.0, "GPU": 2.0, "memory": 1000.0}, 2, (1, 1, 10)),
-        (_Need(1, True, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (1, 1, 10)),
-        (_Need(0, False, 10), {"memory": 1000.0}, 0, (0, 0, 10)),
+        (Need(1, False, 10), {"CPU": 4.0, "memory": 1000.0}, 4, (1, 0, 10)),
+        (Need(3, False, 10), {"CPU": 8.0, "memory": 1000.0}, 2, (3, 0, 10)),
+        (Need(0, False, 10), {"CPU": 8.0, "memory": 1000.0}, 1, (8, 0, 10)),
+        (Need(9, False, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (9, 0, 10)),
+        (Need(1, False, 400), {"CPU": 8.0, "memory": 1000.0}, 2, (1, 0, 400)),
+        (Need(1, False, 4000), {"CPU": 8.0, "memory": 1000.0}, 1, (1, 0, 1000)),
+        (Need(1, True, 10), {"CPU": 8.0, "GPU": 2.0, "memory": 1000.0}, 2, (1, 1, 10)),
+        (Need(1, True, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (1, 1, 10)),
+        (Need(0, False, 10), {"memory": 1000.0}, 0, (0, 0, 10)),
     ],
 )
 def test_how_many_workers_fit_a_node(
-    need: _Need, node: dict[str, float], count: int, takes: tuple[int, int, int]
+    need: Need, node: dict[str, float], count: int, takes: tuple[int, int, int]
 ) -> None:
     names = ("num_cpus", "num_gpus", "memory")
     assert need.room(node) == (count, dict(zip(names, takes, strict=True)))
@@ -153,10 +154,10 @@ def test_memory_of_a_worker(studied: tuple[Study, Loaded]) -> None:
 
 def test_linear_algebra_takes_as_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert int(_environment()["OMP_NUM_THREADS"]) >= 1
+    assert int(worker_environment()["OMP_NUM_THREADS"]) >= 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("MKL_NUM_THREADS", "5")
-    found = _environment()
+    found = worker_environment()
     assert (found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("3", "5")
     assert found["RAY_USAGE_STATS_ENABLED"] == "0"
 
