@@ -339,7 +339,7 @@ class _Supplies:
 
 
 def _tell_loss(progress: Progress, unit: Unit[Any], times: int, why: str) -> None:
-    """Warn that a worker was lost. Raises ClusterUnavailable: as the last that the unit may lose."""
+    """Warn that a worker was lost. Raises ClusterUnavailable: it is the last one for this unit."""
     if times < ATTEMPTS:
         progress.warn(f"A Ray worker was lost at {unit.title} ({why}): they are repeated.")
         return
