@@ -18,10 +18,10 @@ from typing import Any
 from leap_audit.errors import ClusterUnavailable, LeapAuditError, LessOptimised, reason_of
 from leap_audit.pipeline.connection import connected, ray_module
 from leap_audit.pipeline.execution import Advance, Executor, InThisProcess, Results
-from leap_audit.pipeline.placement import Need, worker_environment
+from leap_audit.pipeline.placement import Footprint, worker_environment
 from leap_audit.pipeline.units import NO_SUPPLY, Supplied, Supply, Unit
 from leap_audit.pipeline.work import Loaded
-from leap_audit.pipeline.worker import Answer, Facts, Worker
+from leap_audit.pipeline.worker import Facts, Performed, Worker
 from leap_audit.progress import Progress
 
 __all__ = ["ClusterExecutor", "executor_at"]
@@ -93,7 +93,7 @@ class ClusterExecutor:
         self.loaded, self._progress, self._seed = loaded, progress, seed
         self._ray = ray_module()
         gpu = loaded.model.provider.device == "cuda"
-        self._need = Need(loaded.ground.threads, gpu, memory)
+        self._footprint = Footprint(loaded.ground.threads, gpu, memory)
         self._spread = loaded.spread(seed)
         self._kind = self._ray.remote(concurrency_groups={LOOK: 1})(Worker)
         self._members: list[_Member] = []
@@ -104,7 +104,7 @@ class ClusterExecutor:
         self.workers = sum(count for count, _ in rooms.values())
         if not self.workers:
             raise ClusterUnavailable(
-                f"no node of the Ray cluster has {self._need}; ask for fewer with --threads."
+                f"no node of the Ray cluster has {self._footprint}; ask for fewer with --threads."
             )
         try:
             self._model = self._ray.put(loaded.model)
@@ -178,7 +178,7 @@ class ClusterExecutor:
                 if now - first > TOGETHER or now - began > PATIENCE:
                     break
         if first == math.inf:
-            self._progress.note(f"Waiting for a Ray worker: each takes {self._need}.")
+            self._progress.note(f"Waiting for a Ray worker: each takes {self._footprint}.")
 
     def _busy(self) -> list[_Member]:
         """The workers with a unit that is waited for."""
@@ -189,7 +189,7 @@ class ClusterExecutor:
     def _rooms(self) -> dict[str, tuple[int, dict[str, float]]]:
         """Node -> how many workers fit it, and what each takes of it."""
         found = {
-            node["NodeID"]: self._need.room(node["Resources"])
+            node["NodeID"]: self._footprint.room(node["Resources"])
             for node in self._ray.nodes()
             if node["Alive"]
         }
@@ -203,8 +203,8 @@ class ClusterExecutor:
         self._looked, rooms = time.monotonic(), self._rooms()
         if most and not rooms and not self._members:
             raise ClusterUnavailable(
-                f"no node of the Ray cluster has {self._need} any more. The same command goes on "
-                "from there, with or without --ray."
+                f"no node of the Ray cluster has {self._footprint} any more. The same command goes "
+                "on from there, with or without --ray."
             )
         there = Counter(member.node for member in self._members)
         for number in range(max((count for count, _ in rooms.values()), default=0)):
@@ -241,7 +241,7 @@ class ClusterExecutor:
         ready, _ = self._ray.wait(list(calls), num_returns=1, timeout=EVERY)
         return [calls[each] for each in ready]
 
-    def _answer_of(self, member: _Member) -> Answer | None:
+    def _answer_of(self, member: _Member) -> Performed | None:
         """Take what a worker answered; None where it has started, or its unit was given up.
 
         Raises what the unit raised. Raises _Lost: the worker is gone, and has been replaced.
@@ -265,7 +265,7 @@ class ClusterExecutor:
             self._failures, member.facts = 0, found
             self._compare(found)
             return None
-        answer: Answer = pickle.loads(found)
+        answer: Performed = pickle.loads(found)
         for sentence in answer.warned:
             warnings.warn(sentence, LessOptimised, stacklevel=2)
         return answer

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from leap_audit.telemetry import SILENCE
 
-__all__ = ["Need", "worker_environment"]
+__all__ = ["Footprint", "worker_environment"]
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables for the threads of NumPy's linear algebra, whose last bits may depend on them."""
 
 
 @dataclass(frozen=True)
-class Need:
+class Footprint:
     """What one worker takes of a node."""
 
     threads: int

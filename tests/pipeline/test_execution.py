@@ -17,12 +17,12 @@ from leap_audit.measure.prototype import Request
 from leap_audit.pipeline import worker
 from leap_audit.pipeline.cluster import _tell_loss, _why
 from leap_audit.pipeline.execution import Advance, InThisProcess, Results, finish
-from leap_audit.pipeline.placement import Need, worker_environment
+from leap_audit.pipeline.placement import Footprint, worker_environment
 from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.study import Study, draws, prepared
 from leap_audit.pipeline.units import NO_SUPPLY, Draw, Predict, Supply, TryMarks, Unit
 from leap_audit.pipeline.work import Loaded, perform
-from leap_audit.pipeline.worker import Answer, Stopped, Worker
+from leap_audit.pipeline.worker import Performed, Stopped, Worker
 from tests.builders.running import TINY, Watching
 
 
@@ -105,7 +105,7 @@ def test_warnings_come_back(studied: tuple[Study, Loaded], monkeypatch: pytest.M
     study, _ = studied
     monkeypatch.setattr(worker, "perform", warning)
     (unit,) = draws(study)
-    answer: Answer = pickle.loads(Worker(study.model, study.ground).perform(unit, unit.key))
+    answer: Performed = pickle.loads(Worker(study.model, study.ground).perform(unit, unit.key))
     assert answer.warned == ("slower",)
 
 
@@ -117,24 +117,24 @@ def test_other_versions_are_refused(studied: tuple[Study, Loaded]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("need", "node", "count", "takes"),
+    ("footprint", "node", "count", "takes"),
     [
-        (Need(1, False, 10), {"CPU": 4.0, "memory": 1000.0}, 4, (1, 0, 10)),
-        (Need(3, False, 10), {"CPU": 8.0, "memory": 1000.0}, 2, (3, 0, 10)),
-        (Need(0, False, 10), {"CPU": 8.0, "memory": 1000.0}, 1, (8, 0, 10)),
-        (Need(9, False, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (9, 0, 10)),
-        (Need(1, False, 400), {"CPU": 8.0, "memory": 1000.0}, 2, (1, 0, 400)),
-        (Need(1, False, 4000), {"CPU": 8.0, "memory": 1000.0}, 1, (1, 0, 1000)),
-        (Need(1, True, 10), {"CPU": 8.0, "GPU": 2.0, "memory": 1000.0}, 2, (1, 1, 10)),
-        (Need(1, True, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (1, 1, 10)),
-        (Need(0, False, 10), {"memory": 1000.0}, 0, (0, 0, 10)),
+        (Footprint(1, False, 10), {"CPU": 4.0, "memory": 1000.0}, 4, (1, 0, 10)),
+        (Footprint(3, False, 10), {"CPU": 8.0, "memory": 1000.0}, 2, (3, 0, 10)),
+        (Footprint(0, False, 10), {"CPU": 8.0, "memory": 1000.0}, 1, (8, 0, 10)),
+        (Footprint(9, False, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (9, 0, 10)),
+        (Footprint(1, False, 400), {"CPU": 8.0, "memory": 1000.0}, 2, (1, 0, 400)),
+        (Footprint(1, False, 4000), {"CPU": 8.0, "memory": 1000.0}, 1, (1, 0, 1000)),
+        (Footprint(1, True, 10), {"CPU": 8.0, "GPU": 2.0, "memory": 1000.0}, 2, (1, 1, 10)),
+        (Footprint(1, True, 10), {"CPU": 8.0, "memory": 1000.0}, 0, (1, 1, 10)),
+        (Footprint(0, False, 10), {"memory": 1000.0}, 0, (0, 0, 10)),
     ],
 )
 def test_how_many_workers_fit_a_node(
-    need: Need, node: dict[str, float], count: int, takes: tuple[int, int, int]
+    footprint: Footprint, node: dict[str, float], count: int, takes: tuple[int, int, int]
 ) -> None:
     names = ("num_cpus", "num_gpus", "memory")
-    assert need.room(node) == (count, dict(zip(names, takes, strict=True)))
+    assert footprint.room(node) == (count, dict(zip(names, takes, strict=True)))
 
 
 def test_memory_of_a_worker(studied: tuple[Study, Loaded]) -> None:
