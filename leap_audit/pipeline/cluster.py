@@ -7,7 +7,6 @@ worker that is lost is replaced, and its unit is performed again.
 
 import contextlib
 import math
-import os
 import pickle
 import time
 import warnings
@@ -19,11 +18,11 @@ from typing import Any
 from leap_audit.errors import ClusterUnavailable, LeapAuditError, LessOptimised, reason_of
 from leap_audit.pipeline.connection import connected, ray_module
 from leap_audit.pipeline.execution import Advance, Executor, InThisProcess, Results
+from leap_audit.pipeline.placement import Footprint, worker_environment
 from leap_audit.pipeline.units import NO_SUPPLY, Supplied, Supply, Unit
 from leap_audit.pipeline.work import Loaded
-from leap_audit.pipeline.worker import Answer, Facts, Worker
+from leap_audit.pipeline.worker import Facts, Performed, Worker
 from leap_audit.progress import Progress
-from leap_audit.telemetry import SILENCE
 
 __all__ = ["ClusterExecutor", "executor_at"]
 
@@ -41,8 +40,6 @@ EARLY = 16
 """Workers that are started before there are units."""
 LOOK = "look"
 """The group of calls that a worker answers while it computes."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Variables for the threads of NumPy's linear algebra, whose last bits may depend on them."""
 
 
 @contextlib.contextmanager
@@ -84,38 +81,12 @@ class _Member:
     node: str
     call: Any
     """Reference to what it answers next; None: it is free."""
-    started: bool = False
+    facts: Facts | None = None
+    """What it said when it started."""
     unit: Unit[Any] | None = None
     """The unit that is waited for."""
     look: Any = None
     """Reference to how far that unit is; None: nobody has asked."""
-
-
-@dataclass(frozen=True)
-class _Need:
-    """What one worker takes of a node."""
-
-    threads: int
-    """0: all processors."""
-    gpu: bool
-    memory: int
-
-    def room(self, resources: Mapping[str, float]) -> tuple[int, dict[str, float]]:
-        """Return how many workers fit a node, and what Ray is to reserve for each."""
-        cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-        memory = int(resources.get("memory", 0))
-        each = self.threads or cpus
-        count = cpus // each if each else 0
-        if self.gpu:
-            count = min(count, gpus)
-        # Ray's figure is an estimate, as ours is: one worker is always tried.
-        count = min(count, max(1, memory // self.memory))
-        reserved = {"num_cpus": each, "num_gpus": int(self.gpu)}
-        return count, {**reserved, "memory": min(self.memory, memory)}
-
-    def __str__(self) -> str:
-        each = f"{self.threads} processors" if self.threads > 1 else "a processor"
-        return f"{each} and a GPU" if self.gpu else each
 
 
 class ClusterExecutor:
@@ -129,7 +100,7 @@ class ClusterExecutor:
         self.loaded, self._progress, self._seed = loaded, progress, seed
         self._ray = ray_module()
         gpu = loaded.model.provider.device == "cuda"
-        self._need = _Need(loaded.ground.threads, gpu, memory)
+        self._footprint = Footprint(loaded.ground.threads, gpu, memory)
         self._spread = loaded.spread(seed)
         self._kind = self._ray.remote(concurrency_groups={LOOK: 1})(Worker)
         self._members: list[_Member] = []
@@ -140,7 +111,7 @@ class ClusterExecutor:
         self.workers = sum(count for count, _ in rooms.values())
         if not self.workers:
             raise ClusterUnavailable(
-                f"no node of the Ray cluster has {self._need}; ask for fewer with --threads."
+                f"no node of the Ray cluster has {self._footprint}; ask for fewer with --threads."
             )
         try:
             self._model = self._ray.put(loaded.model)
@@ -177,7 +148,7 @@ class ClusterExecutor:
                 if time.monotonic() - self._looked > NODES_EVERY:
                     self._fill(len(waiting) + len(self._busy()))
                 for member in self._members:
-                    if waiting and member.started and member.call is None:
+                    if waiting and member.facts and member.call is None:
                         self._give(member, waiting.popleft(), supplies)
                 for member in self._answered():
                     unit = member.unit
@@ -186,7 +157,7 @@ class ClusterExecutor:
                     except _Lost as error:
                         if unit is not None:
                             losses[unit.key] += 1
-                            self._tell_loss(unit, losses[unit.key], str(error))
+                            _tell_loss(self._progress, unit, losses[unit.key], str(error))
                             waiting.appendleft(unit)
                         continue
                     if unit is not None and answer is not None:
@@ -203,18 +174,18 @@ class ClusterExecutor:
         """Wait until workers have started: what is timed here would be slower meanwhile."""
         began, first = time.monotonic(), math.inf
         with self._progress.stage("Starting Ray workers", len(self._members)) as advance:
-            while any(not member.started for member in self._members):
+            while any(member.facts is None for member in self._members):
                 for member in self._answered():
                     with contextlib.suppress(_Lost):
                         self._answer_of(member)
                         advance()
                 now = time.monotonic()
-                if first == math.inf and any(member.started for member in self._members):
+                if first == math.inf and any(member.facts for member in self._members):
                     first = now
                 if now - first > TOGETHER or now - began > PATIENCE:
                     break
         if first == math.inf:
-            self._progress.note(f"Waiting for a Ray worker: each takes {self._need}.")
+            self._progress.note(f"Waiting for a Ray worker: each takes {self._footprint}.")
 
     def _busy(self) -> list[_Member]:
         """The workers with a unit that is waited for."""
@@ -225,7 +196,7 @@ class ClusterExecutor:
     def _rooms(self) -> dict[str, tuple[int, dict[str, float]]]:
         """Node -> how many workers fit it, and what each takes of it."""
         found = {
-            node["NodeID"]: self._need.room(node["Resources"])
+            node["NodeID"]: self._footprint.room(node["Resources"])
             for node in self._ray.nodes()
             if node["Alive"]
         }
@@ -239,8 +210,8 @@ class ClusterExecutor:
         self._looked, rooms = time.monotonic(), self._rooms()
         if most and not rooms and not self._members:
             raise ClusterUnavailable(
-                f"no node of the Ray cluster has {self._need} any more. The same command goes on "
-                "from there, with or without --ray."
+                f"no node of the Ray cluster has {self._footprint} any more. The same command goes "
+                "on from there, with or without --ray."
             )
         there = Counter(member.node for member in self._members)
         for number in range(max((count for count, _ in rooms.values()), default=0)):
@@ -255,7 +226,7 @@ class ClusterExecutor:
         actor = self._kind.options(
             **takes,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-            runtime_env={"env_vars": _environment()},
+            runtime_env={"env_vars": worker_environment()},
         ).remote(self._model, self._ground)
         return _Member(actor, node, actor.start.remote(self._seed))
 
@@ -277,7 +248,7 @@ class ClusterExecutor:
         ready, _ = self._ray.wait(list(calls), num_returns=1, timeout=EVERY)
         return [calls[each] for each in ready]
 
-    def _answer_of(self, member: _Member) -> Answer | None:
+    def _answer_of(self, member: _Member) -> Performed | None:
         """Take what a worker answered; None where it has started, or its unit was given up.
 
         Raises what the unit raised. Raises _Lost: the worker is gone, and has been replaced.
@@ -287,9 +258,9 @@ class ClusterExecutor:
         try:
             found = self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
-            if member.started and unit is None:
+            if member.facts and unit is None:
                 return None
-            if not member.started and isinstance(error.cause, LeapAuditError):
+            if not member.facts and isinstance(error.cause, LeapAuditError):
                 raise ClusterUnavailable(
                     f"the Ray worker on {self._host(member)} cannot compute: {error.cause}."
                 ) from error
@@ -298,10 +269,10 @@ class ClusterExecutor:
             self._replace(member, _why(error))
             raise _Lost(_why(error)) from error
         if isinstance(found, Facts):
-            self._failures, member.started = 0, True
+            self._failures, member.facts = 0, found
             self._compare(found)
             return None
-        answer: Answer = pickle.loads(found)
+        answer: Performed = pickle.loads(found)
         for sentence in answer.warned:
             warnings.warn(sentence, LessOptimised, stacklevel=2)
         return answer
@@ -311,9 +282,9 @@ class ClusterExecutor:
         self._members.remove(member)
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(member.actor)
-        if not member.started:
+        if not member.facts:
             self._failures += 1
-            if any(each.started for each in self._members):
+            if any(each.facts for each in self._members):
                 return  # until the next look for nodes: this one may be going
             if self._failures >= ATTEMPTS:
                 raise ClusterUnavailable(
@@ -321,15 +292,6 @@ class ClusterExecutor:
                     "must be installed on every node as it is here."
                 )
         self._fill(len(self._members) + 1)
-
-    def _tell_loss(self, unit: Unit[Any], times: int, why: str) -> None:
-        if times >= ATTEMPTS:
-            raise ClusterUnavailable(
-                f"{times} Ray workers were lost at {unit.title} ({why}). What is finished is kept, "
-                "and the same command goes on from there; with more --threads there are fewer "
-                "workers on a node, and --batch 1 takes less memory."
-            )
-        self._progress.warn(f"A Ray worker was lost at {unit.title} ({why}): they are repeated.")
 
     def _compare(self, facts: Facts) -> None:
         """Warn, once, where a node computes other last bits than this machine."""
@@ -383,11 +345,16 @@ class _Supplies:
         return replace(unit, supply=NO_SUPPLY), self._sent[id(supply)][1]
 
 
-def _environment() -> dict[str, str]:
-    """The variables of a worker: linear algebra takes as many threads as in this process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {name: os.environ[name] for name in THREADS if name in os.environ}
-    return {**SILENCE, THREADS[0]: str(cores or 1), **found}
+def _tell_loss(progress: Progress, unit: Unit[Any], times: int, why: str) -> None:
+    """Warn that a worker was lost. Raises ClusterUnavailable: it is the last one for this unit."""
+    if times < ATTEMPTS:
+        progress.warn(f"A Ray worker was lost at {unit.title} ({why}): they are repeated.")
+        return
+    raise ClusterUnavailable(
+        f"{times} Ray workers were lost at {unit.title} ({why}). What is finished is kept, and the "
+        "same command goes on from there. A smaller --batch takes less memory, and with more "
+        "--threads there are fewer workers on a node."
+    )
 
 
 def _why(error: Exception) -> str:

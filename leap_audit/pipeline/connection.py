@@ -18,6 +18,8 @@ LOCAL = "local"
 """The address that starts Ray on this machine."""
 REACH = 10.0
 """Seconds to reach a port."""
+STARTS = 3
+"""Attempts to start Ray here: it gives a start 30 s, which a busy machine may not keep."""
 
 
 def ray_module() -> ModuleType:
@@ -76,12 +78,22 @@ def _connect(ray: ModuleType, address: str) -> None:
     own: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
+    starts = STARTS if address == LOCAL else 1
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
-    except Exception as error:  # Ray raises errors of many kinds, most of them RuntimeError
-        ray.shutdown()
-        said = " ".join(str(error).split())[:300]
-        raise ClusterUnavailable(f"--ray {address}: Ray does not connect ({said}).") from error
+        while not ray.is_initialized():
+            starts -= 1
+            try:
+                ray.init(
+                    address=address, log_to_driver=False, logging_level=logging.CRITICAL, **own
+                )
+            except Exception as error:  # Ray raises errors of many kinds, most of them RuntimeError
+                ray.shutdown()
+                if starts:
+                    continue
+                said = " ".join(str(error).split())[:300].rstrip(".")
+                raise ClusterUnavailable(
+                    f"--ray {address}: Ray does not connect ({said})."
+                ) from error
     finally:
         if main and handler is not None:
             signal.signal(signal.SIGTERM, handler)  # with Ray's own there would be no report

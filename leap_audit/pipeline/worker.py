@@ -1,5 +1,6 @@
 """What runs on a Ray worker: a loaded model, and the unit of work at hand."""
 
+import os
 import pickle
 import socket
 import warnings
@@ -13,7 +14,7 @@ from leap_audit.installed import installed
 from leap_audit.pipeline.units import Ground, Supplied, Supply, Unit
 from leap_audit.pipeline.work import Loaded, perform
 
-__all__ = ["Answer", "Facts", "Stopped", "Worker"]
+__all__ = ["Facts", "Performed", "Stopped", "Worker"]
 
 
 class Stopped(Exception):
@@ -25,13 +26,14 @@ class Facts:
     """What a worker says of itself when it starts."""
 
     host: str
+    process: int
     spread: float
     """The spread of the model's logits (see `Loaded.spread`): where it differs in its last bit
     between two machines, so do the results of units."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Performed:
     """The result of a unit, and the warnings on the way to it."""
 
     result: object
@@ -64,10 +66,10 @@ class Worker:
                 f"it has {_listed(differing, here)}, and the audit needs "
                 f"{_listed(differing, wanted)}"
             )
-        return Facts(socket.gethostname(), self._loaded.spread(seed))
+        return Facts(socket.gethostname(), os.getpid(), self._loaded.spread(seed))
 
     def perform(self, unit: Unit[Any], key: str, supply: Supply | None = None) -> bytes:
-        """Return the `Answer` of a unit, pickled.
+        """Return the `Performed` of a unit, pickled.
 
         Pickled here, so that its arrays are the driver's own and none of Ray's memory.
         key: that of the unit, which takes long to compute where it is large.
@@ -80,7 +82,7 @@ class Worker:
             warnings.simplefilter("always", LessOptimised)
             result = perform(unit, self._loaded, self._advance)
         said = [str(each.message) for each in caught if issubclass(each.category, LessOptimised)]
-        return pickle.dumps(Answer(result, tuple(said)), protocol=5)
+        return pickle.dumps(Performed(result, tuple(said)), protocol=5)
 
     def steps(self, key: str) -> int:
         """Return how far a unit has come; 0 where it is not the one at hand."""
