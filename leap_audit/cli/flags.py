@@ -206,6 +206,15 @@ Fresh = Annotated[
     bool,
     option("--fresh", _OUTPUT, "Start over: use nothing of an earlier run that was stopped."),
 ]
+Ray = Annotated[
+    str | None,
+    option(
+        "--ray",
+        _HOW,
+        "Compute on the workers of a Ray cluster: local, auto, HOST:PORT (docs/cluster.md).",
+        "ADDRESS",
+    ),
+]
 Json = Annotated[bool, option("--json", _OUTPUT, "Print a summary that programs can read.")]
 DryRun = Annotated[
     bool,

@@ -75,6 +75,10 @@ class Amount:
     """Pictures that an experiment pastes into."""
     searched: int = 0
     """Pictures that the searches for triggers look at, in all their steps."""
+    drawings: int = 1
+    """Batches of prototypes."""
+    searches: int = 1
+    """Batches of isolations."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,30 @@ class Costs:
     explanation: float
     """One picture and class, by all attribution methods of the audit."""
 
-    def seconds(self, amount: Amount) -> float:
-        """Return what so much work takes, the report included."""
-        return (
-            amount.answers * (self.answer + PICTURE)
-            + amount.drawn * amount.steps * self.prototype_step
-            + amount.isolated * amount.isolation_steps * self.isolation_step
-            + amount.isolations * (READING * self.answer + self.explanation + PICTURE)
-            + amount.tried * amount.hosts * TRYING * self.answer
+    def seconds(self, amount: Amount, workers: int = 1) -> float:
+        """Return what so much work takes, the report included.
+
+        workers: how many batches are computed at once, each as fast as here.
+        """
+        drawing = amount.drawn * amount.steps * self.prototype_step
+        isolating = (
+            amount.isolated * amount.isolation_steps * self.isolation_step
+            + amount.isolations * (READING * self.answer + self.explanation)
+        )
+        trying = (
+            amount.tried * amount.hosts * TRYING * self.answer
             + amount.searched * self.prototype_step
+        )
+        return (
+            amount.answers * self.answer / workers
+            + drawing * _longest(amount.drawings, workers)
+            + isolating * _longest(amount.searches, workers)
+            + trying * _longest(amount.tried, workers)
+            + (amount.answers + amount.isolations) * PICTURE
             + PAGES
         )
+
+
+def _longest(batches: int, workers: int) -> float:
+    """The share of equal batches that the worker with most of them computes."""
+    return -(-batches // workers) / batches if batches else 1.0
