@@ -34,7 +34,8 @@ def visualize(
     images: one (height, width[, channels]), or several. Raises RuntimeMissing: no matplotlib.
     """
     plt = _pyplot()
-    several = [images] if np.ndim(images) == 3 and not isinstance(images, list) else list(images)
+    listed = isinstance(images, list | tuple)
+    several = list(images) if listed or len(images.shape) > 3 else [images]
     if not several:
         raise UsageError("images: none; give at least one.")
     if cols is None:

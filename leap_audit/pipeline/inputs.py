@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leap_audit.config import Options
-from leap_audit.errors import PictureRefused
+from leap_audit.errors import PictureRefused, PreprocessingRefused
 from leap_audit.measure.methods import Method
 from leap_audit.measure.run import Run
 from leap_audit.pipeline.explain import (
@@ -49,14 +49,17 @@ class Network:
         Raises LeapAuditError: it takes no such input, or cannot be read.
         """
         if size not in self._runs:
-            run, _ = opened(
-                self.source,
-                None,
-                self._batch,
-                self._threads,
-                _as_they_are(size),
-                more={} if self.output is None else {"output": self.output},
-            )
+            more: dict[str, Any] = {}
+            if self.output is not None:  # whoever names the scores says that they are of classes
+                more = {"output": self.output, "task": "classification"}
+            try:
+                run, _ = opened(
+                    self.source, None, self._batch, self._threads, _as_they_are(size), more=more
+                )
+            except PreprocessingRefused as error:
+                raise PictureRefused(
+                    f"x: inputs of {_words(size)} do not fit the model: {error}"
+                ) from error
             if run.model.picture_shape != size:
                 raise PictureRefused(
                     f"x: inputs of {_words(size)}; the model takes "

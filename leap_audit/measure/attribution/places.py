@@ -6,7 +6,7 @@ extra tokens such as the class token, which stand for no place.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,38 +163,39 @@ def _pooled(node: ir.Node, model: Model, grids: Sequence[tuple[int, int]]) -> Pl
     before, after = shape_of(value), shape_of(node.outputs[0])
     if value is None or before is None or after is None:
         return None
-    places = _places(value, model, grids)
-    if places is None:
-        return None
+    readings = list(_readings(value, model, grids))
     if node.op_type in POOLS:
         whole = len(before) == 4 and math.prod(after[2:]) == 1
-        return places if whole else None
+        return readings[0] if readings and whole else None
     if node.op_type not in ("ReduceMean", "ReduceMax", "ReduceSum"):
         return None
     axes = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
     reduced = {int(axis) % len(before) for axis in (() if axes is None else axes.ravel())}
-    return places if reduced == set(places.order[2:]) else None
+    return next((each for each in readings if reduced == set(each.order[2:])), None)
 
 
 def _places(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -> Places | None:
+    return next(_readings(value, model, grids), None)
+
+
+def _readings(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -> Iterator[Places]:
+    """Yield the ways in which a tensor may be a map of places, the likeliest first."""
     shape, name = shape_of(value), str(value.name)
     if shape is None or shape[0] != 1:
-        return None
+        return
     if len(shape) == 4:
         for axes in ((0, 1, 2, 3), (0, 3, 1, 2)):
             channels, rows, columns = (shape[i] for i in axes[1:])
             if rows * columns > 1 and _alike(rows, columns, model):
-                return Places(name, rows, columns, channels, axes)
+                yield Places(name, rows, columns, channels, axes)
         if shape[2] * shape[3] > 1 and (shape[2], shape[3]) in grids:
-            return Places(name, shape[2], shape[3], shape[1], (0, 1, 2, 3))
-        return None
+            yield Places(name, shape[2], shape[3], shape[1], (0, 1, 2, 3))
     if len(shape) == 3:
         for order in ((0, 2, 1), (0, 1, 2)):
             found = _grid(shape[order[2]], model, grids)
             if found is not None:
                 extra, rows, columns = found
-                return Places(name, rows, columns, shape[order[1]], order, extra)
-    return None
+                yield Places(name, rows, columns, shape[order[1]], order, extra)
 
 
 def _alike(rows: int, columns: int, model: Model) -> bool:
