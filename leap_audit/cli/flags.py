@@ -176,6 +176,9 @@ PhotoRange = Annotated[
 ]
 
 Methods = Annotated[list[str] | None, option("--methods", _HOW, of_field("methods"), "NAMES")]
+SecondOpinions = Annotated[
+    list[str] | None, option("--second-opinions", _HOW, of_field("second_opinions"), "NAMES")
+]
 MethodOptions = Annotated[
     list[str] | None,
     option("--method-option", _HOW, of_field("method_options"), "METHOD.OPTION=VALUE"),

@@ -75,6 +75,10 @@ class Amount:
     """Pictures that an experiment pastes into."""
     searched: int = 0
     """Pictures that the searches for triggers look at, in all their steps."""
+    opinions: int = 0
+    """Photographs on which other methods are asked."""
+    opinions_checked: int = 0
+    """Of these, how many maps are made twice more, to check what they depend on."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class Costs:
     """A step of an isolation."""
     explanation: float
     """One picture and class, by all attribution methods of the audit."""
+    opinion: float = 0.0
+    """One photograph, by all methods that are asked for a second opinion."""
 
     def seconds(self, amount: Amount) -> float:
         """Return what so much work takes, the report included."""
@@ -99,6 +105,7 @@ class Costs:
             + amount.drawn * amount.steps * self.prototype_step
             + amount.isolated * amount.isolation_steps * self.isolation_step
             + amount.isolations * (READING * self.answer + self.explanation + PICTURE)
+            + (amount.opinions + 2 * amount.opinions_checked) * self.opinion
             + amount.tried * amount.hosts * TRYING * self.answer
             + amount.searched * self.prototype_step
             + PAGES

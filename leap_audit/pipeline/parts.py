@@ -18,6 +18,7 @@ from leap_audit.measure.experiments.seek import Sought
 from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
+from leap_audit.measure.opinions import Opined
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
 from leap_audit.pipeline.plain import decoded, encoded
 from leap_audit.pipeline.units import Located, Predicted, R, Unit
@@ -33,6 +34,7 @@ TYPES: dict[str, type] = {
         Drawn,
         Explanation,
         Located,
+        Opined,
         OtherReading,
         Painting,
         Predicted,

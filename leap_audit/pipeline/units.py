@@ -19,6 +19,7 @@ from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
+from leap_audit.measure.opinions import Opined
 from leap_audit.measure.prototype import Drawn, Request
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.plain import digest
@@ -32,6 +33,7 @@ __all__ = [
     "Isolate",
     "Locate",
     "Located",
+    "Opine",
     "Predict",
     "Predicted",
     "R",
@@ -189,6 +191,27 @@ class Explain(Unit[tuple[Explanation, ...]]):
     """Explain the subjects of one batch by a method. Result: a tuple of `Explanation`."""
 
     subjects: tuple[Subject, ...]
+    method: str
+    version: int
+    options: Options
+    seed: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.subjects)
+
+
+@dataclass(frozen=True, eq=False)
+class Opine(Unit[tuple[Opined | None, ...]]):
+    """Ask a method for a second opinion on the subjects of one batch.
+
+    Result: a tuple of `Opined`, None where the method has nothing to say.
+    """
+
+    subjects: tuple[Subject, ...]
+    checked: tuple[bool, ...]
+    """Of which subjects it is checked what the map depends on."""
     method: str
     version: int
     options: Options
