@@ -3,11 +3,11 @@
     python -m benchmarks.opinions --csv FILE [--model FILE [--images FOLDER] [--rows 0 1 2]]
     python -m benchmarks.opinions --table --csv FILE
 
-Of each candidate, with options that suit an audit, on each photograph's first answer: insertion less
-deletion of its map as an audit compares it (what speaks for the class, blurred), how much of its
-highest tenth is in that of the isolation, the same with the isolation of another photograph (what
-agrees by chance and by the photographer's habits), whether it depends on the class and on the
-weights, and its time as a share of the isolation's.
+Of each candidate, with options that suit an audit, on each photograph's first answer: insertion
+less deletion of its map as an audit compares it (what speaks for the class, blurred), how much of
+its highest tenth is in that of the isolation, the same with the isolation of another photograph
+(what agrees by chance and by the photographer's habits), whether it depends on the class and on
+the weights, and its time as a share of the isolation's.
 """
 
 import argparse
@@ -52,10 +52,10 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "fullgrad": ("fullgrad", {}),
     "layercam": ("layercam", {}),
     "hirescam": ("hirescam", {}),
-    "occlusion, 7 × 7 windows": ("occlusion", {"part": 4, "baseline": ("blur",)}),
-    "occlusion, 7 × 7 windows, zero": ("occlusion", {"part": 4}),
+    "occlusion, 4 parts, blur": ("occlusion", {"parts": 4, "baseline": ("blur",)}),
+    "occlusion, 4 parts": ("occlusion", {"parts": 4}),
 }
-"""Name -> (method, options); `part`: the window is this part of the side, and steps by half."""
+"""Name -> (method, options)."""
 COLUMNS = (
     *("model", "file", "method", "blur", "mean", "agreement", "rank", "chance"),
     *("other_class", "other_weights", "seconds"),
@@ -73,13 +73,10 @@ def measure(
     whole, ranking = time.perf_counter() - started, found.values
     lines = [_line(run, subject, ranking, "isolation", 1.0)]
     for name, (method_name, values) in CANDIDATES.items():
-        method, own = load_methods()[method_name], dict(values)
+        method = load_methods()[method_name]
         if method.unmet(run.model):
             continue
-        if part := own.pop("part", None):
-            window = max(2, min(subject.picture.shape[1:]) // part)
-            own |= {"window": window, "stride": max(1, window // 2)}
-        options = method.options.parse(own, name)
+        options = method.options.parse(values, name)
         started = time.perf_counter()
         second_opinion(run, subject, method, options, 0)
         seconds = time.perf_counter() - started
@@ -120,8 +117,8 @@ def table(lines: Sequence[dict[str, str]]) -> str:
         out += [
             f"**{model}**, {files} photographs",
             "",
-            "| method | gain, blur and mean | agreement: mean, least tenth, by chance | other class | "
-            "other weights | time of an isolation |",
+            "| method | gain, blur and mean | agreement: mean, least tenth, by chance "
+            "| other class | other weights | time of an isolation |",
             "|---|---|---|---|---|---|",
         ]
         of: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

@@ -101,8 +101,8 @@ class Opinion(Frozen):
     at: str = ""
     """The tensor inside the model that it looks at, in words; empty: the picture."""
     agreement: float | None = None
-    """Which part of the highest tenth of the map is in the highest tenth of the isolation's ranking,
-    0..1; by chance 0.1. None where the class was not isolated."""
+    """Which part of the highest tenth of the map is in that of the isolation's ranking, 0..1; by
+    chance 0.1. None where the class was not isolated."""
     other_class: float | None = None
     """Rank correlation with the method's map for the next most probable class, -1..1; near 1: the
     map does not depend on the class. None where it was not checked."""
@@ -219,8 +219,8 @@ class Sample(Frozen):
     opinions: tuple[Opinion, ...] = ()
     """Second opinions on the first answer."""
     opinions_agree: float | None = None
-    """Which part of the highest tenth of their maps is the same, 0..1, the mean over pairs; by chance
-    0.1. None below two."""
+    """Which part of the highest tenth of their maps is the same, 0..1, the mean over pairs; by
+    chance 0.1. None below two."""
 
 
 class OtherReading(Frozen):

@@ -32,9 +32,8 @@ __all__ = [
 ]
 
 USUAL: dict[str, dict[str, Any]] = {
-    "integrated_gradients": {"steps": 16},
-    "layercam": {},
-    "occlusion": {},
+    "integrated_gradients": {"steps": 16, "baseline": ("blur",)},
+    "occlusion": {"parts": 4, "baseline": ("blur",)},
 }
 """The methods that are tried as second opinions, in this order, with options that suit an audit."""
 OPINIONS = 2

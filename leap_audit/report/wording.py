@@ -19,7 +19,7 @@ from leap_audit.artifacts import (
 from leap_audit.findings.evidence import labelled_answers
 from leap_audit.ingest.pictures.preprocessing import shown_bands
 from leap_audit.statistics import wilson
-from leap_audit.text.numbers import count, decimal, percent
+from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "averaging",
@@ -29,6 +29,7 @@ __all__ = [
     "file_size",
     "isolation_check",
     "number",
+    "opinions_reading",
     "probability_meaning",
     "probability_source",
     "prototype_reading",
@@ -110,6 +111,23 @@ def reading(isolation: Isolation, label: str) -> str:
     if isolation.outcome == "not needed":
         return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
     return f"{kept}. Without it, {delete} is left."
+
+
+def opinions_reading(sample: Sample) -> str:
+    """Return how far other methods agree with the key region and with one another."""
+    named = [(each.method.replace("_", " "), each.agreement) for each in sample.opinions]
+    said = [f"{name} {percent(value)}" for name, value in named if value is not None]
+    parts = []
+    if said:
+        parts.append(
+            f"Of the tenth of the picture that a method puts first, so much is in the tenth that "
+            f"the ranking of the key region puts first: {listed(said)}."
+        )
+    if sample.opinions_agree is not None:
+        parts.append(f"The methods have {percent(sample.opinions_agree)} in common.")
+    if parts:
+        parts.append("By chance: 10\u00a0%.")
+    return " ".join(parts)
 
 
 def averaging(model: ModelIdentity) -> str:

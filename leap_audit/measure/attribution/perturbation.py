@@ -38,7 +38,9 @@ class OcclusionOptions(BaselineOptions):
     """Occlusion."""
 
     window: int | None = Field(default=None, ge=1)
-    """Side of the window in pixels. Left out: a seventh of the picture's."""
+    """Side of the window in pixels. Left out: that of the picture, over `parts`."""
+    parts: int = Field(default=7, ge=1)
+    """Windows that fit side by side along the picture's short side, where `window` is left out."""
     stride: int | None = Field(default=None, ge=1)
     """Pixels between windows. Left out: half a window."""
 
@@ -68,7 +70,7 @@ def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -
     """Loss of score when a window slides over the picture."""
     x = item.picture
     shape = x.shape[1:]
-    window = options.window or max(1, math.ceil(min(shape) / 7))
+    window = options.window or math.ceil(min(shape) / options.parts)
     stride = options.stride or max(1, window // 2)
     places = list(windows(shape, window, stride))
     whole = float(item.score(x[None])[0])
