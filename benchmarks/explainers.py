@@ -1,7 +1,7 @@
 """Methods of attribution on photographs: which map holds the class, and at what price?
 
     python -m benchmarks.explainers [--model FILE] [--rows 1 2 3] [--methods a,b] --csv FILE
-    python -m benchmarks.explainers --table --csv FILE
+    python -m benchmarks.explainers --table --csv FILE [--page docs/faithfulness.md]
 
 On each photograph, for the most probable class, the map of every method is measured by insertion
 and deletion under two fills. Differences are paired, with bootstrap intervals. Each line is written
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.isolations import ROWS
+from benchmarks.pages import write_section
 from benchmarks.photographs import (
     FOLDER,
     MODEL,
@@ -35,6 +36,7 @@ from leap_audit.measure.run import Run
 from leap_audit.pipeline.explain import chosen_methods, subject_of
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
+from leap_audit.text.numbers import count
 
 COLUMNS = ("model", "file", "class", "method", "seconds", "fill", "insertion", "deletion")
 Line = dict[str, str]
@@ -101,31 +103,39 @@ def table(lines: Sequence[Line]) -> str:
     out = []
     for model in dict.fromkeys(line["model"] for line in lines):
         own = [line for line in lines if line["model"] == model]
-        methods = list(dict.fromkeys(line["method"] for line in own))
-        files = [
-            f
-            for f in dict.fromkeys(line["file"] for line in own)
-            if {x["method"] for x in own if x["file"] == f} == set(methods)
-        ]
-        out += [f"## {model}, {len(files)} photographs", ""]
-        for fill in FILLS:
-            gains: dict[str, dict[str, float]] = defaultdict(dict)
-            price: dict[str, list[float]] = defaultdict(list)
-            for line in own:
-                if line["fill"] == fill and line["file"] in files:
-                    gain = float(line["insertion"]) - float(line["deletion"])
-                    gains[line["method"]][line["file"]] = gain
-                    price[line["method"]].append(float(line["seconds"]))
-            ordered = {m: np.array([of[f] for f in files]) for m, of in gains.items()}
-            out.append(
-                f"| method | insertion - deletion, {fill} | behind the best, 95 % | seconds |"
+        ran: dict[str, set[str]] = defaultdict(set)
+        for line in own:
+            ran[line["file"]].add(line["method"])
+        methods = set().union(*ran.values())
+        files = [file for file, of in ran.items() if of == methods]
+        gains: dict[str, dict[str, dict[str, float]]] = {f: defaultdict(dict) for f in FILLS}
+        price: dict[str, list[float]] = defaultdict(list)
+        for line in own:
+            gain = float(line["insertion"]) - float(line["deletion"])
+            gains[line["fill"]][line["method"]][line["file"]] = gain
+            price[line["method"]].append(float(line["seconds"]))
+        ranked = {
+            fill: standings(
+                {m: np.array([of[f] for f in files]) for m, of in gains[fill].items()},
+                np.random.default_rng(0),
             )
-            out.append("|---|---|---|---|")
-            for s in standings(ordered, np.random.default_rng(0)):
-                apart = f"{s.behind:.3f} ({s.low:.3f} to {s.high:.3f})" if s.behind else "the best"
-                seconds = np.median(price[s.method])
-                out.append(f"| {s.method} | {s.mean:.3f} | {apart} | {seconds:.2f} |")
-            out.append("")
+            for fill in FILLS
+        }
+        out += [
+            f"**{model}**, {count(len(files), 'photograph')}",
+            "",
+            f"| method | {' | '.join(f'{fill}: gain | behind the best' for fill in FILLS)} | s |",
+            "|---|" + "---|---|" * len(FILLS) + "---|",
+        ]
+        for first in ranked[FILLS[0]]:
+            cells = []
+            for fill in FILLS:
+                s = next(each for each in ranked[fill] if each.method == first.method)
+                apart = f"{s.behind:.2f} ({s.low:.2f} to {s.high:.2f})" if s.behind else "the best"
+                cells.append(f"{s.mean:.3f} | {apart}")
+            seconds = np.median(price[first.method])
+            out.append(f"| {first.method} | {' | '.join(cells)} | {seconds:.2f} |")
+        out.append("")
     return "\n".join(out)
 
 
@@ -139,10 +149,14 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="folder with a folder for each class")
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
     parser.add_argument("--table", action="store_true", help="print what the CSV holds, and stop")
+    parser.add_argument("--page", type=Path, help="Markdown page to write that table into")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--csv", type=Path, default=Path("explainers.csv"))
     args = parser.parse_args()
+    if args.page is not None:
+        write_section(args.page, "explainers", table(read(args.csv)))
+        return
     if args.table:
         print(table(read(args.csv)))
         return

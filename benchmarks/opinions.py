@@ -1,7 +1,7 @@
 """Which methods make good second opinions in an audit?
 
     python -m benchmarks.opinions --csv FILE [--model FILE [--images FOLDER] [--rows 0 1 2]]
-    python -m benchmarks.opinions --table --csv FILE
+    python -m benchmarks.opinions --table --csv FILE [--page docs/faithfulness.md]
 
 Of each candidate, with options that suit an audit, on each photograph's first answer: insertion
 less deletion of its map as an audit compares it (what speaks for the class, blurred), how much of
@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.explainers import read
 from benchmarks.isolations import ROWS
+from benchmarks.pages import write_section
 from benchmarks.photographs import (
     FOLDER,
     MODEL,
@@ -152,7 +153,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--csv", type=Path, default=Path("opinions.csv"))
     parser.add_argument("--table", action="store_true", help="print what the CSV holds, and stop")
+    parser.add_argument("--page", type=Path, help="Markdown page to write that table into")
     args = parser.parse_args()
+    if args.page is not None:
+        write_section(args.page, "opinions", table(read(args.csv)))
+        return
     if args.table:
         print(table(read(args.csv)))
         return

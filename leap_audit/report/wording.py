@@ -116,17 +116,18 @@ def reading(isolation: Isolation, label: str) -> str:
 def opinions_reading(sample: Sample) -> str:
     """Return how far other methods agree with the key region and with one another."""
     named = [(each.method.replace("_", " "), each.agreement) for each in sample.opinions]
-    said = [f"{name} {percent(value)}" for name, value in named if value is not None]
+    said = [f"{percent(value)} ({name})" for name, value in named if value is not None]
     parts = []
     if said:
+        of = "its" if len(said) == 1 else "their"
         parts.append(
-            f"Of the tenth of the picture that a method puts first, so much is in the tenth that "
-            f"the ranking of the key region puts first: {listed(said)}."
+            f"Of {of} highest tenth, {listed(said)} is in the highest tenth of the key region's "
+            "ranking."
         )
     if sample.opinions_agree is not None:
-        parts.append(f"The methods have {percent(sample.opinions_agree)} in common.")
+        parts.append(f"They have {percent(sample.opinions_agree)} of it in common.")
     if parts:
-        parts.append("By chance: 10\u00a0%.")
+        parts.append("By chance it would be 10\u00a0%.")
     return " ".join(parts)
 
 
