@@ -33,9 +33,9 @@ from benchmarks.photographs import (
 )
 from leap_audit.measure.faithfulness.agreement import top_overlap
 from leap_audit.measure.faithfulness.dependence import randomised, rank_correlation
+from leap_audit.measure.faithfulness.opinions import second_opinion
 from leap_audit.measure.faithfulness.ranking import FILLS, fill_of, insertion_deletion
 from leap_audit.measure.methods import load_methods
-from leap_audit.measure.opinions import second_opinion
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.explain import subject_of

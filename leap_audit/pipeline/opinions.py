@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from leap_audit.artifacts import Opinion, Sample
 from leap_audit.measure.faithfulness.agreement import top_overlap
+from leap_audit.measure.faithfulness.opinions import Opined, checked_photographs
 from leap_audit.measure.isolation.region import Region
-from leap_audit.measure.opinions import Opined, checked_photographs
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import Study
 from leap_audit.pipeline.tasks import IsolationTask, isolation_units, regions_of

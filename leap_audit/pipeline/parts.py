@@ -16,9 +16,9 @@ from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.seek import Sought
 from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
-from leap_audit.measure.opinions import Opined
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
 from leap_audit.pipeline.plain import decoded, encoded
 from leap_audit.pipeline.units import Located, Predicted, R, Unit

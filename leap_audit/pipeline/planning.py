@@ -15,8 +15,8 @@ from leap_audit.config import AuditOptions, Options
 from leap_audit.errors import GradientUnavailable
 from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
 from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
+from leap_audit.measure.faithfulness.opinions import CHECKED_PHOTOGRAPHS
 from leap_audit.measure.methods import Method
-from leap_audit.measure.opinions import CHECKED
 from leap_audit.measure.plan import Plan
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.experiments import tried_classes
@@ -132,7 +132,7 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         hosts=options.experiments.hosts,
         searched=len(tried_classes(study)) * options.experiments.work,
         opinions=len(photographs) if study.opinions else 0,
-        opinions_checked=min(CHECKED, len(photographs)) if study.opinions else 0,
+        opinions_checked=min(CHECKED_PHOTOGRAPHS, len(photographs)) if study.opinions else 0,
     )
 
 

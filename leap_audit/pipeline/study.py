@@ -18,8 +18,8 @@ from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
+from leap_audit.measure.faithfulness.opinions import chosen_opinions
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
-from leap_audit.measure.opinions import chosen_opinions
 from leap_audit.measure.plan import Batches, choose_batches
 from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
 from leap_audit.pipeline.parts import Parts, result_of

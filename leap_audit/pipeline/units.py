@@ -17,9 +17,9 @@ from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
-from leap_audit.measure.opinions import Opined
 from leap_audit.measure.prototype import Drawn, Request
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.plain import digest

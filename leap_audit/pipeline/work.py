@@ -14,11 +14,11 @@ from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
 from leap_audit.measure.experiments.study import try_changes, try_class
 from leap_audit.measure.faithfulness.dependence import randomised
+from leap_audit.measure.faithfulness.opinions import Opined, second_opinion
 from leap_audit.measure.isolation.optimise import RankingSearch
 from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
 from leap_audit.measure.isolation.region import Region, read_region
 from leap_audit.measure.methods import Explanation, load_methods
-from leap_audit.measure.opinions import Opined, second_opinion
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.preprocessing import compare_readings
 from leap_audit.measure.prototype import Drawn, PrototypeSearch

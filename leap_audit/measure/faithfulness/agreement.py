@@ -4,13 +4,13 @@ import numpy as np
 
 from leap_audit.run.session import Array
 
-__all__ = ["TOP", "top_overlap"]
+__all__ = ["TOP_SHARE", "top_overlap"]
 
-TOP = 0.1
+TOP_SHARE = 0.1
 """Share of a picture's pixels, the highest of each map, that are compared."""
 
 
-def top_overlap(a: Array, b: Array, share: float = TOP) -> float:
+def top_overlap(a: Array, b: Array, share: float = TOP_SHARE) -> float:
     """Return which part of the highest pixels of two maps is the same, 0..1.
 
     By chance it is `share`. Feature agreement of Krishna et al. 2022, for pixels: those that a map

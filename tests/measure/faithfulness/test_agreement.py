@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from leap_audit.measure.faithfulness.agreement import TOP, top_overlap
+from leap_audit.measure.faithfulness.agreement import TOP_SHARE, top_overlap
 
 RNG = np.random.default_rng(0)
 
@@ -25,9 +25,9 @@ def test_the_highest_pixels_alone_count() -> None:
 
 def test_by_chance_it_is_the_share_that_is_compared() -> None:
     found = [top_overlap(RNG.random((40, 40)), RNG.random((40, 40))) for _ in range(40)]
-    assert np.mean(found) == pytest.approx(TOP, abs=0.01)
+    assert np.mean(found) == pytest.approx(TOP_SHARE, abs=0.01)
     flat = np.ones((40, 40))
-    assert top_overlap(flat, RNG.random((40, 40))) == pytest.approx(TOP)
+    assert top_overlap(flat, RNG.random((40, 40))) == pytest.approx(TOP_SHARE)
     assert top_overlap(flat, 0 * flat) == pytest.approx(1)
 
 

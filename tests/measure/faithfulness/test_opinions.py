@@ -9,9 +9,9 @@ from leap_audit.errors import ConfigRefused
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
 from leap_audit.measure.faithfulness.dependence import randomised
-from leap_audit.measure.opinions import (
+from leap_audit.measure.faithfulness.opinions import (
     BLUR,
-    USUAL,
+    USUAL_OPINIONS,
     Opined,
     checked_photographs,
     chosen_opinions,
@@ -32,7 +32,7 @@ def digits(sample_models: Path) -> Model:
 
 def test_two_that_differ_in_kind_are_the_usual_ones(digits: Model) -> None:
     chosen = chosen_opinions(None, {}, digits)
-    assert list(chosen) == list(USUAL) == ["integrated_gradients", "occlusion"]
+    assert list(chosen) == list(USUAL_OPINIONS) == ["integrated_gradients", "occlusion"]
     assert chosen["integrated_gradients"][1].model_dump()["steps"] == 16
     assert chosen["occlusion"][1].model_dump()["baseline"] == ("blur",)
     assert chosen_opinions(("none",), {}, digits) == chosen_opinions((), {}, digits) == {}
@@ -108,7 +108,7 @@ def test_a_model_without_anything_learned_is_found_out(tmp_path: Path) -> None:
 
 def test_maps_of_a_sound_model_depend_on_class_and_weights(tmp_path: Path) -> None:
     model = read_model(linear(tmp_path / "m.onnx", RNG.standard_normal((3, 64))))
-    for method in USUAL:
+    for method in USUAL_OPINIONS:
         found = opined(model, method)
         assert found is not None
         assert found.other_class is not None

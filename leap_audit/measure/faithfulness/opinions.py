@@ -22,8 +22,8 @@ from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
 __all__ = [
-    "CHECKED",
-    "USUAL",
+    "CHECKED_PHOTOGRAPHS",
+    "USUAL_OPINIONS",
     "Opined",
     "checked_photographs",
     "chosen_opinions",
@@ -31,14 +31,14 @@ __all__ = [
     "second_opinion",
 ]
 
-USUAL: dict[str, dict[str, Any]] = {
+USUAL_OPINIONS: dict[str, dict[str, Any]] = {
     "integrated_gradients": {"steps": 16, "baseline": ("blur",)},
     "occlusion": {"parts": 4, "baseline": ("blur",)},
 }
 """The methods that are tried as second opinions, in this order, with options that suit an audit."""
 OPINIONS = 2
 """How many of them an audit has."""
-CHECKED = 6
+CHECKED_PHOTOGRAPHS = 6
 """Photographs on which it is checked whether the maps depend on the class and on the weights."""
 DEPENDENCE = ("other_class", "other_weights")
 """The checks of faithfulness that say so."""
@@ -89,16 +89,19 @@ def chosen_opinions(
 ) -> dict[str, tuple[Method, Options]]:
     """Return name -> (method, its options) of the second opinions on a model.
 
-    names: None: the first OPINIONS of USUAL that the model has everything for; ("none",) is none.
+    names: None: the first OPINIONS of the usual ones that the model has everything for; ("none",):
+    none.
     options: those that are set, by method and option.
     Raises ConfigRefused: there is no such method, or the model lacks what a named one needs.
     """
     if names is None:
-        fitting = [name for name in USUAL if not require(name, "attribution").unmet(model)]
+        fitting = [name for name in USUAL_OPINIONS if not require(name, "attribution").unmet(model)]
         names = fitting[:OPINIONS]
     elif tuple(names) == ("none",):
         names = ()
-    own = {name: layered(USUAL.get(name, {}), dict(options.get(name, {}))) for name in names}
+    own = {
+        name: layered(USUAL_OPINIONS.get(name, {}), dict(options.get(name, {}))) for name in names
+    }
     chosen = chosen_attributions(names, own)
     for method, _ in chosen.values():
         method.require_of(model)
@@ -117,7 +120,7 @@ def evidence_for(values: Array) -> Array:
     return np.asarray(blur_matrix(height, sigma) @ positive @ blur_matrix(width, sigma).T)
 
 
-def checked_photographs(answers: Sequence[int], most: int = CHECKED) -> list[int]:
+def checked_photographs(answers: Sequence[int], most: int = CHECKED_PHOTOGRAPHS) -> list[int]:
     """Return which photographs are checked: the first of every answer, then the second, ...
 
     answers: the class that each photograph was answered with.
