@@ -311,6 +311,7 @@ def _rolled(pair: Pair) -> Iterator[Row]:
 
 def table(found: dict[str, list[Compared]]) -> str:
     """The relative errors as a table in Markdown, one column for each network."""
+    found = {name: found[name] for name in NETWORKS if name in found}
     names = list(dict.fromkeys((row.method, row.oracle) for part in found.values() for row in part))
     lines = [f"| method | oracle | {' | '.join(found)} |", "|---|---|" + "---|" * len(found)]
     for method, oracle in names:

@@ -38,7 +38,7 @@ USUAL_OPINIONS: dict[str, dict[str, Any]] = {
 """The methods that are tried as second opinions, in this order, with options that suit an audit."""
 OPINIONS = 2
 """How many of them an audit has."""
-CHECKED_PHOTOGRAPHS = 6
+CHECKED_PHOTOGRAPHS = 4
 """Photographs on which it is checked whether the maps depend on the class and on the weights."""
 DEPENDENCE = ("other_class", "other_weights")
 """The checks of faithfulness that say so."""
