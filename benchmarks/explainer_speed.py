@@ -27,7 +27,7 @@ from leap_audit.measure.attribution.smoothing import explainer
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-BATCH, STEPS, COPIES = 8, 50, 16
+SIDE, BATCH, STEPS, COPIES = 224, 8, 50, 16
 FEW, MANY = 8, 128
 Way = Callable[[], Array]
 
@@ -133,14 +133,14 @@ def fused(pair: Pair) -> None:
 
 def measured(name: str, folder: Path, pairs: int) -> list[str]:
     """Return the rows of one network."""
-    pair = made(name, folder, BATCH)
+    pair = made(name, folder, BATCH, SIDE)
     fused(pair)
     torch.set_num_threads(2)
     rows = []
     for what, (one, other) in ways(pair).items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            seconds = alternate({"ours": one, "captum": other}, pairs)
+            seconds = alternate({"ours": one, "captum": other}, pairs, warm_up=1)
         figures = " | ".join(f"{np.median(seconds[who]):.2f}" for who in ("ours", "captum"))
         rows.append(f"| {name} | {what} | {ratio(seconds, 'ours', 'captum'):.2f} | {figures} |")
         print(rows[-1], file=sys.stderr, flush=True)
@@ -164,7 +164,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if args.peak:
-            pair = made(args.peak[0], Path(folder), BATCH)
+            pair = made(args.peak[0], Path(folder), BATCH, SIDE)
             steps = int(args.peak[1])
             print_peak(lambda: ours(pair, "integrated_gradients", steps=steps))
             return

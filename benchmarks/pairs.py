@@ -112,11 +112,11 @@ def _timm(name: str) -> Callable[[], nn.Module]:
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "toy": (Toy, 32),
     "toy_vit": (ToyViT, 32),
-    "resnet18": (_torchvision("resnet18"), 224),
-    "mobilenet_v2": (_torchvision("mobilenet_v2"), 224),
+    "resnet18": (_torchvision("resnet18"), 112),
+    "mobilenet_v2": (_torchvision("mobilenet_v2"), 112),
     "vit_tiny": (_timm("vit_tiny_patch16_224"), 224),
-    "swin_t": (_torchvision("swin_t"), 224),
-    "convnext_tiny": (_torchvision("convnext_tiny"), 224),
+    "swin_t": (_torchvision("swin_t"), 112),
+    "convnext_tiny": (_torchvision("convnext_tiny"), 96),
 }
 
 
@@ -158,9 +158,13 @@ class Pair:
         return generator(0, f"attribution {name}", content_key(self.picture), self.class_)
 
 
-def made(name: str, folder: Path, batch: int = 4) -> Pair:
-    """Return a network with random weights, exported and loaded."""
-    make, side = NETWORKS[name]
+def made(name: str, folder: Path, batch: int = 4, side: int = 0) -> Pair:
+    """Return a network with random weights, exported and loaded.
+
+    side: of the picture; 0: that of NETWORKS.
+    """
+    make, usual = NETWORKS[name]
+    side = side or usual
     torch.manual_seed(3)
     module = make().eval()
     with torch.no_grad():
@@ -190,16 +194,21 @@ def made(name: str, folder: Path, batch: int = 4) -> Pair:
 
 
 def _settle(module: nn.Module, side: int) -> None:
-    """Give batch normalisation the statistics of random pictures.
+    """Give batch normalisation statistics that keep the size of the signal.
 
-    With others the signal of a deep network with random weights dies, and its scores differ by
-    less than single precision resolves.
+    With arbitrary ones the signal of a deep network with random weights dies, and its scores differ
+    by less than single precision resolves. With the mean of a random picture taken off, little but
+    rounding is left of it.
     """
+
+    def measure(part: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(part, nn.BatchNorm2d)
+        size = inputs[0].square().mean()
+        part.running_mean.normal_(0, 0.1).mul_(size.sqrt())
+        part.running_var.uniform_(0.5, 1.5).mul_(size)
+
     layers = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
-    if layers:
-        for part in layers:
-            part.momentum = None  # the mean over all pictures
-            part.reset_running_stats()
-        module.train()
-        module(torch.rand(4, 3, side, side))
-        module.eval()
+    handles = [part.register_forward_pre_hook(measure) for part in layers]
+    module(torch.rand(1, 3, side, side))
+    for handle in handles:
+        handle.remove()
