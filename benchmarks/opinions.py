@@ -148,6 +148,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="models/ and images/")
     parser.add_argument("--model", type=Path, default=Path(MODEL))
+    parser.add_argument("--name", help="what the table calls it; left out: the model's file")
     parser.add_argument("--images", type=Path, help="folder with a folder for each class")
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
     parser.add_argument("--threads", type=int, default=0)
@@ -162,7 +163,7 @@ def main() -> None:
         print(table(read(args.csv)))
         return
     path = args.model if args.model.exists() else args.folder / "models" / args.model
-    model = classifier_of(path)
+    model, name = classifier_of(path), args.name or path.name
     run = Run(model, 4, args.threads)
     shuffled = Run(randomised(model, 0), 4, args.threads)
     done = {(x["model"], x["file"]) for x in read(args.csv)}
@@ -170,11 +171,11 @@ def main() -> None:
         photographs = read_rows(args.folder, model, args.rows)
     else:
         photographs = read_sorted(args.images, model, args.rows)
-    left = [p for p in photographs if (path.name, p.file) not in done]
+    left = [p for p in photographs if (name, p.file) not in done]
     other: Array | None = None
     with Terminal().stage("Photographs", len(left)) as advance:
         for photograph in left:
-            lines, other = measure(run, shuffled, photograph, other, path.name)
+            lines, other = measure(run, shuffled, photograph, other, name)
             new = not args.csv.exists()
             with args.csv.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, COLUMNS)
