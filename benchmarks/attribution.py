@@ -9,8 +9,7 @@ import onnx_ir as ir
 from benchmarks.ranking import Probability
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.model import Model
-from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions
-from leap_audit.measure.attribution.smooth_grad import smooth_grad as averaged_slopes
+from leap_audit.measure.attribution.smoothgrad import SmoothGradOptions, smooth_gradient
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.measure.smooth import enlargement
@@ -73,10 +72,15 @@ def smooth_grad(network: Network, picture: Array, class_: int, seed: int) -> Arr
 
     Smilkov et al. 2017, squared as in Hooker et al. 2019. (height, width).
     """
-    options = SmoothGradOptions(copies=COPIES, noise=NOISE, blur=BLUR)
-    cotangent = network.run.model.answer.cotangent((class_,))
+    options = SmoothGradOptions(copies=COPIES, noise=NOISE, kind="square", blur=BLUR)
+    run = network.run.at_once(min(network.run.batch, COPIES))
+    cotangent = run.model.answer.cotangent((class_,))
     rng = generator(seed, "SmoothGrad", content_key(picture), class_)
-    return averaged_slopes(network.run, picture, cotangent, options, rng)
+
+    def gradient(pictures: Array) -> Array:
+        return run.gradient(pictures, cotangent)[PICTURE]
+
+    return np.asarray(smooth_gradient(gradient, picture, options, rng, run.batch).sum(0))
 
 
 def rise(probability: Probability, picture: Array, class_: int, seed: int) -> Array:

@@ -294,7 +294,7 @@ class AuditOptions(Options):
     """Attribution methods that are compared with the key region of each photograph; none: no such
     methods. Left out: two that differ in kind and suit the model, but none with effort quick."""
     method_options: dict[str, dict[str, Any]] = {}
-    """Options of these methods, by method and option, such as smooth_grad.copies=32."""
+    """Options of these methods, by method and option, such as smoothgrad.copies=32."""
     effort: Effort | None = None
     """How much work the audit is: quick, standard or full. Left out: standard, and where that takes
     above 15 minutes on this machine, as much of it as fits. Options declared singly win."""

@@ -14,8 +14,7 @@ def test_every_method_is_on_it_with_formula_and_advice() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name, method in methods().items():
         assert f"## {name}\n" in text
-        if name != "smooth_grad":
-            assert method.traits.formula, name
-            assert method.traits.advice, name
+        assert method.traits.formula, name
+        assert method.traits.advice, name
     shown = set(re.findall(r"images/methods/(\S+\.png)", text))
     assert shown == {file.name for file in PICTURES.glob("*.png")}

@@ -59,6 +59,7 @@ def audit(
     threads: flags.Threads = None,
     batch: flags.Batch = None,
     provider: flags.Provider = None,
+    ray: flags.Ray = None,
     config: flags.Config = None,
     policy: judging.Policy = None,
     junit: judging.Junit = None,
@@ -143,6 +144,7 @@ def audit(
                 junit=junit,
                 progress=terminal,
                 fresh=fresh,
+                ray=ray,
                 command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
             )
         conclude(result, terminal, as_json=as_json)

@@ -64,11 +64,11 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
     "methods": {
         "Examples": (
             ("List the methods of measurement", "leap-audit methods"),
-            ("Say everything about one, with its options", "leap-audit methods smooth_grad"),
+            ("Say everything about one, with its options", "leap-audit methods smoothgrad"),
             (
                 "Run one beside the isolations",
-                "leap-audit model.onnx --samples photos/ --methods smooth_grad \\\n"
-                "  --method-option smooth_grad.copies=32",
+                "leap-audit model.onnx --samples photos/ --methods smoothgrad \\\n"
+                "  --method-option smoothgrad.copies=32",
             ),
         ),
     },

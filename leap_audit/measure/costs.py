@@ -79,6 +79,10 @@ class Amount:
     """Photographs on which other methods are asked."""
     opinions_checked: int = 0
     """Of these, how many maps are made twice more, to check what they depend on."""
+    drawings: int = 1
+    """Batches of prototypes."""
+    searches: int = 1
+    """Batches of isolations."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,31 @@ class Costs:
     opinion: float = 0.0
     """One photograph, by all methods that are asked for a second opinion."""
 
-    def seconds(self, amount: Amount) -> float:
-        """Return what so much work takes, the report included."""
-        return (
-            amount.answers * (self.answer + PICTURE)
-            + amount.drawn * amount.steps * self.prototype_step
-            + amount.isolated * amount.isolation_steps * self.isolation_step
-            + amount.isolations * (READING * self.answer + self.explanation + PICTURE)
-            + (amount.opinions + 2 * amount.opinions_checked) * self.opinion
-            + amount.tried * amount.hosts * TRYING * self.answer
+    def seconds(self, amount: Amount, workers: int = 1) -> float:
+        """Return what so much work takes, the report included.
+
+        workers: how many batches are computed at once, each as fast as here.
+        """
+        drawing = amount.drawn * amount.steps * self.prototype_step
+        isolating = (
+            amount.isolated * amount.isolation_steps * self.isolation_step
+            + amount.isolations * (READING * self.answer + self.explanation)
+        )
+        asking = (amount.opinions + 2 * amount.opinions_checked) * self.opinion
+        trying = (
+            amount.tried * amount.hosts * TRYING * self.answer
             + amount.searched * self.prototype_step
+        )
+        return (
+            (amount.answers * self.answer + asking) / workers
+            + drawing * _longest(amount.drawings, workers)
+            + isolating * _longest(amount.searches, workers)
+            + trying * _longest(amount.tried, workers)
+            + (amount.answers + amount.isolations) * PICTURE
             + PAGES
         )
+
+
+def _longest(batches: int, workers: int) -> float:
+    """The share of equal batches that the worker with most of them computes."""
+    return -(-batches // workers) / batches if batches else 1.0

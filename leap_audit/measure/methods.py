@@ -108,7 +108,8 @@ class Explanation:
     """Name -> number, such as how far the map is from adding up to the score."""
     detail: Array | None = None
     """What the method computes before it is made one number a pixel: for each channel of the
-    picture or of the tensor `at`, (channels, rows, columns); None: the map itself."""
+    picture or of the tensor `at`, (channels, rows, columns), or a map of fewer places than the
+    picture has pixels, (rows, columns); None: the map itself."""
     at: str = ""
     """The tensor inside the model that was looked at, in words; empty: the picture."""
 

@@ -30,6 +30,7 @@ __all__ = [
     "chosen_methods",
     "explain",
     "explain_album",
+    "explained",
     "methods",
     "opened",
     "subject_of",
@@ -46,7 +47,7 @@ class PictureExplanation:
 
     values: Array
     """As the method computes them, signed: (channels, rows, columns) of the picture or of a tensor
-    inside the model, or the map."""
+    inside the model, or a map, (rows, columns), perhaps of fewer places than the picture."""
     map: Array
     """(height, width): the values summed over channels, and enlarged to the picture's size."""
     score: float
@@ -182,7 +183,7 @@ def explain_album(
     """Yield for each picture the explanations of all methods, in their order."""
     for picture in album.pictures:
         subject = subject_of(run, picture, names, target, baselines)
-        yield [_explained(run, subject, *each, seed) for each in chosen]
+        yield [explained(run, subject, *each, seed=seed) for each in chosen]
 
 
 def subject_of(
@@ -244,9 +245,10 @@ def _checked(explanation: PictureExplanation, method: Method, mask: Array | None
     )
 
 
-def _explained(
-    run: Run, subject: Subject, method: Method, options: Options, seed: int
+def explained(
+    run: Run, subject: Subject, method: Method, options: Options, *, seed: int = 0
 ) -> PictureExplanation:
+    """Return what a method says of one subject."""
     start = time.perf_counter()
     (found,) = method.function(run, [subject], options, seed=seed)
     seconds = time.perf_counter() - start

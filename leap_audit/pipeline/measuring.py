@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.execution import Executor, finish
 from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
 from leap_audit.pipeline.opinions import first_answers, opinion_units
-from leap_audit.pipeline.parts import Parts, finish, result_of
+from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.planning import limit_of, planned
 from leap_audit.pipeline.study import (
@@ -31,7 +32,6 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.pipeline.units import Locate
-from leap_audit.pipeline.work import Loaded
 from leap_audit.progress import Advance, Progress
 
 __all__ = ["Measuring", "TimeIsUp", "measure", "plan"]
@@ -51,7 +51,7 @@ class Measuring:
     """
 
     study: Study
-    loaded: Loaded
+    executor: Executor
     parts: Parts
     progress: Progress
     repeated: bool = False
@@ -70,11 +70,11 @@ class Measuring:
         album = read_album(study.options, study.classes, study.model.preprocessing, self.progress)
         self.study = study = replace(study, album=album)
         self.ask_photographs()
-        finish(rereads(study), self.loaded, self.parts)
+        finish(rereads(study), self.executor, self.parts)
 
     def ask_photographs(self) -> None:
         """Show the photographs to the model."""
-        finish(predictions(self.study, self.study.album.pictures), self.loaded, self.parts)
+        finish(predictions(self.study, self.study.album.pictures), self.executor, self.parts)
 
     def choose_targets(self) -> None:
         """Decide which prototypes are made. Raises TargetRefused."""
@@ -86,7 +86,7 @@ class Measuring:
         seeds: of each target only so many, and those that are computed together with them.
         """
         study, parts = self.study, self.parts
-        spread = self.loaded.spread(study.options.seed)
+        spread = self.executor.loaded.spread(study.options.seed)
         self.study = study = replace(study, setting=replace(study.setting, spread=spread))
         units = [
             unit
@@ -98,11 +98,11 @@ class Measuring:
             if units:
                 total = sum(unit.steps for unit in units)
                 with self.progress.stage("Prototypes", total) as advance:
-                    finish(units, self.loaded, parts, self._timed(advance))
+                    finish(units, self.executor, parts, self._timed(advance))
         finally:  # an interrupted run reports those it has
             pictures = [levels(each.picture) for each in drawn_so_far(study, parts)]
-            finish(predictions(study, pictures), self.loaded, parts)
-            finish(comparisons(study, parts), self.loaded, parts)
+            finish(predictions(study, pictures), self.executor, parts)
+            finish(comparisons(study, parts), self.executor, parts)
 
     def isolate(self, *sources: Source) -> None:
         """Isolate the classes of the photographs, then those of the prototypes.
@@ -121,7 +121,7 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Isolations", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.loaded, self.parts, self._timed(advance))
+            finish(units, self.executor, self.parts, self._timed(advance))
 
     def explain(self) -> None:
         """Run the attribution methods on the same classes of the same pictures."""
@@ -134,7 +134,7 @@ class Measuring:
             for name in study.attributions:
                 for wanted in several:
                     units = explanations(study, name, wanted)
-                    finish(units, self.loaded, self.parts, self._timed(advance))
+                    finish(units, self.executor, self.parts, self._timed(advance))
 
     def opine(self) -> None:
         """Compare other methods with the isolations of the photographs."""
@@ -143,7 +143,7 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Second opinions", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.loaded, self.parts, self._timed(advance))
+            finish(units, self.executor, self.parts, self._timed(advance))
 
     def experiment(self) -> None:
         """Try what the pictures of each class carry on those of the others."""
@@ -151,17 +151,17 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.loaded, self.parts, self._timed(advance))
-            finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            finish(units, self.executor, self.parts, self._timed(advance))
+            finish(change_trials(self.study, self.parts), self.executor, self.parts)
             self._timed(advance)(0)
-            finish(background_trials(self.study, self.parts), self.loaded, self.parts)
+            finish(background_trials(self.study, self.parts), self.executor, self.parts)
 
     def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:
         """The tasks on photographs, and those on prototypes."""
         found = []
         for units_of in sources or (photographs_to_isolate, prototypes_to_isolate):
             units = units_of(self.study, self.parts)
-            finish(units, self.loaded, self.parts)
+            finish(units, self.executor, self.parts)
             found.append(tasks(units, self.parts))
         return found
 
@@ -187,7 +187,9 @@ def plan(measuring: Measuring) -> Plan:
     measuring.choose_targets()
     study = measuring.study
     limit = None if measuring.repeated else limit_of(study.options, measuring.elapsed)
-    measuring.study, found = planned(study, measuring.loaded, measuring.parts, limit)
+    measuring.study, found = planned(
+        study, measuring.executor.loaded, measuring.parts, limit, measuring.executor.workers
+    )
     for sentence in found.sentences:
         measuring.progress.note(sentence)
     return found

@@ -4,7 +4,7 @@ import json
 import os
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,9 +22,8 @@ from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
 from leap_audit.pipeline.plain import decoded, encoded
 from leap_audit.pipeline.units import Located, Predicted, R, Unit
-from leap_audit.pipeline.work import Advance, Loaded, perform
 
-__all__ = ["Parts", "PartsFolder", "finish", "load_part", "result_of", "save_part"]
+__all__ = ["Parts", "PartsFolder", "load_part", "result_of", "save_part"]
 
 Parts = MutableMapping[str, object]
 """Key of a unit -> its result, of the units that are finished."""
@@ -164,17 +163,3 @@ class PartsFolder(MutableMapping[str, object]):
 def result_of(unit: Unit[R], parts: Parts) -> R | None:
     """Return the result of a unit; None where it is not finished."""
     return cast(R | None, parts.get(unit.key))
-
-
-def finish(
-    units: Iterable[Unit[Any]], loaded: Loaded, parts: Parts, advance: Advance = lambda _: None
-) -> None:
-    """Perform the units that `parts` lacks, in their order, and put each result in as it is done.
-
-    Whatever stops it, what is finished stays in `parts`.
-    """
-    for unit in units:
-        if unit.key in parts:
-            advance(unit.steps)
-        else:
-            parts[unit.key] = perform(unit, loaded, advance)

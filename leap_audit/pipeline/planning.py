@@ -48,10 +48,13 @@ def limit_of(options: AuditOptions, elapsed: float) -> float | None:
     return USUAL_MINUTES * 60.0 if options.effort is None else None
 
 
-def planned(study: Study, loaded: Loaded, parts: Parts, limit: float | None) -> tuple[Study, Plan]:
+def planned(
+    study: Study, loaded: Loaded, parts: Parts, limit: float | None, workers: int = 1
+) -> tuple[Study, Plan]:
     """Return the study with the options that fit the limit, and its plan.
 
-    study: with its photographs answered and its targets chosen. limit: seconds, or None.
+    study: with its photographs answered and its targets chosen. limit: seconds, or None. workers:
+    how many units are computed at once.
     """
     key = f"plan-{_key(study)}"
     if isinstance(kept := parts.get(key), dict):
@@ -59,13 +62,13 @@ def planned(study: Study, loaded: Loaded, parts: Parts, limit: float | None) -> 
         return _left_out(restudied(study, options, parts), study), Plan(**kept["plan"])
     costs = costs_of(study, loaded)
     tried = [study]
-    seconds = [costs.seconds(amount_of(study, parts))]
+    seconds = [costs.seconds(amount_of(study, parts), workers)]
     for rung in LADDER[first_rung(study.options.effort) + 1 :]:
         if limit is None or seconds[-1] <= limit:
             break
         options = with_rung(study.options, rung, study.declared)
         tried.append(restudied(study, options, parts))
-        seconds.append(costs.seconds(amount_of(tried[-1], parts)))
+        seconds.append(costs.seconds(amount_of(tried[-1], parts), workers))
     made = _left_out(tried[-1], study)
     plan = _plan(made, amount_of(made, parts), costs, seconds[-1], limit)
     for above, more in reversed(list(zip(tried, seconds, strict=True))):
@@ -116,11 +119,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         each = min(options.isolation.per_prototype, study.model.classes)
         of_prototypes = round(targets * (min(each, 1) + FURTHER * max(0, each - 1)))
     size = max(1, study.batches.isolations)
-    isolated = sum(
-        -(-number // min(size, number)) * min(size, number)
-        for number in (of_photographs, of_prototypes)
-        if number
-    )
+    several = [(n, min(size, n)) for n in (of_photographs, of_prototypes) if n]
+    isolated = sum(-(-number // together) * together for number, together in several)
     return Amount(
         answers=len(study.requests) + len(photographs),
         drawn=sum(unit.batch for unit in drawing) * (options.prototype.views or 1),
@@ -133,6 +133,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         searched=len(tried_classes(study)) * options.experiments.work,
         opinions=len(photographs) if study.opinions else 0,
         opinions_checked=min(CHECKED_PHOTOGRAPHS, len(photographs)) if study.opinions else 0,
+        drawings=len(drawing),
+        searches=sum(-(-number // together) for number, together in several),
     )
 
 

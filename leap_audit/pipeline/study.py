@@ -20,7 +20,7 @@ from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_
 from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.faithfulness.opinions import chosen_opinions
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
-from leap_audit.measure.plan import Batches, choose_batches
+from leap_audit.measure.plan import Batches, choose_batches, even_batch
 from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
@@ -121,7 +121,7 @@ def prepared(
     )
     batches = batches or batches_of_options(model, options, {} if parts is None else parts)
     predictions = batches.predictions if model.batchable else 1
-    loaded = Loaded(model, ground_of(model, options.threads, predictions))
+    loaded = Loaded(model, ground_of(model, batches.threads, predictions))
     weights = loaded.run.weights
     setting = Setting(options.seed, options.seeds, linear=weights is not None)
     study = Study(
@@ -148,10 +148,11 @@ def _complete(chosen: Mapping[str, tuple[Method, Options]]) -> dict[str, dict[st
 def batches_of_options(model: Model, options: AuditOptions, parts: Parts) -> Batches:
     """Return the batches chosen earlier for this model and these options, or those that fit now."""
     views = options.prototype.views or 1
-    key = f"batches-{digest([model.digest, model.provider.name, views, options.batch])}"
+    chosen_by = [model.digest, model.provider.name, views, options.batch, options.threads]
+    key = f"batches-{digest(chosen_by)}"
     if isinstance(kept := parts.get(key), dict):
         return Batches(**kept)
-    chosen = choose_batches(model, views, options.batch)
+    chosen = choose_batches(model, views, options.batch, options.threads)
     parts[key] = asdict(chosen)
     return chosen
 
@@ -274,7 +275,7 @@ def draws(study: Study) -> list[Draw]:
     options = study.options.prototype
     if not study.requests:
         return []
-    batch = study.batches.prototypes if study.model.batchable else 1
+    batch = even_batch(len(study.requests), study.batches.prototypes, study.batches.workers)
     grouped = [tuple(group) for group in batches_of(study.requests, batch, options)]
     size = max(map(len, grouped))
     first = grouped[0] if options.find_lr_steps else ()

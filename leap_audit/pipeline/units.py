@@ -6,9 +6,10 @@ are computed together in one batch. Its result is plain: arrays and numbers, no 
 Equal keys mean equal results, so a unit can be done once, anywhere, in any order.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from leap_audit.artifacts import Readings, Trial
 from leap_audit.config import ExperimentOptions, IsolationOptions, Options, PrototypeOptions
@@ -26,6 +27,7 @@ from leap_audit.pipeline.plain import digest
 from leap_audit.run.session import Array
 
 __all__ = [
+    "NO_SUPPLY",
     "Compare",
     "Draw",
     "Explain",
@@ -38,6 +40,7 @@ __all__ = [
     "Predicted",
     "R",
     "Reread",
+    "Supplied",
     "Supply",
     "TryBackgrounds",
     "TryChanges",
@@ -81,6 +84,8 @@ class Unit(Generic[R]):
     """One piece of work. Two units are the same where their keys are."""
 
     ground: Ground
+    noun: ClassVar[str]
+    """What it computes, in the plural."""
 
     @cached_property
     def key(self) -> str:
@@ -92,10 +97,17 @@ class Unit(Generic[R]):
         """Return how far the unit advances the count of its stage."""
         return 0
 
+    @property
+    def title(self) -> str:
+        """Return what is computed, in words."""
+        return self.noun
+
 
 @dataclass(frozen=True, eq=False)
 class Predict(Unit["Predicted"]):
     """Show the model a batch of pictures. Result: `Predicted`."""
+
+    noun = "answers to pictures"
 
     pictures: tuple[Array, ...]
     """(channels, height, width) in 0..1 each."""
@@ -117,6 +129,8 @@ class Predicted:
 class Reread(Unit[tuple[Readings, ...]]):
     """Show photographs under other preprocessings. Result: a tuple of at most one `Readings`."""
 
+    noun = "answers under other preprocessings"
+
     pictures: tuple[Array, ...]
     known: tuple[int | None, ...]
     """The class that each is known to show."""
@@ -125,6 +139,8 @@ class Reread(Unit[tuple[Readings, ...]]):
 @dataclass(frozen=True, eq=False)
 class Draw(Unit[tuple[Drawn, ...]]):
     """Make the prototypes of one batch of requests. Result: a tuple of `Drawn`."""
+
+    noun = "prototypes"
 
     requests: tuple[Request, ...]
     options: PrototypeOptions
@@ -138,10 +154,16 @@ class Draw(Unit[tuple[Drawn, ...]]):
     def steps(self) -> int:
         return len(self.requests) * self.options.steps
 
+    @property
+    def title(self) -> str:
+        return f"{self.noun} of {_classes(k for each in self.requests for k in each.target)}"
+
 
 @dataclass(frozen=True, eq=False)
 class Compare(Unit[Shared]):
     """Compare classes by their gradients on a prototype. Result: `Shared`."""
+
+    noun = "gradients on a prototype"
 
     picture: Array
     target: tuple[int, ...]
@@ -151,6 +173,8 @@ class Compare(Unit[Shared]):
 @dataclass(frozen=True, eq=False)
 class Locate(Unit["tuple[Located, ...]"]):
     """Ask where in each of a batch of pictures classes are said. Result: a tuple of `Located`."""
+
+    noun = "places of classes"
 
     pictures: tuple[Array, ...]
     classes: tuple[tuple[int, ...], ...]
@@ -173,6 +197,8 @@ class Located:
 class Isolate(Unit[tuple[Region, ...]]):
     """Isolate the subjects of one batch. Result: a tuple of `Region`."""
 
+    noun = "isolations"
+
     subjects: tuple[Subject, ...]
     options: IsolationOptions
     seed: int
@@ -185,10 +211,16 @@ class Isolate(Unit[tuple[Region, ...]]):
     def steps(self) -> int:
         return len(self.subjects) * self.options.steps
 
+    @property
+    def title(self) -> str:
+        return f"{self.noun} of {_classes(each.class_ for each in self.subjects)}"
+
 
 @dataclass(frozen=True, eq=False)
 class Explain(Unit[tuple[Explanation, ...]]):
     """Explain the subjects of one batch by a method. Result: a tuple of `Explanation`."""
+
+    noun = "attributions"
 
     subjects: tuple[Subject, ...]
     method: str
@@ -236,9 +268,14 @@ class Supply:
     """The class of each prototype."""
 
 
+NO_SUPPLY = Supply((), (), (), ())
+
+
 @dataclass(frozen=True, eq=False)
 class TryMarks(Unit[Tried]):
     """Try marks of one class, and search for a trigger of it. Result: `Tried`."""
+
+    noun = "experiments"
 
     supply: Supply
     options: ExperimentOptions
@@ -249,10 +286,16 @@ class TryMarks(Unit[Tried]):
     def steps(self) -> int:
         return self.options.work
 
+    @property
+    def title(self) -> str:
+        return f"{self.noun} on {_classes([self.class_])}"
+
 
 @dataclass(frozen=True, eq=False)
 class TryChanges(Unit[tuple[Trial, ...]]):
     """Change whole pictures and see towards which class. Result: a tuple of `Trial`."""
+
+    noun = "changes of pictures"
 
     supply: Supply
     options: ExperimentOptions
@@ -260,9 +303,15 @@ class TryChanges(Unit[tuple[Trial, ...]]):
     classes: tuple[int, ...]
 
 
+Supplied = TryMarks | TryChanges
+"""Units that share one supply."""
+
+
 @dataclass(frozen=True, eq=False)
 class TryBackgrounds(Unit[tuple[Trial, ...]]):
     """Put subjects before other backgrounds. Result: a tuple of `Trial`."""
+
+    noun = "changes of backgrounds"
 
     pictures: tuple[Array, ...]
     rankings: tuple[Array, ...]
@@ -272,3 +321,8 @@ class TryBackgrounds(Unit[tuple[Trial, ...]]):
     most: int
     """Composites of a class."""
     seed: int
+
+
+def _classes(several: Iterable[int]) -> str:
+    numbers = sorted(set(several))
+    return f"{'class' if len(numbers) == 1 else 'classes'} {', '.join(map(str, numbers))}"

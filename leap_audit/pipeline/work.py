@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import RLock
 from typing import Any, cast
 
 import numpy as np
@@ -62,12 +63,14 @@ Advance = Callable[[int], None]
 class Loaded:
     """A model ready to compute on: graphs are loaded when first needed, and kept.
 
-    What it keeps follows from the model and the arguments alone and changes no result.
+    What it keeps follows from the model and the arguments alone and changes no result. Several
+    threads may use it at once.
     """
 
     model: Model
     ground: Ground
     _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+    _making: Any = field(default_factory=RLock, repr=False)
 
     @cached_property
     def run(self) -> Run:
@@ -82,9 +85,10 @@ class Loaded:
 
     def kept(self, make: Callable[[], Any], *key: Any) -> Any:
         """Return what `make` makes, made once for each key."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        with self._making:  # units in several threads want the same
+            if key not in self._kept:
+                self._kept[key] = make()
+            return self._kept[key]
 
 
 def perform(unit: Unit[R], loaded: Loaded, advance: Advance = lambda _: None) -> R:

@@ -15,12 +15,12 @@ from leap_audit.artifacts import (
     Prototype,
     Readings,
     Sample,
-    Stability,
 )
 from leap_audit.findings import Evidence, find
 from leap_audit.findings.evidence import Ranking
+from tests.builders import records
 from tests.builders.audits import a_model
-from tests.builders.judged import suspected, trial
+from tests.builders.records import suspected, trial
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[Any, ...]
@@ -29,12 +29,10 @@ SIDE = 40
 
 
 def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = True) -> Isolation:
-    return Isolation(
-        class_=0,
+    return records.isolation(
         name=CLASSES[0],
         image="x.png",
         mask=mask,
-        area=0.1,
         prob=0.9,
         prob_keep=0.85,
         prob_delete=delete,
@@ -44,31 +42,22 @@ def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = 
 
 def prototype(
     *,
-    rank: int = 1,
-    converged: bool = True,
     other: float = 0.1,
     found: Isolation | None = None,
     similarity: float = 0.9,
+    **changes: Any,
 ) -> Prototype:
-    return Prototype(
-        target=(0,),
+    made = records.prototype(
         name=CLASSES[0],
-        replicate=0,
-        image="x.png",
-        logit=9.0,
-        prob=0.9,
-        rank=rank,
-        steps=4,
-        converged=converged,
-        entanglements=tuple(
-            Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
-            for index, value in enumerate([0.5, other])
-        ),
         isolations=(found or isolation(),),
-        stability=Stability(
-            images=("y.png",), logits=(9.0, 8.5), similarity=similarity, agreement=0.7
-        ),
+        stability=records.stability(similarity, 0.7),
+        **changes,
     )
+    overlaps = tuple(
+        Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
+        for index, value in enumerate([0.5, other])
+    )
+    return made.model_copy(update={"entanglements": overlaps})
 
 
 def samples(*masks: str) -> list[Sample]:

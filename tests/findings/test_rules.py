@@ -21,7 +21,7 @@ from leap_audit.findings.evidence import core
 from leap_audit.findings.suspicion import pattern_certainty
 from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
-from tests.builders.judged import suspected, trial
+from tests.builders.records import suspected, trial
 from tests.builders.suspicious import (
     CLASSES,
     EDGE,

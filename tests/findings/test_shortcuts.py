@@ -7,7 +7,7 @@ import pytest
 from leap_audit.artifacts import EvidencePicture, Finding
 from leap_audit.findings import Evidence, find
 from leap_audit.text.places import place_in_words
-from tests.builders.judged import CLASSES, suspected, trial
+from tests.builders.records import CLASSES, suspected, trial
 
 
 def found(**given: Any) -> list[Finding]:

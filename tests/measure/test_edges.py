@@ -7,7 +7,8 @@ import pytest
 
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Sigmoids, Softmax
-from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions, smooth_grad
+from leap_audit.measure.attribution.score import Score
+from leap_audit.measure.attribution.smoothgrad import SmoothGradOptions, smooth_gradient
 from leap_audit.measure.draws import generator
 from leap_audit.measure.entanglement import Shared, measure_entanglement, standardised
 from leap_audit.measure.prototype.objective import target_weights
@@ -15,6 +16,8 @@ from leap_audit.measure.prototype.rate import best_rate
 from leap_audit.measure.run import Run
 from leap_audit.measure.stability import agreement, interval, nearest
 from leap_audit.measure.subject import sharpness
+from leap_audit.measure.targets import ClassTarget
+from leap_audit.run.session import Array
 from tests.builders.classifiers import Node, read_model, write_model
 
 SIDE = 12
@@ -47,11 +50,41 @@ def test_slopes_are_averaged_over_sixteen_copies_with_noise_of_fifteen_percent(
     """The slope is 2x, so its mean square is 4(x² + σ²), off by a share of √(2/16) at x = 0."""
     picture = np.zeros((1, SIDE, SIDE), np.float32)
     picture[0, : SIDE // 2] = 1
-    options, rng = SmoothGradOptions(blur=0), np.random.default_rng(0)
-    found = smooth_grad(Run(squares, 16, 1), picture, squares.answer.cotangent((1,)), options, rng)
+    score = Score(Run(squares, 16, 1), ClassTarget(1), 16)
+    options, rng = SmoothGradOptions(kind="square"), np.random.default_rng(0)
+    found = smooth_gradient(score.gradient, picture, options, rng, 16)[0]
     lit, black = found[: SIDE // 2], found[SIDE // 2 :]
     assert black.mean() / lit.mean() == pytest.approx(0.15**2 / (1 + 0.15**2), rel=0.1)
     assert black.std() / black.mean() == pytest.approx((2 / 16) ** 0.5, rel=0.2)
+
+
+@pytest.mark.parametrize("batch", [3, 16])
+def test_copies_are_as_many_as_declared_whatever_fits_together(batch: int) -> None:
+    asked: list[int] = []
+
+    def gradient(pictures: Array) -> Array:
+        asked.append(len(pictures))
+        return 2 * pictures
+
+    options = SmoothGradOptions(copies=7, kind="variance")
+    picture = np.random.default_rng(1).random((3, 4, 4))
+    found = smooth_gradient(gradient, picture, options, np.random.default_rng(0), batch)
+    assert asked == ([3, 3, 1] if batch == 3 else [7])
+    noise = np.random.default_rng(0).standard_normal((7, 3, 4, 4), np.float32)
+    spread = np.float32(0.15 * np.ptp(picture.astype(np.float32)))
+    want = (2 * (picture.astype(np.float32) + spread * noise)).astype(np.float64).var(0)
+    np.testing.assert_allclose(found, want, rtol=1e-4)
+
+
+def test_a_blur_of_the_map_keeps_its_sum_far_from_the_edge() -> None:
+    picture = np.zeros((1, 28, 28), np.float32)
+    picture[0, 14, 14] = 1
+    given = (lambda pictures: pictures, picture)
+    for blur, peak in ((0.0, 1.0), (1 / 14, 1 / (2 * np.pi * 2**2))):
+        options = SmoothGradOptions(copies=1, noise=0, blur=blur)
+        found = smooth_gradient(*given, options, np.random.default_rng(0), 1)
+        assert found.max() == pytest.approx(peak, rel=0.03)
+        assert found.sum() == pytest.approx(1, rel=1e-3)
 
 
 def test_seeds_are_compared_by_their_three_most_entangled_classes() -> None:

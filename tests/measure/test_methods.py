@@ -90,8 +90,8 @@ def test_an_added_method_is_everywhere(added: None, sample_models: Path, tmp_pat
 
 def test_two_methods_have_two_names() -> None:
     load_methods()
-    with pytest.raises(ValueError, match="two methods are called 'smooth_grad'"):
-        method("smooth_grad", kind="attribution", source="")(brightness)
+    with pytest.raises(ValueError, match="two methods are called 'smoothgrad'"):
+        method("smoothgrad", kind="attribution", source="")(brightness)
 
 
 @pytest.mark.parametrize("name", list(load_methods()))
@@ -111,11 +111,11 @@ def test_the_order_is_that_of_the_kinds() -> None:
 @pytest.mark.parametrize(
     ("names", "options", "says"),
     [
-        (["smoth_grad"], {}, "did you mean 'smooth_grad'"),
+        (["smothgrad"], {}, "did you mean 'smoothgrad'"),
         (["isolation"], {}, "which every audit has"),
-        (["smooth_grad"], {"smooth_grad": {"copy": 1}}, "did you mean 'copies'"),
-        (["smooth_grad"], {"smooth_grad": {"copies": 0}}, "method_options.smooth_grad: copies"),
-        ([], {"smooth_grad": {}}, "not among the methods"),
+        (["smoothgrad"], {"smoothgrad": {"copy": 1}}, "did you mean 'copies'"),
+        (["smoothgrad"], {"smoothgrad": {"copies": 0}}, "method_options.smoothgrad: copies"),
+        ([], {"smoothgrad": {}}, "not among the methods"),
     ],
 )
 def test_what_is_no_method_is_refused(
@@ -135,12 +135,12 @@ def test_a_need_that_is_not_met_is_said() -> None:
     model: Any = SimpleNamespace(batchable=False)
     assert "takes one" in BATCH_OF_TWO.unmet(model)
     assert "takes one" in require("isolation").unmet(model)
-    assert require("smooth_grad").unmet(model) == ""
+    assert require("smoothgrad").unmet(model) == ""
     with pytest.raises(ConfigRefused, match="isolation cannot run on this model"):
         require("isolation").require_of(model)
 
 
-def test_smooth_grad_in_an_audit(sample_models: Path, tmp_path: Path) -> None:
+def test_smoothgrad_in_an_audit(sample_models: Path, tmp_path: Path) -> None:
     record = audit(
         sample_models / "digits_clean.onnx",
         out=tmp_path / "out",
@@ -149,12 +149,14 @@ def test_smooth_grad_in_an_audit(sample_models: Path, tmp_path: Path) -> None:
         threads=1,
         prototype={"steps": 2},
         isolation={"steps": 1, "grid": 2, "per_prototype": 1},
-        methods="smooth_grad",
-        method_options={"smooth_grad": {"copies": 2}},
+        methods="smoothgrad",
+        method_options={"smoothgrad": {"copies": 2, "kind": "square", "blur": 0.1}},
     ).audit
     (found,) = record.prototypes[0].attributions
     assert 0 <= found.low < found.high
-    own = require("smooth_grad")
-    entry = own.describe(own.options.parse({"copies": 2}, ""), Setting())
-    assert record.methods["smooth_grad"] == entry
+    own = require("smoothgrad")
+    entry = own.describe(
+        own.options.parse({"copies": 2, "kind": "square", "blur": 0.1}, ""), Setting()
+    )
+    assert record.methods["smoothgrad"] == entry
     assert np.isfinite(found.high)

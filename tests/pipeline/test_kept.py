@@ -11,7 +11,7 @@ from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete, OutputRefused, TargetRefused
 from leap_audit.ingest import load
 from leap_audit.measure import plan
-from leap_audit.pipeline import audit, parts, work
+from leap_audit.pipeline import audit, execution, parts, work
 from leap_audit.pipeline.kept import folder_of_parts, kept_parts
 from leap_audit.pipeline.study import prepared
 from leap_audit.pipeline.units import Unit
@@ -40,7 +40,7 @@ def performed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(type(unit).__name__)
         return perform(unit, *rest)
 
-    monkeypatch.setattr(parts, "perform", recorded)
+    monkeypatch.setattr(execution, "perform", recorded)
     return names
 
 

@@ -109,7 +109,7 @@ def test_a_plan_is_made_once(sample_models: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_costs_are_measured_on_the_model(sample_models: Path) -> None:
-    study, loaded = studied(sample_models, methods=("smooth_grad",))
+    study, loaded = studied(sample_models, methods=("smoothgrad",))
     costs = costs_of(study, loaded)
     for each in (costs.answer, costs.prototype_step, costs.isolation_step, costs.explanation):
         assert 0 < each < 10

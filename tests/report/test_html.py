@@ -215,7 +215,7 @@ def test_a_page_shows_so_much_of_each_list(build: Build, folder: Path) -> None:
 
 
 def test_a_method_states_its_own_limits(build: Build, folder: Path) -> None:
-    methods = {"smooth_grad": {"method": "Mean gradient", "limits": "A slope is no cause."}}
+    methods = {"smoothgrad": {"method": "Mean gradient", "limits": "A slope is no cause."}}
     text = Page(render_html(build().model_copy(update={"methods": methods}), folder)).text
     assert text.count("A slope is no cause.") == 2  # among the methods and among the limits
-    assert text.count("Smooth grad") == 2
+    assert text.count("Smoothgrad") == 2

@@ -71,15 +71,18 @@ def xgrad_cam(values: Array, gradients: Array) -> Array:
     return np.asarray(np.tensordot(weights, values, 1))
 
 
-def grad_cam_plus_plus(values: Array, gradients: Array, score: float | None = None) -> Array:
+def grad_cam_plus_plus(
+    values: Array, gradients: Array, score: float | None = None, epsilon: float = 1e-6
+) -> Array:
     """Chattopadhay et al. 2018: w_c = sum(alpha ReLU(G_c)), alpha = G² / (2 G² + sum(A) G³)
 
     score: f, where the gradients are those of exp(f), which the paper explains; they grow by
-    exp(f) then. None leaves the factor out, which the maps' shape does not depend on.
+    exp(f) then. None leaves the factor out, which the maps' shape does not depend on. epsilon:
+    added below the fraction, as pytorch-grad-cam does; 0: where nothing is below, alpha is 0.
     """
     square = gradients**2
-    below = 2 * square + values.sum((1, 2), keepdims=True) * square * gradients + 1e-6
-    alpha = np.where(gradients != 0, square / below, 0)
+    below = 2 * square + values.sum((1, 2), keepdims=True) * square * gradients + epsilon
+    alpha = np.divide(square, below, out=np.zeros_like(below), where=(below != 0) & (square != 0))
     factor = 1.0 if score is None else np.exp(score)
     weights = (alpha * np.maximum(factor * gradients, 0)).sum((1, 2))
     return np.asarray(np.tensordot(weights, values, 1))
@@ -154,17 +157,47 @@ _enter(
         },
     ),
 )
-_enter(
+
+
+class GradCamPlusPlusOptions(CamOptions):
+    """Grad-CAM++."""
+
+    epsilon: float = Field(default=1e-6, ge=0)
+    """Added below the fraction of alpha, as pytorch-grad-cam does; 0: as in the paper."""
+    exponential: bool = False
+    """Whether the gradient is that of exp(f), as in the paper: the map is exp(f) times as high."""
+
+
+LARGEST_EXPONENT = 80.0
+"""Of exp(f), whose product with a gradient is still a float32."""
+
+
+@attribution(
     "gradcam++",
-    grad_cam_plus_plus,
-    "Grad-CAM++: channels weighted by their positive gradients, rare ones more.",
-    "Chattopadhay et al. 2018",
-    Traits(
+    options=GradCamPlusPlusOptions,
+    needs=(GRADIENT, PLACES),
+    source="Chattopadhay et al. 2018",
+    cost="3 passes",
+    traits=Traits(
         "ReLU(sum_c w_c A_c), w_c = sum(alpha ReLU(G_c)), alpha = G² / (2 G² + sum(A_c) G³)",
         advice="For several objects of one class; ignores what speaks against the class.",
         peers={"pytorch-grad-cam": "GradCAMPlusPlus", "keras-explainable": "gradcampp"},
     ),
 )
+def gradcampp(
+    item: Item,
+    options: GradCamPlusPlusOptions,
+    rng: np.random.Generator,  # noqa: ARG001
+) -> MethodValues:
+    """Grad-CAM++: channels weighted by their positive gradients, rare ones more."""
+    places = layer_of(item.score.run.model, options.at)
+    values, gradients = _inner(item, places)
+    score = None
+    if options.exponential:
+        score = min(float(item.score(item.picture[None])[0]), LARGEST_EXPONENT)
+    return _cam(grad_cam_plus_plus(values, gradients, score, options.epsilon), options, places)
+
+
 _enter(
     "hirescam",
     hires_cam,

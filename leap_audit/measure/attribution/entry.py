@@ -134,7 +134,7 @@ def _explained(
             abs(total - found.total) / max(abs(found.total), np.finfo(np.float32).tiny)
         )
     shape = item.picture.shape[1:]
-    detail = None if found.values.ndim == 2 else found.values
+    detail = None if found.values.shape == shape else found.values
     return Explanation(as_map(found.values, shape), figures, detail, found.at)
 
 

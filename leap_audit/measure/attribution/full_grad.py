@@ -1,5 +1,6 @@
 """FullGrad: what the input and every bias inside the model contribute to the score."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from leap_audit.measure.attribution.places import upstream
 from leap_audit.measure.methods import Traits
 from leap_audit.run.session import Array
 
-__all__ = ["biases"]
+__all__ = ["FullGradient", "biases", "full_gradient"]
 
 
 class FullGradOptions(Options):
@@ -23,6 +24,20 @@ class FullGradOptions(Options):
     parts: Literal["normalised", "signed"] = "normalised"
     """How the parts are put together: each one's size brought to 0..1, as in the paper, or their
     signed numbers, which add up to the score but for the biases that stand for no place."""
+    together: Literal["channel", "part"] = "channel"
+    """What is brought to 0..1 together: each channel, as in pytorch-grad-cam, or all channels of a
+    part, as in the code of the paper."""
+
+
+@dataclass(frozen=True)
+class FullGradient:
+    """The score of a picture, taken apart."""
+
+    parts: tuple[Array, ...]
+    """What the input contributes, and what each bias with places does: (channels, rows, columns)
+    float64, each with the places of its own tensor."""
+    total: float
+    """The sum of all parts, and of the biases that stand for no place."""
 
 
 def biases(model: Model) -> dict[str, Array]:
@@ -71,29 +86,39 @@ def _bias(node: ir.Node) -> Array | None:
         complete="score",
         advice="Adds up to the score on networks of linear layers and ReLUs; where others are "
         "among them (GELU, sigmoid, normalisation by layer), the gap says by how much it fails.",
-        peers={"pytorch-grad-cam": "FullGrad", "foxai": "CV_FULL_GRADIENT_EXPLAINER"},
+        peers={"pytorch-grad-cam": "FullGrad", "foxai": "CV_FULL_GRADIENTS_EXPLAINER"},
     ),
 )
 def fullgrad(item: Item, options: FullGradOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Input times gradient, and every bias inside the model times its gradient."""
+    shape = item.picture.shape[1:]
+    found = full_gradient(item)
+    maps = [_part(part, options, shape) for part in found.parts]
+    explained = float(item.score(item.picture[None])[0])
+    return MethodValues(np.sum(maps, 0), explained, summed=found.total)
+
+
+def full_gradient(item: Item) -> FullGradient:
+    """Return the score of a picture as a sum over the input and every bias inside the model.
+
+    Exact on networks of linear layers and ReLUs (Srinivas and Fleuret 2019).
+    """
     model = item.score.run.model
     added = biases(model)
     entry = str(model.graph.graph.inputs[0].name)
     values = item.score.values(item.picture[None], entry)[entry]
     gradients = item.score.gradients(item.picture[None], (entry, *added))
-    shape = item.picture.shape[1:]
-    first = (values * gradients[entry])[0]
+    first = (values.astype(np.float64) * gradients[entry])[0]
     if model.preprocessing.layout == "NHWC":
         first = np.moveaxis(first, -1, 0)
-    total = float(first.sum(dtype=np.float64))
-    maps = [_part(first, options, shape)]
+    total = float(first.sum())
+    parts = [first]
     for name, bias in added.items():
         part = np.asarray(bias * gradients[name], np.float64)[0]
         total += float(part.sum())
         if part.ndim == 3 and part.shape[1] * part.shape[2] > 1:
-            maps.append(_part(part, options, shape))
-    explained = float(item.score(item.picture[None])[0])
-    return MethodValues(np.sum(maps, 0), explained, summed=total)
+            parts.append(part)
+    return FullGradient(tuple(parts), total)
 
 
 def _part(part: Array, options: FullGradOptions, shape: tuple[int, ...]) -> Array:
@@ -103,6 +128,7 @@ def _part(part: Array, options: FullGradOptions, shape: tuple[int, ...]) -> Arra
         share = rows * columns / (shape[0] * shape[1])
         return np.asarray(enlarged(part.sum(0, dtype=np.float64), shape) * share)
     size = np.abs(part, dtype=np.float64)
-    size -= size.min((1, 2), keepdims=True)
-    size /= size.max((1, 2), keepdims=True) + 1e-12
+    axes = (1, 2) if options.together == "channel" else (0, 1, 2)
+    size -= size.min(axes, keepdims=True)
+    size /= size.max(axes, keepdims=True) + 1e-12
     return enlarged(size.sum(0), shape)  # enlarging is linear: once, not for every channel

@@ -110,7 +110,7 @@ def input_x_gradient(
         shortcut=False,
         classes=False,
         advice=GUIDED,
-        peers={"captum": "GuidedBackprop", "foxai": "CV_GUIDED_BACKPROP_EXPLAINER"},
+        peers={"captum": "GuidedBackprop", "foxai": "CV_GUIDED_BACKPOPAGATION_EXPLAINER"},
     ),
 )
 def guided_backprop(item: Item, options: Any, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
@@ -154,7 +154,7 @@ class GuidedGradCamOptions(LayerOptions):
         shortcut=False,
         advice="The place is Grad-CAM's; the fine pattern in it depends on the class no more than "
         "guided backpropagation does.",
-        peers={"captum": "GuidedGradCam", "foxai": "CV_GUIDED_GRADCAM_EXPLAINER"},
+        peers={"captum": "GuidedGradCam", "foxai": "CV_GUIDEDGRADCAM_EXPLAINER"},
     ),
 )
 def guided_gradcam(

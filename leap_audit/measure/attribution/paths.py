@@ -176,6 +176,11 @@ class GradientShapOptions(BaselineOptions):
     """Points drawn, each on the way from a baseline that is drawn too."""
     noise: float = Field(default=0.0, ge=0)
     """Standard deviation of noise added to the picture, as a share of its range."""
+    relative: bool = True
+    """Whether the noise is such a share, or in the picture's own numbers."""
+    at: str | None = None
+    """Tensor inside the model that the gradients are taken at, times the difference of its values
+    on the picture and on the baseline. Left out: the picture."""
 
 
 @attribution(
@@ -195,8 +200,9 @@ def gradient_shap(
 ) -> MethodValues:
     """Expected gradients: gradients at random points between baselines and the picture."""
     starts, x = item.baselines(options).astype(np.float64), item.picture.astype(np.float64)
-    spread = options.noise * float(np.ptp(x))
-    total, sums, done = np.zeros(x.shape), list[float](), 0
+    spread = options.noise * (float(np.ptp(x)) if options.relative else 1.0)
+    places = None if options.at is None else places_of(item.score.run.model, options.at)
+    total, sums, done = np.zeros(()), list[float](), 0
     while done < options.samples:
         count = min(max(item.score.batch, 1), options.samples - done)
         noisy, drawn, share = [], [], []
@@ -206,14 +212,21 @@ def gradient_shap(
             noisy.append(x + spread * rng.standard_normal(x.shape) if spread else x)
         ends, begins = np.stack(noisy), np.stack(drawn)
         way = begins + np.reshape(share, (-1, 1, 1, 1)) * (ends - begins)
-        each = item.score.gradient(way) * (ends - begins)
-        total += each.sum(0)
-        sums += list(each.sum((1, 2, 3)))
+        if places is None:
+            each = item.score.gradient(way) * (ends - begins)
+        else:
+            inside = item.score.values(np.concatenate([ends, begins]), places.name)[places.name]
+            apart = inside[:count].astype(np.float64) - inside[count:]
+            each = item.score.gradients(way, (places.name,))[places.name] * apart
+        total = total + each.sum(0)
+        sums += list(each.reshape(count, -1).sum(1))
         done += count
     error = float(np.std(sums, ddof=1) / np.sqrt(done)) if done > 1 else 0.0
-    apart = float(np.mean(sums) - _difference(item, starts))
-    figures = (("sum_minus_difference", apart), ("standard_error_of_sum", error))
-    return MethodValues(total / done, figures=figures)
+    gap = float(np.mean(sums) - _difference(item, starts))
+    figures = (("sum_minus_difference", gap), ("standard_error_of_sum", error))
+    if places is None:
+        return MethodValues(total / done, figures=figures)
+    return MethodValues(places.of((total / done)[None])[0], at=places.text, figures=figures)
 
 
 class InternalInfluenceOptions(LayerOptions, PathOptions):

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice, product
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from leap_audit.measure.attribution.baselines import Baseline, baseline
 from leap_audit.measure.attribution.cams import PLACES, CamOptions
@@ -34,24 +34,32 @@ def scores_of(item: Item, pictures: Iterable[Array]) -> Array:
     return np.concatenate(found) if found else np.zeros(0)
 
 
+Sides: TypeAlias = tuple[PositiveInt, PositiveInt, PositiveInt]
+"""Channels, rows and columns."""
+
+
 class OcclusionOptions(BaselineOptions):
     """Occlusion."""
 
-    window: int | None = Field(default=None, ge=1)
-    """Side of the window in pixels. Left out: that of the picture, over `parts`."""
+    window: Annotated[int, Field(ge=1)] | Sides | None = None
+    """Side of the window in pixels, which takes all channels; or how many (channels, rows, columns)
+    it takes. Left out: the picture's short side, over `parts`."""
     parts: int = Field(default=7, ge=1)
     """Windows that fit side by side along the picture's short side, where `window` is left out."""
-    stride: int | None = Field(default=None, ge=1)
-    """Pixels between windows. Left out: half a window."""
+    stride: Annotated[int, Field(ge=1)] | Sides | None = None
+    """Pixels between windows, or (channels, rows, columns). Left out: half a window."""
 
 
-def windows(shape: tuple[int, ...], window: int, stride: int) -> Iterator[tuple[slice, slice]]:
-    """Yield windows that cover a picture of (height, width); the last ones are cut off."""
+def windows(
+    shape: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]
+) -> Iterator[tuple[slice, ...]]:
+    """Yield windows that cover an array of a shape; the last ones are cut off."""
     starts = [
-        [i * stride for i in range(math.ceil(max(size - window, 0) / stride) + 1)] for size in shape
+        [i * step for i in range(math.ceil(max(size - side, 0) / step) + 1)]
+        for size, side, step in zip(shape, window, stride, strict=True)
     ]
-    for top, left in product(*starts):
-        yield slice(top, top + window), slice(left, left + window)
+    for corner in product(*starts):
+        yield tuple(slice(at, at + side) for at, side in zip(corner, window, strict=True))
 
 
 @attribution(
@@ -69,25 +77,33 @@ def windows(shape: tuple[int, ...], window: int, stride: int) -> Iterator[tuple[
 def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Loss of score when a window slides over the picture."""
     x = item.picture
-    shape = x.shape[1:]
-    window = options.window or math.ceil(min(shape) / options.parts)
-    stride = options.stride or max(1, window // 2)
-    places = list(windows(shape, window, stride))
+    window = _sides(options.window or math.ceil(min(x.shape[1:]) / options.parts), x)
+    half = max(1, window[0] // 2), max(1, window[1] // 2), max(1, window[2] // 2)
+    stride = _sides(options.stride or half, x)
+    places = list(windows(x.shape, window, stride))
     whole = float(item.score(x[None])[0])
-    total, count = np.zeros(shape), np.zeros(shape)
+    total, count = np.zeros(x.shape), np.zeros(x.shape)
     starts = item.baselines(options)
 
     def hidden() -> Iterator[Array]:
         for x0 in starts:
             for place in places:
                 picture = x.copy()
-                picture[:, place[0], place[1]] = x0[:, place[0], place[1]]
+                picture[place] = x0[place]
                 yield picture
 
     for place, score in zip(places * len(starts), scores_of(item, hidden()), strict=True):
         total[place] += whole - score
         count[place] += 1
-    return MethodValues(total / np.maximum(count, 1))
+    found = total / np.maximum(count, 1)
+    return MethodValues(found[0] if window[0] >= len(x) else found)
+
+
+def _sides(given: int | Sides, picture: Array) -> tuple[int, int, int]:
+    """The (channels, rows, columns) of a window or a stride, at most those of the picture."""
+    sides = given if isinstance(given, tuple) else (len(picture), given, given)
+    found = [min(side, size) for side, size in zip(sides, picture.shape, strict=True)]
+    return found[0], found[1], found[2]
 
 
 class RiseOptions(BaselineOptions):
@@ -163,6 +179,9 @@ class ScoreCamOptions(CamOptions):
 
     weights: Literal["softmax", "raw"] = "softmax"
     """softmax: of the scores behind all masks, as in the paper; raw: those scores."""
+    weighed: Literal["channels", "masks"] = "channels"
+    """What is weighed and added up: the channels, as in the paper, or the masks made of them,
+    enlarged, as keras-explainable does; these are normalised before they are enlarged."""
 
 
 @attribution(
@@ -184,18 +203,30 @@ def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> 
     values = places.of(item.score.values(x[None], places.name)[places.name])[0]
     x0 = baseline(model, x, "zero")
 
-    def shown() -> Iterator[Array]:
-        for channel in values:
-            mask = enlarged(channel.astype(np.float64), x.shape[1:])
-            mask = (mask - mask.min()) / (mask.max() - mask.min() + 1e-8)
-            yield (x0 + mask * (x - x0)).astype(np.float32)
+    def mask_of(channel: Array) -> Array:
+        whole = channel.astype(np.float64)
+        if options.weighed == "masks":
+            return enlarged(_to_one(whole), x.shape[1:])
+        return _to_one(enlarged(whole, x.shape[1:]))
 
-    weights = scores_of(item, shown())
+    weights = scores_of(item, ((x0 + mask_of(v) * (x - x0)).astype(np.float32) for v in values))
     if options.weights == "softmax":
         weights = np.exp(weights - weights.max())
         weights /= weights.sum()
-    found = np.tensordot(weights, values, 1)
+    if options.weighed == "masks":
+        found = np.zeros(x.shape[1:])
+        for weight, channel in zip(weights, values, strict=True):
+            found += weight * mask_of(channel)
+    else:
+        found = np.tensordot(weights, values, 1)
     return MethodValues(np.maximum(found, 0) if options.relu else found, at=places.text)
+
+
+def _to_one(values: Array) -> Array:
+    """Values brought to 0..1; all 0 where they are the same."""
+    above = values - values.min()
+    top = above.max()
+    return np.asarray(above / top if top > 0 else above)
 
 
 @attribution(

@@ -184,6 +184,9 @@ class XraiOptions(IntegratedGradientsOptions):
     """Pixels by which segments are widened, so that edges belong to both sides."""
     least: int = Field(default=50, ge=1)
     """Pixels that a segment must add to be taken."""
+    stretched: bool = False
+    """Whether the picture is brought to its whole range before it is cut into segments, as in the
+    code of the paper."""
 
 
 @attribution(
@@ -208,6 +211,8 @@ def _masks(picture: Array, options: XraiOptions) -> Array:
     """(n, height, width) bool: segments at every scale, widened."""
     segmentation = _skimage()
     levels = np.moveaxis(picture, 0, -1).astype(np.float64)
+    if options.stretched:
+        levels = (levels - levels.min()) / (float(np.ptp(levels)) or 1.0)
     levels = levels * 2 - 1  # the range that the scales are meant for
     masks = []
     for scale in options.scales:

@@ -1,37 +1,27 @@
 """Wrappers: any method of attribution, over noisy copies of a picture or over views of it.
 
 `smooth:gradcam` is Grad-CAM averaged over noisy copies, `tta:gradcam` over mirrored and shifted
-views. SmoothGrad itself is the first, of the plain gradient.
+views. `smoothgrad` is the first, of the plain gradient.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from pydantic import Field, create_model
 
 from leap_audit.config import Options
 from leap_audit.errors import ConfigRefused
-from leap_audit.measure.attribution.entry import Item, MethodValues, as_map, attribution
+from leap_audit.measure.attribution.entry import as_map
+from leap_audit.measure.attribution.smoothgrad import SmoothOptions, moment, spread_of
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.methods import Explanation, Method, Traits, require
+from leap_audit.measure.methods import Explanation, Method, require
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-__all__ = ["WRAPPERS", "SmoothOptions", "ViewOptions", "explainer"]
-
-
-class SmoothOptions(Options):
-    """Noisy copies of a picture."""
-
-    copies: int = Field(default=16, ge=1, le=10_000)
-    """Noisy copies of the picture."""
-    noise: float = Field(default=0.15, ge=0, le=10)
-    """Standard deviation of the noise, as a share of the picture's own range."""
-    kind: Literal["mean", "square", "variance"] = "mean"
-    """What is taken of the maps of the copies: their mean, their mean square, or their variance."""
+__all__ = ["WRAPPERS", "ViewOptions", "explainer"]
 
 
 class ViewOptions(Options):
@@ -44,39 +34,6 @@ class ViewOptions(Options):
     filled with the picture's edge."""
 
 
-@attribution(
-    "smoothgrad",
-    options=SmoothOptions,
-    source="Smilkov et al. 2017; Hooker et al. 2019; Adebayo et al. 2018",
-    cost="50 passes",
-    traits=Traits(
-        "mean, mean square or variance over n of df/dx(x + noise)",
-        advice="Square and variance have no sign and find what the score depends on; the mean "
-        "keeps the sign, and is noisier.",
-        peers={"captum": "NoiseTunnel", "foxai": "CV_NOISE_TUNNEL_EXPLAINER"},
-    ),
-)
-def smoothgrad(item: Item, options: SmoothOptions, rng: np.random.Generator) -> MethodValues:
-    """Gradients over noisy copies of the picture: their mean, mean square or variance."""
-    spread = np.float32(options.noise * np.ptp(item.picture))
-    first = np.zeros(item.picture.shape, np.float64)
-    second, done = first.copy(), 0
-    while done < options.copies:
-        count = min(max(item.score.batch, 1), options.copies - done)
-        noise = rng.standard_normal((count, *item.picture.shape), np.float32)
-        gradients = item.score.gradient(item.picture + spread * noise).astype(np.float64)
-        first += gradients.sum(0)
-        second += np.square(gradients).sum(0)
-        done += count
-    return MethodValues(_taken(first / done, second / done, options))
-
-
-def _taken(mean: Array, square: Array, options: SmoothOptions) -> Array:
-    if options.kind == "variance":
-        return np.asarray(np.maximum(square - mean**2, 0))
-    return mean if options.kind == "mean" else square
-
-
 def _smooth(
     explain: Callable[[list[Subject]], list[Explanation]],
     subject: Subject,
@@ -84,7 +41,7 @@ def _smooth(
     rng: np.random.Generator,
 ) -> Explanation:
     picture = np.asarray(subject.picture, np.float32)
-    spread = np.float32(options.noise * np.ptp(picture))
+    spread = spread_of(picture, options)
     copies = [
         replace(subject, picture=picture + spread * rng.standard_normal(picture.shape, np.float32))
         for _ in range(options.copies)
@@ -92,7 +49,7 @@ def _smooth(
     found = explain(copies)
     details = [each.detail for each in found if each.detail is not None]
     several = details if len(details) == len(found) else [each.values for each in found]
-    taken = _taken(np.mean(several, 0), np.mean(np.square(several), 0), options)
+    taken = moment(np.mean(several, 0), np.mean(np.square(several), 0), options)
     detail = taken if details else None
     return Explanation(as_map(taken, picture.shape[1:]), {}, detail, found[0].at)
 
@@ -146,8 +103,7 @@ def explainer(name: str) -> Method:
         )
     inner = explainer(rest)
     own, wrap, words = WRAPPERS[prefix]
-    title = f"{prefix.title()}{inner.options.__name__}"
-    both = cast(type[Options], create_model(title, __base__=(own, inner.options)))
+    both = _joined(f"{prefix.title()}{inner.options.__name__}", own, inner.options)
 
     def explain(
         run: Run, subjects: Sequence[Subject], options: Any, *, seed: int
@@ -176,3 +132,10 @@ def explainer(name: str) -> Method:
         function=explain,
         traits=traits,
     )
+
+
+def _joined(title: str, own: type[Options], inner: type[Options]) -> type[Options]:
+    """The options of both; a method may have those of a wrapper already, as smoothgrad does."""
+    if issubclass(inner, own):
+        return inner
+    return cast(type[Options], create_model(title, __base__=(own, inner)))

@@ -8,7 +8,7 @@ import numpy as np
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 
-__all__ = ["FILLS", "STEPS", "Erasure", "fill_of", "insertion_deletion"]
+__all__ = ["FILLS", "STEPS", "Erasure", "erasure_curves", "fill_of", "insertion_deletion"]
 
 STEPS = 32
 BLUR = 1 / 12
@@ -51,12 +51,23 @@ def insertion_deletion(scores: Scores, picture: Array, values: Array, fill: Arra
 
     Of equal values the upper left goes first. Both ends count: all pixels and none.
     """
+    inserted, deleted = erasure_curves(scores, picture, values, fill)
+    return Erasure(float(inserted.mean()), float(deleted.mean()))
+
+
+def erasure_curves(
+    scores: Scores, picture: Array, values: Array, fill: Array, steps: int = STEPS
+) -> tuple[Array, Array]:
+    """Return the class's probabilities while pixels come in, and while they go, (steps + 1,) each.
+
+    In equal steps, in the order of a map, (height, width): none, 1/steps, ..., all of the pixels.
+    """
     order = np.empty(values.size, int)
     order[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
     rank = order.reshape(values.shape)
-    first = [rank < cut for cut in np.linspace(0, values.size, STEPS + 1)]
+    first = [rank < cut for cut in np.linspace(0, values.size, steps + 1)]
     inserted = [np.where(inside, picture, fill) for inside in first]
     deleted = [np.where(inside, fill, picture) for inside in first]
     found = scores(np.stack([*inserted, *deleted]).astype(np.float32))
     half = len(inserted)
-    return Erasure(float(found[:half].mean()), float(found[half:].mean()))
+    return found[:half], found[half:]

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from leap_audit.config import IsolationOptions
-from leap_audit.measure.attribution.smooth_grad import SmoothGradOptions, noise_of, smooth_grad
+from leap_audit.measure.attribution.smoothgrad import SmoothGradOptions, smooth_gradient
+from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.isolation.optimise import blurred, rank_pixels
 from leap_audit.measure.isolation.region import class_probabilities
-from leap_audit.measure.run import Run
+from leap_audit.measure.run import PICTURE, Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
@@ -21,6 +22,8 @@ __all__ = ["best_of", "best_ranking", "candidates", "rankings", "slopes_of"]
 
 SHARE = 0.7
 """Weight of the slopes beside the optimised map, both standardised."""
+SLOPES = SmoothGradOptions(kind="square", blur=16 / 224)
+"""How the slopes are averaged."""
 AREAS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6)
 ROUNDING = 1e-5
 BLUR = 1
@@ -49,14 +52,21 @@ def rankings(
 
 
 def slopes_of(run: Run, subject: Subject, options: IsolationOptions, seed: int) -> Array:
-    """Return SmoothGrad of the subject's class, as its places count: (height, width).
+    """Return the mean square gradient of the subject's class, as its places count: (height, width).
 
-    It is blurred as much as the ranking is.
+    SmoothGrad, summed over the channels and blurred as much as the ranking is.
     """
-    usual = SmoothGradOptions()
-    wide = usual.model_copy(update={"blur": usual.blur * options.smoothing})
+    wide = SLOPES.model_copy(update={"blur": SLOPES.blur * options.smoothing})
     cotangent = run.model.answer.cotangent((subject.class_,), subject.where)
-    return smooth_grad(run, subject.picture, cotangent, wide, noise_of(subject, seed))
+    batch = min(run.batch, wide.copies)
+    run = run.at_once(batch)
+    key = (content_key(np.asarray(subject.picture, np.float32)), subject.class_)
+    rng = generator(seed, "isolation sensitivity", *key)
+
+    def gradient(pictures: Array) -> Array:
+        return run.gradient(pictures, cotangent)[PICTURE]
+
+    return np.asarray(smooth_gradient(gradient, subject.picture, wide, rng, batch).sum(0))
 
 
 def best_ranking(run: Run, subject: Subject, scores: Array, slopes: Array) -> Array:

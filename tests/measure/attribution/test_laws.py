@@ -37,7 +37,7 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 CLASSLESS = {"eigencam", "attention_rollout"}
 """Controls that look at no score at all; other controls depend on it, but hardly."""
-DRAWING = {"rise", "gradient_shap", "smoothgrad", "smooth_grad", "kernel_shap", "shapley_sampling"}
+DRAWING = {"rise", "gradient_shap", "smoothgrad", "kernel_shap", "shapley_sampling"}
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_maps_do_not_depend_on_company_and_repeat(
 @pytest.mark.parametrize("name", NAMES)
 def test_batches_change_nothing(case: tuple[Run, list[Subject]], name: str) -> None:
     run, subjects = case
-    if name in ("isolation_ranking", "smooth_grad"):
+    if name == "isolation_ranking":
         pytest.skip("copies are drawn by the batch")
     (eight,) = explained(run, name, subjects[:1])
     (three,) = explained(run.at_once(4), name, subjects[:1])
@@ -172,6 +172,18 @@ def test_smoothgrad_is_the_wrapper_of_the_gradient(run: Run, subjects: list[Subj
         )
         both = np.corrcoef(own.values.ravel(), same.values.ravel())
         assert both[0, 1] > 0.9  # other draws
+
+
+def test_a_method_with_the_options_of_a_wrapper_is_wrapped(
+    run: Run, subjects: list[Subject]
+) -> None:
+    options = {"copies": 2, "noise": 0.0}
+    (plain,) = explained(run, "saliency", subjects[:1], absolute=False)
+    for name in ("smooth:smoothgrad", "smooth:smooth:saliency", "tta:smooth:smoothgrad"):
+        more = {"absolute": False} if "saliency" in name else {}
+        more |= {"mirrored": False, "shift": 0} if "tta" in name else {}
+        (found,) = explained(run, name, subjects[:1], **options, **more)
+        alike(found.values, plain.values)
 
 
 @pytest.fixture(scope="module")

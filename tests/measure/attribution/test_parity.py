@@ -30,7 +30,6 @@ COMPARED_ELSEWHERE = {
     "kernel_shap",
     "rise",
     "shapley_sampling",
-    "smooth_grad",
     "xrai",
 }
 

@@ -11,7 +11,7 @@ from leap_audit.measure.experiments.study import Tried, settle
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.experiments.windows import promising
 from leap_audit.statistics import benjamini_hochberg
-from tests.builders.judged import trial
+from tests.builders.records import trial
 
 
 def test_a_trial_counts_both_sides_on_the_same_pictures() -> None:
