@@ -14,6 +14,7 @@ from leap_audit.findings import Evidence, find
 from leap_audit.ingest.model import Model
 from leap_audit.measure.effort import LADDER, first_rung, with_rung
 from leap_audit.pipeline.assembly import AuditParts, assemble
+from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring
 from leap_audit.pipeline.parts import PartsFolder
 from leap_audit.pipeline.plain import digest
@@ -44,7 +45,7 @@ def measuring(model: Model, photographs: Path | None, parts: Any = None, **more:
     if photographs is not None:
         values["samples"] = (str(photographs),)
     study, loaded = prepared(model, CLASSES, AuditOptions.parse(values, "here"))
-    return Measuring(study, loaded, {} if parts is None else parts, Silent())
+    return Measuring(study, InThisProcess(loaded), {} if parts is None else parts, Silent())
 
 
 def assembled(model: Model, photographs: Path, **more: Any) -> AuditParts:
@@ -144,8 +145,8 @@ def test_opinions_are_in_the_plan(tmp_path: Path, photographs: Path) -> None:
     found.read_photographs()
     amount = amount_of(found.study, found.parts)
     assert (amount.opinions, amount.opinions_checked) == (4, 4)
-    assert costs_of(found.study, found.loaded).opinion > 0
+    assert costs_of(found.study, found.executor.loaded).opinion > 0
     without = replace(found.study, opinions={})
     amount = amount_of(without, found.parts)
     assert (amount.opinions, amount.opinions_checked) == (0, 0)
-    assert costs_of(without, found.loaded).opinion == 0
+    assert costs_of(without, found.executor.loaded).opinion == 0
