@@ -290,6 +290,9 @@ class AuditOptions(Options):
     experiments: ExperimentOptions = ExperimentOptions()
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
+    second_opinions: Words | None = None
+    """Attribution methods that are compared with the key region of each photograph; none: no such
+    methods. Left out: two that differ in kind and suit the model, but none with effort quick."""
     method_options: dict[str, dict[str, Any]] = {}
     """Options of these methods, by method and option, such as smoothgrad.copies=32."""
     effort: Effort | None = None

@@ -59,15 +59,7 @@ Owner = Annotated[str | None, option("--owner", _MODEL, of_field("owner"), "TEXT
 Purpose = Annotated[str | None, option("--purpose", _MODEL, of_field("purpose"), "TEXT")]
 Version = Annotated[str | None, option("--version", _MODEL, of_field("version"), "TEXT")]
 Data = Annotated[str | None, option("--data", _MODEL, of_field("data"), "TEXT")]
-Targets = Annotated[
-    list[str] | None,
-    option(
-        "--targets",
-        _WHAT,
-        of_field("targets"),
-        "WHICH",
-    ),
-]
+Targets = Annotated[list[str] | None, option("--targets", _WHAT, of_field("targets"), "WHICH")]
 Samples = Annotated[
     list[Path] | None,
     option("--samples", _WHAT, of_field("samples"), "PATH"),
@@ -176,6 +168,9 @@ PhotoRange = Annotated[
 ]
 
 Methods = Annotated[list[str] | None, option("--methods", _HOW, of_field("methods"), "NAMES")]
+SecondOpinions = Annotated[
+    list[str] | None, option("--second-opinions", _HOW, of_field("second_opinions"), "NAMES")
+]
 MethodOptions = Annotated[
     list[str] | None,
     option("--method-option", _HOW, of_field("method_options"), "METHOD.OPTION=VALUE"),

@@ -16,6 +16,8 @@ __all__ = [
     "labelled",
     "labelled_enough",
     "located",
+    "opinions",
+    "opinions_checked",
     "other_preprocessings",
     "photographs",
     "prototypes",
@@ -120,6 +122,36 @@ def stated_isolations(evidence: Evidence) -> str:
     if not stated:
         raise TooLittle("no class that the model gives was isolated")
     return count(len(stated), "isolation")
+
+
+def opinions(evidence: Evidence) -> str:
+    """Return on how many photographs other methods were compared with the key region."""
+    if not evidence.samples:
+        raise TooLittle("there were no photographs")
+    compared = [
+        each
+        for each in evidence.samples
+        if any(opinion.agreement is not None for opinion in each.opinions)
+    ]
+    if not compared:
+        raise TooLittle("no other method was asked (see --second-opinions)")
+    return count(len(compared), "photograph")
+
+
+def opinions_checked(evidence: Evidence) -> str:
+    """Return on how many photographs it was checked what the maps of other methods depend on."""
+    if not evidence.samples:
+        raise TooLittle("there were no photographs")
+    if not any(each.opinions for each in evidence.samples):
+        raise TooLittle("no other method was asked (see --second-opinions)")
+    checked = [
+        each
+        for each in evidence.samples
+        if any(o.other_class is not None or o.other_weights is not None for o in each.opinions)
+    ]
+    if len(checked) < PICTURES_NEEDED:
+        raise TooLittle(f"it needs {PICTURES_NEEDED} photographs; there were {len(checked)}")
+    return count(len(checked), "photograph")
 
 
 def located(evidence: Evidence) -> str:

@@ -75,6 +75,10 @@ class Amount:
     """Pictures that an experiment pastes into."""
     searched: int = 0
     """Pictures that the searches for triggers look at, in all their steps."""
+    opinions: int = 0
+    """Photographs on which other methods are asked."""
+    opinions_checked: int = 0
+    """Of these, how many maps are made twice more, to check what they depend on."""
     drawings: int = 1
     """Batches of prototypes."""
     searches: int = 1
@@ -95,6 +99,8 @@ class Costs:
     """A step of an isolation."""
     explanation: float
     """One picture and class, by all attribution methods of the audit."""
+    opinion: float = 0.0
+    """One photograph, by all methods that are asked for a second opinion."""
 
     def seconds(self, amount: Amount, workers: int = 1) -> float:
         """Return what so much work takes, the report included.
@@ -106,12 +112,13 @@ class Costs:
             amount.isolated * amount.isolation_steps * self.isolation_step
             + amount.isolations * (READING * self.answer + self.explanation)
         )
+        asking = (amount.opinions + 2 * amount.opinions_checked) * self.opinion
         trying = (
             amount.tried * amount.hosts * TRYING * self.answer
             + amount.searched * self.prototype_step
         )
         return (
-            amount.answers * self.answer / workers
+            (amount.answers * self.answer + asking) / workers
             + drawing * _longest(amount.drawings, workers)
             + isolating * _longest(amount.searches, workers)
             + trying * _longest(amount.tried, workers)

@@ -9,6 +9,7 @@ from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan
 from leap_audit.pipeline.execution import Executor, finish
 from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
+from leap_audit.pipeline.opinions import first_answers, opinion_units
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.planning import limit_of, planned
@@ -135,6 +136,15 @@ class Measuring:
                     units = explanations(study, name, wanted)
                     finish(units, self.executor, self.parts, self._timed(advance))
 
+    def opine(self) -> None:
+        """Compare other methods with the isolations of the photographs."""
+        wanted = first_answers(self._tasks(photographs_to_isolate)[0])
+        units = opinion_units(self.study, wanted)
+        if not units:
+            return
+        with self.progress.stage("Second opinions", sum(unit.steps for unit in units)) as advance:
+            finish(units, self.executor, self.parts, self._timed(advance))
+
     def experiment(self) -> None:
         """Try what the pictures of each class carry on those of the others."""
         units = mark_trials(self.study, self.parts)
@@ -189,14 +199,15 @@ def measure(measuring: Measuring) -> None:
     """Compute everything in rounds, what says most first, so that little is lost when it stops.
 
     First one prototype of every target, and where in the photographs their answers are; then the
-    prototypes from other seeds, the isolations of prototypes, the experiments, the attribution
-    methods. Raises TimeIsUp.
+    prototypes from other seeds, the isolations of prototypes, second opinions on the photographs,
+    the experiments, the attribution methods. Raises TimeIsUp.
     """
     plan(measuring)
     measuring.draw(seeds=1)
     measuring.isolate(photographs_to_isolate)
     measuring.draw()
     measuring.isolate()
+    measuring.opine()
     measuring.experiment()
     measuring.explain()
 

@@ -16,6 +16,7 @@ from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.seek import Sought
 from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
@@ -32,6 +33,7 @@ TYPES: dict[str, type] = {
         Drawn,
         Explanation,
         Located,
+        Opined,
         OtherReading,
         Painting,
         Predicted,

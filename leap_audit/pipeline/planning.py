@@ -5,13 +5,18 @@ the audit, so that an audit that goes on does what it began, and recorded in aud
 """
 
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import numpy as np
 
-from leap_audit.config import AuditOptions
+from leap_audit.config import AuditOptions, Options
+from leap_audit.errors import GradientUnavailable
 from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
 from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
+from leap_audit.measure.faithfulness.opinions import CHECKED_PHOTOGRAPHS
+from leap_audit.measure.methods import Method
 from leap_audit.measure.plan import Plan
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.experiments import tried_classes
@@ -126,6 +131,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         tried=len(tried_classes(study)),
         hosts=options.experiments.hosts,
         searched=len(tried_classes(study)) * options.experiments.work,
+        opinions=len(photographs) if study.opinions else 0,
+        opinions_checked=min(CHECKED_PHOTOGRAPHS, len(photographs)) if study.opinions else 0,
         drawings=len(drawing),
         searches=sum(-(-number // together) for number, together in several),
     )
@@ -142,7 +149,7 @@ def costs_of(study: Study, loaded: Loaded) -> Costs:
         run.logits(pictures)
         answers.append(time.perf_counter() - started)
     drawing = draws(study)
-    prototype_step = isolation_step = explanation = 0.0
+    prototype_step = isolation_step = 0.0
     if drawing:
         batch = drawing[0].batch
         search = prototype_search(loaded, options.prototype, options.seed, batch)
@@ -154,15 +161,31 @@ def costs_of(study: Study, loaded: Loaded) -> Costs:
         size = study.batches.isolations
         ranking = ranking_search(loaded, options.isolation, options.seed, size)
         isolation_step = steady(ranking.rehearse(subject, REHEARSED)) / size
-    for method, own in study.attributions.values():
-        started = time.perf_counter()
-        several = run.at_once(study.batches.isolations)
-        list(method.function(several, [subject], own, seed=options.seed))
-        explanation += time.perf_counter() - started
     return Costs(
         multiply_adds(model.graph.graph),
         steady(answers) / run.batch,
         prototype_step,
         isolation_step,
-        explanation,
+        _explaining(study, loaded, subject, study.attributions),
+        _explaining(study, loaded, subject, study.opinions, 2) if study.album.pictures else 0.0,
     )
+
+
+def _explaining(
+    study: Study,
+    loaded: Loaded,
+    subject: Subject,
+    methods: Mapping[str, tuple[Method, Options]],
+    times: int = 1,
+) -> float:
+    """The seconds that methods take for one subject; of several `times` the last, loaded one."""
+    run, total = loaded.run.at_once(study.batches.isolations), 0.0
+    for method, own in methods.values():
+        taken = 0.0
+        for _ in range(times):
+            started = time.perf_counter()
+            with suppress(GradientUnavailable):
+                list(method.function(run, [subject], own, seed=study.options.seed))
+            taken = time.perf_counter() - started
+        total += taken
+    return total

@@ -4,8 +4,9 @@ Later units depend on results of earlier ones: which classes are isolated in a p
 from the model's answer to it. Everything here is a function of the study and the parts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
+from leap_audit.measure.faithfulness.opinions import chosen_opinions
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
 from leap_audit.measure.plan import Batches, choose_batches, even_batch
 from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
@@ -80,6 +82,8 @@ class Study:
     """What the plan leaves out for lack of time, each as 'x instead of y'."""
     attributions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
     """The attribution methods that are run beside the isolations."""
+    opinions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
+    """The attribution methods that are compared with the isolations of photographs."""
 
 
 def prepared(
@@ -101,15 +105,18 @@ def prepared(
     if options.effort is not None:
         options = with_rung(options, LADDER[first_rung(options.effort)], declared)
     prototype = settled(options.prototype, model.picture_shape, batchable=model.batchable)
-    chosen = chosen_attributions(options.methods, options.method_options)
+    opinions = chosen_opinions(options.second_opinions, options.method_options, model)
+    named = {n: v for n, v in options.method_options.items() if n not in opinions}
+    named |= {n: v for n, v in options.method_options.items() if n in options.methods}
+    chosen = chosen_attributions(options.methods, named)
     for method, _ in chosen.values():
         method.require_of(model)
-    complete = {name: each.model_dump(mode="json") for name, (_, each) in chosen.items()}
     options = options.model_copy(
         update={
             "prototype": prototype,
             "experiments": settled_experiments(options.experiments, model.picture_shape),
-            "method_options": complete,
+            "second_opinions": tuple(opinions),
+            "method_options": _complete({**opinions, **chosen}),
         }
     )
     batches = batches or batches_of_options(model, options, {} if parts is None else parts)
@@ -128,8 +135,14 @@ def prepared(
         seeds=options.seeds,
         declared=declared,
         attributions=chosen,
+        opinions=opinions,
     )
     return study, loaded
+
+
+def _complete(chosen: Mapping[str, tuple[Method, Options]]) -> dict[str, dict[str, Any]]:
+    """The options of methods, with none left out."""
+    return {name: own.model_dump(mode="json") for name, (_, own) in chosen.items()}
 
 
 def batches_of_options(model: Model, options: AuditOptions, parts: Parts) -> Batches:
@@ -167,11 +180,14 @@ def study_prototypes(study: Study, parts: Parts) -> Study:
 
 def restudied(study: Study, options: AuditOptions, parts: Parts) -> Study:
     """Return the study with other options, its targets and batches chosen by them."""
+    opinions = {name: study.opinions[name] for name in options.second_opinions or ()}
+    own = _complete({**opinions, **study.attributions})
     changed = replace(
         study,
-        options=options,
+        options=options.model_copy(update={"method_options": own}),
         seeds=options.seeds,
         setting=replace(study.setting, seeds=options.seeds),
+        opinions=opinions,
     )
     if options.prototype.views != study.options.prototype.views:
         batches = batches_of_options(study.model, options, parts)

@@ -18,6 +18,7 @@ from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Request
@@ -34,6 +35,7 @@ __all__ = [
     "Isolate",
     "Locate",
     "Located",
+    "Opine",
     "Predict",
     "Predicted",
     "R",
@@ -221,6 +223,27 @@ class Explain(Unit[tuple[Explanation, ...]]):
     noun = "attributions"
 
     subjects: tuple[Subject, ...]
+    method: str
+    version: int
+    options: Options
+    seed: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.subjects)
+
+
+@dataclass(frozen=True, eq=False)
+class Opine(Unit[tuple[Opined | None, ...]]):
+    """Ask a method for a second opinion on the subjects of one batch.
+
+    Result: a tuple of `Opined`, None where the method has nothing to say.
+    """
+
+    subjects: tuple[Subject, ...]
+    checked: tuple[bool, ...]
+    """Of which subjects it is checked what the map depends on."""
     method: str
     version: int
     options: Options

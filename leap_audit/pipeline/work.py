@@ -14,6 +14,8 @@ from leap_audit.measure.entanglement import compare_gradients
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
 from leap_audit.measure.experiments.study import try_changes, try_class
+from leap_audit.measure.faithfulness.dependence import randomised
+from leap_audit.measure.faithfulness.opinions import Opined, second_opinion
 from leap_audit.measure.isolation.optimise import RankingSearch
 from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
 from leap_audit.measure.isolation.region import Region, read_region
@@ -32,6 +34,7 @@ from leap_audit.pipeline.units import (
     Isolate,
     Locate,
     Located,
+    Opine,
     Predict,
     Predicted,
     R,
@@ -49,6 +52,7 @@ __all__ = [
     "prototype_search",
     "ranking_search",
     "read_isolation",
+    "shuffled_run",
 ]
 
 
@@ -113,6 +117,8 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
             return _isolate(unit, loaded, advance)
         case Explain():
             return _explain(unit, loaded, advance)
+        case Opine():
+            return _opine(unit, loaded, advance)
         case TryMarks():
             options, given = unit.options, _materials(unit, loaded)
             run = loaded.run.at_once(TOGETHER)
@@ -226,4 +232,28 @@ def _explain(unit: Explain, loaded: Loaded, advance: Advance) -> tuple[Explanati
     for explanation in function(run, unit.subjects, unit.options, seed=unit.seed):
         advance(1)
         found.append(replace(explanation, detail=None))  # an audit keeps the map alone
+    return tuple(found)
+
+
+def shuffled_run(loaded: Loaded, seed: int) -> Run:
+    """Return the model with shuffled weights, made once."""
+    run = loaded.kept(
+        lambda: Run(randomised(loaded.model, seed), loaded.ground.batch, loaded.ground.threads),
+        *("shuffled", seed),
+    )
+    assert isinstance(run, Run)
+    return run
+
+
+def _opine(unit: Opine, loaded: Loaded, advance: Advance) -> tuple[Opined | None, ...]:
+    method, run = load_methods()[unit.method], loaded.run.at_once(unit.batch)
+    other = None
+    if any(unit.checked):
+        outside = loaded.model.outside is not None  # its weights are not in the graph
+        other = (run if outside else shuffled_run(loaded, unit.seed)).at_once(unit.batch)
+    found = []
+    for subject, checked in zip(unit.subjects, unit.checked, strict=True):
+        shuffled = other if checked else None
+        found.append(second_opinion(run, subject, method, unit.options, unit.seed, shuffled))
+        advance(1)
     return tuple(found)

@@ -9,6 +9,7 @@ from leap_audit.artifacts import (
     Entanglement,
     Finding,
     Isolation,
+    Opinion,
     OtherReading,
     Prediction,
     Prototype,
@@ -63,6 +64,18 @@ def samples(*masks: str) -> list[Sample]:
     return [
         Sample(file=f"{n}.png", sha256="", image="x.png", predicted=(), isolations=(each,))
         for n, each in enumerate(map(isolation, masks))
+    ]
+
+
+def opinions(number: int, **figures: float) -> list[Sample]:
+    """Photographs with an isolation, and with one other method that has these figures."""
+    usual = {"agreement": 0.6, "other_class": 0.2, "other_weights": 0.0}
+    opinion = Opinion(
+        method="occlusion", class_=0, name=CLASSES[0], map="map.png", **usual | figures
+    )
+    return [
+        each.model_copy(update={"opinions": (opinion,)})
+        for each in samples(*["centre.png"] * number)
     ]
 
 
@@ -125,6 +138,9 @@ LOUD: dict[str, Callable[[], Case]] = {
     ),
     "isolation-not-enough": lambda: ([prototype(found=isolation(enough=False))], []),
     "erasing-changes-little": lambda: ([prototype(found=isolation(delete=0.8))], []),
+    "methods-disagree": lambda: ([], opinions(1, agreement=0.1)),
+    "map-not-of-class": lambda: ([], opinions(3, other_class=0.95)),
+    "map-not-of-weights": lambda: ([], opinions(3, other_weights=0.95)),
     "prototype-not-converged": lambda: ([prototype(converged=False)], []),
 }
 

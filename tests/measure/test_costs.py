@@ -70,6 +70,8 @@ def test_every_kind_of_work_takes_its_time() -> None:
     assert costs.seconds(replace(nothing, isolations=2)) == PAGES + 2 * each
     tried = replace(nothing, tried=2, hosts=5, searched=7)
     assert costs.seconds(tried) == PAGES + 2 * 5 * TRYING * 1 + 7 * 2
+    asked = replace(nothing, opinions=5, opinions_checked=3)
+    assert replace(costs, opinion=0.5).seconds(asked) == PAGES + (5 + 2 * 3) * 0.5
 
 
 def test_workers_share_whole_batches() -> None:
