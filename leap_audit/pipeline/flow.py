@@ -106,7 +106,7 @@ def audit(
         memory = working_memory(loaded, study.batches, study.options.prototype.views or 1)
         stopped, up = "", False
         with executor_at(ray, computing, progress, seed=chosen.seed, memory=memory) as executor:
-            measuring = Measuring(study, executor, kept.parts, progress, repeated, began)
+            measuring = Measuring(study, executor, kept.parts, progress, repeated, kept.keep, began)
             try:
                 measure(measuring)
             except (KeyboardInterrupt, TimeIsUp) as reason:
