@@ -66,7 +66,7 @@ def mark_trials(study: Study, parts: Parts) -> list[TryMarks]:
 
 def change_trials(study: Study, parts: Parts) -> list[TryChanges]:
     """Return the unit that changes whole pictures, where marks are tried."""
-    if not mark_trials(study, parts):
+    if not tried_classes(study):
         return []
     supply, options, classes = _supply(study, parts), study.options, tuple(audited(study))
     return [TryChanges(study.ground, supply, options.experiments, options.seed, classes)]
@@ -74,7 +74,7 @@ def change_trials(study: Study, parts: Parts) -> list[TryChanges]:
 
 def background_trials(study: Study, parts: Parts) -> list[TryBackgrounds]:
     """Return the unit that exchanges backgrounds, of the photographs whose answer was isolated."""
-    if not mark_trials(study, parts):
+    if not tried_classes(study):
         return []
     wanted = tasks(photographs_to_isolate(study, parts), parts)
     regions = regions_of(isolation_units(study, wanted), parts)

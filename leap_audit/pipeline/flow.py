@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +106,12 @@ def audit(
         batches, views = study.batches, study.options.prototype.views or 1
         place_of_work = {
             "seed": chosen.seed,
-            "memory": working_memory(loaded, batches, views),
+            "memory": working_memory(loaded, replace(batches, workers=1), views),
             "workers": batches.workers,
         }
         stopped, up = "", False
         with executor_at(ray, computing, progress, **place_of_work) as executor:
-            measuring = Measuring(study, executor, kept.parts, progress, repeated, began)
+            measuring = Measuring(study, executor, kept.parts, progress, repeated, kept.keep, began)
             try:
                 measure(measuring)
             except (KeyboardInterrupt, TimeIsUp) as reason:

@@ -13,12 +13,12 @@ from leap_audit.pipeline.opinions import first_answers, opinion_units
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.planning import limit_of, planned
+from leap_audit.pipeline.spool import as_it_is
 from leap_audit.pipeline.study import (
     Study,
     comparisons,
     drawn_so_far,
     draws,
-    levels,
     predictions,
     rereads,
     study_prototypes,
@@ -33,6 +33,7 @@ from leap_audit.pipeline.tasks import (
 )
 from leap_audit.pipeline.units import Locate
 from leap_audit.progress import Advance, Progress
+from leap_audit.run.session import Array
 
 __all__ = ["Measuring", "TimeIsUp", "measure", "plan"]
 
@@ -56,6 +57,8 @@ class Measuring:
     progress: Progress
     repeated: bool = False
     """Whether this repeats an earlier audit, whose plan is in its options."""
+    keep: Callable[[Array], Array] = as_it_is
+    """What photographs are exchanged for (see `KeptParts.keep`)."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -67,7 +70,10 @@ class Measuring:
         """Read the photographs, and show them to the model."""
         study = self.study
         select_targets(study.options.targets, study.classes)  # a wrong one is refused at once
-        album = read_album(study.options, study.classes, study.model.preprocessing, self.progress)
+        model = study.model
+        album = read_album(
+            study.options, study.classes, model.preprocessing, self.progress, self.keep
+        )
         self.study = study = replace(study, album=album)
         self.ask_photographs()
         finish(rereads(study), self.executor, self.parts)
@@ -100,7 +106,7 @@ class Measuring:
                 with self.progress.stage("Prototypes", total) as advance:
                     finish(units, self.executor, parts, self._timed(advance))
         finally:  # an interrupted run reports those it has
-            pictures = [levels(each.picture) for each in drawn_so_far(study, parts)]
+            pictures = [each.picture for each in drawn_so_far(study, parts)]
             finish(predictions(study, pictures), self.executor, parts)
             finish(comparisons(study, parts), self.executor, parts)
 

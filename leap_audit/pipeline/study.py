@@ -42,7 +42,6 @@ __all__ = [
     "drawn_so_far",
     "draws",
     "groups",
-    "levels",
     "predicted",
     "predictions",
     "prepared",
@@ -290,9 +289,9 @@ def drawn_so_far(study: Study, parts: Parts) -> list[Drawn]:
 
 
 def answered_drawn(study: Study, parts: Parts) -> list[tuple[Drawn, Answered]]:
-    """Return the finished prototypes that the model has answered, on the levels of their PNGs."""
+    """Return the finished prototypes that the model has answered."""
     drawn = drawn_so_far(study, parts)
-    pictures = [levels(each.picture) for each in drawn]
+    pictures = [each.picture for each in drawn]
     return [(drawn[each.index], each) for each in _answered(study, pictures, parts)]
 
 
@@ -353,8 +352,3 @@ def groups(study: Study, parts: Parts) -> list[Group]:
         )
         for order in (sorted(g, key=lambda i: -weight * reached[i]) for g in places.values())
     ]
-
-
-def levels(picture: Array) -> Array:
-    """Return the picture on 8-bit levels, as its PNG holds it."""
-    return np.asarray(np.round(picture * 255) / 255, np.float32)

@@ -7,7 +7,7 @@ Equal keys mean equal results, so a unit can be done once, anywhere, in any orde
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
@@ -51,7 +51,7 @@ __all__ = [
 
 R = TypeVar("R")
 
-NUMBERS = 2
+NUMBERS = 3
 """Raised by one whenever a result of a unit changes for the same key."""
 
 
@@ -138,7 +138,8 @@ class Reread(Unit[tuple[Readings, ...]]):
 
 @dataclass(frozen=True, eq=False)
 class Draw(Unit[tuple[Drawn, ...]]):
-    """Make the prototypes of one batch of requests. Result: a tuple of `Drawn`."""
+    """Make the prototypes of one batch of requests. Result: a tuple of `Drawn`, with their pictures
+    on the 8-bit levels of their PNGs."""
 
     noun = "prototypes"
 
@@ -267,17 +268,33 @@ class Supply:
     targets: tuple[int, ...]
     """The class of each prototype."""
 
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of its content, which takes long."""
+        return digest(self)
+
 
 NO_SUPPLY = Supply((), (), (), ())
 
 
 @dataclass(frozen=True, eq=False)
-class TryMarks(Unit[Tried]):
+class Supplied(Unit[R]):
+    """A unit that shares its pictures with others."""
+
+    supply: Supply
+
+    @cached_property
+    def key(self) -> str:
+        """Return the digest of all that determines the result."""
+        return digest([replace(self, supply=NO_SUPPLY), self.supply.digest])
+
+
+@dataclass(frozen=True, eq=False)
+class TryMarks(Supplied[Tried]):
     """Try marks of one class, and search for a trigger of it. Result: `Tried`."""
 
     noun = "experiments"
 
-    supply: Supply
     options: ExperimentOptions
     seed: int
     class_: int
@@ -292,19 +309,14 @@ class TryMarks(Unit[Tried]):
 
 
 @dataclass(frozen=True, eq=False)
-class TryChanges(Unit[tuple[Trial, ...]]):
+class TryChanges(Supplied[tuple[Trial, ...]]):
     """Change whole pictures and see towards which class. Result: a tuple of `Trial`."""
 
     noun = "changes of pictures"
 
-    supply: Supply
     options: ExperimentOptions
     seed: int
     classes: tuple[int, ...]
-
-
-Supplied = TryMarks | TryChanges
-"""Units that share one supply."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,7 @@ from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.preprocessing import compare_readings
 from leap_audit.measure.prototype import Drawn, PrototypeSearch
+from leap_audit.measure.prototype.finish import levels
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject, sharpness
 from leap_audit.pipeline.plain import digest
@@ -146,7 +147,7 @@ def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
             hosts=hosts,
             seed=unit.seed,
         ),
-        *("materials", digest(supply), hosts, unit.seed),
+        *("materials", supply.digest, hosts, unit.seed),
     )
     assert isinstance(found, Materials)
     return found
@@ -200,7 +201,11 @@ def read_isolation(
 
 def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
     search = prototype_search(loaded, unit.options, unit.seed, unit.batch)
-    return tuple(search.draw(unit.requests, advance, unit.first))
+    drawn = search.draw(unit.requests, advance, unit.first)
+    return tuple(
+        replace(each, painting=replace(each.painting, picture=levels(each.picture)))
+        for each in drawn
+    )
 
 
 def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:

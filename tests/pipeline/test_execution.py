@@ -93,6 +93,8 @@ def test_a_supply_goes_apart_from_its_unit(
     unit = TryMarks(study.ground, supply, study.options.experiments, 0, 1)
     monkeypatch.setattr(worker, "perform", lambda whole, *_: whole.supply)
     away = Worker(study.model, study.ground)
+    other = replace(unit, supply=Supply((np.ones((1, 28, 28), np.float32),), (None,), (), ()))
+    assert len({unit.key, other.key, replace(unit, class_=2).key}) == 3
     answer = away.perform(replace(unit, supply=NO_SUPPLY), unit.key, supply)
     assert digest(pickle.loads(answer).result) == digest(supply)
 
