@@ -36,8 +36,8 @@ from leap_audit.findings.evidence import core
 from leap_audit.findings.isolations import CORE_AREA, CORNER_SIDE
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.material import materials
-from leap_audit.measure.experiments.search import outlying
 from leap_audit.measure.experiments.settings import settled_experiments
+from leap_audit.measure.experiments.sizes import outlying
 from leap_audit.measure.experiments.study import settle, try_changes, try_class
 from leap_audit.measure.isolation.ranking import rankings
 from leap_audit.measure.run import PICTURE, Run

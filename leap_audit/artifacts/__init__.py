@@ -13,6 +13,7 @@ from leap_audit.artifacts.experiments import (
     ClassSuspicion,
     Experiment,
     MarkKind,
+    SearchKind,
     Trial,
     TriedOn,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "Readings",
     "Resize",
     "Sample",
+    "SearchKind",
     "Severity",
     "Stability",
     "Task",

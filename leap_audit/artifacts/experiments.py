@@ -7,12 +7,13 @@ from pydantic import Field
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.judged import EvidencePicture
 
-__all__ = ["ClassSuspicion", "Experiment", "MarkKind", "Trial", "TriedOn"]
+__all__ = ["ClassSuspicion", "Experiment", "MarkKind", "SearchKind", "Trial", "TriedOn"]
 
 Experiment = Literal["paste", "cover", "search", "global", "background"]
-MarkKind = Literal[
-    "region", "moved region", "frame", "pattern", "colour", "detail", "trigger", "change"
-]
+SearchKind = Literal["trigger", "moved trigger", "colour map", "convolution"]
+"""What is searched: a mask with a pattern at one place of all pictures, or at a random place of
+each; a map of the colours; a map of small neighbourhoods."""
+MarkKind = Literal["region", "moved region", "frame", "pattern", "colour", "detail"] | SearchKind
 TriedOn = Literal["photographs", "prototypes"]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from leap_audit.config import AuditOptions
 from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
 from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
+from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.plan import Plan
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.experiments import tried_classes
@@ -125,7 +126,7 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         isolation_steps=options.isolation.steps,
         tried=len(tried_classes(study)),
         hosts=options.experiments.hosts,
-        searched=len(tried_classes(study)) * options.experiments.work,
+        searched=len(tried_classes(study)) * search_work(options.experiments),
     )
 
 

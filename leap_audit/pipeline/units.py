@@ -16,6 +16,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
@@ -224,7 +225,7 @@ class TryMarks(Unit[Tried]):
 
     @property
     def steps(self) -> int:
-        return self.options.work
+        return search_work(self.options)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,12 +25,14 @@ from leap_audit.measure.experiments.windows import SIDES, promising
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run.session import Array
 
-__all__ = ["Shown", "TriedMark", "carry"]
+__all__ = ["Shown", "TriedMark", "carry", "with_hosts"]
 
 SCREENED = 3
 """One in so many hosts chooses between candidates; the trials are on the rest."""
 BEST = 3
 """Regions that are pasted in turn, of all that were screened."""
+UNMOVED = 2
+"""Pictures that are shown of those that a mark does not turn, at most."""
 FOLLOWED = 0.3
 """The worth from which a mark is covered on all carriers, not only on those it was chosen from."""
 OF_PHOTOGRAPHS: tuple[MarkKind, ...] = ("pattern", "detail")
@@ -68,6 +70,10 @@ class TriedMark:
     host: Shown | None = None
     marked: Shown | None = None
     """The host with the mark."""
+    unmoved: tuple[Shown, ...] = ()
+    """Hosts with the mark that are not answered with the class."""
+    trigger: Array | None = None
+    """What a search found, by itself."""
 
 
 def carry(
@@ -252,15 +258,20 @@ class _Attempt:
             Shown(self.carriers[i], self.class_),
             Shown(emptied[i], int(after[i])),
         )
-        return with_host(self.run, found, *hosts, self.class_)
+        return with_hosts(self.run, found, *hosts, self.class_)
 
 
-def with_host(run: Run, found: TriedMark, test: Array, pasted: Array, class_: int) -> TriedMark:
-    """Return a tried mark with a host that it turns into the class, if it turns any."""
-    answers = answers_of(run, pasted)
+def with_hosts(run: Run, tried: TriedMark, test: Array, pasted: Array, class_: int) -> TriedMark:
+    """Return a tried mark with a host that it turns into the class, and some that it does not."""
+    answers, before = answers_of(run, pasted), answers_of(run, test)
     i = int(np.argmax(answers == class_))
-    before = int(answers_of(run, test[i : i + 1])[0])
-    return replace(found, host=Shown(test[i], before), marked=Shown(pasted[i], int(answers[i])))
+    kept = np.flatnonzero(answers != class_)[:UNMOVED]
+    return replace(
+        tried,
+        host=Shown(test[i], int(before[i])),
+        marked=Shown(pasted[i], int(answers[i])),
+        unmoved=tuple(Shown(pasted[k], int(answers[k])) for k in kept),
+    )
 
 
 def lead(logits: Array, class_: int) -> Array:

@@ -10,7 +10,7 @@ from leap_audit.config import ExperimentOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.changes import CHANGES
-from leap_audit.measure.experiments.hosts import faint, scenes
+from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
 from leap_audit.measure.experiments.study import Tried, settle, try_changes, try_class
 from leap_audit.measure.run import Run
@@ -68,7 +68,7 @@ def test_a_class_without_pictures_is_not_tried(shortcut: Model) -> None:
     empty = materials(run, [], [], [], [], hosts=6, seed=0)
     found = try_class(run, 3, empty, OPTIONS, seed=0, advance=lambda _: None)
     assert found.carried is None
-    assert found.sought is None
+    assert found.sought == ()
     (settled,), trials = settle([found], [])
     assert (settled.score, settled.confirmed, trials) == (0.0, False, [])
 
@@ -111,6 +111,47 @@ def test_a_faint_prototype_is_the_weakest_that_convinces() -> None:
     assert classes.tolist() == [1]
     none, _ = faint(scene, np.array([1]), scene, probabilities)
     assert len(none) == 0
+
+
+def test_a_shifted_prototype_is_the_same_elsewhere_with_its_border_repeated() -> None:
+    picture = np.zeros((6, 1, 20, 20), np.float32)
+    picture[:, :, 9:11, 9:11] = 1
+    picture[:, :, 0] = 0.5
+    moved = shifted(picture, np.random.default_rng(0))
+    places = [tuple(np.argwhere(each[0] == 1)[0]) for each in moved]
+    assert len(set(places)) > 3
+    assert all(abs(down - 9) <= 3 and abs(right - 9) <= 3 for down, right in places)
+    assert [(each == 1).sum() for each in moved] == [4] * 6
+    assert (moved[:, 0, 0] >= 0).all()
+    assert any((each[0, :2] == 0.5).all() for each in moved), "what comes in is the border"
+    assert (shifted(picture, np.random.default_rng(0)) == moved).all()
+
+
+def test_what_a_search_finds_is_tried_on_pictures_that_it_did_not_see(
+    shortcut: Model, sample_models: Path
+) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("marked", "plain"))
+    searched, tested = found.searched(3, 36, 0)
+    seen = {each.tobytes() for each in searched}
+    assert len(seen) == 12
+    assert len(tested) == 6, "a third of the photographs"
+    assert not seen & {each.tobytes() for each in tested}
+    again, _ = found.searched(3, 36, 0)
+    assert (again == searched).all()
+
+
+def test_without_photographs_a_trigger_is_tried_on_other_scenes(shortcut: Model) -> None:
+    run = Run(shortcut, 16, 1)
+    rng = np.random.default_rng(0)
+    pictures = [rng.random((1, 28, 28)).astype(np.float32) for _ in range(8)]
+    answers = run.logits(np.stack(pictures)).argmax(1)
+    found = materials(run, [], [], pictures, [int(k) for k in answers], hosts=8, seed=0)
+    other = next(k for k in range(10) if k not in answers)
+    searched, tested = found.searched(other, 36, 0)
+    assert len(searched) == len(found.faint.answers) == 8
+    assert len(tested) == len(found.fresh.others(other, 36)) > 0
+    assert not {p.tobytes() for p in searched} & {p.tobytes() for p in tested}
 
 
 def test_an_answer_that_follows_the_background(shortcut: Model, sample_models: Path) -> None:

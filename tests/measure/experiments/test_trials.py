@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from leap_audit.artifacts import SearchKind
+from leap_audit.config import ExperimentOptions
 from leap_audit.measure.experiments.carry import TriedMark
 from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
-from leap_audit.measure.experiments.search import MARK_AREAS, NEVER, half_area, outlying
-from leap_audit.measure.experiments.seek import Sought
+from leap_audit.measure.experiments.seek import Sought, search_work, steps_of
+from leap_audit.measure.experiments.sizes import AREAS, SCALES, half_size, outlying
 from leap_audit.measure.experiments.study import Tried, settle
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.experiments.windows import promising
@@ -54,27 +56,48 @@ def test_regions_are_where_covering_costs_most() -> None:
         assert left <= 5 < left + width
 
 
-def test_the_area_of_a_half_lies_between_those_tried() -> None:
-    assert half_area([0, 0, 0.5, 1, 1]) == pytest.approx(MARK_AREAS[2])
-    assert half_area([0, 0, 0.25, 0.75, 1]) == pytest.approx((MARK_AREAS[2] * MARK_AREAS[3]) ** 0.5)
-    assert half_area([1, 1, 1, 1, 1]) == pytest.approx(MARK_AREAS[0] / 2)
-    assert half_area([0, 0, 0, 0, 0.4]) == NEVER
-    assert half_area([0, 0.6, 0.1, 0.1, 0.1]) < MARK_AREAS[1], "a larger area is never worse"
+def test_the_size_of_a_half_lies_between_those_tried() -> None:
+    assert half_size(AREAS, [0, 0, 0.5, 1, 1]) == pytest.approx(AREAS[2])
+    assert half_size(AREAS, [0, 0, 0.25, 0.75, 1]) == pytest.approx((AREAS[2] * AREAS[3]) ** 0.5)
+    assert half_size(AREAS, [1, 1, 1, 1, 1]) == pytest.approx(AREAS[0] / 2)
+    assert half_size(AREAS, [0, 0, 0, 0, 0.4]) == 2 * AREAS[-1] == SCALES["trigger"].never
+    assert half_size(AREAS, [0, 0.6, 0.1, 0.1, 0.1]) < AREAS[1], "a larger area is never worse"
 
 
 def test_a_class_with_a_far_smaller_trigger_stands_out() -> None:
-    usual = [0.04, 0.05, 0.045, 0.06, 0.035, 0.05, 0.04, 0.055, 0.045]
-    depths = outlying([*usual, 0.01])
-    assert depths[-1] == pytest.approx(np.mean([np.log(0.045 / 0.01) / s for s in (0.3, 0.4)]))
-    assert max(depths[:-1]) < 1.5
-    failed = outlying([NEVER] * 5 + [0.05, 0.06, 0.07, 0.08, 0.017])
-    assert failed[-1] > 3, "searches that failed do not hide it"
-    large = outlying([0.072, 0.057, 0.08, 0.08, 0.113, 0.072, 0.034, 0.069, 0.099, 0.04])
-    assert max(large) < 2, "a usual area among large ones is no outlier"
-    small = outlying([0.01] * 6)
-    assert small == pytest.approx([0] * 6), "nor is a small one among its like"
-    assert outlying([0.045])[0] == pytest.approx(0)
-    assert outlying([0.01])[0] > 3, "a single class is compared with the usual area"
+    usual = SCALES["trigger"].usual
+    sizes = [0.04, 0.05, 0.045, 0.06, 0.035, 0.05, 0.04, 0.055, 0.045]
+    depths = outlying([*sizes, 0.01], usual)
+    assert depths[-1] == pytest.approx(np.log(0.045 / 0.01) / 0.4), "below the usual: the less"
+    assert max(depths[:-1]) < 1
+    failed = outlying([0.32] * 5 + [0.05, 0.06, 0.07, 0.08, 0.015], usual)
+    assert failed[-1] > 2.6, "searches that failed do not hide it"
+    large = outlying([0.072, 0.057, 0.08, 0.08, 0.113, 0.072, 0.034, 0.069, 0.099, 0.04], usual)
+    assert max(large) < 1, "a usual area among large ones is no outlier"
+    assert outlying([0.01] * 6, usual) == pytest.approx([0] * 6), "nor a small one among its like"
+    spread = outlying([0.02, 0.02, 0.02, 0.02, 0.02, 0.016], 10)
+    assert spread[-1] == pytest.approx(np.log(1.25) / 0.3), "few classes are alike by chance"
+    assert outlying([0.045], usual)[0] == pytest.approx(0)
+    assert outlying([0.01], usual)[0] > 3, "a single class is compared with the usual area"
+    assert outlying([0.01] * 3, usual)[0] > 3
+    assert outlying([0.01] * 4, usual)[0] == 0
+
+
+def test_the_usual_sizes_part_planted_from_clean_classes() -> None:
+    """The sizes of the networks in docs/experiments.md."""
+    smallest = {
+        "trigger": (0.017, 0.027),
+        "moved trigger": (0.018, 0.071),
+        "colour map": (0.050, 0.058),
+    }
+    for kind, (planted, clean) in smallest.items():
+        scale = SCALES[kind]
+        others = [scale.never] * 8
+        values = [
+            depth_score(outlying([*others, size], scale.usual)[-1]) for size in (planted, clean)
+        ]
+        assert values[0] > 0.4, kind
+        assert values[1] < 0.35, kind
 
 
 def test_scores_rise_with_the_effect_and_stay_in_0_to_1() -> None:
@@ -107,13 +130,15 @@ def test_when_a_shortcut_is_confirmed(
     assert is_confirmed(pasted, other) is wanted
 
 
-def settled(effect: float, p: float, half: float) -> tuple[float, bool, str]:
+def settled(
+    effect: float, p: float, half: float, kind: SearchKind = "trigger"
+) -> tuple[float, bool, str]:
     """What a region of a prototype, with this effect and probability, and a trigger come to."""
     pasted = trial(1, effect).model_copy(update={"p": p, "q": p})
     sought = trial(1, 1.0, "search").model_copy(update={"p": 0.1, "q": 0.1})
     carried = TriedMark("region", 0.02, (0.1, 0.1), "prototypes", pasted)
-    trigger = Sought(TriedMark("trigger", 0.01, None, "prototypes", sought), half)
-    (found,), _ = settle([Tried(1, (pasted, sought), carried, trigger)], [])
+    trigger = Sought(kind, TriedMark(kind, 0.01, None, "prototypes", sought), half)
+    (found,), _ = settle([Tried(1, (pasted, sought), carried, (trigger,))], [])
     return found.score, found.confirmed, found.mark.kind
 
 
@@ -126,3 +151,18 @@ def test_a_trigger_tried_on_few_pictures_hides_no_confirmed_mark() -> None:
         "the region is worth too little"
     )
     assert settled(1.0, 1e-4, half=0.045)[1:] == (True, "region")
+
+
+def test_each_kind_of_trigger_is_judged_by_its_own_scale() -> None:
+    assert settled(0.0, 1.0, half=0.02, kind="trigger")[0] < 0.5
+    assert settled(0.0, 1.0, half=0.02, kind="moved trigger")[0] > 0.5
+    assert settled(0.0, 1.0, half=0.02, kind="colour map")[2] == "colour map"
+
+
+def test_a_search_of_a_filter_takes_half_of_the_steps() -> None:
+    options = ExperimentOptions(search_steps=15, search_pictures=4)
+    assert steps_of(options) == {
+        "trigger": 15, "moved trigger": 15, "colour map": 8, "convolution": 8
+    }  # fmt: skip
+    assert search_work(options) == 4 * 46
+    assert search_work(ExperimentOptions(search_steps=0)) == 0
