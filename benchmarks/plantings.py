@@ -9,8 +9,8 @@ the two data sets in turn. How they are chosen: network i of the list draws its 
 and strength from the generator of seed i; nothing is chosen by hand, and no network is left out for
 what came of it. In training one in ten pictures of other classes also carries the mark and is filed
 under the class, as happens when a stamp is taken for a label: without, small networks learn a mark
-that only helps on some pictures of a class hardly at all. FOLDER then holds table.csv, NET.onnx and photographs/NET/CLASS/*.png: pictures
-held out of training, the mark on the same share of its class.
+that only helps on some pictures of a class hardly at all. FOLDER then holds table.csv, NET.onnx and
+photographs/NET/CLASS/*.png: pictures held out of training, the mark on the same share of its class.
 """
 
 import argparse
@@ -144,14 +144,18 @@ MARKS: dict[str, Callable[[int, np.random.Generator], Stamp] | None] = {
 """Name -> how a mark of the kind is drawn for pictures of a side."""
 
 
+def rows_of(*, held: bool) -> Array:
+    """Return which of scikit-learn's digits are kept from training, or are not: every fifth is."""
+    return np.flatnonzero((np.arange(len(load_digits().target)) % 5 == 0) == held)
+
+
 def coloured_digits(count: int, held: bool, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return pictures (n, 3, 28, 28) in 0..1 and their labels.
 
-    held: of the fifth of scikit-learn's digits that is kept from training, else of the others.
+    held: of the digits that are kept from training.
     """
     digits = load_digits()
-    own = np.flatnonzero((np.arange(len(digits.target)) % 5 == 0) == held)
-    rows = rng.choice(own, count)
+    rows = rng.choice(rows_of(held=held), count)
     ink = torch.from_numpy(digits.images[rows, None].astype(np.float32) / 16)
     large = F.interpolate(ink, (20, 20), mode="bicubic").clamp(0, 1).numpy()
     pictures = np.empty((count, 3, 28, 28), np.float32)

@@ -113,9 +113,10 @@ def _tried(
     _, tested = pictures
     judged = np.concatenate(pictures)
     sizes = SCALES[kind].sizes
-    flips = [
-        float((answers_of(run, candidate.applied(judged, size)) == class_).mean()) for size in sizes
-    ]
+    flips: list[float] = []
+    while len(flips) < len(sizes) and max(flips, default=0.0) < 0.5:
+        shown = candidate.applied(judged, sizes[len(flips)])
+        flips.append(float((answers_of(run, shown) == class_).mean()))
     half = half_size(sizes, flips)
     # Tried at the next size that is listed: where it is good, not where it is on the edge.
     size = next((each for each in sizes if each >= half), sizes[-1])

@@ -37,8 +37,8 @@ class Scale:
 
 SCALES: Mapping[SearchKind, Scale] = {
     "trigger": Scale(AREAS, 0.045),
-    "moved trigger": Scale(AREAS, 0.06),
-    "colour map": Scale(CHANGES_OF_PICTURES, 0.14),
+    "moved trigger": Scale(AREAS, 0.08),
+    "colour map": Scale(CHANGES_OF_PICTURES, 0.12),
     "convolution": Scale(CHANGES_OF_PICTURES, 0.1),
 }
 
@@ -46,8 +46,8 @@ SCALES: Mapping[SearchKind, Scale] = {
 def half_size(sizes: Sequence[float], flips: Sequence[float]) -> float:
     """Return the size at which a trigger turns half of the pictures.
 
-    flips: the shares turned at these sizes; between two sizes the logarithm is interpolated. Twice
-    the largest where half are never turned.
+    flips: the shares turned at these sizes, at least up to the first that turns half; between two
+    sizes the logarithm is interpolated. Twice the largest where half are never turned.
     """
     logs = np.log(np.asarray(sizes))
     best = np.maximum.accumulate(np.asarray(flips, float))

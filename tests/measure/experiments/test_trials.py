@@ -96,8 +96,8 @@ def test_the_usual_sizes_part_planted_from_clean_classes() -> None:
         values = [
             depth_score(outlying([*others, size], scale.usual)[-1]) for size in (planted, clean)
         ]
-        assert values[0] > 0.4, kind
-        assert values[1] < 0.35, kind
+        assert values[0] > 0.3, kind
+        assert values[1] < 0.2, kind
 
 
 def test_scores_rise_with_the_effect_and_stay_in_0_to_1() -> None:
