@@ -13,7 +13,10 @@ Experiment = Literal["paste", "cover", "search", "global", "background"]
 SearchKind = Literal["trigger", "moved trigger", "colour map", "convolution"]
 """What is searched: a mask with a pattern at one place of all pictures, or at a random place of
 each; a map of the colours; a map of small neighbourhoods."""
-MarkKind = Literal["region", "moved region", "frame", "pattern", "colour", "detail"] | SearchKind
+MarkKind = (
+    Literal["region", "moved region", "frame", "pattern", "texture", "colour", "detail"]
+    | SearchKind
+)
 TriedOn = Literal["photographs", "prototypes"]
 
 

@@ -107,6 +107,8 @@ def _what(each: ClassSuspicion) -> tuple[str, str]:
     }
     if each.kind == "colour":
         return "The colours of the picture alone", "make"
+    if each.kind == "texture":
+        return "The texture of the picture alone", "makes"
     if each.kind == "detail":
         return "The fine detail of the picture alone", "makes"
     return names.get(str(each.kind), "A mark"), "makes"

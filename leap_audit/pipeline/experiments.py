@@ -153,7 +153,13 @@ def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]
     return row, {each.image: picture for each, picture in shown}
 
 
-CHANGED_WHOLE: tuple[MarkKind, ...] = ("colour", "detail", "colour map", "convolution")
+CHANGED_WHOLE: tuple[MarkKind, ...] = (
+    "texture",
+    "colour",
+    "detail",
+    "colour map",
+    "convolution",
+)
 """Marks that are no thing in a picture but a change of all of it."""
 TRIGGERS: dict[MarkKind, str] = {
     "trigger": "the trigger by itself, on grey",

@@ -20,12 +20,13 @@ from leap_audit.measure.experiments.marks import (
 )
 from leap_audit.measure.experiments.material import HOSTS_NEEDED, Material, Materials, answers_of
 from leap_audit.measure.experiments.score import worth
+from leap_audit.measure.experiments.texture import texture_mark
 from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.experiments.windows import SIDES, promising
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run.session import Array
 
-__all__ = ["Shown", "TriedMark", "carry", "with_hosts"]
+__all__ = ["Attempt", "Shown", "TriedMark", "carry", "with_hosts"]
 
 SCREENED = 3
 """One in so many hosts chooses between candidates; the trials are on the rest."""
@@ -35,7 +36,7 @@ UNMOVED = 2
 """Pictures that are shown of those that a mark does not turn, at most."""
 FOLLOWED = 0.3
 """The worth from which a mark is covered on all carriers, not only on those it was chosen from."""
-OF_PHOTOGRAPHS: tuple[MarkKind, ...] = ("pattern", "detail")
+OF_PHOTOGRAPHS: tuple[MarkKind, ...] = ("pattern", "texture", "detail")
 """Marks that a prototype cannot be asked for: its whole texture calls up its class."""
 MakeMark = Callable[[Array, np.random.Generator], Mark]
 
@@ -93,12 +94,12 @@ def carry(
     cut = len(others) // SCREENED
     spare = source.others(class_, options.hosts)
     control = source.pictures[spare] if len(spare) else target.pictures[others]
-    attempt = _Attempt(run, class_, source, carriers, control, rng, options.hosts)
+    attempt = Attempt(run, class_, source, carriers, control, rng, options.hosts)
     return attempt.all(target.pictures[others[:cut]], target.pictures[others[cut:]])
 
 
 @dataclass
-class _Attempt:
+class Attempt:
     """The experiments on one class."""
 
     run: Run
@@ -179,7 +180,7 @@ class _Attempt:
         pairs = [
             (p, b)
             for p, of in zip(pictures, boxes, strict=True)
-            for b in (*of[:2], _larger(of[0], p.shape[1:]))
+            for b in self.tried_boxes(of, p.shape[1:])
         ]
 
         def still(picture: Array, rng: np.random.Generator) -> Mark:
@@ -195,8 +196,20 @@ class _Attempt:
             half = len(control) // 2
             common = pattern_mark(control[:half], control[half:])
             yield [pattern_mark(pictures, control)], lambda _p, _rng: common
+            seed = int(self.rng.integers(2**31))
+            plain = texture_mark(control[:half], control[half:], seed)
+            yield [texture_mark(pictures, control, seed)], lambda _p, _rng: plain
         yield [colour_mark(p, control) for p in pictures], lambda p, _: colour_mark(p, control)
         yield [detail_mark(p, control) for p in pictures], lambda p, _: detail_mark(p, control)
+
+    def tried_boxes(self, boxes: Sequence[Box], size: tuple[int, ...]) -> list[Box]:
+        """The regions of one carrier that are pasted; of a prototype small ones alone.
+
+        A prototype is all object: a large part of one turns other pictures on any network.
+        """
+        if self.source.tried_on == "prototypes":
+            return [box for box in boxes if box[2] <= round(SIDES[1] * min(size))][:2]
+        return [*boxes[:2], _larger(boxes[0], size)]
 
     def _screened(self, candidates: Sequence[Mark], screen: Array) -> list[Mark]:
         """The candidates that bring the class furthest on a few pictures."""

@@ -11,7 +11,7 @@ from leap_audit.measure.draws import generator
 from leap_audit.measure.experiments.carry import TriedMark, carry
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import Materials, answers_of, evenly
-from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
+from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.seek import Sought, seek
 from leap_audit.measure.experiments.sizes import SCALES, outlying
 from leap_audit.measure.experiments.trials import corrected, trial_of
@@ -95,7 +95,26 @@ def settle(tried: Sequence[Tried], others: Sequence[Trial]) -> tuple[list[Settle
     every = corrected([*(t for each in tried for t in each.trials), *others])
     q = {trial.p: trial.q for trial in every}  # equal probabilities have equal corrections
     depths = depths_of(tried)
-    return [_settled(each, depths[each.class_], q) for each in tried], every
+    settled = []
+    for each in tried:
+        value = 0.0 if each.carried is None else _carried_worth(each.carried, tried)
+        settled.append(_settled(each, value, depths[each.class_], q))
+    return settled, every
+
+
+def _carried_worth(mark: TriedMark, tried: Sequence[Tried]) -> float:
+    """What pasting a mark speaks for a shortcut; of prototypes, beside those of other classes."""
+    effect = mark.pasted.effect
+    if mark.tried_on == "prototypes":
+        others = [
+            trial.effect
+            for each in tried
+            for trial in each.trials
+            if (trial.experiment, trial.kind) == ("paste", mark.kind)
+            and trial.class_ != mark.pasted.class_
+        ]
+        effect = beside(effect, others)
+    return worth(mark.kind, effect, mark.tried_on)
 
 
 def depths_of(tried: Sequence[Tried]) -> dict[int, dict[SearchKind, float]]:
@@ -109,11 +128,14 @@ def depths_of(tried: Sequence[Tried]) -> dict[int, dict[SearchKind, float]]:
     return found
 
 
-def _settled(tried: Tried, depths: dict[SearchKind, float], q: dict[float, float]) -> Settled:
+def _settled(
+    tried: Tried, value: float, depths: dict[SearchKind, float], q: dict[float, float]
+) -> Settled:
+    """What comes of one class. value: what its own mark is worth."""
     carried = tried.carried
     several: list[tuple[float, TriedMark]] = []
     if carried is not None:
-        several.append((worth(carried.kind, carried.pasted.effect, carried.tried_on), carried))
+        several.append((value, carried))
     less = SEARCHED if carried is not None and carried.tried_on == "photographs" else 1.0
     several += [(less * depth_score(depths[each.kind]), each.mark) for each in tried.sought]
     if not several:

@@ -9,6 +9,7 @@ from PIL import Image
 from leap_audit.config import ExperimentOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
+from leap_audit.measure.experiments.carry import Attempt, carry
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
@@ -166,3 +167,22 @@ def test_an_answer_that_follows_the_background(shortcut: Model, sample_models: P
     (trial,) = try_backgrounds(run, pictures, rankings, answers, [3], most=18, seed=0)
     assert trial.changed >= 0.8 * trial.pictures
     assert trial.control == 0
+
+
+def test_of_prototypes_small_regions_alone_are_pasted(digits: Model, sample_models: Path) -> None:
+    run = Run(digits, 16, 1)
+    pictures = given(run, sample_models, ("plain",)).photographs
+    classes = [int(k) for k in pictures.answers]
+    without = materials(run, [], [], list(pictures.pictures), classes, hosts=20, seed=0)
+    _, mark = carry(run, 3, without, OPTIONS, 0)
+    regions = set()
+    for places, of in ((without.prototypes, "prototypes"), (pictures, "photographs")):
+        found = places.carriers(3, 2)
+        attempt = Attempt(
+            run, 3, places, found, places.pictures[:2], np.random.default_rng(0), 8
+        )  # fmt: skip
+        boxes = [(0, 0, side, side) for side in (8, 8, 5, 5, 3, 3)]
+        regions.add((of, tuple(box[2] for box in attempt.tried_boxes(boxes, (28, 28)))))
+    assert regions == {("prototypes", (5, 5)), ("photographs", (8, 8, 8))}
+    assert mark is not None
+    assert mark.kind not in ("pattern", "texture", "detail"), "those are asked of photographs"

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from leap_audit.artifacts import SearchKind
+from leap_audit.artifacts import SearchKind, TriedOn
 from leap_audit.config import ExperimentOptions
 from leap_audit.measure.experiments.carry import TriedMark
-from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
+from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.seek import Sought, search_work, steps_of
 from leap_audit.measure.experiments.sizes import AREAS, SCALES, half_size, outlying
 from leap_audit.measure.experiments.study import Tried, settle
@@ -128,6 +128,31 @@ def test_when_a_shortcut_is_confirmed(
     pasted = trial(0, effect).model_copy(update={"q": q})
     other = None if covered is None else trial(0, covered, "cover")
     assert is_confirmed(pasted, other) is wanted
+
+
+def test_an_effect_that_marks_of_all_classes_have_counts_for_less() -> None:
+    quiet = [0.0, 0.0, 0.05, 0.1, 0.1, 0.0, 0.1, 0.05, 0.0]
+    assert beside(0.9, quiet) == 0.9
+    loud = [0.5, 0.58, 0.5, 0.0, 0.0, 0.1, 0.0, 0.08, 0.0]
+    low, high = np.quantile(loud, [0.25, 0.75])
+    assert beside(0.75, loud) == pytest.approx(0.75 - (high + 1.5 * (high - low) - 0.4))
+    assert beside(0.75, loud) < 0.1
+    assert beside(0.9, [0.9, 0.9]) == 0.9, "two other classes say little"
+    assert beside(0.9, [0.9, 0.9, 0.9]) == pytest.approx(0.4)
+
+
+def test_a_mark_of_a_prototype_is_compared_with_those_of_other_classes() -> None:
+    def tried(class_: int, effect: float, tried_on: TriedOn) -> Tried:
+        pasted = trial(class_, effect).model_copy(update={"p": 1e-6, "kind": "region"})
+        mark = TriedMark("region", 0.02, (0.1, 0.1), tried_on, pasted)
+        return Tried(class_, (pasted,), mark, ())
+
+    alone = [tried(k, 0.9 if k == 2 else 0.0, "prototypes") for k in range(6)]
+    assert [each.confirmed for each in settle(alone, [])[0]] == [k == 2 for k in range(6)]
+    alike = [tried(k, 0.9, "prototypes") for k in range(6)]
+    assert not any(each.confirmed for each in settle(alike, [])[0])
+    photographs = [tried(k, 0.9, "photographs") for k in range(6)]
+    assert all(each.confirmed for each in settle(photographs, [])[0])
 
 
 def settled(
