@@ -11,9 +11,9 @@ __all__ = ["Amount", "Costs", "multiply_adds", "steady"]
 
 READING = 140
 """Passes that an isolation takes beside its steps: slopes, the choice of a ranking, the region."""
-TRYING = 20
-"""Passes that the experiments on a class take for each picture that they paste into, beside the
-search (700 with 36)."""
+TRYING, JUDGING = 20, 50
+"""Passes that the experiments on a class take for each picture that they paste into (700 with 36),
+and those that say how large what the searches found must be, beside the steps of the searches."""
 PAGES, PICTURE = 6.0, 0.1
 """Seconds that the report takes: in all, and for each picture in it."""
 
@@ -94,12 +94,13 @@ class Costs:
 
     def seconds(self, amount: Amount) -> float:
         """Return what so much work takes, the report included."""
+        searching = JUDGING if amount.searched else 0
         return (
             amount.answers * (self.answer + PICTURE)
             + amount.drawn * amount.steps * self.prototype_step
             + amount.isolated * amount.isolation_steps * self.isolation_step
             + amount.isolations * (READING * self.answer + self.explanation + PICTURE)
-            + amount.tried * amount.hosts * TRYING * self.answer
+            + amount.tried * amount.hosts * (TRYING + searching) * self.answer
             + amount.searched * self.prototype_step
             + PAGES
         )
