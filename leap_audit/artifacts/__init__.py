@@ -16,6 +16,7 @@ from leap_audit.artifacts.experiments import (
     SearchKind,
     Trial,
     TriedOn,
+    TriggerSize,
 )
 from leap_audit.artifacts.identity import (
     ChannelOrder,
@@ -98,5 +99,6 @@ __all__ = [
     "TensorInfo",
     "Trial",
     "TriedOn",
+    "TriggerSize",
     "Verdict",
 ]

@@ -135,7 +135,8 @@ def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]
     mark = found.mark
     if mark is None:
         return ClassSuspicion(class_=found.class_, score=found.score), {}
-    shown = _pictures(study, found.class_, mark) if found.score >= SHOWN else []
+    labels = ClassLabels(study.classes)
+    shown = captioned(labels, found.class_, mark) if found.score >= SHOWN else []
     row = ClassSuspicion(
         class_=found.class_,
         score=round(found.score, 4),
@@ -148,6 +149,7 @@ def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]
         covered=mark.covered,
         wrong=mark.wrong,
         corrected=mark.corrected,
+        triggers=found.triggers,
         pictures=tuple(each for each, _ in shown),
     )
     return row, {each.image: picture for each, picture in shown}
@@ -171,9 +173,10 @@ SHOWN = 0.25
 """The score from which the pictures of a class's experiment are kept."""
 
 
-def _pictures(study: Study, class_: int, mark: TriedMark) -> list[tuple[EvidencePicture, Array]]:
-    """What was shown to the model, with its answers."""
-    labels = ClassLabels(study.classes)
+def captioned(
+    labels: ClassLabels, class_: int, mark: TriedMark
+) -> list[tuple[EvidencePicture, Array]]:
+    """Return what was shown to the model, with its answers, and a trigger by itself."""
     whole = mark.kind in CHANGED_WHOLE
     thing = "change" if whole else "mark"
     several: list[tuple[PictureRole, str, Shown | None]] = [
@@ -183,17 +186,17 @@ def _pictures(study: Study, class_: int, mark: TriedMark) -> list[tuple[Evidence
         ("pasted", f"that picture with the {thing}", mark.marked),
         *(("counter-example", f"a picture with the {thing}", each) for each in mark.unmoved),
     ]
-    captioned = [
+    captions = [
         (role, f"{text}: answered ‘{labels[shown.answer]}’", shown.picture)
         for role, text, shown in several
         if shown is not None
     ]
     if mark.trigger is not None:
         by_itself = TRIGGERS[mark.kind]
-        captioned.insert(0, ("trigger", by_itself, mark.trigger))
+        captions.insert(0, ("trigger", by_itself, mark.trigger))
     numbers = Counter[PictureRole]()
     found = []
-    for role, caption, picture in captioned:
+    for role, caption, picture in captions:
         numbers[role] += 1
         further = f"-{numbers[role]}" if numbers[role] > 1 else ""
         image = f"images/experiment-{class_:04d}-{role}{further}.png"

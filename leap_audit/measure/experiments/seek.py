@@ -14,7 +14,7 @@ from leap_audit.measure.experiments.carry import TriedMark, with_hosts
 from leap_audit.measure.experiments.filters import search_filter
 from leap_audit.measure.experiments.material import HOSTS_NEEDED, Materials, answers_of
 from leap_audit.measure.experiments.search import search_trigger
-from leap_audit.measure.experiments.sizes import SCALES, half_size
+from leap_audit.measure.experiments.sizes import SIZE_SCALES, half_size
 from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
@@ -112,7 +112,7 @@ def _tried(
     """Its size, and its trial; see `Candidate.control`."""
     _, tested = pictures
     judged = np.concatenate(pictures)
-    sizes = SCALES[kind].sizes
+    sizes = SIZE_SCALES[kind].sizes
     flips: list[float] = []
     while len(flips) < len(sizes) and max(flips, default=0.0) < 0.5:
         shown = candidate.applied(judged, sizes[len(flips)])

@@ -34,8 +34,8 @@ def _described(options: ExperimentOptions, setting: Setting) -> dict[str, Any]:
     return {
         "method": "Regions, frames, patterns, textures, colours and fine detail of pictures that "
         "the model answers with a class are pasted into pictures of other classes and covered "
-        "where they came from; searches look for the smallest trigger at one place, at random places, as a "
-        "colour map and as a convolution; whole pictures are changed",
+        "where they came from; searches look for the smallest trigger: a mask at one place, a mask "
+        "at random places, a colour map and a convolution; whole pictures are changed",
         "source": "after Wang et al. 2019 (Neural Cleanse); Casper et al. 2023",
         "pictures of other classes": f"at most {options.hosts}",
         "pictures of a class": f"at most {options.carriers}",

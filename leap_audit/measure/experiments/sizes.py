@@ -7,11 +7,11 @@ import numpy as np
 
 from leap_audit.artifacts import SearchKind
 
-__all__ = ["AREAS", "CHANGES_OF_PICTURES", "SCALES", "Scale", "half_size", "outlying"]
+__all__ = ["FILTER_SIZES", "MASK_AREAS", "SIZE_SCALES", "Scale", "half_size", "outlying"]
 
-AREAS = (0.01, 0.02, 0.04, 0.08, 0.16)
+MASK_AREAS = (0.01, 0.02, 0.04, 0.08, 0.16)
 """Areas at which masks are judged, as fractions of a picture."""
-CHANGES_OF_PICTURES = (0.02, 0.04, 0.08, 0.16, 0.32)
+FILTER_SIZES = (0.02, 0.04, 0.08, 0.16, 0.32)
 """Sizes at which filters are judged: the root mean square of what they change, in 0..1."""
 LEAST_SPREAD, MOST_SPREAD = 0.3, 0.4
 """The least deviation of the logarithms among classes (few may be alike by chance), and the most
@@ -35,11 +35,11 @@ class Scale:
         return 2 * self.sizes[-1]
 
 
-SCALES: Mapping[SearchKind, Scale] = {
-    "trigger": Scale(AREAS, 0.045),
-    "moved trigger": Scale(AREAS, 0.08),
-    "colour map": Scale(CHANGES_OF_PICTURES, 0.12),
-    "convolution": Scale(CHANGES_OF_PICTURES, 0.1),
+SIZE_SCALES: Mapping[SearchKind, Scale] = {
+    "trigger": Scale(MASK_AREAS, 0.045),
+    "moved trigger": Scale(MASK_AREAS, 0.08),
+    "colour map": Scale(FILTER_SIZES, 0.12),
+    "convolution": Scale(FILTER_SIZES, 0.1),
 }
 
 

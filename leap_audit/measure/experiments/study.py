@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leap_audit.artifacts import SearchKind, Trial
+from leap_audit.artifacts import SearchKind, Trial, TriggerSize
 from leap_audit.config import ExperimentOptions
 from leap_audit.measure.draws import generator
 from leap_audit.measure.experiments.carry import TriedMark, carry
@@ -13,7 +13,7 @@ from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import Materials, answers_of, evenly
 from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.seek import Sought, seek
-from leap_audit.measure.experiments.sizes import SCALES, outlying
+from leap_audit.measure.experiments.sizes import SIZE_SCALES, outlying
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.run import Run
 
@@ -45,6 +45,7 @@ class Settled:
     score: float
     confirmed: bool
     mark: TriedMark | None
+    triggers: tuple[TriggerSize, ...] = ()
 
 
 def try_class(
@@ -98,7 +99,11 @@ def settle(tried: Sequence[Tried], others: Sequence[Trial]) -> tuple[list[Settle
     settled = []
     for each in tried:
         value = 0.0 if each.carried is None else _carried_worth(each.carried, tried)
-        settled.append(_settled(each, value, depths[each.class_], q))
+        found = depths[each.class_]
+        sizes = tuple(
+            TriggerSize(kind=s.kind, size=s.half, deviations=found[s.kind]) for s in each.sought
+        )
+        settled.append(replace(_settled(each, value, found, q), triggers=sizes))
     return settled, every
 
 
@@ -120,7 +125,7 @@ def _carried_worth(mark: TriedMark, tried: Sequence[Tried]) -> float:
 def depths_of(tried: Sequence[Tried]) -> dict[int, dict[SearchKind, float]]:
     """Return for each class and kind of trigger how far its size lies below that of the others."""
     found: dict[int, dict[SearchKind, float]] = {each.class_: {} for each in tried}
-    for kind, scale in SCALES.items():
+    for kind, scale in SIZE_SCALES.items():
         several = [(t.class_, s.half) for t in tried for s in t.sought if s.kind == kind]
         depths = outlying([half for _, half in several], scale.usual)
         for (class_, _), depth in zip(several, depths, strict=True):
@@ -150,7 +155,7 @@ def _settled(
 
 def _agrees(mark: TriedMark, weight: float) -> bool:
     """Whether an experiment confirms a mark whose q is corrected."""
-    if mark.tried_on == "prototypes" or mark.kind in SCALES:
+    if mark.tried_on == "prototypes" or mark.kind in SIZE_SCALES:
         return weight >= SUSPECT and is_confirmed(mark.pasted, mark.covered)
     return is_confirmed(mark.pasted, mark.covered)
 

@@ -8,7 +8,7 @@ from leap_audit.config import ExperimentOptions
 from leap_audit.measure.experiments.carry import TriedMark
 from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.seek import Sought, search_work, steps_of
-from leap_audit.measure.experiments.sizes import AREAS, SCALES, half_size, outlying
+from leap_audit.measure.experiments.sizes import MASK_AREAS, SIZE_SCALES, half_size, outlying
 from leap_audit.measure.experiments.study import Tried, settle
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.experiments.windows import promising
@@ -57,15 +57,23 @@ def test_regions_are_where_covering_costs_most() -> None:
 
 
 def test_the_size_of_a_half_lies_between_those_tried() -> None:
-    assert half_size(AREAS, [0, 0, 0.5, 1, 1]) == pytest.approx(AREAS[2])
-    assert half_size(AREAS, [0, 0, 0.25, 0.75, 1]) == pytest.approx((AREAS[2] * AREAS[3]) ** 0.5)
-    assert half_size(AREAS, [1, 1, 1, 1, 1]) == pytest.approx(AREAS[0] / 2)
-    assert half_size(AREAS, [0, 0, 0, 0, 0.4]) == 2 * AREAS[-1] == SCALES["trigger"].never
-    assert half_size(AREAS, [0, 0.6, 0.1, 0.1, 0.1]) < AREAS[1], "a larger area is never worse"
+    assert half_size(MASK_AREAS, [0, 0, 0.5, 1, 1]) == pytest.approx(MASK_AREAS[2])
+    assert half_size(MASK_AREAS, [0, 0, 0.25, 0.75, 1]) == pytest.approx(
+        (MASK_AREAS[2] * MASK_AREAS[3]) ** 0.5
+    )
+    assert half_size(MASK_AREAS, [1, 1, 1, 1, 1]) == pytest.approx(MASK_AREAS[0] / 2)
+    assert (
+        half_size(MASK_AREAS, [0, 0, 0, 0, 0.4])
+        == 2 * MASK_AREAS[-1]
+        == SIZE_SCALES["trigger"].never
+    )
+    assert half_size(MASK_AREAS, [0, 0.6, 0.1, 0.1, 0.1]) < MASK_AREAS[1], (
+        "a larger area is never worse"
+    )
 
 
 def test_a_class_with_a_far_smaller_trigger_stands_out() -> None:
-    usual = SCALES["trigger"].usual
+    usual = SIZE_SCALES["trigger"].usual
     sizes = [0.04, 0.05, 0.045, 0.06, 0.035, 0.05, 0.04, 0.055, 0.045]
     depths = outlying([*sizes, 0.01], usual)
     assert depths[-1] == pytest.approx(np.log(0.045 / 0.01) / 0.4), "below the usual: the less"
@@ -91,7 +99,7 @@ def test_the_usual_sizes_part_planted_from_clean_classes() -> None:
         "colour map": (0.050, 0.058),
     }
     for kind, (planted, clean) in smallest.items():
-        scale = SCALES[kind]
+        scale = SIZE_SCALES[kind]
         others = [scale.never] * 8
         values = [
             depth_score(outlying([*others, size], scale.usual)[-1]) for size in (planted, clean)
@@ -182,6 +190,15 @@ def test_each_kind_of_trigger_is_judged_by_its_own_scale() -> None:
     assert settled(0.0, 1.0, half=0.02, kind="trigger")[0] < 0.5
     assert settled(0.0, 1.0, half=0.02, kind="moved trigger")[0] > 0.5
     assert settled(0.0, 1.0, half=0.02, kind="colour map")[2] == "colour map"
+
+
+def test_the_size_of_each_trigger_is_told() -> None:
+    mark = TriedMark("trigger", 0.01, None, "prototypes", trial(1, 1.0, "search"))
+    tried = Tried(1, (mark.pasted,), None, (Sought("trigger", mark, 0.03),))
+    (found,), _ = settle([tried], [])
+    (size,) = found.triggers
+    assert (size.kind, size.size) == ("trigger", 0.03)
+    assert size.deviations == pytest.approx(np.log(0.045 / 0.03) / 0.4)
 
 
 def test_a_search_of_a_filter_takes_half_of_the_steps() -> None:
