@@ -32,6 +32,8 @@ SCREENED = 3
 """One in so many hosts chooses between candidates; the trials are on the rest."""
 BEST = 3
 """Regions that are pasted in turn, of all that were screened."""
+IN_COMMON = 4
+"""Pictures of a class from which on something is in common: the mean of two shows both objects."""
 UNMOVED = 2
 """Pictures that are shown of those that a mark does not turn, at most."""
 FOLLOWED = 0.3
@@ -192,15 +194,16 @@ class Attempt:
         yield [region_mark(p, b) for p, b in pairs], still
         yield [moved_mark(p, b, self.rng) for p, b in pairs], moving
         yield [frame_mark(p) for p in pictures], lambda p, _: frame_mark(p)
-        if len(pictures) > 1 and len(control) > 1:
+        seed = int(self.rng.integers(2**31))
+        if len(pictures) >= IN_COMMON and len(control) > 1:
             half = len(control) // 2
             common = pattern_mark(control[:half], control[half:])
             yield [pattern_mark(pictures, control)], lambda _p, _rng: common
-            seed = int(self.rng.integers(2**31))
             plain = texture_mark(control[:half], control[half:], seed)
             yield [texture_mark(pictures, control, seed)], lambda _p, _rng: plain
         yield [colour_mark(p, control) for p in pictures], lambda p, _: colour_mark(p, control)
-        yield [detail_mark(p, control) for p in pictures], lambda p, _: detail_mark(p, control)
+        details = [detail_mark(p, control, seed) for p in pictures]
+        yield details, lambda p, _: detail_mark(p, control, seed)
 
     def tried_boxes(self, boxes: Sequence[Box], size: tuple[int, ...]) -> list[Box]:
         """The regions of one carrier that are pasted; of a prototype small ones alone.

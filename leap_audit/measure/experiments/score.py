@@ -29,7 +29,7 @@ FENCE = 0.4
 """Tukey's fence of effects that networks of photographs stay below."""
 FEW = 3
 """Other classes below which there is no fence."""
-DEPTH, STEEPNESS = 2.6, 2.0
+DEPTH, STEEPNESS = 2.0, 2.5
 """Deviations below the other classes' areas at which a trigger counts one half, and how steeply."""
 
 

@@ -38,7 +38,7 @@ class Scale:
 SIZE_SCALES: Mapping[SearchKind, Scale] = {
     "trigger": Scale(MASK_AREAS, 0.045),
     "moved trigger": Scale(MASK_AREAS, 0.08),
-    "colour map": Scale(FILTER_SIZES, 0.12),
+    "colour map": Scale(FILTER_SIZES, 0.1),
     "convolution": Scale(FILTER_SIZES, 0.1),
 }
 
