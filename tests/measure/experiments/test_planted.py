@@ -9,12 +9,13 @@ from PIL import Image
 from leap_audit.config import ExperimentOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
-from leap_audit.measure.experiments.carry import Attempt, carry
+from leap_audit.measure.experiments.carry import Attempt, TriedMark, carry, with_hosts
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
 from leap_audit.measure.experiments.study import Tried, settle, try_changes, try_class
 from leap_audit.measure.run import Run
+from tests.builders.judged import trial
 
 OPTIONS = ExperimentOptions(search_steps=24, search_pictures=8, carriers=8)
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -186,3 +187,37 @@ def test_of_prototypes_small_regions_alone_are_pasted(digits: Model, sample_mode
     assert regions == {("prototypes", (5, 5)), ("photographs", (8, 8, 8))}
     assert mark is not None
     assert mark.kind not in ("pattern", "texture", "detail"), "those are asked of photographs"
+
+
+@pytest.mark.parametrize(("carriers", "common"), [(3, False), (4, True)])
+def test_what_pictures_have_in_common_is_asked_of_four(
+    shortcut: Model, sample_models: Path, carriers: int, *, common: bool
+) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("marked", "plain"))
+    options = OPTIONS.model_copy(update={"carriers": carriers})
+    trials, _ = carry(run, 3, found, options, 0)
+    kinds = {each.kind for each in trials}
+    assert ({"pattern", "texture"} <= kinds) is common
+    assert {"region", "moved region", "frame", "colour", "detail"} <= kinds
+
+
+def test_counter_examples_are_pictures_that_the_mark_does_not_turn(
+    shortcut: Model, sample_models: Path
+) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("plain",)).photographs
+    others = found.pictures[found.answers != 3]
+    marked = others.copy()
+    marked[:-3, :, 2:6, 2:6] = 1
+    mark = TriedMark("region", 0.02, None, "photographs", trial(3, 0.9))
+    shown = with_hosts(run, mark, others, marked, 3)
+    assert shown.marked is not None
+    assert shown.host is not None
+    assert (shown.marked.answer, shown.host.answer == 3) == (3, False)
+    assert [each.picture.tobytes() for each in shown.unmoved] == [
+        each.tobytes() for each in marked[-3:-1]
+    ], "two of them, at most"
+    assert 3 not in [each.answer for each in shown.unmoved]
+    every = with_hosts(run, mark, others[:-3], marked[:-3], 3)
+    assert every.unmoved == ()
