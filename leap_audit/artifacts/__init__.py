@@ -13,8 +13,10 @@ from leap_audit.artifacts.experiments import (
     ClassSuspicion,
     Experiment,
     MarkKind,
+    SearchKind,
     Trial,
     TriedOn,
+    TriggerSize,
 )
 from leap_audit.artifacts.identity import (
     ChannelOrder,
@@ -92,11 +94,13 @@ __all__ = [
     "Readings",
     "Resize",
     "Sample",
+    "SearchKind",
     "Severity",
     "Stability",
     "Task",
     "TensorInfo",
     "Trial",
     "TriedOn",
+    "TriggerSize",
     "Verdict",
 ]

@@ -5,6 +5,7 @@ from collections import Counter
 from leap_audit.findings.evidence import Evidence, labelled_answers
 from leap_audit.findings.suspicion import TooLittle
 from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
+from leap_audit.measure.experiments.score import Q
 from leap_audit.text.numbers import count
 
 __all__ = [
@@ -164,11 +165,17 @@ def located(evidence: Evidence) -> str:
 
 
 def experiments(evidence: Evidence) -> str:
-    """Return on how many classes marks were tried."""
-    tried = [each for each in evidence.suspicion if each.pasted is not None]
+    """Return on how many classes marks were tried, and on how many pictures too few."""
+    tried = [each.pasted for each in evidence.suspicion if each.pasted is not None]
     if not tried:
         raise TooLittle("no mark could be tried on pictures of other classes")
-    return count(len(tried), "class", "classes")
+    # The least probability of n pictures is that all of them change and none of the control.
+    several = max(len(evidence.trials), 1)
+    short = sum(several * 0.5**each.pictures > Q for each in tried)
+    said = count(len(tried), "class", "classes")
+    if not short:
+        return said
+    return f"{said}; of {short} on too few pictures to tell one mark from chance"
 
 
 def changes(evidence: Evidence) -> str:

@@ -11,9 +11,9 @@ __all__ = ["Amount", "Costs", "multiply_adds", "steady"]
 
 READING = 140
 """Passes that an isolation takes beside its steps: slopes, the choice of a ranking, the region."""
-TRYING = 20
-"""Passes that the experiments on a class take for each picture that they paste into, beside the
-search (700 with 36)."""
+TRYING, JUDGING = 20, 50
+"""Passes that the experiments on a class take for each picture that they paste into (700 with 36),
+and those that say how large what the searches found must be, beside the steps of the searches."""
 PAGES, PICTURE = 6.0, 0.1
 """Seconds that the report takes: in all, and for each picture in it."""
 
@@ -113,8 +113,9 @@ class Costs:
             + amount.isolations * (READING * self.answer + self.explanation)
         )
         asking = (amount.opinions + 2 * amount.opinions_checked) * self.opinion
+        searching = JUDGING if amount.searched else 0
         trying = (
-            amount.tried * amount.hosts * TRYING * self.answer
+            amount.tried * amount.hosts * (TRYING + searching) * self.answer
             + amount.searched * self.prototype_step
         )
         return (

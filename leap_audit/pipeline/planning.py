@@ -15,6 +15,7 @@ from leap_audit.config import AuditOptions, Options
 from leap_audit.errors import GradientUnavailable
 from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
 from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
+from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.faithfulness.opinions import CHECKED_PHOTOGRAPHS
 from leap_audit.measure.methods import Method
 from leap_audit.measure.plan import Plan
@@ -130,7 +131,7 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         isolation_steps=options.isolation.steps,
         tried=len(tried_classes(study)),
         hosts=options.experiments.hosts,
-        searched=len(tried_classes(study)) * options.experiments.work,
+        searched=len(tried_classes(study)) * search_work(options.experiments),
         opinions=len(photographs) if study.opinions else 0,
         opinions_checked=min(CHECKED_PHOTOGRAPHS, len(photographs)) if study.opinions else 0,
         drawings=len(drawing),

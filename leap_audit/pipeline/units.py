@@ -17,6 +17,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
@@ -301,7 +302,7 @@ class TryMarks(Supplied[Tried]):
 
     @property
     def steps(self) -> int:
-        return self.options.work
+        return search_work(self.options)
 
     @property
     def title(self) -> str:

@@ -11,6 +11,7 @@ from leap_audit.gradient import Emitter
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
 from leap_audit.measure.costs import (
+    JUDGING,
     PAGES,
     PICTURE,
     READING,
@@ -69,7 +70,8 @@ def test_every_kind_of_work_takes_its_time() -> None:
     each = READING + 4 + PICTURE
     assert costs.seconds(replace(nothing, isolations=2)) == PAGES + 2 * each
     tried = replace(nothing, tried=2, hosts=5, searched=7)
-    assert costs.seconds(tried) == PAGES + 2 * 5 * TRYING * 1 + 7 * 2
+    assert costs.seconds(tried) == PAGES + 2 * 5 * (TRYING + JUDGING) * 1 + 7 * 2
+    assert costs.seconds(replace(tried, searched=0)) == PAGES + 2 * 5 * TRYING * 1
     asked = replace(nothing, opinions=5, opinions_checked=3)
     assert replace(costs, opinion=0.5).seconds(asked) == PAGES + (5 + 2 * 3) * 0.5
 
