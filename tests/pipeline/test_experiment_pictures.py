@@ -8,7 +8,7 @@ from leap_audit.artifacts import MarkKind
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.pipeline.experiments import captioned
 from leap_audit.text.names import ClassLabels
-from tests.builders.judged import CLASSES, trial
+from tests.builders.records import CLASSES, trial
 
 
 def shown(level: float, answer: int) -> Shown:

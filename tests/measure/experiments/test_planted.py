@@ -15,7 +15,7 @@ from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
 from leap_audit.measure.experiments.study import Tried, settle, try_changes, try_class
 from leap_audit.measure.run import Run
-from tests.builders.judged import trial
+from tests.builders.records import trial
 
 OPTIONS = ExperimentOptions(search_steps=24, search_pictures=8, carriers=8)
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
