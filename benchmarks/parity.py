@@ -1,18 +1,20 @@
 """Methods of attribution beside their oracles: captum, and the papers' formulas on torch.
 
-    python -m benchmarks.parity [--networks toy resnet18 ...] [--out docs/parity.md]
+    python -m benchmarks.parity [--networks toy resnet18 ...] [--csv FILE] [--page PAGE]
 
 Random weights. The relative error is that of the whole attribution, in the Euclidean norm. The
-picture goes into both as it is, without preprocessing.
+picture goes into both as it is, without preprocessing. Both sides compute in single precision; each
+is also compared with the oracle in double precision, which says whose the difference is. Networks
+that are in the CSV are not measured again. --page: writes the table into that page, between its
+marks.
 """
 
 import argparse
-import contextlib
-import sys
+import csv
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,187 +23,62 @@ import torch
 from captum import attr
 from torch import nn
 
-from benchmarks.networks import torchvision_operators
-from leap_audit.config import DeclaredPreprocessing
-from leap_audit.ingest import load
-from leap_audit.ingest.model import Model
+from benchmarks.pages import write_section
+from benchmarks.pairs import NETWORKS, Pair, made
 from leap_audit.measure.attribution.places import Places, layer_of
 from leap_audit.measure.attribution.score import Score
 from leap_audit.measure.attribution.smoothing import explainer
-from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.methods import Explanation
-from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
-from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
 
-__all__ = ["NETWORKS", "Pair", "Row", "made", "rows"]
+__all__ = ["Compared", "Row", "cams_enlarged", "compared", "rows"]
 
 STEPS = 8
 
 
-class Toy(nn.Module):
-    """Convolutions, batch normalisation, a residual, pooling and a dense layer; every ReLU once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)
-        )
-        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
-        self.last = nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), nn.ReLU())
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(12, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.first(x)
-        x = self.last(x + self.second(x))
-        return self.head(self.pool(x).flatten(1))
-
-
-class Block(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-        self.softmax = nn.Softmax(-1)
-        self.heads = heads
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        b, n, d = x.shape
-        parts = self.qkv(self.norm1(x)).reshape(b, n, 3, self.heads, d // self.heads)
-        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        weights = self.softmax(q @ k.transpose(-2, -1) * (d // self.heads) ** -0.5)
-        x = x + self.proj((weights @ v).transpose(1, 2).reshape(b, n, d))
-        return x + self.mlp(self.norm2(x))
-
-
-class ToyViT(nn.Module):
-    """A transformer of two blocks that reads a class token."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patch = nn.Conv2d(3, 16, 8, 8)
-        self.token = nn.Parameter(torch.randn(1, 1, 16))
-        self.position = nn.Parameter(torch.randn(1, 17, 16) * 0.5)
-        self.blocks = nn.Sequential(Block(16, 2), Block(16, 2))
-        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        tokens = self.patch(x).flatten(2).transpose(1, 2)
-        token = self.token.expand(x.shape[0], -1, -1)
-        x = self.blocks(torch.cat([token, tokens], 1) + self.position)
-        return self.head(self.norm(x)[:, 0])
-
-
-def _torchvision(name: str) -> Callable[[], nn.Module]:
-    def make() -> nn.Module:
-        torchvision_operators()
-        import torchvision
-
-        made: nn.Module = getattr(torchvision.models, name)()
-        return made
-
-    return make
-
-
-def _timm(name: str) -> Callable[[], nn.Module]:
-    def make() -> nn.Module:
-        torchvision_operators()
-        import timm
-        from timm.layers import set_fused_attn
-
-        set_fused_attn(False)
-        made: nn.Module = timm.create_model(name)
-        return made
-
-    return make
-
-
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
-    "toy": (Toy, 32),
-    "toy_vit": (ToyViT, 32),
-    "resnet18": (_torchvision("resnet18"), 224),
-    "mobilenet_v2": (_torchvision("mobilenet_v2"), 224),
-    "vit_tiny": (_timm("vit_tiny_patch16_224"), 224),
-    "swin_t": (_torchvision("swin_t"), 224),
-    "convnext_tiny": (_torchvision("convnext_tiny"), 224),
-}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One network, for both sides."""
-
-    module: nn.Module
-    model: Model
-    run: Run
-    picture: Array
-    class_: int
-
-    @property
-    def x(self) -> torch.Tensor:
-        return torch.from_numpy(self.picture)[None].clone()
-
-    def ours(self, name: str, **options: Any) -> Explanation:
-        method = explainer(name)
-        subject = Subject(self.picture, self.class_)
-        parsed = method.options.parse(options, "parity")
-        (found,) = method.function(self.run, [subject], parsed, seed=0)
-        return found
-
-    def rng(self, name: str) -> np.random.Generator:
-        return generator(0, f"attribution {name}", content_key(self.picture), self.class_)
-
-
 @dataclass(frozen=True)
 class Row:
+    """What both sides say of one method on one network."""
+
     method: str
     oracle: str
-    error: float
-    note: str = ""
+    ours: Any
+    theirs: Any
+
+    @property
+    def error(self) -> float:
+        """Return the relative error of ours beside the oracle."""
+        return error(self.ours, self.theirs)
 
 
-def made(name: str, folder: Path, batch: int = 4) -> Pair:
-    """Return a network with random weights, exported and loaded."""
-    make, side = NETWORKS[name]
-    torch.manual_seed(3)
-    module = make().eval()
-    with torch.no_grad():
-        for part in module.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.running_mean.normal_(0, 0.1)
-                part.running_var.uniform_(0.5, 1.5)
-        for weight in module.parameters():
-            if weight.ndim > 1 and not weight.any():
-                nn.init.normal_(weight, std=0.02)
-    path = folder / f"{name}.onnx"
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            (torch.zeros(2, 3, side, side),),
-            path,
-            input_names=["x"],
-            output_names=["y"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    declared = DeclaredPreprocessing(range=(0, 1), mean=(0.0,), std=(1.0,))
-    model = load(path, declared, choose_provider("cpu"))
-    picture = np.random.default_rng(5).random((3, side, side), np.float32)
-    run = Run(model, batch, 2)
-    return Pair(module, model, run, picture, int(run.logits(picture[None])[0].argmax()))
+@dataclass(frozen=True)
+class Compared:
+    """The relative errors of one method on one network."""
+
+    method: str
+    oracle: str
+    between: float
+    """Ours beside the oracle, both in single precision."""
+    ours: float
+    """Ours beside the oracle in double precision."""
+    theirs: float
+    """The oracle in single precision beside itself in double precision."""
 
 
-def error(ours: Array, theirs: Any) -> float:
-    theirs = theirs.detach().numpy() if isinstance(theirs, torch.Tensor) else theirs
-    theirs = np.asarray(theirs, np.float64).reshape(np.shape(ours))
+def compared(pair: Pair) -> Iterator[Compared]:
+    """Yield the errors of each method: the oracle runs in single and in double precision."""
+    for row, exact in zip(rows(pair), rows(pair.precise()), strict=True):
+        between, ours = row.error, exact.error
+        yield Compared(row.method, row.oracle, between, ours, error(row.theirs, exact.theirs))
+
+
+def error(ours: Any, theirs: Any) -> float:
+    """Return ‖ours - theirs‖ / ‖theirs‖."""
+    ours, theirs = (
+        np.asarray(each.detach().numpy() if isinstance(each, torch.Tensor) else each, np.float64)
+        for each in (ours, theirs)
+    )
+    theirs = theirs.reshape(ours.shape)
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
@@ -226,7 +103,7 @@ def layer_in(pair: Pair, places: Places) -> tuple[nn.Module, Callable[[Any], Arr
 
 
 def gradients_of(pair: Pair, pictures: Array) -> Array:
-    x = torch.from_numpy(np.asarray(pictures, np.float32)).requires_grad_()
+    x = pair.tensor(pictures).requires_grad_()
     pair.module(x)[:, pair.class_].sum().backward()
     return x.grad.numpy()
 
@@ -242,10 +119,10 @@ def rows(pair: Pair) -> Iterator[Row]:
 def _of_pictures(pair: Pair) -> Iterator[Row]:
     module, x, k = pair.module, pair.x, pair.class_
     found = pair.ours("saliency").detail
-    yield Row("saliency", "captum", error(found, attr.Saliency(module).attribute(x, k)))
+    yield Row("saliency", "captum", found, attr.Saliency(module).attribute(x, k))
     found = pair.ours("input_x_gradient").detail
     theirs = attr.InputXGradient(module).attribute(x.requires_grad_(), k)
-    yield Row("input_x_gradient", "captum", error(found, theirs))
+    yield Row("input_x_gradient", "captum", found, theirs)
     ig = attr.IntegratedGradients(module)
     for rule, method in (
         ("gauss_legendre", "gausslegendre"),
@@ -255,24 +132,24 @@ def _of_pictures(pair: Pair) -> Iterator[Row]:
     ):
         theirs = ig.attribute(pair.x, 0.0, k, n_steps=STEPS, method=method, internal_batch_size=4)
         found = pair.ours("integrated_gradients", steps=STEPS, rule=rule).detail
-        yield Row(f"integrated_gradients, {rule}", "captum", error(found, theirs))
+        yield Row(f"integrated_gradients, {rule}", "captum", found, theirs)
     two = [ig.attribute(pair.x, b, k, n_steps=STEPS, internal_batch_size=4) for b in (0.0, 1.0)]
     found = pair.ours("integrated_gradients", steps=STEPS, baseline=("black", "white")).detail
-    yield Row("integrated_gradients, two baselines", "captum, averaged", error(found, sum(two) / 2))
+    yield Row("integrated_gradients, two baselines", "captum, averaged", found, sum(two) / 2)
     side = pair.picture.shape[1]
     window, stride = side // 4, side // 8
     theirs = attr.Occlusion(module).attribute(
         pair.x, (3, window, window), (3, stride, stride), 0.0, k, perturbations_per_eval=4
     )
     found = pair.ours("occlusion", window=window, stride=stride).values
-    yield Row("occlusion", "captum", error(found, theirs[0, 0]))
+    yield Row("occlusion", "captum", found, theirs[0, 0])
     if not explainer("guided_backprop").unmet(pair.model):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             guided = attr.GuidedBackprop(module).attribute(pair.x, k)
             deconv = attr.Deconvolution(module).attribute(pair.x, k)
-        yield Row("guided_backprop", "captum", error(pair.ours("guided_backprop").detail, guided))
-        yield Row("deconvnet", "captum", error(pair.ours("deconvnet").detail, deconv))
+        yield Row("guided_backprop", "captum", pair.ours("guided_backprop").detail, guided)
+        yield Row("deconvnet", "captum", pair.ours("deconvnet").detail, deconv)
 
 
 def _of_layers(pair: Pair) -> Iterator[Row]:
@@ -287,19 +164,20 @@ def _of_layers(pair: Pair) -> Iterator[Row]:
     yield Row(
         "input_x_gradient, at",
         "captum",
-        error(pair.ours("input_x_gradient", **at).detail, ordered(theirs)),
+        pair.ours("input_x_gradient", **at).detail,
+        ordered(theirs),
     )
     theirs = attr.LayerIntegratedGradients(module, layer).attribute(
         pair.x, 0.0, k, n_steps=STEPS, internal_batch_size=4
     )
     found = pair.ours("integrated_gradients", steps=STEPS, **at).detail
-    yield Row("integrated_gradients, at", "captum", error(found, ordered(theirs)))
+    yield Row("integrated_gradients, at", "captum", found, ordered(theirs))
     theirs = attr.LayerConductance(module, layer).attribute(pair.x, 0.0, k, n_steps=STEPS)
     found = pair.ours("conductance", steps=STEPS, rule="captum", **at).detail
-    yield Row("conductance, rule captum", "captum", error(found, ordered(theirs)))
+    yield Row("conductance, rule captum", "captum", found, ordered(theirs))
     theirs = attr.InternalInfluence(module, layer).attribute(pair.x, 0.0, k, n_steps=STEPS)
     found = pair.ours("internal_influence", steps=STEPS, **at).detail
-    yield Row("internal_influence", "captum", error(found, ordered(theirs)))
+    yield Row("internal_influence", "captum", found, ordered(theirs))
     a, g = _inside(pair, layer, ordered)
     literal = {
         "gradcam": np.einsum("c,cij->ij", g.mean((1, 2)), a),
@@ -321,7 +199,7 @@ def _of_layers(pair: Pair) -> Iterator[Row]:
     }
     for name, want in literal.items():
         found = pair.ours(name, relu=False, **at).values
-        yield Row(name, "its formula, on torch", error(found, cams_enlarged(want, pair)))
+        yield Row(name, "its formula, on torch", found, cams_enlarged(want, pair))
     flat = a.reshape(len(a), -1).T
     u, s, _ = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
     principal = (u[:, 0] * s[0]).reshape(a.shape[1:])
@@ -329,21 +207,22 @@ def _of_layers(pair: Pair) -> Iterator[Row]:
     yield Row(
         "eigencam",
         "its formula, on torch",
-        error(pair.ours("eigencam", relu=False, **at).values, cams_enlarged(principal, pair)),
+        pair.ours("eigencam", relu=False, **at).values,
+        cams_enlarged(principal, pair),
     )
     if not explainer("guided_gradcam").unmet(pair.model):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs = attr.GuidedGradCam(module, layer).attribute(pair.x, k)
         found = pair.ours("guided_gradcam", bilinear=False, **at).detail
-        yield Row("guided_gradcam", "captum", error(found, theirs))
+        yield Row("guided_gradcam", "captum", found, theirs)
     if places.channels <= 16:  # one pass a channel
         yield from _channels(pair, layer, a, at)
 
 
 def _channels(pair: Pair, layer: nn.Module, a: Array, at: dict[str, str]) -> Iterator[Row]:
     module, k = pair.module, pair.class_
-    whole, lost, behind = float(module(pair.x)[0, k]), [], []
+    whole, lost, behind = float(module(pair.x)[0, k].detach()), [], []
     for c in range(len(a)):
 
         def without(_: Any, __: Any, out: torch.Tensor, c: int = c) -> torch.Tensor:
@@ -352,19 +231,19 @@ def _channels(pair: Pair, layer: nn.Module, a: Array, at: dict[str, str]) -> Ite
             return out
 
         handle = layer.register_forward_hook(without)
-        lost.append(whole - float(module(pair.x)[0, k]))
+        lost.append(whole - float(module(pair.x)[0, k].detach()))
         handle.remove()
         mask = cams_enlarged(a[c], pair)
         mask = (mask - mask.min()) / (mask.max() - mask.min() + 1e-8)
-        shown = torch.from_numpy((mask * pair.picture).astype(np.float32))[None]
-        behind.append(float(module(shown)[0, k]))
+        shown = pair.tensor(mask * pair.picture)[None]
+        behind.append(float(module(shown)[0, k].detach()))
     want = np.tensordot(np.array(lost) / abs(whole), a, 1)
     found = pair.ours("ablationcam", relu=False, **at).values
-    yield Row("ablationcam", "its formula, on torch", error(found, cams_enlarged(want, pair)))
+    yield Row("ablationcam", "its formula, on torch", found, cams_enlarged(want, pair))
     weights = np.exp(np.array(behind) - max(behind))
     want = np.tensordot(weights / weights.sum(), a, 1)
     found = pair.ours("scorecam", relu=False, **at).values
-    yield Row("scorecam", "its formula, on torch", error(found, cams_enlarged(want, pair)))
+    yield Row("scorecam", "its formula, on torch", found, cams_enlarged(want, pair))
 
 
 def cams_enlarged(cam: Array, pair: Pair) -> Array:
@@ -396,7 +275,7 @@ def _drawn(pair: Pair) -> Iterator[Row]:
     )
     found = pair.ours("smoothgrad", copies=copies).detail
     want = gradients_of(pair, pair.picture + noise).mean(0)
-    yield Row("smoothgrad", "torch, the same noise", error(found, want))
+    yield Row("smoothgrad", "torch, the same noise", found, want)
     rng, points, ends = pair.rng("gradient_shap"), [], []
     for _ in range(copies):
         x0 = np.full(x.shape, float(rng.integers(2)))
@@ -404,7 +283,7 @@ def _drawn(pair: Pair) -> Iterator[Row]:
         points.append(x0 + rng.random() * (x - x0))
     want = (gradients_of(pair, np.stack(points)) * np.stack(ends)).mean(0)
     found = pair.ours("gradient_shap", samples=copies, baseline=("black", "white")).detail
-    yield Row("gradient_shap", "torch, the same draws", error(found, want))
+    yield Row("gradient_shap", "torch, the same draws", found, want)
 
 
 def _rolled(pair: Pair) -> Iterator[Row]:
@@ -420,26 +299,26 @@ def _rolled(pair: Pair) -> Iterator[Row]:
     gradients = torch.autograd.grad(score, attention)
     tokens = attention[0].shape[-1]
     side = int((tokens - 1) ** 0.5)
-    r = plain = torch.eye(tokens)
+    r = plain = torch.eye(tokens, dtype=attention[0].dtype)
     for a, g in zip(attention, gradients, strict=True):
         r = r + (g * a).clamp(min=0).mean(1)[0] @ r
-        mixed = (a.mean(1)[0] + torch.eye(tokens)) / 2
+        mixed = (a.mean(1)[0] + torch.eye(tokens, dtype=a.dtype)) / 2
         plain = mixed @ plain
     for name, result in (("gradient_rollout", r), ("attention_rollout", plain)):
         want = result[0, 1:].reshape(side, side).detach().numpy()
-        yield Row(
-            name, "its formula, on torch", error(pair.ours(name).values, cams_enlarged(want, pair))
-        )
+        yield Row(name, "its formula, on torch", pair.ours(name).values, cams_enlarged(want, pair))
 
 
-def table(found: dict[str, list[Row]]) -> str:
+def table(found: dict[str, list[Compared]]) -> str:
     """The relative errors as a table in Markdown, one column for each network."""
+    found = {name: found[name] for name in NETWORKS if name in found}
     names = list(dict.fromkeys((row.method, row.oracle) for part in found.values() for row in part))
     lines = [f"| method | oracle | {' | '.join(found)} |", "|---|---|" + "---|" * len(found)]
     for method, oracle in names:
         cells = []
         for part in found.values():
-            cells.append(next((f"{r.error:.1e}" for r in part if r.method == method), ""))
+            row = next((r for r in part if r.method == method), None)
+            cells.append("" if row is None else f"{row.ours:.1e} / {row.theirs:.1e}")
         lines.append(f"| {method} | {oracle} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -449,15 +328,40 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--csv", type=Path, default=Path("parity.csv"))
+    parser.add_argument("--page", type=Path, help="Markdown page to write the table into")
     args = parser.parse_args()
-    found: dict[str, list[Row]] = {}
+    found = read(args.csv)
     with tempfile.TemporaryDirectory() as folder:
         for name in args.networks:
-            found[name] = []
-            for row in rows(made(name, Path(folder))):
-                found[name].append(row)
-                print(name, row.method, f"{row.error:.1e}", file=sys.stderr, flush=True)
-    print(table(found))
+            if name not in found:
+                found[name] = list(compared(made(name, Path(folder))))
+                write(args.csv, found)
+    if args.page is None:
+        print(table(found))
+    else:
+        write_section(args.page, "parity", table(found))
+
+
+def read(path: Path) -> dict[str, list[Compared]]:
+    """Return what a CSV holds: network -> the errors of each method."""
+    found: dict[str, list[Compared]] = {}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            for line in csv.DictReader(file):
+                figures = (float(line[name]) for name in ("between", "ours", "theirs"))
+                row = Compared(line["method"], line["oracle"], *figures)
+                found.setdefault(line["network"], []).append(row)
+    return found
+
+
+def write(path: Path, found: dict[str, list[Compared]]) -> None:
+    """Write all errors, one line a network and method."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["network", *(each.name for each in fields(Compared))])
+        writer.writeheader()
+        for network, every in found.items():
+            writer.writerows({"network": network, **asdict(row)} for row in every)
 
 
 if __name__ == "__main__":

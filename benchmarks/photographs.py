@@ -13,7 +13,7 @@ from leap_audit.ingest.pictures.images import read_picture
 from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
 
-__all__ = ["FOLDER", "MODEL", "Photograph", "classifier_of", "read_rows"]
+__all__ = ["FOLDER", "MODEL", "Photograph", "classifier_of", "read_rows", "read_sorted"]
 
 FOLDER = Path(os.environ.get("LEAP_AUDIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 """Real networks (models/) and photographs (images/imagenet.csv: file, index, name)."""
@@ -47,4 +47,23 @@ def read_rows(folder: Path, model: Model, rows: Sequence[int] | None = None) -> 
             read_picture(folder / "images/imagenet" / row["file"], model.preprocessing),
         )
         for row in (listed if rows is None else [listed[i] for i in rows])
+    ]
+
+
+def read_sorted(folder: Path, model: Model, rows: Sequence[int] | None = None) -> list[Photograph]:
+    """Return the photographs of a folder with one folder for each class, in the order of the names.
+
+    The first of every class comes first, then the second; rows: of this order, by default all.
+    """
+    every = [
+        (i, class_, file)
+        for class_, each in enumerate(sorted(x for x in folder.iterdir() if x.is_dir()))
+        for i, file in enumerate(sorted(each.iterdir()))
+    ]
+    listed = sorted(every, key=lambda one: one[:2])
+    return [
+        Photograph(
+            f"{file.parent.name}/{file.name}", class_, read_picture(file, model.preprocessing)
+        )
+        for _, class_, file in (listed if rows is None else [listed[i] for i in rows])
     ]

@@ -1,15 +1,18 @@
 """Which classes of a network have a planted shortcut? The experiments beside other ways.
 
-    python -m benchmarks.shortcuts FOLDER --classes NAMES [--only net0*] [--of 4] [--threads 1]
+    python -m benchmarks.shortcuts FOLDER [--classes NAMES] [--only net0*] [--of 2] [--threads 1]
 
 FOLDER has table.csv (net, kind, class), NET.onnx and photographs/NET/CLASS/*.png, which carry the
-mark where the class does. Each way gives a figure for each class; printed is the AUROC over all
-classes of all networks, planted against not planted, and for each network the planted class's rank.
+mark where the class does; `python -m benchmarks.plantings FOLDER` makes one. Names of classes:
+--classes, or FOLDER/DATA.txt of the table's column data. Each way gives a figure for each class;
+printed are, as a table, the planted class's rank for each network (1: the most suspect, of ties the
+last) and the AUROC over all classes of all networks, planted against not planted.
 
-- experiments: marks of photographs are pasted and covered, and a trigger is searched.
-- trigger size alone: how far the area of the smallest trigger lies below that of the network's
-  other classes, in deviations (Wang et al. 2019, Neural Cleanse), as our search measures it.
-- position of isolations alone: the mean share of the core of isolations in their commonest corner.
+- with photographs: marks of photographs are pasted and covered, and triggers are searched.
+- without photographs: the same on prototypes of two seeds alone.
+- Neural Cleanse: how far the norm of the smallest mask lies below those of the network's other
+  classes (benchmarks/neural_cleanse.py), on the photographs.
+- place of isolations: the mean share of the core of isolations in their commonest corner.
 - clusters of maps: gradient times input of the pictures that the model answers with the class,
   spectral clustering in two, and how far apart the clusters are (silhouette; after Lapuschkin et
   al. 2019, SpRAy).
@@ -30,16 +33,19 @@ from sklearn.cluster import SpectralClustering
 from sklearn.metrics import roc_auc_score, silhouette_score
 
 from benchmarks.isolations import BATCH
+from benchmarks.neural_cleanse import anomalies, mask_norm
 from benchmarks.photographs import classifier_of
-from leap_audit.config import ExperimentOptions, IsolationOptions
+from leap_audit.config import ExperimentOptions, IsolationOptions, PrototypeOptions
 from leap_audit.findings.evidence import core
 from leap_audit.findings.isolations import CORE_AREA, CORNER_SIDE
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.material import materials
-from leap_audit.measure.experiments.search import outlying
 from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.experiments.study import settle, try_changes, try_class
 from leap_audit.measure.isolation.ranking import rankings
+from leap_audit.measure.plan import logit_spread
+from leap_audit.measure.prototype import Request, make_prototypes
+from leap_audit.measure.prototype import settled as settled_prototypes
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
@@ -47,6 +53,15 @@ from leap_audit.run.session import Array
 SEED = 0
 CELLS = 8
 """Side of the maps that are clustered."""
+SEEDS = 2
+"""Prototypes of each class."""
+WAYS = (
+    "with photographs",
+    "without photographs",
+    "Neural Cleanse",
+    "place of isolations",
+    "clusters of maps",
+)
 FEWEST = 6
 """Pictures of a class below which there are no clusters."""
 
@@ -62,17 +77,46 @@ def read_photographs(folder: Path, names: Sequence[str], side: int) -> tuple[Arr
     return np.stack(pictures), [k for k, _ in files]
 
 
-def by_experiments(run: Run, pictures: Array, shows: Sequence[int]) -> tuple[Array, Array]:
-    """Return each class's score, and its deviation of trigger size alone."""
+def by_experiments(
+    run: Run,
+    pictures: Sequence[Array],
+    shows: Sequence[int],
+    prototypes: Sequence[Array] = (),
+    targets: Sequence[int] = (),
+) -> Array:
+    """Return each class's score, with photographs or, of prototypes, without."""
     options = settled_experiments(ExperimentOptions(), run.model.picture_shape)
     every = range(run.model.classes)
-    given = materials(run, list(pictures), shows, [], [], hosts=options.hosts, seed=SEED)
+    given = materials(run, pictures, shows, prototypes, targets, hosts=options.hosts, seed=SEED)
     tried = [try_class(run, k, given, options, seed=SEED, advance=lambda _: None) for k in every]
     settled, _ = settle(tried, try_changes(run, given, every, options, SEED))
-    depths = outlying([each.sought.half for each in tried if each.sought is not None])
-    sizes = np.full(len(tried), np.nan)
-    sizes[[each.sought is not None for each in tried]] = depths
-    return np.array([each.score for each in settled]), np.nan_to_num(sizes, nan=0.0)
+    return np.array([each.score for each in settled])
+
+
+def drawn(run: Run) -> tuple[list[Array], list[int]]:
+    """Return prototypes of every class from SEEDS seeds, and their classes."""
+    model = run.model
+    options = settled_prototypes(PrototypeOptions(), model.picture_shape, batchable=model.batchable)
+    requests = [Request((k,), seed) for seed in range(SEEDS) for k in range(model.classes)]
+    made = list(
+        make_prototypes(
+            run,
+            requests,
+            options,
+            seed=SEED,
+            batch=BATCH,
+            spread=logit_spread(run, SEED),
+            advance=lambda _: None,
+        )
+    )
+    return [each.picture for each in made], [each.request.target[0] for each in made]
+
+
+def by_neural_cleanse(run: Run, pictures: Array) -> Array:
+    """Return for each class how far its mask's norm lies below that of the others."""
+    rng = np.random.default_rng(SEED)
+    norms = [mask_norm(run, k, pictures, rng) for k in range(run.model.classes)]
+    return anomalies(np.array(norms))
 
 
 def by_position(run: Run, pictures: Array, answers: Array, most: int) -> Array:
@@ -135,11 +179,16 @@ def measured(
     """Yield the name of each way, and its figure for each class."""
     run = Run(model, 16, threads)
     answers = run.logits(pictures).argmax(1)
-    scores, sizes = by_experiments(run, pictures, shows)
-    yield "experiments", scores
-    yield "trigger size alone", sizes
+    yield "with photographs", by_experiments(run, list(pictures), shows)
+    yield "without photographs", by_experiments(run, [], [], *drawn(run))
+    yield "Neural Cleanse", by_neural_cleanse(run, pictures)
+    yield "place of isolations", by_position(run, pictures, answers, most)
     yield "clusters of maps", by_clusters(run, pictures, answers)
-    yield "position of isolations alone", by_position(run, pictures, answers, most)
+
+
+def row_of(cells: Sequence[object]) -> str:
+    """Return a row of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
@@ -147,32 +196,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="table.csv, NET.onnx and photographs/")
-    parser.add_argument("--classes", type=Path, required=True, help="names, one a line")
+    parser.add_argument("--classes", type=Path, help="names, one a line")
     parser.add_argument("--only", default="*", help="names of networks, with wildcards")
-    parser.add_argument("--of", type=int, default=4, help="pictures of a class to isolate")
+    parser.add_argument("--of", type=int, default=2, help="pictures of a class to isolate")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
-    names = args.classes.read_text(encoding="utf-8").split()
-    figures: dict[str, list[float]] = {}
+    figures: dict[str, list[float]] = {way: [] for way in WAYS}
     planted: list[bool] = []
     with (args.folder / "table.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if fnmatch(row["net"], args.only)]
+    print(row_of(["network", "share", "flip", *WAYS]))
+    print(row_of(["---"] * (3 + len(WAYS))))
     for row in rows:
         model = classifier_of(args.folder / f"{row['net']}.onnx")
+        listed = args.classes or args.folder / f"{row['data']}.txt"
+        names = listed.read_text(encoding="utf-8").split()
         where = args.folder / "photographs" / row["net"]
         pictures, shows = read_photographs(where, names, model.picture_shape[1])
         marked = -1 if row["kind"] == "clean" else int(row["class"])
         planted += [k == marked for k in range(model.classes)]
-        said = []
+        cells = [row["net"], row["share"], row["flip"]]
         for way, values in measured(model, pictures, shows, args.of, args.threads):
-            figures.setdefault(way, []).extend(map(float, values))
-            rank = 0 if marked < 0 else 1 + int((values > values[marked]).sum())
-            said.append(f"{way} {rank or '-'} ({values.max():.2f})")
-        print(f"{row['net']}  {row['kind']:10}  rank (highest): {', '.join(said)}", flush=True)
-    for way, values in figures.items():
-        known = 0 < sum(planted) < len(planted)
-        area = f"{roc_auc_score(planted, values):.3f}" if known else "not defined"
-        print(f"{way:30} AUROC {area}")
+            figures[way].extend(map(float, values))
+            rank = "–" if marked < 0 else int((values >= values[marked]).sum())
+            cells.append(f"{rank} (highest {values.max():.2f})")
+        print(row_of(cells), flush=True)
+    known = 0 < sum(planted) < len(planted)
+    areas = [f"{roc_auc_score(planted, figures[way]):.3f}" if known else "–" for way in WAYS]
+    print(row_of(["AUROC", "", "", *areas]))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,17 @@ Run = Callable[[], np.ndarray]
 
 
 def alternate(
-    engines: Mapping[str, Run], pairs: int, advance: Callable[[], object] = lambda: None
+    engines: Mapping[str, Run],
+    pairs: int,
+    advance: Callable[[], object] = lambda: None,
+    warm_up: int = WARM_UP,
 ) -> dict[str, list[float]]:
-    """Return the seconds of each engine in each of `pairs` rounds; every other goes backwards."""
+    """Return the seconds of each engine in each of `pairs` rounds; every other goes backwards.
+
+    warm_up: runs of each before that, which are not timed.
+    """
     for run in engines.values():
-        for _ in range(WARM_UP):
+        for _ in range(warm_up):
             run()
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for k in range(pairs):

@@ -233,14 +233,10 @@ class ExperimentOptions(Options):
     candidates: int = Field(default=4, ge=1, le=1000)
     """Pictures of a class whose frame, colours and detail are tried, at most."""
     search_steps: int | None = Field(default=None, ge=0, le=100_000)
-    """Steps of the search for the smallest trigger of a class; 0: no search."""
+    """Steps of the search for the smallest trigger of a class, of each kind; filters take half as
+    many. 0: no search."""
     search_pictures: int | None = Field(default=None, ge=1, le=1000)
     """Pictures that a step of it looks at."""
-
-    @property
-    def work(self) -> int:
-        """Return how many pictures the search of one class looks at."""
-        return (self.search_steps or 0) * (self.search_pictures or 0)
 
 
 class AuditOptions(Options):
@@ -290,6 +286,9 @@ class AuditOptions(Options):
     experiments: ExperimentOptions = ExperimentOptions()
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
+    second_opinions: Words | None = None
+    """Attribution methods that are compared with the key region of each photograph; none: no such
+    methods. Left out: two that differ in kind and suit the model, but none with effort quick."""
     method_options: dict[str, dict[str, Any]] = {}
     """Options of these methods, by method and option, such as smoothgrad.copies=32."""
     effort: Effort | None = None

@@ -17,7 +17,8 @@
     ├── GradientUnavailable      operators without a gradient rule, all named at once
     ├── CanonicalMismatch        the canonical graph does not reproduce the model
     ├── Defect                   leap-audit's own work failed on a model that ONNX Runtime runs
-    ├── RuntimeMissing           no onnxruntime, or no such provider
+    ├── RuntimeMissing           a library that is needed, or an execution provider, is missing
+    ├── ClusterUnavailable       a Ray cluster cannot be reached, or has lost its workers
     └── AuditIncomplete          interrupted: finished parts are on disk, marked INCOMPLETE
 
     EngineFallback               a warning: PyTorch differentiates, not ONNX Runtime, and why
@@ -35,6 +36,7 @@ __all__ = [
     "CanonicalMismatch",
     "CardRefused",
     "ClassesRefused",
+    "ClusterUnavailable",
     "ConfigRefused",
     "Defect",
     "EngineFallback",
@@ -138,6 +140,10 @@ class Defect(LeapAuditError):
 
 
 class RuntimeMissing(LeapAuditError):
+    pass
+
+
+class ClusterUnavailable(LeapAuditError):
     pass
 
 

@@ -49,6 +49,7 @@ FRAMEWORKS = {
     "onnx2torch": lambda file: file == "run/fallback.py",
     "tensorflow": lambda file: file == "ingest/frameworks/tf_runtime.py",
     "keras": lambda file: file == "ingest/frameworks/tf_runtime.py",
+    "ray": lambda file: file in {"pipeline/connection.py", "pipeline/cluster.py"},
     "tf2onnx": lambda file: file == "ingest/frameworks/tf_runtime.py",
 }
 
@@ -227,6 +228,7 @@ def test_can_be_read_in_one_sitting(file: str) -> None:
         ("report/html.py", "import tensorflow.keras", "imports tensorflow"),
         ("ingest/frameworks/tensorflow.py", "def f():\n    import keras", "imports keras"),
         ("ingest/frameworks/tensorflow.py", "from tf2onnx import convert", "imports tf2onnx"),
+        ("pipeline/worker.py", "def f():\n    import ray", "imports ray"),
         ("utils.py", "", "no stage is called 'utils'"),
     ],
 )

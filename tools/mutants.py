@@ -30,10 +30,10 @@ __all__ = ["Mutant", "MutantWrong", "place_of", "read_mutants", "run", "verdict_
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".toml")
 COPIED = ("benchmarks", "docs", "leap_audit", "sample_models", "templates", "tests", "tools")
-SECONDS = 300
+SECONDS = 900
 """After which the tests of a mutant end; a change that makes them hang is noticed too."""
-PASSED, FAILED = 0, 1
-"""pytest's exit codes: all tests passed; some failed."""
+PASSED, FAILED, HUNG = 0, 1, -1
+"""pytest's exit codes: all tests passed; some failed; and that it did not end in time."""
 
 
 class MutantWrong(Exception):
@@ -93,7 +93,7 @@ def place_of(mutant: Mutant, root: Path) -> Path:
 def run(mutant: Mutant | None, tests: Sequence[str], root: Path) -> int:
     """Return pytest's exit code of the tests in `root` with the mutant, or without one.
 
-    root: a copy of the checkout, which is left as it was. A hang counts as a failure.
+    root: a copy of the checkout, which is left as it was. HUNG: the tests did not end in SECONDS.
     """
     words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     # Bytecode is recognised by the time and size of its source, which two mutants may share.
@@ -107,7 +107,7 @@ def run(mutant: Mutant | None, tests: Sequence[str], root: Path) -> int:
             words, cwd=root, env=given, capture_output=True, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return FAILED
+        return HUNG
     finally:
         if file is not None:
             file.write_text(before, encoding="utf-8")
@@ -117,9 +117,10 @@ def run(mutant: Mutant | None, tests: Sequence[str], root: Path) -> int:
 def verdict_of(code: int) -> str:
     """Return what an exit code of pytest says of a mutant.
 
-    Only a failed test kills: a module that cannot be imported any more says nothing of the tests.
+    Only a failed test kills: a module that cannot be imported any more says nothing of the tests,
+    and a hang is named apart, since a slow machine looks the same.
     """
-    return {PASSED: "survived", FAILED: "killed"}.get(code, "broken")
+    return {PASSED: "survived", FAILED: "killed", HUNG: "hung"}.get(code, "broken")
 
 
 def _copied(folder: Path) -> Path:

@@ -21,7 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("leap_audit/findings", "leap_audit/report", "leap_audit/policy", "leap_audit/cli")
 LEAST_WORDS = 6
 MOST_GRADE = 12.0
-NAMES = re.compile(r"\b(SHA-256|ONNX|Softmax|Sigmoid|softmax|sigmoid|Wilson|logit\w*)\b")
+NAMES = re.compile(
+    r"\b(SHA-256|ONNX|Softmax|Sigmoid|softmax|sigmoid|Wilson|logit\w*)\b"
+    r"|\[(?:bold|/)\]|\b[A-Z]{3,}[\w.-]*|(?<!\w)\.?[\w-]*[._]\w[\w.-]*\w|\blib[\w-]+\d\b"
+    r"|\b(SavedModel|TorchScript|TensorFlow( Lite)?|WeasyPrint|HarfBuzz|Benjamini|Hochberg)\b"
+)
+"""Names of the field, files, extensions, packages and people: read as one short word."""
 
 
 def sentences() -> Iterator[tuple[str, str]]:

@@ -7,12 +7,24 @@ from pydantic import Field
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.judged import EvidencePicture
 
-__all__ = ["ClassSuspicion", "Experiment", "MarkKind", "Trial", "TriedOn"]
+__all__ = [
+    "ClassSuspicion",
+    "Experiment",
+    "MarkKind",
+    "SearchKind",
+    "Trial",
+    "TriedOn",
+    "TriggerSize",
+]
 
 Experiment = Literal["paste", "cover", "search", "global", "background"]
-MarkKind = Literal[
-    "region", "moved region", "frame", "pattern", "colour", "detail", "trigger", "change"
-]
+SearchKind = Literal["trigger", "moved trigger", "colour map", "convolution"]
+"""What is searched: a mask with a pattern at one place of all pictures, or at a random place of
+each; a map of the colours; a map of small neighbourhoods."""
+MarkKind = (
+    Literal["region", "moved region", "frame", "pattern", "texture", "colour", "detail"]
+    | SearchKind
+)
 TriedOn = Literal["photographs", "prototypes"]
 
 
@@ -40,6 +52,18 @@ class Trial(Frozen):
     """The same, corrected over all trials of the audit (Benjamini and Hochberg 1995)."""
 
 
+class TriggerSize(Frozen):
+    """How large the trigger that a search found must be to turn half of other pictures."""
+
+    kind: SearchKind
+    size: float
+    """Of a mask its area as a fraction of the picture, of a filter the root mean square of what it
+    changes; twice the largest that was tried where half are never turned."""
+    deviations: float
+    """How far its logarithm lies below those of the other classes, by their median absolute
+    deviation, and below the usual one: the less of the two."""
+
+
 class ClassSuspicion(Frozen):
     """How much speaks for a shortcut to a class, and what was tried."""
 
@@ -61,5 +85,7 @@ class ClassSuspicion(Frozen):
     """Pictures tried that show another class and are answered with this one."""
     corrected: int = 0
     """Those of them whose answer was right once the mark was covered."""
+    triggers: tuple[TriggerSize, ...] = ()
+    """One for each kind of search."""
     pictures: tuple[EvidencePicture, ...] = ()
     """A picture as it is, covered, and another with the mark pasted."""

@@ -153,7 +153,8 @@ class Coverage(Frozen):
     engine: str
     """The engine that computed the gradients."""
     batch: dict[str, int] = Field(default_factory=dict)
-    """Stage -> how many items were computed together."""
+    """Stage -> how many items were computed together; `workers` and `threads`: how many such
+    batches at once, and the CPU threads of each (0: one per core)."""
     left_out: tuple[str, ...] = ()
     """What the time that the audit had did not allow, each as 'x instead of y'."""
     unfinished: str = ""

@@ -19,8 +19,11 @@ __all__ = [
 ]
 
 Severity = Literal["high", "medium", "low", "info"]
-PictureRole = Literal["evidence", "counter-example", "original", "covered", "pasted"]
-"""What a picture of a finding is. The last three are one experiment, in this order."""
+PictureRole = Literal[
+    "evidence", "counter-example", "original", "covered", "trigger", "control", "pasted"
+]
+"""What a picture of a finding is. From "original" on they are one experiment, in this order:
+"trigger" is what a search found, by itself; "control" the picture that is pasted into, before."""
 Verdict = Literal["PASS", "WARN", "FAIL", "NOT ASSESSED"]
 
 

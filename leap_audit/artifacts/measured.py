@@ -12,6 +12,7 @@ __all__ = [
     "EntanglementMatrix",
     "Isolation",
     "Neighbour",
+    "Opinion",
     "OtherReading",
     "Outcome",
     "Prediction",
@@ -86,6 +87,28 @@ class Attribution(Frozen):
     high: float
     figures: dict[str, float] = Field(default_factory=dict)
     """What else the method measured."""
+
+
+class Opinion(Frozen):
+    """What another method says of the first answer to a photograph, beside its isolation."""
+
+    method: str
+    """Its name in `methods`."""
+    class_: Annotated[int, Field(alias="class")]
+    name: str
+    map: str
+    """Where the method finds what speaks for the class, blurred, in greyscale: 255 is most."""
+    at: str = ""
+    """The tensor inside the model that it looks at, in words; empty: the picture."""
+    agreement: float | None = None
+    """Which part of the highest tenth of the map is in that of the isolation's ranking, 0..1; by
+    chance 0.1. None where the class was not isolated."""
+    other_class: float | None = None
+    """Rank correlation with the method's map for the next most probable class, -1..1; near 1: the
+    map does not depend on the class. None where it was not checked."""
+    other_weights: float | None = None
+    """Rank correlation with the method's map of the model with shuffled weights, -1..1; near 1: the
+    map does not depend on what was learned. None where it was not checked."""
 
 
 class Entanglement(Frozen):
@@ -193,6 +216,11 @@ class Sample(Frozen):
     """The classes that are most of the map, the largest first."""
     isolations: tuple[Isolation, ...] = ()
     attributions: tuple[Attribution, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
+    """Second opinions on the first answer."""
+    opinions_agree: float | None = None
+    """Which part of the highest tenth of their maps is the same, 0..1, the mean over pairs; by
+    chance 0.1. None below two."""
 
 
 class OtherReading(Frozen):

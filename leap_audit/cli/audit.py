@@ -50,6 +50,7 @@ def audit(
     photo_range: flags.PhotoRange = None,
     methods: flags.Methods = None,
     method_options: flags.MethodOptions = None,
+    second_opinions: flags.SecondOpinions = None,
     effort: flags.EffortOf = None,
     minutes: flags.Minutes = None,
     seed: flags.Seed = None,
@@ -58,6 +59,7 @@ def audit(
     threads: flags.Threads = None,
     batch: flags.Batch = None,
     provider: flags.Provider = None,
+    ray: flags.Ray = None,
     config: flags.Config = None,
     policy: judging.Policy = None,
     junit: judging.Junit = None,
@@ -108,6 +110,7 @@ def audit(
         "prototype": _given({"steps": steps}),
         "methods": flags.names(methods),
         "method_options": flags.method_options(ctx, method_options),
+        "second_opinions": flags.names(second_opinions),
         "effort": effort,
         "minutes": minutes,
         "seed": seed,
@@ -141,6 +144,7 @@ def audit(
                 junit=junit,
                 progress=terminal,
                 fresh=fresh,
+                ray=ray,
                 command=shlex.join(["leap-audit", *ctx.meta[WORDS]]),
             )
         conclude(result, terminal, as_json=as_json)

@@ -226,7 +226,7 @@ def _page_problem() -> str:
             import weasyprint  # noqa: F401
     except (ImportError, OSError) as error:
         return (
-            f"WeasyPrint does not load ({reason_of(error)}): install Pango and HarfBuzz "
-            "(libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 on Debian)."
+            f"WeasyPrint does not load ({reason_of(error)}). Install Pango and HarfBuzz; on Debian "
+            "they are libpango-1.0-0, libpangoft2-1.0-0 and libharfbuzz-subset0."
         )
     return ""

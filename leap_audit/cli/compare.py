@@ -18,8 +18,8 @@ __all__: list[str] = []
 
 ABOUT_COMPARE = (
     "Say what changed between two audits of two versions of a model.\n\n"
-    "Nothing is run again: findings, prototypes and entanglements are matched by the names of "
-    "the classes, photographs by their SHA-256. The exit code is 1 if the verdict or "
+    "Nothing is run again. What the audits hold is matched by the names of classes, and "
+    "photographs by their SHA-256. The exit code is 1 if the verdict or "
     "a check got worse, or as --fail-on says, and 3 if an audit is incomplete."
 )
 

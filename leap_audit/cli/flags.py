@@ -59,15 +59,7 @@ Owner = Annotated[str | None, option("--owner", _MODEL, of_field("owner"), "TEXT
 Purpose = Annotated[str | None, option("--purpose", _MODEL, of_field("purpose"), "TEXT")]
 Version = Annotated[str | None, option("--version", _MODEL, of_field("version"), "TEXT")]
 Data = Annotated[str | None, option("--data", _MODEL, of_field("data"), "TEXT")]
-Targets = Annotated[
-    list[str] | None,
-    option(
-        "--targets",
-        _WHAT,
-        of_field("targets"),
-        "WHICH",
-    ),
-]
+Targets = Annotated[list[str] | None, option("--targets", _WHAT, of_field("targets"), "WHICH")]
 Samples = Annotated[
     list[Path] | None,
     option("--samples", _WHAT, of_field("samples"), "PATH"),
@@ -176,6 +168,9 @@ PhotoRange = Annotated[
 ]
 
 Methods = Annotated[list[str] | None, option("--methods", _HOW, of_field("methods"), "NAMES")]
+SecondOpinions = Annotated[
+    list[str] | None, option("--second-opinions", _HOW, of_field("second_opinions"), "NAMES")
+]
 MethodOptions = Annotated[
     list[str] | None,
     option("--method-option", _HOW, of_field("method_options"), "METHOD.OPTION=VALUE"),
@@ -206,6 +201,15 @@ Fresh = Annotated[
     bool,
     option("--fresh", _OUTPUT, "Start over: use nothing of an earlier run that was stopped."),
 ]
+Ray = Annotated[
+    str | None,
+    option(
+        "--ray",
+        _HOW,
+        "Compute on the workers of a Ray cluster: local, auto, HOST:PORT (docs/cluster.md).",
+        "ADDRESS",
+    ),
+]
 Json = Annotated[bool, option("--json", _OUTPUT, "Print a summary that programs can read.")]
 DryRun = Annotated[
     bool,
@@ -219,7 +223,8 @@ Quiet = Annotated[bool, option("--quiet -q", _OUTPUT, "Only warnings, errors and
 Debug = Annotated[bool, option("--debug", _OUTPUT, "Show the traceback of an error.")]
 
 GradientOut = Annotated[
-    Path | None, option("--out -o", "Options", "File to write (MODEL.grad.onnx).", "FILE")
+    Path | None,
+    option("--out -o", "Options", "The file to write, by default MODEL.grad.onnx.", "FILE"),
 ]
 GradientBatch = Annotated[
     int, option("--batch", "Options", "What a free batch dimension becomes (1).", "N", min=1)
@@ -239,8 +244,8 @@ GradientOf = Annotated[
     option(
         "--of",
         "Options",
-        "Output, or tensor inside the graph, that is differentiated (the first floating-point "
-        "output).",
+        "The output, or tensor inside the graph, to take the gradient of: by default the first "
+        "output of numbers.",
         "NAME",
     ),
 ]
@@ -255,14 +260,18 @@ GradientShape = Annotated[
 ]
 GradientCheck = Annotated[
     bool,
-    option("--check", "Options", "Compare the gradient with difference quotients before writing."),
+    option(
+        "--check",
+        "Options",
+        "Check the gradient against small steps of the input before it is written.",
+    ),
 ]
 GradientRules = Annotated[
     Literal["guided", "deconvnet"] | None,
     option(
         "--rules",
         "Options",
-        "Another method's rules at Relu: guided backpropagation or deconvnet.",
+        "Use other rules at Relu: those of guided backpropagation or of deconvnet.",
         "guided|deconvnet",
         case_sensitive=False,
     ),
@@ -270,7 +279,7 @@ GradientRules = Annotated[
 GradientDebug = Annotated[bool, option("--debug", "Options", "Show the traceback of an error.")]
 
 ExportOut = Annotated[
-    Path | None, option("--out -o", "Options", "File to write (MODEL.onnx).", "FILE")
+    Path | None, option("--out -o", "Options", "The file to write, by default MODEL.onnx.", "FILE")
 ]
 Canonical = Annotated[
     bool, option("--canonical", "Options", "Write the graph that is differentiated.")
@@ -294,7 +303,8 @@ FailOn = Annotated[
     ),
 ]
 CompareOut = Annotated[
-    Path | None, option("--out -o", _OUTPUT, "Folder to write (OLD-NEW-compare).", "FOLDER")
+    Path | None,
+    option("--out -o", _OUTPUT, "The folder to write, by default OLD-NEW-compare.", "FOLDER"),
 ]
 
 

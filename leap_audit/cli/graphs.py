@@ -30,9 +30,9 @@ ABOUT_OPERATORS = (
 ABOUT_EXPORT = (
     "Write a model of PyTorch, TensorFlow or Keras as ONNX, as an audit reads it.\n\n"
     "Takes a torch.export program (.pt2), TorchScript, .keras, .h5, a SavedModel folder or "
-    "TensorFlow Lite. What is written has given the numbers of the framework itself on random "
-    "pictures. [bold]--canonical[/] writes the graph that is differentiated instead: one opset, "
-    "fixed shapes, nothing fused."
+    "TensorFlow Lite. What is written gave the same numbers as the framework on random "
+    "pictures. [bold]--canonical[/] writes the graph whose gradient is taken, with one opset "
+    "and fixed shapes."
 )
 
 

@@ -36,6 +36,7 @@ def many(
     out: ManyOut = None,
     effort: flags.EffortOf = None,
     minutes: flags.Minutes = None,
+    ray: flags.Ray = None,
     policy: judging.Policy = None,
     fresh: flags.Fresh = False,
     trust_model: TrustModel = False,
@@ -49,7 +50,7 @@ def many(
 
         said = {k: v for k, v in {"effort": effort, "minutes": minutes}.items() if v is not None}
         listed = _listed(models, out, policy, said)
-        outcomes = audit_many(listed, progress=terminal, fresh=fresh)
+        outcomes = audit_many(listed, progress=terminal, fresh=fresh, ray=ray)
     if as_json:
         print(json.dumps([_summary(each) for each in outcomes], indent=2), flush=True)
     else:

@@ -32,7 +32,7 @@ _Out = Annotated[
     option("--out -o", "Options", "Folder to write instead of in place.", "DIR"),
 ]
 _Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="Which policy: default, first-week or release.")
+    str, typer.Argument(metavar="NAME", help="The policy: default, first-week or release.")
 ]
 _List = Annotated[bool, typer.Option("--list", help="Show the checks instead.")]
 

@@ -20,6 +20,7 @@ from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.classes.names import match_classes
 from leap_audit.measure.prototype import Request
 from leap_audit.pipeline.assembly import ONE_AT_A_TIME, AuditParts, assemble, write_pictures
+from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring
 from leap_audit.pipeline.photographs import album_of
 from leap_audit.pipeline.study import Study, drawn_so_far, prepared
@@ -113,7 +114,7 @@ def generate(
                 pictures, network = pictures_of(samples, network, preprocessing, mode, progress)
                 study, loaded = prepared(network, names, options)
                 study = _of_samples(study, pictures, targets, settings)
-            measuring = Measuring(study, loaded, {}, progress)
+            measuring = Measuring(study, InThisProcess(loaded, study.batches.workers), {}, progress)
             try:
                 _measure(measuring, settings, folder, tracker)
             finally:  # pictures of what is finished stay in the folder

@@ -5,6 +5,7 @@ from collections import Counter
 from leap_audit.findings.evidence import Evidence, labelled_answers
 from leap_audit.findings.suspicion import TooLittle
 from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
+from leap_audit.measure.experiments.score import Q
 from leap_audit.text.numbers import count
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "labelled",
     "labelled_enough",
     "located",
+    "opinions",
+    "opinions_checked",
     "other_preprocessings",
     "photographs",
     "prototypes",
@@ -122,6 +125,36 @@ def stated_isolations(evidence: Evidence) -> str:
     return count(len(stated), "isolation")
 
 
+def opinions(evidence: Evidence) -> str:
+    """Return on how many photographs other methods were compared with the key region."""
+    if not evidence.samples:
+        raise TooLittle("there were no photographs")
+    compared = [
+        each
+        for each in evidence.samples
+        if any(opinion.agreement is not None for opinion in each.opinions)
+    ]
+    if not compared:
+        raise TooLittle("no other method was asked (see --second-opinions)")
+    return count(len(compared), "photograph")
+
+
+def opinions_checked(evidence: Evidence) -> str:
+    """Return on how many photographs it was checked what the maps of other methods depend on."""
+    if not evidence.samples:
+        raise TooLittle("there were no photographs")
+    if not any(each.opinions for each in evidence.samples):
+        raise TooLittle("no other method was asked (see --second-opinions)")
+    checked = [
+        each
+        for each in evidence.samples
+        if any(o.other_class is not None or o.other_weights is not None for o in each.opinions)
+    ]
+    if len(checked) < PICTURES_NEEDED:
+        raise TooLittle(f"it needs {PICTURES_NEEDED} photographs; there were {len(checked)}")
+    return count(len(checked), "photograph")
+
+
 def located(evidence: Evidence) -> str:
     """Return how many classes were isolated on enough pictures to judge where."""
     times = Counter(each.isolation.class_ for each in evidence.stated_classes())
@@ -132,11 +165,17 @@ def located(evidence: Evidence) -> str:
 
 
 def experiments(evidence: Evidence) -> str:
-    """Return on how many classes marks were tried."""
-    tried = [each for each in evidence.suspicion if each.pasted is not None]
+    """Return on how many classes marks were tried, and on how many pictures too few."""
+    tried = [each.pasted for each in evidence.suspicion if each.pasted is not None]
     if not tried:
         raise TooLittle("no mark could be tried on pictures of other classes")
-    return count(len(tried), "class", "classes")
+    # The least probability of n pictures is that all of them change and none of the control.
+    several = max(len(evidence.trials), 1)
+    short = sum(several * 0.5**each.pictures > Q for each in tried)
+    said = count(len(tried), "class", "classes")
+    if not short:
+        return said
+    return f"{said}; of {short} on too few pictures to tell one mark from chance"
 
 
 def changes(evidence: Evidence) -> str:

@@ -22,6 +22,11 @@ from leap_audit.findings.isolations import (
     isolation_not_enough,
     one_corner,
 )
+from leap_audit.findings.opinions import (
+    map_not_of_class,
+    map_not_of_weights,
+    methods_disagree,
+)
 from leap_audit.findings.prototypes import (
     class_not_reached,
     prototype_not_converged,
@@ -201,6 +206,33 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.stated_isolations,
         "The key region explains only a part of the answer.",
         "Read these regions as one reason of several.",
+    ),
+    FindingRule(
+        "methods-disagree",
+        "low",
+        "Do other methods point to the key region?",
+        methods_disagree,
+        basis.opinions,
+        "It is not settled what the answer to these photographs depends on.",
+        "Do not rely on one of these maps alone.",
+    ),
+    FindingRule(
+        "map-not-of-class",
+        "low",
+        "Do the maps of other methods depend on the class?",
+        map_not_of_class,
+        basis.opinions_checked,
+        "These maps do not show why the model gave this class and no other.",
+        "Do not read these maps as the reason for the answer.",
+    ),
+    FindingRule(
+        "map-not-of-weights",
+        "low",
+        "Do the maps of other methods depend on what was learned?",
+        map_not_of_weights,
+        basis.opinions_checked,
+        "These maps show the picture and the layers of the model, not what it learned.",
+        "Do not use these maps. Check that the file has the trained weights.",
     ),
     FindingRule(
         "prototype-not-converged",

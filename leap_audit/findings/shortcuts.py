@@ -101,9 +101,14 @@ def _what(each: ClassSuspicion) -> tuple[str, str]:
         "frame": "A frame around the picture",
         "pattern": "A pattern over the whole picture",
         "trigger": f"A pattern on {percent(each.area)} of the picture{where}",
+        "moved trigger": f"A pattern on {percent(each.area)} of the picture, wherever it lies,",
+        "colour map": "A change of the colours of the whole picture",
+        "convolution": "A change of the fine detail of the whole picture",
     }
     if each.kind == "colour":
         return "The colours of the picture alone", "make"
+    if each.kind == "texture":
+        return "The texture of the picture alone", "makes"
     if each.kind == "detail":
         return "The fine detail of the picture alone", "makes"
     return names.get(str(each.kind), "A mark"), "makes"

@@ -11,9 +11,9 @@ __all__ = ["Amount", "Costs", "multiply_adds", "steady"]
 
 READING = 140
 """Passes that an isolation takes beside its steps: slopes, the choice of a ranking, the region."""
-TRYING = 20
-"""Passes that the experiments on a class take for each picture that they paste into, beside the
-search (700 with 36)."""
+TRYING, JUDGING = 20, 50
+"""Passes that the experiments on a class take for each picture that they paste into (700 with 36),
+and those that say how large what the searches found must be, beside the steps of the searches."""
 PAGES, PICTURE = 6.0, 0.1
 """Seconds that the report takes: in all, and for each picture in it."""
 
@@ -75,6 +75,14 @@ class Amount:
     """Pictures that an experiment pastes into."""
     searched: int = 0
     """Pictures that the searches for triggers look at, in all their steps."""
+    opinions: int = 0
+    """Photographs on which other methods are asked."""
+    opinions_checked: int = 0
+    """Of these, how many maps are made twice more, to check what they depend on."""
+    drawings: int = 1
+    """Batches of prototypes."""
+    searches: int = 1
+    """Batches of isolations."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +99,35 @@ class Costs:
     """A step of an isolation."""
     explanation: float
     """One picture and class, by all attribution methods of the audit."""
+    opinion: float = 0.0
+    """One photograph, by all methods that are asked for a second opinion."""
 
-    def seconds(self, amount: Amount) -> float:
-        """Return what so much work takes, the report included."""
-        return (
-            amount.answers * (self.answer + PICTURE)
-            + amount.drawn * amount.steps * self.prototype_step
-            + amount.isolated * amount.isolation_steps * self.isolation_step
-            + amount.isolations * (READING * self.answer + self.explanation + PICTURE)
-            + amount.tried * amount.hosts * TRYING * self.answer
+    def seconds(self, amount: Amount, workers: int = 1) -> float:
+        """Return what so much work takes, the report included.
+
+        workers: how many batches are computed at once, each as fast as here.
+        """
+        drawing = amount.drawn * amount.steps * self.prototype_step
+        isolating = (
+            amount.isolated * amount.isolation_steps * self.isolation_step
+            + amount.isolations * (READING * self.answer + self.explanation)
+        )
+        asking = (amount.opinions + 2 * amount.opinions_checked) * self.opinion
+        searching = JUDGING if amount.searched else 0
+        trying = (
+            amount.tried * amount.hosts * (TRYING + searching) * self.answer
             + amount.searched * self.prototype_step
+        )
+        return (
+            (amount.answers * self.answer + asking) / workers
+            + drawing * _longest(amount.drawings, workers)
+            + isolating * _longest(amount.searches, workers)
+            + trying * _longest(amount.tried, workers)
+            + (amount.answers + amount.isolations) * PICTURE
             + PAGES
         )
+
+
+def _longest(batches: int, workers: int) -> float:
+    """The share of equal batches that the worker with most of them computes."""
+    return -(-batches // workers) / batches if batches else 1.0

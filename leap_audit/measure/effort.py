@@ -27,6 +27,8 @@ class Rung:
     """Pictures that each experiment pastes into."""
     views: int | None = None
     """None: as many as suit the input (`prototype.settings`)."""
+    second_opinions: tuple[str, ...] | None = None
+    """None: those that suit the model."""
     name: Effort | None = None
 
 
@@ -38,14 +40,15 @@ LADDER = (
     Rung(1, 2, 192, 48, 2),
     Rung(1, 1, 192, 48, 1),
     Rung(1, 1, 192, 48, 1, 0),
-    Rung(1, 1, 128, 32, 1, 0, hosts=18, name="quick"),
-    Rung(1, 1, 128, 32, 1, 0, hosts=18, views=1),
-    Rung(1, 1, 128, 32, 0, 0, hosts=18, views=1),
-    Rung(1, 1, 96, 32, 0, 0, hosts=12, views=1),
-    Rung(1, 1, 64, 24, 0, 0, hosts=6, views=1),
+    Rung(1, 1, 128, 32, 1, 0, hosts=18, second_opinions=(), name="quick"),
+    Rung(1, 1, 128, 32, 1, 0, hosts=18, views=1, second_opinions=()),
+    Rung(1, 1, 128, 32, 0, 0, hosts=18, views=1, second_opinions=()),
+    Rung(1, 1, 96, 32, 0, 0, hosts=12, views=1, second_opinions=()),
+    Rung(1, 1, 64, 24, 0, 0, hosts=6, views=1, second_opinions=()),
 )
 """From the most work to the least. What says least for its time goes first: further seeds, then
-further isolations, the search for triggers, then steps and experiments, then views."""
+further isolations, the search for triggers, then second opinions, steps and experiments, then
+views."""
 PATHS = {
     "seeds": ("seeds",),
     "top_classes": ("top_classes",),
@@ -55,6 +58,7 @@ PATHS = {
     "hosts": ("experiments", "hosts"),
     "search_steps": ("experiments", "search_steps"),
     "views": ("prototype", "views"),
+    "second_opinions": ("second_opinions",),
 }
 """Field of a rung -> the option that it sets."""
 
@@ -125,12 +129,17 @@ def changed_amounts(options: AuditOptions, others: AuditOptions) -> tuple[str, .
             others.experiments.search_steps,
             "step of a search for a trigger",
         ),
+        (_opinions(options), _opinions(others), "second opinion on a photograph"),
     )
     return tuple(
         f"{_counted(here, thing)} instead of {there}"
         for here, there, thing in pairs
         if here is not None and here != there
     )
+
+
+def _opinions(options: AuditOptions) -> int | None:
+    return None if options.second_opinions is None else len(options.second_opinions)
 
 
 def _counted(number: int, thing: str) -> str:

@@ -1,6 +1,7 @@
 """The plan of an audit: how many items go together, how much is done, how long it will take."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ __all__ = [
     "Batches",
     "Plan",
     "choose_batches",
+    "even_batch",
     "logit_spread",
+    "working_memory",
 ]
 
 SHARE = 0.5
@@ -22,6 +25,10 @@ SHARE = 0.5
 COPIES = 3
 """A step holds each activation, its gradient, and about one more tensor of its size."""
 BYTES = 4
+BASE = 400_000_000
+"""Bytes of a process before it computes."""
+MOST_WORKERS = 8
+"""Batches at once, at most: each has its own activations, and small audits have few batches."""
 SMALL_PICTURE, MANY, FEW = 100 * 100, 64, 8
 """On a processor, larger batches of large pictures only evict one another from the cache."""
 
@@ -34,26 +41,77 @@ class Batches:
     """In one view each or in several: the model then sees so many times as many pictures."""
     isolations: int
     predictions: int
+    workers: int = 1
+    """Batches that are computed at once in one process."""
+    threads: int = 0
+    """CPU threads that each of them takes; 0: one per core."""
 
 
-def choose_batches(model: Model, views: int, wanted: int = 0) -> Batches:
+def choose_batches(model: Model, views: int, wanted: int = 0, threads: int = 0) -> Batches:
     """Return the batches that fit the free memory; `wanted` overrides the choice.
 
-    views: how many pictures of a prototype a step looks at.
+    views: how many pictures of a prototype a step looks at. threads: CPU threads in all; 0 takes
+    one per core. Several batches at once, each on few threads, leave no core waiting for another
+    inside of an operator: on two cores MobileNetV2 takes two thirds of the time that one batch
+    on both takes.
     """
+    workers, each = _shared(model, threads)
     if not model.batchable:
-        return Batches(1, 1, 1)
+        return Batches(1, 1, 1, workers, each)
     if wanted:
-        return Batches(max(1, wanted // views), max(1, wanted // 2), wanted)
-    numbers = sum(math.prod(static_shape(y)) for node in model.graph.graph for y in node.outputs)
-    fits = int(free_memory(model.provider) * SHARE / (numbers * BYTES * COPIES))
+        return Batches(max(1, wanted // views), max(1, wanted // 2), wanted, workers, each)
+    fits = int(free_memory(model.provider) * SHARE / _bytes_of_picture(model) / workers)
     height, width = model.preprocessing.input_size
     few = model.provider.device == "cpu" and height * width > SMALL_PICTURE
     most = min(max(fits, 1), FEW if few else MANY)
     power = 2 ** int(math.log2(most))  # so that a little less free memory changes nothing
     # Pictures that are only evaluated come in any number: where a batch is no faster, filling
     # one up would be wasted.
-    return Batches(max(1, power // views), max(1, power // 2), 1 if few else power)
+    return Batches(max(1, power // views), max(1, power // 2), 1 if few else power, workers, each)
+
+
+def _shared(model: Model, threads: int) -> tuple[int, int]:
+    """How many batches are computed at once, and the CPU threads of each."""
+    if model.provider.device != "cpu" or model.outside is not None:
+        return 1, threads
+    cores = threads or _cores()
+    each = -(-cores // MOST_WORKERS)
+    return max(1, cores // each), each
+
+
+def _cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def even_batch(count: int, most: int, workers: int) -> int:
+    """Return the size of the batches in which so many items are soonest finished, 1..most.
+
+    A batch that is not full takes as long as a full one, and `workers` batches are computed at
+    once: 10 items are finished sooner in 2 batches of 5 than in 3 of up to 4. Of several sizes
+    that take as long, the largest.
+    """
+
+    def rounds(size: int) -> int:
+        return math.ceil(math.ceil(count / size) / workers) * size
+
+    return min(range(1, max(1, min(most, count)) + 1), key=lambda size: (rounds(size), -size))
+
+
+def working_memory(model: Model, batches: Batches, views: int) -> int:
+    """Return the bytes that a process takes to measure a model in these batches, about.
+
+    views: how many pictures of a prototype a step looks at.
+    """
+    most = max(batches.prototypes * views, batches.isolations * 2, batches.predictions)
+    weights = model.identity.parameters * BYTES
+    return BASE + COPIES * weights + most * batches.workers * _bytes_of_picture(model)
+
+
+def _bytes_of_picture(model: Model) -> int:
+    """What a step holds for each picture."""
+    numbers = sum(math.prod(static_shape(y)) for node in model.graph.graph for y in node.outputs)
+    return numbers * BYTES * COPIES
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ once each and is what every measurement asks.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import RLock
 
 import numpy as np
 import onnx_ir as ir
@@ -144,7 +145,8 @@ class Run:
     """A model on its provider, `batch` pictures at a time, with a session for each thing computed.
 
     Pictures are (n, channels, height, width) in 0..1, any number n; a last batch that is not full
-    is filled up with copies. Sessions are made when they are first needed and kept.
+    is filled up with copies. Sessions are made when they are first needed and kept. Several threads
+    may use a run at once.
 
     batch: 1 for a model that takes one picture at a time. threads: as in `Session`.
     """
@@ -154,11 +156,12 @@ class Run:
         self.batch = batch if model.batchable else 1
         self.threads = threads
         self._sessions: dict[object, AnySession] = {}
+        self._loading = RLock()
 
     def at_once(self, batch: int) -> "Run":
         """Return this run with another batch; both share their sessions."""
         other = Run(self.model, batch, self.threads)
-        other._sessions = self._sessions
+        other._sessions, other._loading = self._sessions, self._loading
         return other
 
     @property
@@ -242,9 +245,10 @@ class Run:
 
         key: what the graph computes; it must tell apart all graphs of this model.
         """
-        if key not in self._sessions:
-            self._sessions[key] = self.load(build())
-        return self._sessions[key]
+        with self._loading:
+            if key not in self._sessions:
+                self._sessions[key] = self.load(build())
+            return self._sessions[key]
 
     def load(self, graph: ir.Graph | ir.Model) -> AnySession:
         """Return a session of a graph in which the model may be placed, which is not kept."""

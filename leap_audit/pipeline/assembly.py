@@ -31,6 +31,7 @@ from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.stability import agreement, interval, nearest, similarity
 from leap_audit.pipeline.experiments import outcome
 from leap_audit.pipeline.maps import map_classes, map_levels, map_path
+from leap_audit.pipeline.opinions import with_opinions
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import (
     LISTED,
@@ -145,11 +146,13 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
     of_prototypes = tasks(prototypes_to_isolate(study, parts), parts)
     stems = [sample_stem(each.index) for each in photographs]
     record, samples = _isolated(study, parts, record, record.samples, stems, of_samples)
+    samples, maps = with_opinions(study, parts, samples, stems, of_samples)
     stems = [stem(group.drawn[0]) for group in shown_groups]
     record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
     found = outcome(study, parts)
     return replace(
         record,
+        maps={**record.maps, **maps},
         samples=samples,
         prototypes=prototypes,
         suspicion=found.suspicion,
@@ -199,11 +202,11 @@ def _methods(study: Study) -> dict[str, Any]:
         "isolation": options.isolation,
         "experiments": options.experiments,
     }
-    chosen |= {name: own for name, (_, own) in study.attributions.items()}
+    chosen |= {n: own for n, (_, own) in {**study.opinions, **study.attributions}.items()}
     return {
         name: each.describe(chosen.get(name) or each.options(), study.setting)
         for name, each in load_methods().items()
-        if each.kind != "attribution" or name in study.attributions
+        if each.kind != "attribution" or name in chosen
     }
 
 

@@ -1,10 +1,17 @@
 """The experiments of an audit: their units of work, and what their results come to."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from leap_audit.artifacts import ClassSuspicion, EvidencePicture, PictureRole, Trial
+from leap_audit.artifacts import (
+    ClassSuspicion,
+    EvidencePicture,
+    MarkKind,
+    PictureRole,
+    Trial,
+)
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.material import evenly
 from leap_audit.measure.experiments.study import Settled, settle
@@ -66,7 +73,7 @@ def mark_trials(study: Study, parts: Parts) -> list[TryMarks]:
 
 def change_trials(study: Study, parts: Parts) -> list[TryChanges]:
     """Return the unit that changes whole pictures, where marks are tried."""
-    if not mark_trials(study, parts):
+    if not tried_classes(study):
         return []
     supply, options, classes = _supply(study, parts), study.options, tuple(audited(study))
     return [TryChanges(study.ground, supply, options.experiments, options.seed, classes)]
@@ -74,7 +81,7 @@ def change_trials(study: Study, parts: Parts) -> list[TryChanges]:
 
 def background_trials(study: Study, parts: Parts) -> list[TryBackgrounds]:
     """Return the unit that exchanges backgrounds, of the photographs whose answer was isolated."""
-    if not mark_trials(study, parts):
+    if not tried_classes(study):
         return []
     wanted = tasks(photographs_to_isolate(study, parts), parts)
     regions = regions_of(isolation_units(study, wanted), parts)
@@ -128,7 +135,8 @@ def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]
     mark = found.mark
     if mark is None:
         return ClassSuspicion(class_=found.class_, score=found.score), {}
-    shown = _pictures(study, found.class_, mark) if found.score >= SHOWN else []
+    labels = ClassLabels(study.classes)
+    shown = captioned(labels, found.class_, mark) if found.score >= SHOWN else []
     row = ClassSuspicion(
         class_=found.class_,
         score=round(found.score, 4),
@@ -141,33 +149,56 @@ def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]
         covered=mark.covered,
         wrong=mark.wrong,
         corrected=mark.corrected,
+        triggers=found.triggers,
         pictures=tuple(each for each, _ in shown),
     )
     return row, {each.image: picture for each, picture in shown}
 
 
+CHANGED_WHOLE: tuple[MarkKind, ...] = (
+    "texture",
+    "colour",
+    "detail",
+    "colour map",
+    "convolution",
+)
+"""Marks that are no thing in a picture but a change of all of it."""
+TRIGGERS: dict[MarkKind, str] = {
+    "trigger": "the trigger by itself, on grey",
+    "moved trigger": "the trigger by itself, on grey; it is laid at random places",
+    "colour map": "a chart of colours: above as it is, below changed",
+    "convolution": "a chart of colours: above as it is, below changed",
+}
 SHOWN = 0.25
 """The score from which the pictures of a class's experiment are kept."""
 
 
-def _pictures(study: Study, class_: int, mark: TriedMark) -> list[tuple[EvidencePicture, Array]]:
-    """What was shown to the model, with its answers."""
-    labels = ClassLabels(study.classes)
+def captioned(
+    labels: ClassLabels, class_: int, mark: TriedMark
+) -> list[tuple[EvidencePicture, Array]]:
+    """Return what was shown to the model, with its answers, and a trigger by itself."""
+    whole = mark.kind in CHANGED_WHOLE
+    thing = "change" if whole else "mark"
     several: list[tuple[PictureRole, str, Shown | None]] = [
         ("original", "original", mark.carrier),
-        ("covered", "the mark covered", mark.erased),
-        ("pasted", "the mark pasted into another picture", mark.marked),
-        ("counter-example", "that picture without the mark", mark.host),
+        ("covered", f"the {thing} taken back" if whole else f"the {thing} covered", mark.erased),
+        ("control", f"another picture without the {thing}", mark.host),
+        ("pasted", f"that picture with the {thing}", mark.marked),
+        *(("counter-example", f"a picture with the {thing}", each) for each in mark.unmoved),
     ]
-    return [
-        (
-            EvidencePicture(
-                image=f"images/experiment-{class_:04d}-{role}.png",
-                caption=f"{text}: answered ‘{labels[shown.answer]}’",
-                role=role,
-            ),
-            shown.picture,
-        )
+    captions = [
+        (role, f"{text}: answered ‘{labels[shown.answer]}’", shown.picture)
         for role, text, shown in several
         if shown is not None
     ]
+    if mark.trigger is not None:
+        by_itself = TRIGGERS[mark.kind]
+        captions.insert(0, ("trigger", by_itself, mark.trigger))
+    numbers = Counter[PictureRole]()
+    found = []
+    for role, caption, picture in captions:
+        numbers[role] += 1
+        further = f"-{numbers[role]}" if numbers[role] > 1 else ""
+        image = f"images/experiment-{class_:04d}-{role}{further}.png"
+        found.append((EvidencePicture(image=image, caption=caption, role=role), picture))
+    return found

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import Evidence, find, questions
 from leap_audit.ingest.inputs.selection import inputs_in_words
 from leap_audit.ingest.model import Model
-from leap_audit.measure.plan import Batches
+from leap_audit.measure.plan import Batches, working_memory
 from leap_audit.pipeline.assembly import assemble, write_pictures
+from leap_audit.pipeline.cluster import executor_at
+from leap_audit.pipeline.connection import require_cluster
 from leap_audit.pipeline.environment import (
     WITHHELD,
     fixed,
@@ -55,6 +57,7 @@ def audit(
     command: str = "",
     trust_model: bool = False,
     fresh: bool = False,
+    ray: str | None = None,
     repeat: Coverage | None = None,
     **settings: Any,
 ) -> AuditResult:
@@ -71,7 +74,8 @@ def audit(
     progress: the listener of what happens; by default bars in a notebook and lines on stderr
     elsewhere, and with `leap_audit.progress.Silent()` nothing. trust_model: open a model that is a
     program also where the system offers no sandbox (docs/security.md). fresh: compute again what
-    an earlier run of the same audit, which was stopped, had finished (docs/time.md).
+    an earlier run of the same audit, which was stopped, had finished (docs/time.md). ray: compute
+    on the workers of a Ray cluster: local, auto or its address (docs/cluster.md).
     repeat: the coverage of an audit that these options are recorded in, to repeat it exactly: as
     many items go together, and no plan changes the options.
 
@@ -85,6 +89,7 @@ def audit(
     source = Path(model) if isinstance(model, str | Path) else model
     place = Path(out) if out else default_folder(_named(source))
     declared = read_policy(policy) if policy is not None else None
+    require_cluster(ray)
     if junit is not None:
         hold_place(Path(junit), place)
     with (
@@ -98,14 +103,23 @@ def audit(
         again = None if repeat is None else _batches(repeat)
         study, computing = prepared(loaded, names, chosen, kept.parts, again)
         repeated = repeat is not None
-        measuring = Measuring(study, computing, kept.parts, progress, repeated, began)
+        batches, views = study.batches, study.options.prototype.views or 1
+        place_of_work = {
+            "seed": chosen.seed,
+            "memory": working_memory(loaded, replace(batches, workers=1), views),
+            "workers": batches.workers,
+        }
         stopped, up = "", False
-        try:
-            measure(measuring)
-        except (KeyboardInterrupt, TimeIsUp) as reason:
-            up = isinstance(reason, TimeIsUp)
-            stopped = f"Its {chosen.minutes:g} minutes were over." if up else "It was interrupted."
-            progress.warn(f"{stopped} Writing what is finished, marked INCOMPLETE.")
+        with executor_at(ray, computing, progress, **place_of_work) as executor:
+            measuring = Measuring(study, executor, kept.parts, progress, repeated, kept.keep, began)
+            try:
+                measure(measuring)
+            except (KeyboardInterrupt, TimeIsUp) as reason:
+                up = isinstance(reason, TimeIsUp)
+                stopped = (
+                    f"Its {chosen.minutes:g} minutes were over." if up else "It was interrupted."
+                )
+                progress.warn(f"{stopped} Writing what is finished, marked INCOMPLETE.")
         complete = not stopped
         study = measuring.study
         record = assemble(study, measuring.parts)
@@ -154,11 +168,7 @@ def audit(
                 classes_in_all=len(names),
                 operators=loaded.operators,
                 engine=_engine(loaded),
-                batch={
-                    "prototypes": study.batches.prototypes,
-                    "isolations": study.batches.isolations,
-                    "predictions": study.batches.predictions,
-                },
+                batch=asdict(study.batches),
                 left_out=study.left_out if repeat is None else repeat.left_out,
                 unfinished=stopped,
             ),
@@ -201,8 +211,8 @@ def audit(
 
 def _batches(coverage: Coverage) -> Batches | None:
     """How many items went together; None of an audit that did not record it all."""
-    names = {each.name for each in fields(Batches)}
-    return Batches(**coverage.batch) if set(coverage.batch) == names else None
+    needed = {each.name for each in fields(Batches) if each.default is MISSING}
+    return Batches(**coverage.batch) if needed <= set(coverage.batch) else None
 
 
 def _pictures(folder: Path) -> dict[str, str]:

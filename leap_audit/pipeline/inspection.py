@@ -8,6 +8,7 @@ from typing import Any
 from leap_audit.artifacts import ModelIdentity
 from leap_audit.config import AuditOptions, layered
 from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring, plan
 from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.settings import nested
@@ -65,7 +66,7 @@ def inspect(
     if declared is not None:
         declared.fit(names)
     study, computing = prepared(loaded, names, chosen)
-    measuring = Measuring(study, computing, {}, progress)
+    measuring = Measuring(study, InThisProcess(computing, study.batches.workers), {}, progress)
     planned = plan(measuring)
     album = measuring.study.album
     return Inspection(loaded.identity, names, (*notes, *album.notes), planned)

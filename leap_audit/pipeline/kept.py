@@ -8,15 +8,17 @@ a result, so that units of another model, of other options or versions are never
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from leap_audit.errors import InputRefused, OutputRefused
 from leap_audit.pipeline.parts import Parts, PartsFolder
+from leap_audit.pipeline.spool import as_it_is
 from leap_audit.progress import Progress
 from leap_audit.publish.lock import Lock
+from leap_audit.run.session import Array
 
 __all__ = ["KeptParts", "folder_of_parts", "kept_parts"]
 
@@ -28,6 +30,8 @@ class KeptParts:
     """The parts of an audit, and their folder; None where they are in memory alone."""
 
     parts: Parts
+    keep: Callable[[Array], Array] = as_it_is
+    """What pictures are exchanged for, so that they take no memory (see `Spool`)."""
     folder: Path | None = None
     complete: bool = False
     """Set once the audit is published whole: then its parts are removed."""
@@ -59,7 +63,7 @@ def kept_parts(out: Path, progress: Progress, *, fresh: bool = False) -> Iterato
             _clear(folder)
         parts = PartsFolder(folder)
         before = len(parts)
-        kept = KeptParts(parts, folder)
+        kept = KeptParts(parts, parts.keep, folder)
         try:
             yield kept
         except InputRefused:

@@ -30,6 +30,7 @@ from pydantic import Field
 from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions, Options, layered
 from leap_audit.errors import AuditIncomplete, ConfigRefused, LeapAuditError
+from leap_audit.pipeline.connection import connected
 from leap_audit.pipeline.flow import audit
 from leap_audit.pipeline.plain import digest
 from leap_audit.progress import Progress, Silent
@@ -163,30 +164,33 @@ def audit_many(
     progress: Progress | None = None,
     trust_model: bool = False,
     fresh: bool = False,
+    ray: str | None = None,
 ) -> list[AuditedModel]:
     """Audit every model of a list, one after the other, and return how each ended.
 
-    progress, trust_model, fresh: as of `leap_audit.audit`. An audit that is refused or that runs
-    out of its minutes does not stop the others. Raises KeyboardInterrupt: Ctrl-C; the same list
-    goes on with the model that was at hand.
+    progress, trust_model, fresh, ray: as of `leap_audit.audit`. An audit that is refused or that
+    runs out of its minutes does not stop the others. Raises KeyboardInterrupt: Ctrl-C; the same
+    list goes on with the model that was at hand.
     """
     progress = progress or Silent()
     done = {} if fresh else _done(listed.out)
     outcomes = []
-    for number, each in enumerate(listed.models, 1):
-        name = _name(each)
-        folder = listed.out / name
-        key = digest([_key(listed, each)])
-        progress.note(f"{number} of {len(listed.models)}: {name}")
-        if done.get(name) == key and (finished := _finished(folder)) is not None:
-            progress.note(f"{name}: finished before.")
-            outcomes.append(AuditedModel(name, folder, finished))
-            continue
-        outcome = _audited(listed, each, folder, progress, trust_model=trust_model, fresh=fresh)
-        outcomes.append(outcome)
-        if outcome.audit is not None and outcome.audit.status == "complete":
-            done[name] = key
-            write_file(listed.out / DONE, json.dumps(done, indent=1).encode())
+    with connected(ray):
+        for number, each in enumerate(listed.models, 1):
+            name = _name(each)
+            folder = listed.out / name
+            key = digest([_key(listed, each)])
+            progress.note(f"{number} of {len(listed.models)}: {name}")
+            if done.get(name) == key and (finished := _finished(folder)) is not None:
+                progress.note(f"{name}: finished before.")
+                outcomes.append(AuditedModel(name, folder, finished))
+                continue
+            how = {"trust_model": trust_model, "fresh": fresh, "ray": ray}
+            outcome = _audited(listed, each, folder, progress, **how)
+            outcomes.append(outcome)
+            if outcome.audit is not None and outcome.audit.status == "complete":
+                done[name] = key
+                write_file(listed.out / DONE, json.dumps(done, indent=1).encode())
     (listed.out / DONE).unlink(missing_ok=True)
     return outcomes
 
@@ -196,10 +200,9 @@ def _audited(
     each: ListedModel,
     folder: Path,
     progress: Progress,
-    *,
-    trust_model: bool,
-    fresh: bool,
+    **how: Any,
 ) -> AuditedModel:
+    """how: options of `leap_audit.audit` that are none of the audit's own."""
     options = AuditOptions.parse(layered(listed.options, each.options), _name(each))
     try:
         result = audit(
@@ -209,8 +212,7 @@ def _audited(
             options=options,
             policy=each.policy or listed.policy or None,
             progress=progress,
-            trust_model=trust_model,
-            fresh=fresh,
+            **how,
         )
     except AuditIncomplete as error:
         if error.interrupted:

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.execution import Executor, finish
 from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
-from leap_audit.pipeline.parts import Parts, finish, result_of
+from leap_audit.pipeline.opinions import first_answers, opinion_units
+from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.planning import limit_of, planned
+from leap_audit.pipeline.spool import as_it_is
 from leap_audit.pipeline.study import (
     Study,
     comparisons,
     drawn_so_far,
     draws,
-    levels,
     predictions,
     rereads,
     study_prototypes,
@@ -30,8 +32,8 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.pipeline.units import Locate
-from leap_audit.pipeline.work import Loaded
 from leap_audit.progress import Advance, Progress
+from leap_audit.run.session import Array
 
 __all__ = ["Measuring", "TimeIsUp", "measure", "plan"]
 
@@ -50,11 +52,13 @@ class Measuring:
     """
 
     study: Study
-    loaded: Loaded
+    executor: Executor
     parts: Parts
     progress: Progress
     repeated: bool = False
     """Whether this repeats an earlier audit, whose plan is in its options."""
+    keep: Callable[[Array], Array] = as_it_is
+    """What photographs are exchanged for (see `KeptParts.keep`)."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -66,14 +70,17 @@ class Measuring:
         """Read the photographs, and show them to the model."""
         study = self.study
         select_targets(study.options.targets, study.classes)  # a wrong one is refused at once
-        album = read_album(study.options, study.classes, study.model.preprocessing, self.progress)
+        model = study.model
+        album = read_album(
+            study.options, study.classes, model.preprocessing, self.progress, self.keep
+        )
         self.study = study = replace(study, album=album)
         self.ask_photographs()
-        finish(rereads(study), self.loaded, self.parts)
+        finish(rereads(study), self.executor, self.parts)
 
     def ask_photographs(self) -> None:
         """Show the photographs to the model."""
-        finish(predictions(self.study, self.study.album.pictures), self.loaded, self.parts)
+        finish(predictions(self.study, self.study.album.pictures), self.executor, self.parts)
 
     def choose_targets(self) -> None:
         """Decide which prototypes are made. Raises TargetRefused."""
@@ -85,7 +92,7 @@ class Measuring:
         seeds: of each target only so many, and those that are computed together with them.
         """
         study, parts = self.study, self.parts
-        spread = self.loaded.spread(study.options.seed)
+        spread = self.executor.loaded.spread(study.options.seed)
         self.study = study = replace(study, setting=replace(study.setting, spread=spread))
         units = [
             unit
@@ -97,11 +104,11 @@ class Measuring:
             if units:
                 total = sum(unit.steps for unit in units)
                 with self.progress.stage("Prototypes", total) as advance:
-                    finish(units, self.loaded, parts, self._timed(advance))
+                    finish(units, self.executor, parts, self._timed(advance))
         finally:  # an interrupted run reports those it has
-            pictures = [levels(each.picture) for each in drawn_so_far(study, parts)]
-            finish(predictions(study, pictures), self.loaded, parts)
-            finish(comparisons(study, parts), self.loaded, parts)
+            pictures = [each.picture for each in drawn_so_far(study, parts)]
+            finish(predictions(study, pictures), self.executor, parts)
+            finish(comparisons(study, parts), self.executor, parts)
 
     def isolate(self, *sources: Source) -> None:
         """Isolate the classes of the photographs, then those of the prototypes.
@@ -120,7 +127,7 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Isolations", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.loaded, self.parts, self._timed(advance))
+            finish(units, self.executor, self.parts, self._timed(advance))
 
     def explain(self) -> None:
         """Run the attribution methods on the same classes of the same pictures."""
@@ -133,7 +140,16 @@ class Measuring:
             for name in study.attributions:
                 for wanted in several:
                     units = explanations(study, name, wanted)
-                    finish(units, self.loaded, self.parts, self._timed(advance))
+                    finish(units, self.executor, self.parts, self._timed(advance))
+
+    def opine(self) -> None:
+        """Compare other methods with the isolations of the photographs."""
+        wanted = first_answers(self._tasks(photographs_to_isolate)[0])
+        units = opinion_units(self.study, wanted)
+        if not units:
+            return
+        with self.progress.stage("Second opinions", sum(unit.steps for unit in units)) as advance:
+            finish(units, self.executor, self.parts, self._timed(advance))
 
     def experiment(self) -> None:
         """Try what the pictures of each class carry on those of the others."""
@@ -141,17 +157,17 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.loaded, self.parts, self._timed(advance))
-            finish(change_trials(self.study, self.parts), self.loaded, self.parts)
+            finish(units, self.executor, self.parts, self._timed(advance))
+            finish(change_trials(self.study, self.parts), self.executor, self.parts)
             self._timed(advance)(0)
-            finish(background_trials(self.study, self.parts), self.loaded, self.parts)
+            finish(background_trials(self.study, self.parts), self.executor, self.parts)
 
     def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:
         """The tasks on photographs, and those on prototypes."""
         found = []
         for units_of in sources or (photographs_to_isolate, prototypes_to_isolate):
             units = units_of(self.study, self.parts)
-            finish(units, self.loaded, self.parts)
+            finish(units, self.executor, self.parts)
             found.append(tasks(units, self.parts))
         return found
 
@@ -177,7 +193,9 @@ def plan(measuring: Measuring) -> Plan:
     measuring.choose_targets()
     study = measuring.study
     limit = None if measuring.repeated else limit_of(study.options, measuring.elapsed)
-    measuring.study, found = planned(study, measuring.loaded, measuring.parts, limit)
+    measuring.study, found = planned(
+        study, measuring.executor.loaded, measuring.parts, limit, measuring.executor.workers
+    )
     for sentence in found.sentences:
         measuring.progress.note(sentence)
     return found
@@ -187,14 +205,15 @@ def measure(measuring: Measuring) -> None:
     """Compute everything in rounds, what says most first, so that little is lost when it stops.
 
     First one prototype of every target, and where in the photographs their answers are; then the
-    prototypes from other seeds, the isolations of prototypes, the experiments, the attribution
-    methods. Raises TimeIsUp.
+    prototypes from other seeds, the isolations of prototypes, second opinions on the photographs,
+    the experiments, the attribution methods. Raises TimeIsUp.
     """
     plan(measuring)
     measuring.draw(seeds=1)
     measuring.isolate(photographs_to_isolate)
     measuring.draw()
     measuring.isolate()
+    measuring.opine()
     measuring.experiment()
     measuring.explain()
 

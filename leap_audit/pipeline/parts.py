@@ -3,8 +3,7 @@
 import json
 import os
 import zipfile
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,14 +15,16 @@ from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.seek import Sought
 from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
 from leap_audit.pipeline.plain import decoded, encoded
+from leap_audit.pipeline.spool import Spool, as_it_is
 from leap_audit.pipeline.units import Located, Predicted, R, Unit
-from leap_audit.pipeline.work import Advance, Loaded, perform
+from leap_audit.run.session import Array
 
-__all__ = ["Parts", "PartsFolder", "finish", "load_part", "result_of", "save_part"]
+__all__ = ["Parts", "PartsFolder", "load_part", "result_of", "save_part"]
 
 Parts = MutableMapping[str, object]
 """Key of a unit -> its result, of the units that are finished."""
@@ -33,6 +34,7 @@ TYPES: dict[str, type] = {
         Drawn,
         Explanation,
         Located,
+        Opined,
         OtherReading,
         Painting,
         Predicted,
@@ -51,8 +53,6 @@ TYPES: dict[str, type] = {
 }
 TREE = "tree"
 SUFFIX = ".npz"
-RECENT = 64_000_000
-"""Bytes of files whose results are also kept in memory, the last used."""
 
 
 def save_part(result: object, file: Path) -> None:
@@ -83,56 +83,60 @@ def _flush_names(folder: Path) -> None:
         os.close(opened)
 
 
-def load_part(file: Path) -> Any:
+def load_part(file: Path, keep: Callable[[Array], Array] = as_it_is) -> Any:
     """Return the result in a file, bit for bit as it was saved.
 
-    Raises FileNotFoundError: there is none. ValueError: it is damaged, or no part of an audit.
+    keep: what an array is exchanged for, with the same content. Raises FileNotFoundError: there is
+    no such file. ValueError: it is damaged, or no part of an audit.
     """
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as members:
             tree = json.loads(members[TREE].tobytes())
             arrays = [members[str(i)] for i in range(len(members.files) - 1)]
-        found = decoded(tree, arrays, TYPES)
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file}: is no part of an audit ({error})") from None
     except zipfile.BadZipFile as error:
         raise ValueError(f"{file}: is damaged ({error})") from None
-    return found
+    arrays = [keep(array) for array in arrays]
+    try:
+        return decoded(tree, arrays, TYPES)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: is no part of an audit ({error})") from None
 
 
 class PartsFolder(MutableMapping[str, object]):
     """Finished units as files of a folder, one for each key.
 
-    A damaged file counts as absent, so that its unit is done again. The results used last are
-    kept in memory as well, up to `RECENT` bytes of their files.
+    A damaged file counts as absent, so that its unit is done again. A result is read once; its
+    arrays are then read-only, and take no memory (see `Spool`).
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._recent: OrderedDict[str, tuple[object, int]] = OrderedDict()
-        self._bytes = 0
         folder.mkdir(parents=True, exist_ok=True)
+        self._spool = Spool(folder)
+        self._read: dict[str, object] = {}
+
+    def keep(self, array: Array) -> Array:
+        """Return the same array, read-only, where it takes no memory."""
+        return self._spool.keep(array)
 
     def __getitem__(self, key: str) -> Any:
-        if key in self._recent:
-            self._recent.move_to_end(key)
-            return self._recent[key][0]
-        try:
-            result = load_part(self._file(key))
-        except (FileNotFoundError, ValueError):
-            raise KeyError(key) from None
-        self._remember(key, result)
-        return result
+        if key not in self._read:
+            try:
+                self._read[key] = load_part(self._file(key), self.keep)
+            except (FileNotFoundError, ValueError):
+                raise KeyError(key) from None
+        return self._read[key]
 
     def __setitem__(self, key: str, result: object) -> None:
         save_part(result, self._file(key))
-        self._forget(key)
-        self._remember(key, result)
+        self._read.pop(key, None)
 
     def __delitem__(self, key: str) -> None:
-        self._forget(key)
+        self._read.pop(key, None)
         try:
             self._file(key).unlink()
         except FileNotFoundError:
@@ -147,32 +151,7 @@ class PartsFolder(MutableMapping[str, object]):
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}{SUFFIX}"
 
-    def _remember(self, key: str, result: object) -> None:
-        size = self._file(key).stat().st_size
-        self._recent[key] = (result, size)
-        self._bytes += size
-        while self._bytes > RECENT:
-            self._forget(next(iter(self._recent)))
-
-    def _forget(self, key: str) -> None:
-        if key in self._recent:
-            self._bytes -= self._recent.pop(key)[1]
-
 
 def result_of(unit: Unit[R], parts: Parts) -> R | None:
     """Return the result of a unit; None where it is not finished."""
     return cast(R | None, parts.get(unit.key))
-
-
-def finish(
-    units: Iterable[Unit[Any]], loaded: Loaded, parts: Parts, advance: Advance = lambda _: None
-) -> None:
-    """Perform the units that `parts` lacks, in their order, and put each result in as it is done.
-
-    Whatever stops it, what is finished stays in `parts`.
-    """
-    for unit in units:
-        if unit.key in parts:
-            advance(unit.steps)
-        else:
-            parts[unit.key] = perform(unit, loaded, advance)

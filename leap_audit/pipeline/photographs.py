@@ -1,7 +1,7 @@
 """The photographs of an audit: found, read and named."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leap_audit.artifacts import Preprocessing
@@ -11,6 +11,7 @@ from leap_audit.ingest.pictures.dicom import is_dicom
 from leap_audit.ingest.pictures.images import find_pictures
 from leap_audit.ingest.pictures.photographs import photograph_names, read_photographs
 from leap_audit.ingest.pictures.sandboxed import photographs_child, require_no_links
+from leap_audit.pipeline.spool import as_it_is
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
@@ -38,9 +39,15 @@ NO_PHOTOGRAPHS = Album()
 
 
 def read_album(
-    options: AuditOptions, classes: Sequence[str], preprocessing: Preprocessing, progress: Progress
+    options: AuditOptions,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    progress: Progress,
+    keep: Callable[[Array], Array] = as_it_is,
 ) -> Album:
     """Return the photographs that the options name, read in a child process.
+
+    keep: what each is exchanged for, with the same content.
 
     Raises PictureRefused: one cannot be read. ClassesRefused, PictureRefused: the table of labels.
     """
@@ -54,7 +61,9 @@ def read_album(
         progress.stage("Reading the photographs", len(paths)) as advance,
     ):
         names = photograph_names(paths, ask)
-        read = read_photographs(paths, names, preprocessing, options.photo_range, advance, ask)
+        read = read_photographs(
+            paths, names, preprocessing, options.photo_range, advance, ask, keep
+        )
     for note in read.notes:
         progress.note(note)
     known = read_ground_truth_in_child(paths, classes, options.labels, private=names.private)

@@ -5,13 +5,19 @@ the audit, so that an audit that goes on does what it began, and recorded in aud
 """
 
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import numpy as np
 
-from leap_audit.config import AuditOptions
+from leap_audit.config import AuditOptions, Options
+from leap_audit.errors import GradientUnavailable
 from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
 from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
+from leap_audit.measure.experiments.seek import search_work
+from leap_audit.measure.faithfulness.opinions import CHECKED_PHOTOGRAPHS
+from leap_audit.measure.methods import Method
 from leap_audit.measure.plan import Plan
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.experiments import tried_classes
@@ -43,10 +49,13 @@ def limit_of(options: AuditOptions, elapsed: float) -> float | None:
     return USUAL_MINUTES * 60.0 if options.effort is None else None
 
 
-def planned(study: Study, loaded: Loaded, parts: Parts, limit: float | None) -> tuple[Study, Plan]:
+def planned(
+    study: Study, loaded: Loaded, parts: Parts, limit: float | None, workers: int = 1
+) -> tuple[Study, Plan]:
     """Return the study with the options that fit the limit, and its plan.
 
-    study: with its photographs answered and its targets chosen. limit: seconds, or None.
+    study: with its photographs answered and its targets chosen. limit: seconds, or None. workers:
+    how many units are computed at once.
     """
     key = f"plan-{_key(study)}"
     if isinstance(kept := parts.get(key), dict):
@@ -54,13 +63,13 @@ def planned(study: Study, loaded: Loaded, parts: Parts, limit: float | None) -> 
         return _left_out(restudied(study, options, parts), study), Plan(**kept["plan"])
     costs = costs_of(study, loaded)
     tried = [study]
-    seconds = [costs.seconds(amount_of(study, parts))]
+    seconds = [costs.seconds(amount_of(study, parts), workers)]
     for rung in LADDER[first_rung(study.options.effort) + 1 :]:
         if limit is None or seconds[-1] <= limit:
             break
         options = with_rung(study.options, rung, study.declared)
         tried.append(restudied(study, options, parts))
-        seconds.append(costs.seconds(amount_of(tried[-1], parts)))
+        seconds.append(costs.seconds(amount_of(tried[-1], parts), workers))
     made = _left_out(tried[-1], study)
     plan = _plan(made, amount_of(made, parts), costs, seconds[-1], limit)
     for above, more in reversed(list(zip(tried, seconds, strict=True))):
@@ -111,11 +120,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         each = min(options.isolation.per_prototype, study.model.classes)
         of_prototypes = round(targets * (min(each, 1) + FURTHER * max(0, each - 1)))
     size = max(1, study.batches.isolations)
-    isolated = sum(
-        -(-number // min(size, number)) * min(size, number)
-        for number in (of_photographs, of_prototypes)
-        if number
-    )
+    several = [(n, min(size, n)) for n in (of_photographs, of_prototypes) if n]
+    isolated = sum(-(-number // together) * together for number, together in several)
     return Amount(
         answers=len(study.requests) + len(photographs),
         drawn=sum(unit.batch for unit in drawing) * (options.prototype.views or 1),
@@ -125,7 +131,11 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         isolation_steps=options.isolation.steps,
         tried=len(tried_classes(study)),
         hosts=options.experiments.hosts,
-        searched=len(tried_classes(study)) * options.experiments.work,
+        searched=len(tried_classes(study)) * search_work(options.experiments),
+        opinions=len(photographs) if study.opinions else 0,
+        opinions_checked=min(CHECKED_PHOTOGRAPHS, len(photographs)) if study.opinions else 0,
+        drawings=len(drawing),
+        searches=sum(-(-number // together) for number, together in several),
     )
 
 
@@ -140,7 +150,7 @@ def costs_of(study: Study, loaded: Loaded) -> Costs:
         run.logits(pictures)
         answers.append(time.perf_counter() - started)
     drawing = draws(study)
-    prototype_step = isolation_step = explanation = 0.0
+    prototype_step = isolation_step = 0.0
     if drawing:
         batch = drawing[0].batch
         search = prototype_search(loaded, options.prototype, options.seed, batch)
@@ -152,15 +162,31 @@ def costs_of(study: Study, loaded: Loaded) -> Costs:
         size = study.batches.isolations
         ranking = ranking_search(loaded, options.isolation, options.seed, size)
         isolation_step = steady(ranking.rehearse(subject, REHEARSED)) / size
-    for method, own in study.attributions.values():
-        started = time.perf_counter()
-        several = run.at_once(study.batches.isolations)
-        list(method.function(several, [subject], own, seed=options.seed))
-        explanation += time.perf_counter() - started
     return Costs(
         multiply_adds(model.graph.graph),
         steady(answers) / run.batch,
         prototype_step,
         isolation_step,
-        explanation,
+        _explaining(study, loaded, subject, study.attributions),
+        _explaining(study, loaded, subject, study.opinions, 2) if study.album.pictures else 0.0,
     )
+
+
+def _explaining(
+    study: Study,
+    loaded: Loaded,
+    subject: Subject,
+    methods: Mapping[str, tuple[Method, Options]],
+    times: int = 1,
+) -> float:
+    """The seconds that methods take for one subject; of several `times` the last, loaded one."""
+    run, total = loaded.run.at_once(study.batches.isolations), 0.0
+    for method, own in methods.values():
+        taken = 0.0
+        for _ in range(times):
+            started = time.perf_counter()
+            with suppress(GradientUnavailable):
+                list(method.function(run, [subject], own, seed=study.options.seed))
+            taken = time.perf_counter() - started
+        total += taken
+    return total

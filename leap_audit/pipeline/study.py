@@ -4,8 +4,9 @@ Later units depend on results of earlier ones: which classes are isolated in a p
 from the model's answer to it. Everything here is a function of the study and the parts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
+from leap_audit.measure.faithfulness.opinions import chosen_opinions
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
-from leap_audit.measure.plan import Batches, choose_batches
+from leap_audit.measure.plan import Batches, choose_batches, even_batch
 from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
@@ -40,7 +42,6 @@ __all__ = [
     "drawn_so_far",
     "draws",
     "groups",
-    "levels",
     "predicted",
     "predictions",
     "prepared",
@@ -80,6 +81,8 @@ class Study:
     """What the plan leaves out for lack of time, each as 'x instead of y'."""
     attributions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
     """The attribution methods that are run beside the isolations."""
+    opinions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
+    """The attribution methods that are compared with the isolations of photographs."""
 
 
 def prepared(
@@ -101,20 +104,23 @@ def prepared(
     if options.effort is not None:
         options = with_rung(options, LADDER[first_rung(options.effort)], declared)
     prototype = settled(options.prototype, model.picture_shape, batchable=model.batchable)
-    chosen = chosen_attributions(options.methods, options.method_options)
+    opinions = chosen_opinions(options.second_opinions, options.method_options, model)
+    named = {n: v for n, v in options.method_options.items() if n not in opinions}
+    named |= {n: v for n, v in options.method_options.items() if n in options.methods}
+    chosen = chosen_attributions(options.methods, named)
     for method, _ in chosen.values():
         method.require_of(model)
-    complete = {name: each.model_dump(mode="json") for name, (_, each) in chosen.items()}
     options = options.model_copy(
         update={
             "prototype": prototype,
             "experiments": settled_experiments(options.experiments, model.picture_shape),
-            "method_options": complete,
+            "second_opinions": tuple(opinions),
+            "method_options": _complete({**opinions, **chosen}),
         }
     )
     batches = batches or batches_of_options(model, options, {} if parts is None else parts)
     predictions = batches.predictions if model.batchable else 1
-    loaded = Loaded(model, ground_of(model, options.threads, predictions))
+    loaded = Loaded(model, ground_of(model, batches.threads, predictions))
     weights = loaded.run.weights
     setting = Setting(options.seed, options.seeds, linear=weights is not None)
     study = Study(
@@ -128,17 +134,24 @@ def prepared(
         seeds=options.seeds,
         declared=declared,
         attributions=chosen,
+        opinions=opinions,
     )
     return study, loaded
+
+
+def _complete(chosen: Mapping[str, tuple[Method, Options]]) -> dict[str, dict[str, Any]]:
+    """The options of methods, with none left out."""
+    return {name: own.model_dump(mode="json") for name, (_, own) in chosen.items()}
 
 
 def batches_of_options(model: Model, options: AuditOptions, parts: Parts) -> Batches:
     """Return the batches chosen earlier for this model and these options, or those that fit now."""
     views = options.prototype.views or 1
-    key = f"batches-{digest([model.digest, model.provider.name, views, options.batch])}"
+    chosen_by = [model.digest, model.provider.name, views, options.batch, options.threads]
+    key = f"batches-{digest(chosen_by)}"
     if isinstance(kept := parts.get(key), dict):
         return Batches(**kept)
-    chosen = choose_batches(model, views, options.batch)
+    chosen = choose_batches(model, views, options.batch, options.threads)
     parts[key] = asdict(chosen)
     return chosen
 
@@ -166,11 +179,14 @@ def study_prototypes(study: Study, parts: Parts) -> Study:
 
 def restudied(study: Study, options: AuditOptions, parts: Parts) -> Study:
     """Return the study with other options, its targets and batches chosen by them."""
+    opinions = {name: study.opinions[name] for name in options.second_opinions or ()}
+    own = _complete({**opinions, **study.attributions})
     changed = replace(
         study,
-        options=options,
+        options=options.model_copy(update={"method_options": own}),
         seeds=options.seeds,
         setting=replace(study.setting, seeds=options.seeds),
+        opinions=opinions,
     )
     if options.prototype.views != study.options.prototype.views:
         batches = batches_of_options(study.model, options, parts)
@@ -258,7 +274,7 @@ def draws(study: Study) -> list[Draw]:
     options = study.options.prototype
     if not study.requests:
         return []
-    batch = study.batches.prototypes if study.model.batchable else 1
+    batch = even_batch(len(study.requests), study.batches.prototypes, study.batches.workers)
     grouped = [tuple(group) for group in batches_of(study.requests, batch, options)]
     size = max(map(len, grouped))
     first = grouped[0] if options.find_lr_steps else ()
@@ -273,9 +289,9 @@ def drawn_so_far(study: Study, parts: Parts) -> list[Drawn]:
 
 
 def answered_drawn(study: Study, parts: Parts) -> list[tuple[Drawn, Answered]]:
-    """Return the finished prototypes that the model has answered, on the levels of their PNGs."""
+    """Return the finished prototypes that the model has answered."""
     drawn = drawn_so_far(study, parts)
-    pictures = [levels(each.picture) for each in drawn]
+    pictures = [each.picture for each in drawn]
     return [(drawn[each.index], each) for each in _answered(study, pictures, parts)]
 
 
@@ -336,8 +352,3 @@ def groups(study: Study, parts: Parts) -> list[Group]:
         )
         for order in (sorted(g, key=lambda i: -weight * reached[i]) for g in places.values())
     ]
-
-
-def levels(picture: Array) -> Array:
-    """Return the picture on 8-bit levels, as its PNG holds it."""
-    return np.asarray(np.round(picture * 255) / 255, np.float32)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
+from leap_audit.measure.plan import even_batch
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import (
@@ -140,7 +141,7 @@ def isolation_units(study: Study, wanted: Sequence[IsolationTask]) -> list[Isola
     if not study.model.batchable or not wanted:
         return []
     slopes, options = study.batches.isolations, study.options
-    size = min(slopes, len(wanted))
+    size = even_batch(len(wanted), slopes, study.batches.workers)
     subjects = [task.subject for task in wanted]
     return [
         Isolate(

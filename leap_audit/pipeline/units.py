@@ -6,9 +6,10 @@ are computed together in one batch. Its result is plain: arrays and numbers, no 
 Equal keys mean equal results, so a unit can be done once, anywhere, in any order.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from leap_audit.artifacts import Readings, Trial
 from leap_audit.config import ExperimentOptions, IsolationOptions, Options, PrototypeOptions
@@ -16,7 +17,9 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.entanglement import Shared
+from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.prototype import Drawn, Request
@@ -25,6 +28,7 @@ from leap_audit.pipeline.plain import digest
 from leap_audit.run.session import Array
 
 __all__ = [
+    "NO_SUPPLY",
     "Compare",
     "Draw",
     "Explain",
@@ -32,10 +36,12 @@ __all__ = [
     "Isolate",
     "Locate",
     "Located",
+    "Opine",
     "Predict",
     "Predicted",
     "R",
     "Reread",
+    "Supplied",
     "Supply",
     "TryBackgrounds",
     "TryChanges",
@@ -46,7 +52,7 @@ __all__ = [
 
 R = TypeVar("R")
 
-NUMBERS = 2
+NUMBERS = 3
 """Raised by one whenever a result of a unit changes for the same key."""
 
 
@@ -79,6 +85,8 @@ class Unit(Generic[R]):
     """One piece of work. Two units are the same where their keys are."""
 
     ground: Ground
+    noun: ClassVar[str]
+    """What it computes, in the plural."""
 
     @cached_property
     def key(self) -> str:
@@ -90,10 +98,17 @@ class Unit(Generic[R]):
         """Return how far the unit advances the count of its stage."""
         return 0
 
+    @property
+    def title(self) -> str:
+        """Return what is computed, in words."""
+        return self.noun
+
 
 @dataclass(frozen=True, eq=False)
 class Predict(Unit["Predicted"]):
     """Show the model a batch of pictures. Result: `Predicted`."""
+
+    noun = "answers to pictures"
 
     pictures: tuple[Array, ...]
     """(channels, height, width) in 0..1 each."""
@@ -115,6 +130,8 @@ class Predicted:
 class Reread(Unit[tuple[Readings, ...]]):
     """Show photographs under other preprocessings. Result: a tuple of at most one `Readings`."""
 
+    noun = "answers under other preprocessings"
+
     pictures: tuple[Array, ...]
     known: tuple[int | None, ...]
     """The class that each is known to show."""
@@ -122,7 +139,10 @@ class Reread(Unit[tuple[Readings, ...]]):
 
 @dataclass(frozen=True, eq=False)
 class Draw(Unit[tuple[Drawn, ...]]):
-    """Make the prototypes of one batch of requests. Result: a tuple of `Drawn`."""
+    """Make the prototypes of one batch of requests. Result: a tuple of `Drawn`, with their pictures
+    on the 8-bit levels of their PNGs."""
+
+    noun = "prototypes"
 
     requests: tuple[Request, ...]
     options: PrototypeOptions
@@ -136,10 +156,16 @@ class Draw(Unit[tuple[Drawn, ...]]):
     def steps(self) -> int:
         return len(self.requests) * self.options.steps
 
+    @property
+    def title(self) -> str:
+        return f"{self.noun} of {_classes(k for each in self.requests for k in each.target)}"
+
 
 @dataclass(frozen=True, eq=False)
 class Compare(Unit[Shared]):
     """Compare classes by their gradients on a prototype. Result: `Shared`."""
+
+    noun = "gradients on a prototype"
 
     picture: Array
     target: tuple[int, ...]
@@ -149,6 +175,8 @@ class Compare(Unit[Shared]):
 @dataclass(frozen=True, eq=False)
 class Locate(Unit["tuple[Located, ...]"]):
     """Ask where in each of a batch of pictures classes are said. Result: a tuple of `Located`."""
+
+    noun = "places of classes"
 
     pictures: tuple[Array, ...]
     classes: tuple[tuple[int, ...], ...]
@@ -171,6 +199,8 @@ class Located:
 class Isolate(Unit[tuple[Region, ...]]):
     """Isolate the subjects of one batch. Result: a tuple of `Region`."""
 
+    noun = "isolations"
+
     subjects: tuple[Subject, ...]
     options: IsolationOptions
     seed: int
@@ -183,12 +213,39 @@ class Isolate(Unit[tuple[Region, ...]]):
     def steps(self) -> int:
         return len(self.subjects) * self.options.steps
 
+    @property
+    def title(self) -> str:
+        return f"{self.noun} of {_classes(each.class_ for each in self.subjects)}"
+
 
 @dataclass(frozen=True, eq=False)
 class Explain(Unit[tuple[Explanation, ...]]):
     """Explain the subjects of one batch by a method. Result: a tuple of `Explanation`."""
 
+    noun = "attributions"
+
     subjects: tuple[Subject, ...]
+    method: str
+    version: int
+    options: Options
+    seed: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.subjects)
+
+
+@dataclass(frozen=True, eq=False)
+class Opine(Unit[tuple[Opined | None, ...]]):
+    """Ask a method for a second opinion on the subjects of one batch.
+
+    Result: a tuple of `Opined`, None where the method has nothing to say.
+    """
+
+    subjects: tuple[Subject, ...]
+    checked: tuple[bool, ...]
+    """Of which subjects it is checked what the map depends on."""
     method: str
     version: int
     options: Options
@@ -212,26 +269,52 @@ class Supply:
     targets: tuple[int, ...]
     """The class of each prototype."""
 
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of its content, which takes long."""
+        return digest(self)
+
+
+NO_SUPPLY = Supply((), (), (), ())
+
 
 @dataclass(frozen=True, eq=False)
-class TryMarks(Unit[Tried]):
-    """Try marks of one class, and search for a trigger of it. Result: `Tried`."""
+class Supplied(Unit[R]):
+    """A unit that shares its pictures with others."""
 
     supply: Supply
+
+    @cached_property
+    def key(self) -> str:
+        """Return the digest of all that determines the result."""
+        return digest([replace(self, supply=NO_SUPPLY), self.supply.digest])
+
+
+@dataclass(frozen=True, eq=False)
+class TryMarks(Supplied[Tried]):
+    """Try marks of one class, and search for a trigger of it. Result: `Tried`."""
+
+    noun = "experiments"
+
     options: ExperimentOptions
     seed: int
     class_: int
 
     @property
     def steps(self) -> int:
-        return self.options.work
+        return search_work(self.options)
+
+    @property
+    def title(self) -> str:
+        return f"{self.noun} on {_classes([self.class_])}"
 
 
 @dataclass(frozen=True, eq=False)
-class TryChanges(Unit[tuple[Trial, ...]]):
+class TryChanges(Supplied[tuple[Trial, ...]]):
     """Change whole pictures and see towards which class. Result: a tuple of `Trial`."""
 
-    supply: Supply
+    noun = "changes of pictures"
+
     options: ExperimentOptions
     seed: int
     classes: tuple[int, ...]
@@ -241,6 +324,8 @@ class TryChanges(Unit[tuple[Trial, ...]]):
 class TryBackgrounds(Unit[tuple[Trial, ...]]):
     """Put subjects before other backgrounds. Result: a tuple of `Trial`."""
 
+    noun = "changes of backgrounds"
+
     pictures: tuple[Array, ...]
     rankings: tuple[Array, ...]
     """Of each picture for its answer; see `Region.ranking`."""
@@ -249,3 +334,8 @@ class TryBackgrounds(Unit[tuple[Trial, ...]]):
     most: int
     """Composites of a class."""
     seed: int
+
+
+def _classes(several: Iterable[int]) -> str:
+    numbers = sorted(set(several))
+    return f"{'class' if len(numbers) == 1 else 'classes'} {', '.join(map(str, numbers))}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import RLock
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,8 @@ from leap_audit.measure.entanglement import compare_gradients
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
 from leap_audit.measure.experiments.study import try_changes, try_class
+from leap_audit.measure.faithfulness.dependence import randomised
+from leap_audit.measure.faithfulness.opinions import Opined, second_opinion
 from leap_audit.measure.isolation.optimise import RankingSearch
 from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
 from leap_audit.measure.isolation.region import Region, read_region
@@ -20,6 +23,7 @@ from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.preprocessing import compare_readings
 from leap_audit.measure.prototype import Drawn, PrototypeSearch
+from leap_audit.measure.prototype.finish import levels
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject, sharpness
 from leap_audit.pipeline.plain import digest
@@ -31,6 +35,7 @@ from leap_audit.pipeline.units import (
     Isolate,
     Locate,
     Located,
+    Opine,
     Predict,
     Predicted,
     R,
@@ -48,6 +53,7 @@ __all__ = [
     "prototype_search",
     "ranking_search",
     "read_isolation",
+    "shuffled_run",
 ]
 
 
@@ -58,12 +64,14 @@ Advance = Callable[[int], None]
 class Loaded:
     """A model ready to compute on: graphs are loaded when first needed, and kept.
 
-    What it keeps follows from the model and the arguments alone and changes no result.
+    What it keeps follows from the model and the arguments alone and changes no result. Several
+    threads may use it at once.
     """
 
     model: Model
     ground: Ground
     _kept: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
+    _making: Any = field(default_factory=RLock, repr=False)
 
     @cached_property
     def run(self) -> Run:
@@ -78,9 +86,10 @@ class Loaded:
 
     def kept(self, make: Callable[[], Any], *key: Any) -> Any:
         """Return what `make` makes, made once for each key."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        with self._making:  # units in several threads want the same
+            if key not in self._kept:
+                self._kept[key] = make()
+            return self._kept[key]
 
 
 def perform(unit: Unit[R], loaded: Loaded, advance: Advance = lambda _: None) -> R:
@@ -109,6 +118,8 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
             return _isolate(unit, loaded, advance)
         case Explain():
             return _explain(unit, loaded, advance)
+        case Opine():
+            return _opine(unit, loaded, advance)
         case TryMarks():
             options, given = unit.options, _materials(unit, loaded)
             run = loaded.run.at_once(TOGETHER)
@@ -136,7 +147,7 @@ def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
             hosts=hosts,
             seed=unit.seed,
         ),
-        *("materials", digest(supply), hosts, unit.seed),
+        *("materials", supply.digest, hosts, unit.seed),
     )
     assert isinstance(found, Materials)
     return found
@@ -190,7 +201,11 @@ def read_isolation(
 
 def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
     search = prototype_search(loaded, unit.options, unit.seed, unit.batch)
-    return tuple(search.draw(unit.requests, advance, unit.first))
+    drawn = search.draw(unit.requests, advance, unit.first)
+    return tuple(
+        replace(each, painting=replace(each.painting, picture=levels(each.picture)))
+        for each in drawn
+    )
 
 
 def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:
@@ -222,4 +237,28 @@ def _explain(unit: Explain, loaded: Loaded, advance: Advance) -> tuple[Explanati
     for explanation in function(run, unit.subjects, unit.options, seed=unit.seed):
         advance(1)
         found.append(replace(explanation, detail=None))  # an audit keeps the map alone
+    return tuple(found)
+
+
+def shuffled_run(loaded: Loaded, seed: int) -> Run:
+    """Return the model with shuffled weights, made once."""
+    run = loaded.kept(
+        lambda: Run(randomised(loaded.model, seed), loaded.ground.batch, loaded.ground.threads),
+        *("shuffled", seed),
+    )
+    assert isinstance(run, Run)
+    return run
+
+
+def _opine(unit: Opine, loaded: Loaded, advance: Advance) -> tuple[Opined | None, ...]:
+    method, run = load_methods()[unit.method], loaded.run.at_once(unit.batch)
+    other = None
+    if any(unit.checked):
+        outside = loaded.model.outside is not None  # its weights are not in the graph
+        other = (run if outside else shuffled_run(loaded, unit.seed)).at_once(unit.batch)
+    found = []
+    for subject, checked in zip(unit.subjects, unit.checked, strict=True):
+        shuffled = other if checked else None
+        found.append(second_opinion(run, subject, method, unit.options, unit.seed, shuffled))
+        advance(1)
     return tuple(found)

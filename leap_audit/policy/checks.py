@@ -123,8 +123,8 @@ CHECKS: dict[str, CheckKind] = {
             "Do the isolated regions carry their class?",
             "share",
             "higher",
-            "isolations where a region of at most 60 % of the picture is enough, of all of classes "
-            "that the model gives at least 10 % on the picture, and less when all of it is erased",
+            "isolations where a region of at most 60 % of the picture is enough; of those whose "
+            "class has at least 10 % on the picture, and less once all of it is erased",
             "there are fewer than three such isolations",
             isolations.enough,
         ),
@@ -143,8 +143,8 @@ CHECKS: dict[str, CheckKind] = {
             "How much of the class's probability is left when its region is erased?",
             "share",
             "lower",
-            "probability with the region erased, relative to the whole picture and at most 1, on "
-            "average over the isolations whose region is enough",
+            "how much of a class's probability is left with its region erased, at most 1; the "
+            "mean over the isolations whose region is enough",
             "there are fewer than three such isolations",
             isolations.erased,
         ),
@@ -190,9 +190,9 @@ CHECKS: dict[str, CheckKind] = {
             "Do answers follow the subject rather than the background?",
             "share",
             "lower",
-            "subjects that get the class of another picture's background, beyond those before a "
-            "third picture's, of the class where it is largest",
-            "no background was exchanged, which needs photographs of several classes",
+            "how many subjects take on the class of the picture whose background they get, less "
+            "how many take it on before a third background; the class where this is largest",
+            "no background was exchanged: it takes photographs of several classes",
             experiments.background,
         ),
         CheckKind(
@@ -239,8 +239,8 @@ CHECKS: dict[str, CheckKind] = {
             "higher",
             "photographs answered first with the class they are known to show, of all whose class "
             "is known, with its 95 % interval; the class fails where the whole interval does",
-            "no photograph's class is known, the interval holds the threshold, or the model "
-            "answers with a map or with several classes at once",
+            "no photograph's class is known, the threshold lies within the interval, or the "
+            "model gives a map or several classes at once",
             whole.right_answers,
         ),
         CheckKind(

@@ -86,10 +86,10 @@ class Regions:
         shown[_edge(inside, max(2, round(LINE * max(inside.shape))))] = ORANGE
         return _uri(shown, flat=flat)
 
-    def overlaid(self, source: str, isolation: Isolation, side: int) -> Markup:
-        """Return the ranking of all pixels in colour, over the picture in grey."""
-        colours, flat = self._base(source, isolation.mask, side)
-        ranking = self._ranking(isolation.mask, colours.shape[:2])
+    def overlaid(self, source: str, map_: str, side: int) -> Markup:
+        """Return a ranking of all pixels, or another map, in colour over the picture in grey."""
+        colours, flat = self._base(source, map_, side)
+        ranking = self._ranking(map_, colours.shape[:2])
         grey = colours.mean(2, keepdims=True)
         return _uri((1 - BLEND) * grey + BLEND * _ramp(ranking), flat=flat)
 

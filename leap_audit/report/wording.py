@@ -19,7 +19,7 @@ from leap_audit.artifacts import (
 from leap_audit.findings.evidence import labelled_answers
 from leap_audit.ingest.pictures.preprocessing import shown_bands
 from leap_audit.statistics import wilson
-from leap_audit.text.numbers import count, decimal, percent
+from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "averaging",
@@ -29,6 +29,7 @@ __all__ = [
     "file_size",
     "isolation_check",
     "number",
+    "opinions_reading",
     "probability_meaning",
     "probability_source",
     "prototype_reading",
@@ -110,6 +111,24 @@ def reading(isolation: Isolation, label: str) -> str:
     if isolation.outcome == "not needed":
         return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
     return f"{kept}. Without it, {delete} is left."
+
+
+def opinions_reading(sample: Sample) -> str:
+    """Return how far other methods agree with the key region and with one another."""
+    named = [(each.method.replace("_", " "), each.agreement) for each in sample.opinions]
+    said = [f"{percent(value)} ({name})" for name, value in named if value is not None]
+    parts = []
+    if said:
+        of = "its" if len(said) == 1 else "their"
+        parts.append(
+            f"Of {of} highest tenth, {listed(said)} is in the highest tenth of the key region's "
+            "ranking."
+        )
+    if sample.opinions_agree is not None:
+        parts.append(f"They have {percent(sample.opinions_agree)} of it in common.")
+    if parts:
+        parts.append("By chance it would be 10\u00a0%.")
+    return " ".join(parts)
 
 
 def averaging(model: ModelIdentity) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from threading import RLock
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -68,6 +69,7 @@ class Session:
         self.provider = provider
         self._lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in self._weights.values()]
         self._session: Any
+        self._lowering = RLock()
         self.level: str
         self._make = partial(self._loaded, graph, threads, often, copies)
         self._load(LEVELS.index(first_level(often=often, layout=copies.get("layout", True))))
@@ -84,22 +86,33 @@ class Session:
 
         Raises what `run` raises at the level in use, where it fails at every lower one too.
         """
+        level = self.level
         try:
             return run()
         except Exception as error:
             if not may_be_the_optimiser(error):
                 raise
-            before = self._session, self.level
-            for index in range(LEVELS.index(self.level) + 1, len(LEVELS)):
-                try:
-                    self._session, self.level = self._make(LEVELS[index]), LEVELS[index]
-                    found = run()
-                except Exception:
-                    continue
-                warn_of(self.level, error)
-                return found
-            self._session, self.level = before
-            raise
+            with self._lowering:
+                return self._lower(run, level, error)
+
+    def _lower(self, run: Callable[[], T], failed: str, error: Exception) -> T:
+        """Return what `run` returns at a lower level than the one at which it failed.
+
+        Raises the error of that one, where it fails at every lower one too.
+        """
+        if self.level != failed:  # another thread has lowered it
+            return run()
+        before = self._session, self.level
+        for index in range(LEVELS.index(failed) + 1, len(LEVELS)):
+            try:
+                self._session, self.level = self._make(LEVELS[index]), LEVELS[index]
+                result = run()
+            except Exception:
+                continue
+            warn_of(self.level, error)
+            return result
+        self._session, self.level = before
+        raise error
 
     def _load(self, first: int) -> None:
         """Load the graph at the highest level, from the one of this index on, at which it loads."""

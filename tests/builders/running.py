@@ -31,3 +31,23 @@ class Interrupted(Silent):
                     raise KeyboardInterrupt
 
         yield advance
+
+
+class Watching(Silent):
+    """A listener that keeps the warnings, and how much of each stage is left."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+        self.left: dict[str, int] = {}
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        self.left[name] = total
+
+        def advance(units: int = 1) -> None:
+            self.left[name] -= units
+
+        yield advance

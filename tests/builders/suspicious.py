@@ -9,17 +9,18 @@ from leap_audit.artifacts import (
     Entanglement,
     Finding,
     Isolation,
+    Opinion,
     OtherReading,
     Prediction,
     Prototype,
     Readings,
     Sample,
-    Stability,
 )
 from leap_audit.findings import Evidence, find
 from leap_audit.findings.evidence import Ranking
+from tests.builders import records
 from tests.builders.audits import a_model
-from tests.builders.judged import suspected, trial
+from tests.builders.records import suspected, trial
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[Any, ...]
@@ -28,12 +29,10 @@ SIDE = 40
 
 
 def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = True) -> Isolation:
-    return Isolation(
-        class_=0,
+    return records.isolation(
         name=CLASSES[0],
         image="x.png",
         mask=mask,
-        area=0.1,
         prob=0.9,
         prob_keep=0.85,
         prob_delete=delete,
@@ -43,37 +42,40 @@ def isolation(mask: str = "centre.png", *, delete: float = 0.02, enough: bool = 
 
 def prototype(
     *,
-    rank: int = 1,
-    converged: bool = True,
     other: float = 0.1,
     found: Isolation | None = None,
     similarity: float = 0.9,
+    **changes: Any,
 ) -> Prototype:
-    return Prototype(
-        target=(0,),
+    made = records.prototype(
         name=CLASSES[0],
-        replicate=0,
-        image="x.png",
-        logit=9.0,
-        prob=0.9,
-        rank=rank,
-        steps=4,
-        converged=converged,
-        entanglements=tuple(
-            Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
-            for index, value in enumerate([0.5, other])
-        ),
         isolations=(found or isolation(),),
-        stability=Stability(
-            images=("y.png",), logits=(9.0, 8.5), similarity=similarity, agreement=0.7
-        ),
+        stability=records.stability(similarity, 0.7),
+        **changes,
     )
+    overlaps = tuple(
+        Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
+        for index, value in enumerate([0.5, other])
+    )
+    return made.model_copy(update={"entanglements": overlaps})
 
 
 def samples(*masks: str) -> list[Sample]:
     return [
         Sample(file=f"{n}.png", sha256="", image="x.png", predicted=(), isolations=(each,))
         for n, each in enumerate(map(isolation, masks))
+    ]
+
+
+def opinions(number: int, **figures: float) -> list[Sample]:
+    """Photographs with an isolation, and with one other method that has these figures."""
+    usual = {"agreement": 0.6, "other_class": 0.2, "other_weights": 0.0}
+    opinion = Opinion(
+        method="occlusion", class_=0, name=CLASSES[0], map="map.png", **usual | figures
+    )
+    return [
+        each.model_copy(update={"opinions": (opinion,)})
+        for each in samples(*["centre.png"] * number)
     ]
 
 
@@ -136,6 +138,9 @@ LOUD: dict[str, Callable[[], Case]] = {
     ),
     "isolation-not-enough": lambda: ([prototype(found=isolation(enough=False))], []),
     "erasing-changes-little": lambda: ([prototype(found=isolation(delete=0.8))], []),
+    "methods-disagree": lambda: ([], opinions(1, agreement=0.1)),
+    "map-not-of-class": lambda: ([], opinions(3, other_class=0.95)),
+    "map-not-of-weights": lambda: ([], opinions(3, other_weights=0.95)),
     "prototype-not-converged": lambda: ([prototype(converged=False)], []),
 }
 

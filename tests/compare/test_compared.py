@@ -12,7 +12,7 @@ from leap_audit.artifacts import Entanglement, EvidencePicture, Prediction, Prot
 from leap_audit.compare import FAIL_ON, Side, fails, render_comparison
 from leap_audit.compare.judged import pair_checks
 from leap_audit.errors import AuditRefused, PictureRefused
-from tests.builders.judged import suspected
+from tests.builders.records import suspected
 from tests.builders.sides import check, compared, finding, make_side, rewritten
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from leap_audit.text.names import ClassLabels, shortened, visible
-from leap_audit.text.numbers import listed, percent
+from leap_audit.text.numbers import listed
 
 
 @pytest.mark.parametrize(
@@ -34,24 +34,6 @@ def test_a_label_carries_the_index_only_where_the_name_is_not_enough() -> None:
     assert labels[4].endswith("(class 4)")
     assert labels[99] == "class 99"
     assert labels.of([1, 2]) == "cat+crane (class 2)"
-
-
-@pytest.mark.parametrize(
-    ("fraction", "text"),
-    [
-        (0.0, "0 %"),
-        (1e-9, "<0.1 %"),
-        (0.034, "3.4 %"),
-        (0.914, "91 %"),
-        (0.994, "99.4 %"),
-        (0.99999, ">99.9 %"),
-        (1.0, "100 %"),
-        (None, "not measured"),
-        (float("nan"), "not measured"),
-    ],
-)
-def test_percentages_are_never_a_false_0_or_100(fraction: float | None, text: str) -> None:
-    assert percent(fraction).replace("\u00a0", " ") == text
 
 
 def test_lists_are_sentences() -> None:

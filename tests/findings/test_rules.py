@@ -21,7 +21,7 @@ from leap_audit.findings.evidence import core
 from leap_audit.findings.suspicion import pattern_certainty
 from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
-from tests.builders.judged import suspected, trial
+from tests.builders.records import suspected, trial
 from tests.builders.suspicious import (
     CLASSES,
     EDGE,
@@ -34,6 +34,7 @@ from tests.builders.suspicious import (
     cropped,
     findings,
     isolation,
+    opinions,
     prototype,
     read,
     samples,
@@ -366,11 +367,12 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
     asked = questions(nothing, find(nothing))
     assert [each.rule for each in asked] == [rule.id for rule in FINDING_RULES]
     assert all(each.reason and not each.basis and not each.raised for each in asked)
+    opinion = opinions(1)[0].opinions
     evidence = Evidence(
         CLASSES,
         [prototype().model_copy(update={"curve": (0.0, 9.0)})],
         [
-            each.model_copy(update={"isolations": (isolation(),)})
+            each.model_copy(update={"isolations": (isolation(),), "opinions": opinion})
             for each in answered(*[0, 1] * 6, known=(0, 1) * 6)
         ],
         RANKINGS,

@@ -6,8 +6,9 @@ import pytest
 
 from leap_audit.artifacts import EvidencePicture, Finding
 from leap_audit.findings import Evidence, find
+from leap_audit.findings.basis import experiments
 from leap_audit.text.places import place_in_words
-from tests.builders.judged import CLASSES, suspected, trial
+from tests.builders.records import CLASSES, suspected, trial
 
 
 def found(**given: Any) -> list[Finding]:
@@ -73,3 +74,31 @@ def test_a_change_that_sways_most_pictures(effect: float, q: float, raised: int)
 )
 def test_places_in_words(down: float, right: float, words: str) -> None:
     assert place_in_words(down, right) == words
+
+
+@pytest.mark.parametrize(("pictures", "enough"), [(8, False), (9, True)])
+def test_trials_on_too_few_pictures_are_said_to_be_too_few(pictures: int, *, enough: bool) -> None:
+    """Of 20 trials one must reach .05 / 20 by itself: 2 to the -9 does."""
+    few = trial(1, 0.5).model_copy(update={"pictures": pictures})
+    many = trial(0, 0.5).model_copy(update={"pictures": 20})
+    rows = (suspected(0, 0.5, pasted=many), suspected(1, 0.5, pasted=few))
+    said = experiments(Evidence(CLASSES, suspicion=rows, trials=(few,) * 20))
+    assert said.startswith("2 classes")
+    assert (said == "2 classes") is enough
+    assert ("of 1 on too few pictures" in said) is not enough
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("trigger", "A pattern on 2\u00a0% of the picture in the middle makes this model answer"),
+        ("moved trigger", "A pattern on 2\u00a0% of the picture, wherever it lies, makes this"),
+        ("colour map", "A change of the colours of the whole picture makes this"),
+        ("convolution", "A change of the fine detail of the whole picture makes this"),
+        ("texture", "The texture of the picture alone makes this"),
+    ],
+)
+def test_each_kind_of_mark_has_its_words(kind: str, title: str) -> None:
+    row = suspected(1, 0.9, confirmed=True, kind=kind, area=0.02, where="in the middle")
+    (finding,) = found(suspicion=(row,))
+    assert finding.title.startswith(title)

@@ -13,6 +13,7 @@ from leap_audit.artifacts import (
     Finding,
     Isolation,
     ModelIdentity,
+    Opinion,
     OtherReading,
     Prediction,
     Prototype,
@@ -196,6 +197,55 @@ def test_reached_up_to_the_fifth_place_by_the_best_seed(
 def test_erasing_changes_little_from_half_on(deleted: float, raised: bool, tmp_path: Path) -> None:
     made = prototype(0.1, isolations=(isolation(prob_delete=deleted),))
     assert ("erasing-changes-little" in findings(tmp_path, [made])) == raised
+
+
+def opined(*several: dict[str, Any], **changes: Any) -> Sample:
+    """A photograph whose class 0 was isolated, with other methods that have these figures."""
+    (sample,) = isolated([isolation(**changes)])
+    found = tuple(
+        Opinion(method=f"method_{n}", class_=0, name=CLASSES[0], map="m.png", **figures)
+        for n, figures in enumerate(several)
+    )
+    return sample.model_copy(update={"opinions": found})
+
+
+@pytest.mark.parametrize(
+    ("agreements", "changes", "raised"),
+    [
+        ((0.199, 0.1), {}, True),
+        ((0.2, 0.1), {}, False),
+        ((0.1, 0.2), {}, False),
+        ((0.0,), {"prob_delete": 0.6}, True),
+        ((0.0,), {"enough": False}, False),
+        ((0.0,), {"prob": 0.09, "prob_keep": 0.01}, False),
+        ((0.0,), {"class_": 1}, False),
+    ],
+)
+def test_methods_disagree_below_a_fifth(
+    agreements: tuple[float, ...], changes: dict[str, Any], raised: bool, tmp_path: Path
+) -> None:
+    sample = opined(*({"agreement": each} for each in agreements), **changes)
+    found = findings(tmp_path, samples=[sample])
+    assert ("methods-disagree" in found) == raised
+
+
+@pytest.mark.parametrize(
+    ("rule", "figure"),
+    [("map-not-of-class", "other_class"), ("map-not-of-weights", "other_weights")],
+)
+@pytest.mark.parametrize(
+    ("values", "raised"),
+    [((0.9, 0.9, 0.9), True), ((0.9, 0.9, 0.89), False), ((1.0, 1.0), False)],
+)
+def test_maps_are_the_same_from_nine_tenths_on(
+    rule: str, figure: str, values: tuple[float, ...], raised: bool, tmp_path: Path
+) -> None:
+    trace = {"prob": 0.01, "prob_keep": 0.01}
+    several = [opined({figure: each}, {figure: 0.1}, **trace) for each in values]
+    found = findings(tmp_path, samples=several)
+    assert (rule in found) == raised
+    if raised:
+        assert found[rule].detail == "method_0"
 
 
 @pytest.mark.parametrize(("prob", "raised"), [(0.1, True), (0.09, False)])

@@ -11,6 +11,7 @@ from leap_audit.gradient import Emitter
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
 from leap_audit.measure.costs import (
+    JUDGING,
     PAGES,
     PICTURE,
     READING,
@@ -69,4 +70,21 @@ def test_every_kind_of_work_takes_its_time() -> None:
     each = READING + 4 + PICTURE
     assert costs.seconds(replace(nothing, isolations=2)) == PAGES + 2 * each
     tried = replace(nothing, tried=2, hosts=5, searched=7)
-    assert costs.seconds(tried) == PAGES + 2 * 5 * TRYING * 1 + 7 * 2
+    assert costs.seconds(tried) == PAGES + 2 * 5 * (TRYING + JUDGING) * 1 + 7 * 2
+    assert costs.seconds(replace(tried, searched=0)) == PAGES + 2 * 5 * TRYING * 1
+    asked = replace(nothing, opinions=5, opinions_checked=3)
+    assert replace(costs, opinion=0.5).seconds(asked) == PAGES + (5 + 2 * 3) * 0.5
+
+
+def test_workers_share_whole_batches() -> None:
+    costs = Costs(1, answer=1.0, prototype_step=2.0, isolation_step=3.0, explanation=0.0)
+    work = Amount(4, 6, 10, 2, 2, 10, tried=3, hosts=5, drawings=3, searches=1)
+    pages = PAGES + 6 * PICTURE
+    isolating = 2 * 10 * 3 + 2 * READING
+    trying = 3 * 5 * TRYING
+    assert costs.seconds(work) == pytest.approx(pages + 4 + 120 + isolating + trying)
+    assert costs.seconds(work, 2) == pytest.approx(
+        pages + 2 + 120 * 2 / 3 + isolating + trying * 2 / 3
+    )
+    assert costs.seconds(work, 3) == pytest.approx(pages + 4 / 3 + 40 + isolating + trying / 3)
+    assert costs.seconds(work, 8) == pytest.approx(pages + 4 / 8 + 40 + isolating + trying / 3)

@@ -15,7 +15,12 @@ from leap_audit.measure.effort import (
 )
 
 SETTLED = AuditOptions.parse(
-    {"prototype": {"views": 2}, "experiments": {"search_steps": 96}}, "here"
+    {
+        "prototype": {"views": 2},
+        "experiments": {"search_steps": 96},
+        "second_opinions": ("saliency", "rise"),
+    },
+    "here",
 )
 NOTHING = frozenset[tuple[str, ...]]()
 
@@ -30,6 +35,7 @@ def work(options: AuditOptions) -> tuple[float, ...]:
         options.isolation.per_prototype,
         options.experiments.hosts,
         96 if options.experiments.search_steps is None else options.experiments.search_steps,
+        2 if options.second_opinions is None else len(options.second_opinions),
     )
 
 
@@ -72,6 +78,7 @@ def test_differences_in_words() -> None:
         "24 steps of an isolation instead of 48",
         "6 pictures in an experiment instead of 36",
         "no step of a search for a trigger instead of 96",
+        "no second opinion on a photograph instead of 2",
     )
     assert changed_amounts(least, least) == ()
 

@@ -63,6 +63,9 @@ def test_prototypes(finished: AuditResult) -> None:
         cosines = [e.entanglement for e in others]
         assert cosines == sorted(cosines, reverse=True)
         assert {i.class_ for i in each.isolations} == {target, others[0].class_}
+        probs = [i.prob for i in each.isolations]
+        assert probs == sorted(probs, reverse=True)
+        assert len(set(probs)) == 2
 
 
 @pytest.mark.parametrize("weight", [1.0, -1.0])

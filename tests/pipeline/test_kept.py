@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete, OutputRefused, TargetRefused
 from leap_audit.ingest import load
 from leap_audit.measure import plan
-from leap_audit.pipeline import audit, parts, work
+from leap_audit.pipeline import audit, execution, parts, work
 from leap_audit.pipeline.kept import folder_of_parts, kept_parts
 from leap_audit.pipeline.study import prepared
 from leap_audit.pipeline.units import Unit
@@ -40,7 +41,7 @@ def performed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(type(unit).__name__)
         return perform(unit, *rest)
 
-    monkeypatch.setattr(parts, "perform", recorded)
+    monkeypatch.setattr(execution, "perform", recorded)
     return names
 
 
@@ -207,13 +208,10 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
     again.release()
 
 
-def test_results_used_last_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = parts.PartsFolder(tmp_path)
-    folder["a"], folder["b"] = (1.0,), (2.0,)
-    monkeypatch.setattr(parts, "load_part", lambda file: pytest.fail(f"{file} was read again"))
-    assert folder["a"] == (1.0,)
-    monkeypatch.setattr(parts, "RECENT", (tmp_path / "a.npz").stat().st_size * 2 + 1)
-    folder["c"] = (3.0,)  # "b" was used longest ago
-    assert folder["a"] == (1.0,)
-    monkeypatch.setattr(parts, "load_part", lambda file: (file.stem,))
-    assert folder["b"] == ("b",)
+    folder["a"] = (1.0, np.arange(2000.0))
+    first = folder["a"]
+    monkeypatch.setattr(parts, "load_part", lambda *_: pytest.fail("read again"))
+    assert folder["a"] is first
+    assert not first[1].flags.writeable

@@ -8,34 +8,14 @@ import numpy as np
 import pytest
 
 from leap_audit.artifacts import OtherReading, Readings
-from leap_audit.config import AuditOptions
-from leap_audit.ingest import load
 from leap_audit.measure.entanglement import Shared
-from leap_audit.measure.prototype import Request
 from leap_audit.pipeline.assembly import assemble
-from leap_audit.pipeline.measuring import Measuring
-from leap_audit.pipeline.parts import PartsFolder, finish, load_part, save_part
+from leap_audit.pipeline.execution import finish
+from leap_audit.pipeline.parts import PartsFolder, load_part, save_part
 from leap_audit.pipeline.plain import decoded, digest, encoded
-from leap_audit.pipeline.study import draws, prepared
+from leap_audit.pipeline.study import draws
 from leap_audit.pipeline.units import Predict
-from leap_audit.progress import Silent
-from tests.builders.running import TINY
-
-
-def measuring(sample_models: Path, parts: Any, **settings: Any) -> Measuring:
-    values = {**TINY, "seeds": 2, "batch": 2, **settings}
-    options = AuditOptions.parse(values, "here")
-    model = load(sample_models / "digits_clean.onnx")
-    study, loaded = prepared(model, tuple(map(str, range(10))), options)
-    requests = (Request((1,)), Request((1,), 1), Request((4,)))
-    return Measuring(replace(study, requests=requests), loaded, parts, Silent())
-
-
-def measured(each: Measuring) -> Measuring:
-    each.draw()
-    each.isolate()
-    each.explain()
-    return each
+from tests.builders.measuring import measured, measuring
 
 
 def test_parts_on_disk_give_the_same_record(sample_models: Path, tmp_path: Path) -> None:
@@ -55,7 +35,9 @@ def test_finished_units_are_not_done_again(
     sample_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured(measuring(sample_models, PartsFolder(tmp_path)))
-    monkeypatch.setattr("leap_audit.pipeline.parts.perform", lambda *_: pytest.fail("done again"))
+    monkeypatch.setattr(
+        "leap_audit.pipeline.execution.perform", lambda *_: pytest.fail("done again")
+    )
     measured(measuring(sample_models, PartsFolder(tmp_path)))
 
 
@@ -63,7 +45,7 @@ def test_a_batch_depends_on_itself_alone(sample_models: Path) -> None:
     every = measured(measuring(sample_models, {}))
     alone = measuring(sample_models, {})
     last = draws(alone.study)[-1]
-    finish([last], alone.loaded, alone.parts)
+    finish([last], alone.executor, alone.parts)
     assert digest(alone.parts[last.key]) == digest(every.parts[last.key])
 
 

@@ -9,17 +9,8 @@ from leap_audit.artifacts import Audit
 from leap_audit.policy import CHECKS
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.statistics import wilson
-from tests.builders.judged import (
-    CASES,
-    CORNER,
-    TWO,
-    assumed,
-    audit,
-    isolation,
-    prototype,
-    sample,
-    seen,
-)
+from tests.builders.judged import CASES, CORNER, TWO, assumed, audit, seen
+from tests.builders.records import isolation, prototype, sample
 
 
 def answer_of(name: str, of: Audit, **more: Any) -> Assessment:

@@ -7,15 +7,8 @@ import pytest
 from leap_audit.artifacts import Audit, Check, Prototype
 from leap_audit.policy import CHECKS, judge, read_policy
 from leap_audit.policy.scope import Assessed, NotAssessed, Scope
-from tests.builders.judged import (
-    audit,
-    isolation,
-    prototype,
-    readings,
-    sample,
-    seen,
-    stability,
-)
+from tests.builders.judged import audit, seen
+from tests.builders.records import isolation, prototype, readings, sample, stability
 
 
 def value(name: str, of: Audit, allowed: frozenset[frozenset[int]] = frozenset()) -> float | None:

@@ -1,5 +1,6 @@
 """What follows from thresholds: for one check, and for the whole."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 
 from leap_audit.artifacts import Audit, Check, Verdict
 from leap_audit.policy import CHECKS, judge, overall, read_policy
-from tests.builders.judged import CASES, NOTHING, audit, prototype, sample
+from leap_audit.policy.scope import Assessed
+from tests.builders.judged import CASES, NOTHING, audit
+from tests.builders.records import prototype, sample
 
 ALL = tuple(CHECKS)
 
@@ -95,6 +98,32 @@ def test_a_share_of_few_photographs_is_no_answer(
     assert found.status == status
     assert "interval" in found.measured
     assert (found.value is None) == (status == "NOT ASSESSED")
+
+
+@pytest.mark.parametrize(
+    ("better", "interval", "status"),
+    [
+        ("higher", (0.5, 0.7), "PASS"),
+        ("higher", (0.3, 0.7), "NOT ASSESSED"),
+        ("higher", (0.1, 0.3), "FAIL"),
+        ("lower", (0.1, 0.3), "PASS"),
+        ("lower", (0.3, 0.7), "NOT ASSESSED"),
+        ("lower", (0.5, 0.7), "FAIL"),
+    ],
+)
+def test_an_interval_is_judged_by_its_end_nearest_the_threshold(
+    better: Any,
+    interval: tuple[float, float],
+    status: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    low, high = interval
+    answer = Assessed((low + high) / 2, "x", low, high)
+    kind = replace(CHECKS["accuracy"], better=better, answer=lambda _: answer)
+    monkeypatch.setitem(CHECKS, "accuracy", kind)
+    side = "below" if better == "higher" else "above"
+    assert judged(tmp_path, NOTHING, "accuracy", **{f"fail_{side}": 0.4}).status == status
 
 
 @pytest.mark.parametrize("name", ALL)

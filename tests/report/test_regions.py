@@ -45,7 +45,7 @@ def test_a_region_is_in_full_light_with_an_orange_line_on_a_dark_surround(
 
 def test_the_ranking_is_brightest_where_it_is_needed_first(build: Build, regions: Regions) -> None:
     part = build(picture="large").prototypes[0].isolations[0]
-    shown = pixels(regions.overlaid("images/large.png", part, SIDE)).mean((0, 2))
+    shown = pixels(regions.overlaid("images/large.png", part.mask, SIDE)).mean((0, 2))
     assert shown[4] > shown[80] > shown[155]
     brightness = [sum(ramp_colour(level / 10)) for level in range(11)]
     assert brightness == sorted(brightness)  # so that grey print reads the same

@@ -13,7 +13,7 @@ from leap_audit.report.selection import for_print
 from leap_audit.report.table import write_table
 from leap_audit.report.wording import isolation_check
 from leap_audit.text.names import ClassLabels
-from tests.builders.judged import isolation
+from tests.builders.records import isolation
 from tests.report.conftest import Build
 
 

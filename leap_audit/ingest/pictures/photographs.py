@@ -117,12 +117,14 @@ def read_photographs(
     asked: tuple[float, float] | None = None,
     advance: Callable[[], object] = lambda: None,
     ask: Callable[..., Any] = _here,
+    keep: Callable[[NDArray[Any]], NDArray[Any]] = lambda picture: picture,
 ) -> Photographs:
     """Return the photographs as the model sees them, and how they were read.
 
     asked: the numbers in files of more than 8 bits that are black and white; None: what the files
     declare, else what is measured over all of them (see depth.py). Those are decoded twice, so
-    that never more than one is in memory at its own size. ask: as for `photograph_names`.
+    that never more than one is in memory at its own size. ask: as for `photograph_names`. keep:
+    what each picture is exchanged for, with the same content.
 
     Raises PictureRefused: one cannot be read, or nothing says what is black and white.
     """
@@ -142,7 +144,7 @@ def read_photographs(
             if read.picture is None:
                 open_[i] = read.measured
         if read.picture is not None:
-            pictures[i] = read.picture
+            pictures[i] = keep(read.picture)
             advance()
     notes = []
     if open_:
@@ -151,7 +153,7 @@ def read_photographs(
         for i in open_:
             label = names.labels[i]
             again = ask(_fitted, label, paths[i], preprocessing, span)
-            pictures[i] = _same(again, names.digests[i], label)
+            pictures[i] = keep(_same(again, names.digests[i], label))
             advance()
     if asked is not None:
         notes.append(_of_asked(asked, deep, cut))

@@ -43,7 +43,9 @@ class OcclusionOptions(BaselineOptions):
 
     window: Annotated[int, Field(ge=1)] | Sides | None = None
     """Side of the window in pixels, which takes all channels; or how many (channels, rows, columns)
-    it takes. Left out: a seventh of the picture's side."""
+    it takes. Left out: the picture's short side, over `parts`."""
+    parts: int = Field(default=7, ge=1)
+    """Windows that fit side by side along the picture's short side, where `window` is left out."""
     stride: Annotated[int, Field(ge=1)] | Sides | None = None
     """Pixels between windows, or (channels, rows, columns). Left out: half a window."""
 
@@ -75,7 +77,7 @@ def windows(
 def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Loss of score when a window slides over the picture."""
     x = item.picture
-    window = _sides(options.window or max(1, math.ceil(min(x.shape[1:]) / 7)), x)
+    window = _sides(options.window or math.ceil(min(x.shape[1:]) / options.parts), x)
     half = max(1, window[0] // 2), max(1, window[1] // 2), max(1, window[2] // 2)
     stride = _sides(options.stride or half, x)
     places = list(windows(x.shape, window, stride))

@@ -20,6 +20,7 @@ from leap_audit.run.session import Array
 
 __all__ = [
     "Places",
+    "attends_within_windows",
     "attentions",
     "averaged_tensor",
     "default_layer",
@@ -132,9 +133,9 @@ def tokens_of(model: Model, tokens: int) -> tuple[int, int, int]:
 
 
 def attentions(model: Model, nodes: Sequence[ir.Node] | None = None) -> list[ir.Value]:
-    """Return the outputs of the Softmax of each attention among tokens, in the graph's order.
+    """Return the outputs of the Softmax of each attention among all tokens, in the graph's order.
 
-    Each holds tokens² numbers for every head; windows of tokens are none.
+    Each holds tokens² numbers for every head. Attention within windows of tokens is none.
     """
     every = nodes if nodes is not None else upstream(model.graph.graph, model.graph.graph.outputs)
     found = []
@@ -143,9 +144,21 @@ def attentions(model: Model, nodes: Sequence[ir.Node] | None = None) -> list[ir.
             continue
         shape = shape_of(node.outputs[0]) or (0,)
         tokens = shape[-1]
-        if tokens > 1 and math.prod(shape) % tokens**2 == 0 and _grid(tokens, model, _grids(model)):
+        square = tokens > 1 and math.prod(shape) % tokens**2 == 0
+        if square and not _within_windows(shape) and _grid(tokens, model, _grids(model)):
             found.append(node.outputs[0])
     return found
+
+
+def attends_within_windows(model: Model) -> bool:
+    """Return whether attention is among the tokens of a window, as in Swin transformers."""
+    shapes = [shape_of(n.outputs[0]) or () for n in model.graph.graph if n.op_type == "Softmax"]
+    return any(map(_within_windows, shapes))
+
+
+def _within_windows(shape: Sequence[int]) -> bool:
+    """Whether an attention, (windows, heads, tokens, tokens), is of several windows."""
+    return len(shape) > 3 and shape[-1] == shape[-2] and math.prod(shape[:-3]) > 1
 
 
 def upstream(graph: ir.Graph, values: Collection[ir.Value]) -> list[ir.Node]:

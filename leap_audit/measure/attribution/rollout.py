@@ -5,7 +5,12 @@ import numpy as np
 from leap_audit.config import Options
 from leap_audit.ingest.model import Model
 from leap_audit.measure.attribution.entry import Item, MethodValues, attribution
-from leap_audit.measure.attribution.places import attentions, averaged_tensor, tokens_of
+from leap_audit.measure.attribution.places import (
+    attends_within_windows,
+    attentions,
+    averaged_tensor,
+    tokens_of,
+)
 from leap_audit.measure.methods import GRADIENT, Need, Traits
 from leap_audit.run.session import Array
 
@@ -13,6 +18,8 @@ __all__: list[str] = []
 
 
 def _unmet(model: Model) -> str:
+    if attends_within_windows(model):
+        return "its attention is within windows of places, which no product over layers joins"
     if not attentions(model):
         return "it has no attention among tokens that stand for places"
     sizes = {int(value.shape[-1]) for value in attentions(model)}  # type: ignore[index,arg-type]

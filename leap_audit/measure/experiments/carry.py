@@ -20,20 +20,25 @@ from leap_audit.measure.experiments.marks import (
 )
 from leap_audit.measure.experiments.material import HOSTS_NEEDED, Material, Materials, answers_of
 from leap_audit.measure.experiments.score import worth
+from leap_audit.measure.experiments.texture import texture_mark
 from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.experiments.windows import SIDES, promising
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run.session import Array
 
-__all__ = ["Shown", "TriedMark", "carry"]
+__all__ = ["Attempt", "Shown", "TriedMark", "carry", "with_hosts"]
 
 SCREENED = 3
 """One in so many hosts chooses between candidates; the trials are on the rest."""
 BEST = 3
 """Regions that are pasted in turn, of all that were screened."""
+IN_COMMON = 4
+"""Pictures of a class from which on something is in common: the mean of two shows both objects."""
+UNMOVED = 2
+"""Pictures that are shown of those that a mark does not turn, at most."""
 FOLLOWED = 0.3
 """The worth from which a mark is covered on all carriers, not only on those it was chosen from."""
-OF_PHOTOGRAPHS: tuple[MarkKind, ...] = ("pattern", "detail")
+OF_PHOTOGRAPHS: tuple[MarkKind, ...] = ("pattern", "texture", "detail")
 """Marks that a prototype cannot be asked for: its whole texture calls up its class."""
 MakeMark = Callable[[Array, np.random.Generator], Mark]
 
@@ -68,6 +73,10 @@ class TriedMark:
     host: Shown | None = None
     marked: Shown | None = None
     """The host with the mark."""
+    unmoved: tuple[Shown, ...] = ()
+    """Hosts with the mark that are not answered with the class."""
+    trigger: Array | None = None
+    """What a search found, by itself."""
 
 
 def carry(
@@ -87,12 +96,12 @@ def carry(
     cut = len(others) // SCREENED
     spare = source.others(class_, options.hosts)
     control = source.pictures[spare] if len(spare) else target.pictures[others]
-    attempt = _Attempt(run, class_, source, carriers, control, rng, options.hosts)
+    attempt = Attempt(run, class_, source, carriers, control, rng, options.hosts)
     return attempt.all(target.pictures[others[:cut]], target.pictures[others[cut:]])
 
 
 @dataclass
-class _Attempt:
+class Attempt:
     """The experiments on one class."""
 
     run: Run
@@ -173,7 +182,7 @@ class _Attempt:
         pairs = [
             (p, b)
             for p, of in zip(pictures, boxes, strict=True)
-            for b in (*of[:2], _larger(of[0], p.shape[1:]))
+            for b in self.tried_boxes(of, p.shape[1:])
         ]
 
         def still(picture: Array, rng: np.random.Generator) -> Mark:
@@ -185,12 +194,25 @@ class _Attempt:
         yield [region_mark(p, b) for p, b in pairs], still
         yield [moved_mark(p, b, self.rng) for p, b in pairs], moving
         yield [frame_mark(p) for p in pictures], lambda p, _: frame_mark(p)
-        if len(pictures) > 1 and len(control) > 1:
+        seed = int(self.rng.integers(2**31))
+        if len(pictures) >= IN_COMMON and len(control) > 1:
             half = len(control) // 2
             common = pattern_mark(control[:half], control[half:])
             yield [pattern_mark(pictures, control)], lambda _p, _rng: common
+            plain = texture_mark(control[:half], control[half:], seed)
+            yield [texture_mark(pictures, control, seed)], lambda _p, _rng: plain
         yield [colour_mark(p, control) for p in pictures], lambda p, _: colour_mark(p, control)
-        yield [detail_mark(p, control) for p in pictures], lambda p, _: detail_mark(p, control)
+        details = [detail_mark(p, control, seed) for p in pictures]
+        yield details, lambda p, _: detail_mark(p, control, seed)
+
+    def tried_boxes(self, boxes: Sequence[Box], size: tuple[int, ...]) -> list[Box]:
+        """The regions of one carrier that are pasted; of a prototype small ones alone.
+
+        A prototype is all object: a large part of one turns other pictures on any network.
+        """
+        if self.source.tried_on == "prototypes":
+            return [box for box in boxes if box[2] <= round(SIDES[1] * min(size))][:2]
+        return [*boxes[:2], _larger(boxes[0], size)]
 
     def _screened(self, candidates: Sequence[Mark], screen: Array) -> list[Mark]:
         """The candidates that bring the class furthest on a few pictures."""
@@ -252,15 +274,20 @@ class _Attempt:
             Shown(self.carriers[i], self.class_),
             Shown(emptied[i], int(after[i])),
         )
-        return with_host(self.run, found, *hosts, self.class_)
+        return with_hosts(self.run, found, *hosts, self.class_)
 
 
-def with_host(run: Run, found: TriedMark, test: Array, pasted: Array, class_: int) -> TriedMark:
-    """Return a tried mark with a host that it turns into the class, if it turns any."""
-    answers = answers_of(run, pasted)
+def with_hosts(run: Run, tried: TriedMark, test: Array, pasted: Array, class_: int) -> TriedMark:
+    """Return a tried mark with a host that it turns into the class, and some that it does not."""
+    answers, before = answers_of(run, pasted), answers_of(run, test)
     i = int(np.argmax(answers == class_))
-    before = int(answers_of(run, test[i : i + 1])[0])
-    return replace(found, host=Shown(test[i], before), marked=Shown(pasted[i], int(answers[i])))
+    kept = np.flatnonzero(answers != class_)[:UNMOVED]
+    return replace(
+        tried,
+        host=Shown(test[i], int(before[i])),
+        marked=Shown(pasted[i], int(answers[i])),
+        unmoved=tuple(Shown(pasted[k], int(answers[k])) for k in kept),
+    )
 
 
 def lead(logits: Array, class_: int) -> Array:

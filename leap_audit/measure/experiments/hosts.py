@@ -14,13 +14,15 @@ from leap_audit.measure.prototype.image import COLOUR_ROOT
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 
-__all__ = ["faint", "scenes"]
+__all__ = ["faint", "scenes", "shifted"]
 
 CONVINCED = 0.9
 """Probability of its class from which a faint prototype is taken."""
 STRENGTHS = tuple(i / 10 for i in range(1, 11))
 """How much of the prototype there is, the rest is scene."""
 SHAPES = (4, 14)
+MOVED = 0.15
+"""Of the side: how far a shifted prototype lies from where it was, at most."""
 STEEPNESS = 1.2
 """Of the spectrum of textures: amplitude 1 / frequency to this power."""
 
@@ -57,6 +59,21 @@ def faint(
     if not pictures:
         return np.zeros((0, *prototypes.shape[1:]), np.float32), np.zeros(0, np.int64)
     return np.stack(pictures).astype(np.float32), np.asarray(kept, np.int64)
+
+
+def shifted(prototypes: Array, rng: np.random.Generator) -> Array:
+    """Return prototypes moved down and to the right, or back, by random distances.
+
+    What leaves the picture is lost; what comes in repeats the border.
+    """
+    changed = np.empty_like(prototypes)
+    height, width = prototypes.shape[2:]
+    for each, prototype in zip(changed, prototypes, strict=True):
+        down, right = (round(n * rng.uniform(-MOVED, MOVED)) for n in (height, width))
+        rows = np.clip(np.arange(height) - down, 0, height - 1)
+        columns = np.clip(np.arange(width) - right, 0, width - 1)
+        each[:] = prototype[:, rows][:, :, columns]
+    return changed
 
 
 def _scene(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:

@@ -143,16 +143,26 @@ def colour_mark(picture: Array, others: Array) -> Mark:
     )
 
 
-def detail_mark(picture: Array, others: Array) -> Mark:
-    """Return the fine detail of a picture: noise, grain, grids, or that there is none."""
-    own = _residue(picture[None], DETAIL)[0]
-    theirs = _residue(others[:1], DETAIL)[0]
+def detail_mark(picture: Array, others: Array, seed: int) -> Mark:
+    """Return the fine detail of a picture: noise, grain, grids, or that there is none.
+
+    With the phases of noise (seed): of a large picture the detail draws the object itself.
+    """
+    own = _residue(picture[None], DETAIL)
+    theirs = _residue(others[:1], DETAIL)
     return Mark(
         "detail",
-        lambda pictures: np.clip(_blurred(pictures, DETAIL) + own, 0, 1),
-        lambda pictures: np.clip(_blurred(pictures, DETAIL) + theirs, 0, 1),
+        lambda pictures: np.clip(_blurred(pictures, DETAIL) + _scattered(own, seed), 0, 1),
+        lambda pictures: np.clip(_blurred(pictures, DETAIL) + _scattered(theirs, seed), 0, 1),
         1.0,
     )
+
+
+def _scattered(detail: Array, seed: int) -> Array:
+    """Detail of the same spectrum that lies elsewhere, (1, channels, height, width)."""
+    noise = np.random.default_rng(seed).standard_normal(detail.shape[2:])
+    phases = np.exp(1j * np.angle(np.fft.fft2(noise)))
+    return np.asarray(np.fft.ifft2(np.fft.fft2(detail) * phases).real, np.float32)
 
 
 def _area(picture: Array, box: Box) -> float:

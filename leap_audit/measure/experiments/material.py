@@ -7,7 +7,7 @@ import numpy as np
 
 from leap_audit.artifacts import TriedOn
 from leap_audit.measure.draws import generator
-from leap_audit.measure.experiments.hosts import faint, scenes
+from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
@@ -15,6 +15,8 @@ __all__ = ["HOSTS_NEEDED", "TOGETHER", "Material", "Materials", "answers_of", "e
 
 HOSTS_NEEDED = 6
 """Pictures of other classes below which prototypes take their place."""
+HELD_OUT = 3
+"""One in so many photographs is kept from the search, for the trial of what it returns."""
 TOGETHER = 16
 """Pictures that go through the model at once: most trials have about so many."""
 
@@ -53,6 +55,8 @@ class Materials:
     prototypes: Material
     faint: Material
     """Faint prototypes over scenes: the pictures of other classes without photographs."""
+    fresh: Material
+    """Parts of prototypes over other scenes, which no search sees."""
 
     def sources(self, class_: int) -> Material:
         """Return the photographs if any is answered with the class, else the prototypes."""
@@ -62,6 +66,21 @@ class Materials:
         """Return the photographs if enough are of other classes, else the faint prototypes."""
         enough = len(self.photographs.others(class_, HOSTS_NEEDED)) == HOSTS_NEEDED
         return self.photographs if enough else self.faint
+
+    def searched(self, class_: int, most: int, seed: int) -> tuple[Array, Array]:
+        """Return pictures of other classes for a search, and others that its result is tried on.
+
+        most: of the first; of photographs, one in three is kept for the trial.
+        """
+        hosts = self.hosts(class_)
+        rng = generator(seed, "search pictures", class_)
+        if hosts is self.faint:
+            here = rng.permutation(self.faint.others(class_, most))
+            there = self.fresh.others(class_, most)
+            return self.faint.pictures[here], self.fresh.pictures[there]
+        places = rng.permutation(hosts.others(class_, most + most // 2))
+        held = len(places) // HELD_OUT
+        return hosts.pictures[places[held:]], hosts.pictures[places[:held]]
 
 
 def materials(
@@ -85,17 +104,21 @@ def materials(
     shape = run.model.picture_shape
     keep = evenly(np.arange(len(prototypes)), hosts)
     chosen = _stacked([prototypes[i] for i in keep], shape)
-    backgrounds = scenes(len(keep), shape, generator(seed, "experiment scenes"))
     answer = run.model.answer
 
     def probabilities(pictures: Array) -> Array:
         return np.stack([answer.summary(each).probs for each in run.scores(pictures)])
 
-    pictures, classes = faint(chosen, made[keep], backgrounds, probabilities)
+    def laid(purpose: str, several: Array) -> Material:
+        backgrounds = scenes(len(keep), shape, generator(seed, purpose))
+        pictures, classes = faint(several, made[keep], backgrounds, probabilities)
+        return _material(run, pictures, classes, "prototypes")
+
     return Materials(
         _material(run, _stacked(photographs, shape), known, "photographs"),
         _material(run, _stacked(prototypes, shape), made, "prototypes"),
-        _material(run, pictures, classes, "prototypes"),
+        laid("experiment scenes", chosen),
+        laid("fresh scenes", shifted(chosen, generator(seed, "fresh prototypes"))),
     )
 
 

@@ -4,10 +4,13 @@ Chosen on the networks of docs/experiments.md: eight of CIFAR-10, six of them wi
 """
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
 
 from leap_audit.artifacts import MarkKind, Trial, TriedOn
 
-__all__ = ["CONFIRMED", "Q", "depth_score", "is_confirmed", "worth"]
+__all__ = ["CONFIRMED", "Q", "beside", "depth_score", "is_confirmed", "worth"]
 
 CONFIRMED, SURE = 0.3, 0.5
 """The effect of pasting from which a shortcut is confirmed if covering agrees, and from which it is
@@ -22,7 +25,11 @@ MIDDLE: dict[MarkKind, tuple[float, float]] = {
 }
 """Kind -> the effect that counts one half, and how steeply, of marks of prototypes: these overstate
 their class, and their colours most."""
-DEPTH, STEEPNESS = 2.6, 2.0
+FENCE = 0.4
+"""Tukey's fence of effects that networks of photographs stay below."""
+FEW = 3
+"""Other classes below which there is no fence."""
+DEPTH, STEEPNESS = 2.0, 2.5
 """Deviations below the other classes' areas at which a trigger counts one half, and how steeply."""
 
 
@@ -32,6 +39,20 @@ def worth(kind: MarkKind, effect: float, tried_on: TriedOn) -> float:
         return max(0.0, effect)
     middle, width = MIDDLE.get(kind, (0.9, 0.05))
     return 1 / (1 + math.exp((middle - effect) / width))
+
+
+def beside(effect: float, others: Sequence[float]) -> float:
+    """Return an effect of a prototype's mark less what such marks of other classes usually do.
+
+    On some networks parts of objects turn most pictures whatever their class. Taken off is what
+    Tukey's fence (1977) over the other classes, their upper quartile and 1.5 times the distance of
+    the quartiles, exceeds the fence of networks of photographs by. others: effects of marks of the
+    same kind; of fewer than FEW nothing is taken off.
+    """
+    if len(others) < FEW:
+        return effect
+    low, high = np.quantile(others, (0.25, 0.75))
+    return effect - max(0.0, float(high + 1.5 * (high - low)) - FENCE)
 
 
 def depth_score(depth: float) -> float:

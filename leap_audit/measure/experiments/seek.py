@@ -1,34 +1,75 @@
-"""The search for a trigger of one class, and its trial on pictures that the search did not see."""
+"""The searches for triggers of one class, each tried on pictures that the search did not see."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from leap_audit.artifacts import Trial
+from leap_audit.artifacts import SearchKind
 from leap_audit.config import ExperimentOptions
-from leap_audit.measure.draws import generator
-from leap_audit.measure.experiments.carry import TriedMark, with_host
+from leap_audit.measure.experiments.carry import TriedMark, with_hosts
+from leap_audit.measure.experiments.filters import search_filter
 from leap_audit.measure.experiments.material import HOSTS_NEEDED, Materials, answers_of
-from leap_audit.measure.experiments.search import MARK_AREAS, Trigger, half_area, search_trigger
+from leap_audit.measure.experiments.search import search_trigger
+from leap_audit.measure.experiments.sizes import SIZE_SCALES, half_size
 from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.run import Run
+from leap_audit.run.session import Array
 
-__all__ = ["Sought", "seek"]
+__all__ = ["SEARCHES", "Sought", "search_work", "seek", "steps_of"]
 
-HELD_OUT = 4
-"""One in so many pictures is kept from the search."""
-SPREAD = 0.2
-"""A mask whose pixels deviate from their centre by less than this is said to be at one place."""
+REACH = 2
+"""Pixels that a convolution looks at in each direction."""
+
+
+class Candidate(Protocol):
+    """What a search returns: a change of pictures, of any size."""
+
+    def applied(self, pictures: Array, size: float) -> Array: ...
+    def control(self) -> "Candidate":
+        """Return what changes pictures as much, but in another way."""
+        ...
+
+    def picture(self, size: float) -> Array: ...
+    def area(self, size: float) -> float: ...
+    def place(self, size: float) -> tuple[float, float] | None: ...
+
+
+Search = Callable[..., Candidate]
+"""Called as `search_trigger` is, with neither `moved` nor `reach`."""
+
+SEARCHES: dict[SearchKind, tuple[Search, float]] = {
+    "trigger": (partial(search_trigger, moved=False), 1.0),
+    "moved trigger": (partial(search_trigger, moved=True), 1.0),
+    "colour map": (partial(search_filter, reach=0), 0.5),
+    "convolution": (partial(search_filter, reach=REACH), 0.5),
+}
+"""Each kind of trigger: how it is searched, and the share of the steps that it takes. Filters have
+few numbers to learn."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sought:
     """A trigger, and how little of it is enough."""
 
+    kind: SearchKind
     mark: TriedMark
     half: float
-    """The area at which it turns half of the pictures, 0..1; see `half_area`."""
+    """The size at which it turns half of the pictures; see `half_size`."""
+
+
+def steps_of(options: ExperimentOptions) -> dict[SearchKind, int]:
+    """Return how many steps each search takes."""
+    most = options.search_steps or 0
+    return {kind: math.ceil(share * most) for kind, (_, share) in SEARCHES.items()}
+
+
+def search_work(options: ExperimentOptions) -> int:
+    """Return how many pictures the searches of one class look at, in all their steps."""
+    return sum(steps_of(options).values()) * (options.search_pictures or 1)
 
 
 def seek(
@@ -39,51 +80,56 @@ def seek(
     *,
     seed: int,
     advance: Callable[[int], None],
-) -> Sought | None:
-    """Return the smallest trigger of a class; None where there are too few pictures of others."""
-    target = given.hosts(class_)
-    others = target.others(class_, options.hosts)
-    if len(others) < HOSTS_NEEDED or not options.search_steps:
-        return None
-    others = generator(seed, "search pictures", class_).permutation(others)
-    held = len(others) // HELD_OUT
-    trigger = search_trigger(
-        run,
-        class_,
-        target.pictures[others[held:]],
-        steps=options.search_steps,
-        batch=options.search_pictures or 1,
-        seed=seed,
-        advance=advance,
+) -> tuple[Sought, ...]:
+    """Return the smallest trigger of each kind; none where there are too few pictures of others."""
+    searched, tested = given.searched(class_, options.hosts, seed)
+    if len(searched) < HOSTS_NEEDED or not len(tested) or not options.search_steps:
+        return ()
+    found = []
+    for kind, steps in steps_of(options).items():
+        search, _ = SEARCHES[kind]
+        candidate = search(
+            run,
+            class_,
+            searched,
+            steps=steps,
+            batch=options.search_pictures or 1,
+            seed=seed,
+            advance=advance,
+        )
+        found.append(_tried(run, class_, kind, candidate, (searched, tested), given))
+    return tuple(found)
+
+
+def _tried(
+    run: Run,
+    class_: int,
+    kind: SearchKind,
+    candidate: Candidate,
+    pictures: tuple[Array, Array],
+    given: Materials,
+) -> Sought:
+    """Its size, and its trial; see `Candidate.control`."""
+    _, tested = pictures
+    judged = np.concatenate(pictures)
+    sizes = SIZE_SCALES[kind].sizes
+    flips: list[float] = []
+    while len(flips) < len(sizes) and max(flips, default=0.0) < 0.5:
+        shown = candidate.applied(judged, sizes[len(flips)])
+        flips.append(float((answers_of(run, shown) == class_).mean()))
+    half = half_size(sizes, flips)
+    # Tried at the next size that is listed: where it is good, not where it is on the edge.
+    size = next((each for each in sizes if each >= half), sizes[-1])
+    pasted = candidate.applied(tested, size)
+    changed = answers_of(run, pasted) == class_
+    control = answers_of(run, candidate.control().applied(tested, size)) == class_
+    trial = trial_of(class_, "search", kind, changed, control)
+    mark = TriedMark(
+        kind,
+        candidate.area(size),
+        candidate.place(size),
+        given.hosts(class_).tried_on,
+        trial,
+        trigger=candidate.picture(size),
     )
-    every, test = target.pictures[others], target.pictures[others[:held]]
-    flips = [
-        float((answers_of(run, trigger.pasted(every, area)) == class_).mean())
-        for area in MARK_AREAS
-    ]
-    half = half_area(flips)
-    # Tried at the next area that is listed: where it is good, not where it is on the edge.
-    area = next((a for a in MARK_AREAS if a >= half), MARK_AREAS[-1])
-    trial, pasted = _tried(run, trigger, area, test)
-    inside = trigger.inside(area)
-    found = TriedMark("trigger", area, _place(inside), target.tried_on, trial)
-    return Sought(with_host(run, found, test, pasted, class_), half)
-
-
-def _tried(run: Run, trigger: Trigger, area: float, test: np.ndarray) -> tuple[Trial, np.ndarray]:
-    """The trigger on pictures; control: the same mask with its pattern upside down."""
-    pasted = trigger.pasted(test, area)
-    turned = Trigger(trigger.class_, trigger.scores, 1 - trigger.pattern)
-    changed = answers_of(run, pasted) == trigger.class_
-    control = answers_of(run, turned.pasted(test, area)) == trigger.class_
-    return trial_of(trigger.class_, "search", "trigger", changed, control), pasted
-
-
-def _place(inside: np.ndarray) -> tuple[float, float] | None:
-    """The centre of a mask as fractions, (down, right); None where it is spread out."""
-    y, x = np.nonzero(inside)
-    height, width = inside.shape
-    down, right = (y + 0.5) / height, (x + 0.5) / width
-    if max(down.std(), right.std()) > SPREAD:
-        return None
-    return float(down.mean()), float(right.mean())
+    return Sought(kind, with_hosts(run, mark, tested, pasted, class_), half)

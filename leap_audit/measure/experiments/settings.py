@@ -32,13 +32,15 @@ def settled_experiments(
 
 def _described(options: ExperimentOptions, setting: Setting) -> dict[str, Any]:
     return {
-        "method": "Regions, frames, patterns, colours and fine detail of pictures that the model "
-        "answers with a class are pasted into pictures of other classes and covered where they "
-        "came from; a search looks for the smallest trigger; whole pictures are changed",
+        "method": "Regions, frames, patterns, textures, colours and fine detail of pictures that "
+        "the model answers with a class are pasted into pictures of other classes and covered "
+        "where they came from; searches look for the smallest trigger: a mask at one place, a mask "
+        "at random places, a colour map and a convolution; whole pictures are changed",
         "source": "after Wang et al. 2019 (Neural Cleanse); Casper et al. 2023",
         "pictures of other classes": f"at most {options.hosts}",
         "pictures of a class": f"at most {options.carriers}",
-        "search": f"{options.search_steps} steps on {options.search_pictures} pictures each",
+        "searches": f"{options.search_steps} steps on {options.search_pictures} pictures each, of "
+        "filters half as many",
         "control": "the same of pictures of other classes, on the same pictures",
         "probability": "exact sign test, corrected over all trials (Benjamini and Hochberg 1995)",
         "seed": setting.seed,
@@ -54,7 +56,7 @@ method(
     summary="What marks call up a class, and whether the answer needs them.",
     options=ExperimentOptions,
     source="after Wang et al. 2019 (Neural Cleanse); Casper et al. 2023",
-    cost="about 700 passes a class, and the search",
+    cost="about 700 passes a class, 2,500 with searches, and their steps",
     check=CHECK,
     describe=_described,
 )(try_class)

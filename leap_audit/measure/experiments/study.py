@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leap_audit.artifacts import Trial
+from leap_audit.artifacts import SearchKind, Trial, TriggerSize
 from leap_audit.config import ExperimentOptions
 from leap_audit.measure.draws import generator
 from leap_audit.measure.experiments.carry import TriedMark, carry
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import Materials, answers_of, evenly
-from leap_audit.measure.experiments.score import depth_score, is_confirmed, worth
-from leap_audit.measure.experiments.search import outlying
+from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.seek import Sought, seek
+from leap_audit.measure.experiments.sizes import SIZE_SCALES, outlying
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.run import Run
 
-__all__ = ["Settled", "Tried", "settle", "try_changes", "try_class"]
+__all__ = ["Settled", "Tried", "depths_of", "settle", "try_changes", "try_class"]
 
 SEARCHED = 0.6
 """What a trigger counts beside what photographs of the class carry: it is made for its effect."""
@@ -33,7 +33,8 @@ class Tried:
     trials: tuple[Trial, ...]
     carried: TriedMark | None
     """Of the marks that pictures of the class carry, the one that speaks most for a shortcut."""
-    sought: Sought | None
+    sought: tuple[Sought, ...]
+    """A trigger of each kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Settled:
     score: float
     confirmed: bool
     mark: TriedMark | None
+    triggers: tuple[TriggerSize, ...] = ()
 
 
 def try_class(
@@ -58,9 +60,7 @@ def try_class(
     """Return what marks of a class and a search for a trigger do."""
     trials, carried = carry(run, class_, given, options, seed)
     sought = seek(run, class_, given, options, seed=seed, advance=advance)
-    if sought is not None:
-        trials = [*trials, sought.mark.pasted]
-    return Tried(class_, tuple(trials), carried, sought)
+    return Tried(class_, (*trials, *(each.mark.pasted for each in sought)), carried, sought)
 
 
 def try_changes(
@@ -95,39 +95,67 @@ def settle(tried: Sequence[Tried], others: Sequence[Trial]) -> tuple[list[Settle
     """
     every = corrected([*(t for each in tried for t in each.trials), *others])
     q = {trial.p: trial.q for trial in every}  # equal probabilities have equal corrections
-    halves = [each.sought.half for each in tried if each.sought is not None]
-    depths = iter(outlying(halves))
+    depths = depths_of(tried)
     settled = []
     for each in tried:
-        depth = next(depths) if each.sought is not None else 0.0
-        settled.append(_settled(each, depth, q))
+        value = 0.0 if each.carried is None else _carried_worth(each.carried, tried)
+        found = depths[each.class_]
+        sizes = tuple(
+            TriggerSize(kind=s.kind, size=s.half, deviations=found[s.kind]) for s in each.sought
+        )
+        settled.append(replace(_settled(each, value, found, q), triggers=sizes))
     return settled, every
 
 
-def _settled(tried: Tried, depth: float, q: dict[float, float]) -> Settled:
-    carried, sought = tried.carried, tried.sought
-    value = 0.0
+def _carried_worth(mark: TriedMark, tried: Sequence[Tried]) -> float:
+    """What pasting a mark speaks for a shortcut; of prototypes, beside those of other classes."""
+    effect = mark.pasted.effect
+    if mark.tried_on == "prototypes":
+        others = [
+            trial.effect
+            for each in tried
+            for trial in each.trials
+            if (trial.experiment, trial.kind) == ("paste", mark.kind)
+            and trial.class_ != mark.pasted.class_
+        ]
+        effect = beside(effect, others)
+    return worth(mark.kind, effect, mark.tried_on)
+
+
+def depths_of(tried: Sequence[Tried]) -> dict[int, dict[SearchKind, float]]:
+    """Return for each class and kind of trigger how far its size lies below that of the others."""
+    found: dict[int, dict[SearchKind, float]] = {each.class_: {} for each in tried}
+    for kind, scale in SIZE_SCALES.items():
+        several = [(t.class_, s.half) for t in tried for s in t.sought if s.kind == kind]
+        depths = outlying([half for _, half in several], scale.usual)
+        for (class_, _), depth in zip(several, depths, strict=True):
+            found[class_][kind] = depth
+    return found
+
+
+def _settled(
+    tried: Tried, value: float, depths: dict[SearchKind, float], q: dict[float, float]
+) -> Settled:
+    """What comes of one class. value: what its own mark is worth."""
+    carried = tried.carried
+    several: list[tuple[float, TriedMark]] = []
     if carried is not None:
-        value = worth(carried.kind, carried.pasted.effect, carried.tried_on)
-    found = 0.0
-    if sought is not None:
-        found = depth_score(depth)
-        if carried is not None and carried.tried_on == "photographs":
-            found *= SEARCHED
-    several = [(value, carried), (found, sought.mark if sought is not None else None)]
-    marks = [(weight, _corrected(mark, q)) for weight, mark in several if mark is not None]
-    if not marks:
+        several.append((value, carried))
+    less = SEARCHED if carried is not None and carried.tried_on == "photographs" else 1.0
+    several += [(less * depth_score(depths[each.kind]), each.mark) for each in tried.sought]
+    if not several:
         return Settled(tried.class_, 0.0, False, None)
-    # The search is tried on few pictures: what it found may hide no mark that is confirmed.
+    marks = [(weight, _corrected(mark, q)) for weight, mark in several]
+    # What is confirmed is shown, though a trigger that is not may weigh more.
     agrees, _, mark = max(
         ((_agrees(mark, weight), weight, mark) for weight, mark in marks), key=lambda each: each[:2]
     )
-    return Settled(tried.class_, max(value, found), agrees, mark)
+    return Settled(tried.class_, max(weight for weight, _ in several), agrees, mark)
 
 
 def _agrees(mark: TriedMark, weight: float) -> bool:
     """Whether an experiment confirms a mark whose q is corrected."""
-    if mark.tried_on == "prototypes" or mark.kind == "trigger":
+    if mark.tried_on == "prototypes" or mark.kind in SIZE_SCALES:
         return weight >= SUSPECT and is_confirmed(mark.pasted, mark.covered)
     return is_confirmed(mark.pasted, mark.covered)
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from leap_audit.config import Options
+from leap_audit.errors import GradientUnavailable
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.faithfulness.dependence import entropy_gain, randomised, rank_correlation
 from leap_audit.measure.faithfulness.description import sparseness
@@ -34,6 +35,8 @@ class Checked:
     seed: int = 0
     mask: Array | None = None
     """(height, width) bool: where the object is, if somebody says so."""
+    other: Run | None = None
+    """The model with shuffled weights; None: made when it is needed."""
 
     @property
     def picture(self) -> Array:
@@ -68,6 +71,22 @@ class Checked:
     def rng(self, what: str) -> np.random.Generator:
         """Return the generator of one check."""
         return generator(self.seed, f"check {what}", content_key(self.picture), self.subject.class_)
+
+    @cached_property
+    def shuffled(self) -> Array | None:
+        """Return the map of the model with shuffled weights, (height, width).
+
+        None: the weights lie in a module outside the graph, and cannot be shuffled.
+        """
+        if self.run.model.outside is not None:
+            return None
+        run = self.other
+        if run is None:
+            run = Run(randomised(self.run.model, self.seed), self.run.batch, self.run.threads)
+        try:
+            return self.explained(self.subject, run).values
+        except GradientUnavailable:  # the score of that model moves with nothing
+            return np.zeros_like(self.explanation.values)
 
     @cached_property
     def erasures(self) -> dict[str, Erasure]:
@@ -115,8 +134,11 @@ def _sensitivity(c: Checked) -> float | None:
 
 
 def _weights(c: Checked) -> float | None:
-    other = Run(randomised(c.run.model, c.seed), c.run.batch, c.run.threads)
-    return entropy_gain(c.explanation.values, c.explained(c.subject, other).values)
+    return None if c.shuffled is None else entropy_gain(c.explanation.values, c.shuffled)
+
+
+def _other_weights(c: Checked) -> float | None:
+    return None if c.shuffled is None else rank_correlation(c.explanation.values, c.shuffled)
 
 
 def _class(c: Checked) -> float | None:
@@ -127,7 +149,10 @@ def _class(c: Checked) -> float | None:
     mean = np.asarray(scores, np.float64).mean(1)
     mean[c.subject.class_] = -np.inf
     other = replace(c.subject, class_=int(mean.argmax()), target=None)
-    return rank_correlation(c.explanation.values, c.explained(other).values)
+    try:
+        return rank_correlation(c.explanation.values, c.explained(other).values)
+    except GradientUnavailable:  # the other class's score moves with nothing
+        return 0.0
 
 
 def _on_mask(function: Callable[[Array, Array], float]) -> Callable[[Checked], float | None]:
@@ -182,6 +207,15 @@ FAITHFULNESS_CHECKS: dict[str, FaithfulnessCheck] = {
             "high",
             "One shuffling of one picture; maps of edges can pass.",
             _weights,
+            slow=True,
+        ),
+        FaithfulnessCheck(
+            "other_weights",
+            "Rank correlation with the map of the model with all weights shuffled; near 1: the map "
+            "does not depend on what was learned.",
+            "low",
+            "One shuffling of one picture; what is empty in the picture may stay empty in the map.",
+            _other_weights,
             slow=True,
         ),
         FaithfulnessCheck(

@@ -4,7 +4,7 @@ import numpy as np
 
 from leap_audit.run.session import Array
 
-__all__ = ["equalised"]
+__all__ = ["equalised", "levels"]
 
 
 def equalised(picture: Array, amount: float) -> Array:
@@ -19,3 +19,8 @@ def equalised(picture: Array, amount: float) -> Array:
     order = np.searchsorted(np.sort(grey, axis=None), grey.ravel(), side="right")
     even = (order / grey.size).reshape(grey.shape)
     return np.asarray(np.clip(picture + amount * (even - grey), 0, 1), np.float32)
+
+
+def levels(picture: Array) -> Array:
+    """Return the picture on 8-bit levels, as its PNG holds it."""
+    return np.asarray(np.round(picture * 255) / 255, np.float32)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import RLock
 
 import numpy as np
 
@@ -136,6 +137,7 @@ class PrototypeSearch:
         self._painter = _Painter(run, options)
         self._first = _even_start(run, options, seed, spread) if options.start == "even" else None
         self._rates: dict[tuple[Request, ...], float] = {}
+        self._testing = RLock()
 
     def draw(
         self, group: Sequence[Request], advance: Callable[[int], None], first: Sequence[Request]
@@ -186,12 +188,13 @@ class PrototypeSearch:
         options = self._options
         if not options.find_lr_steps:
             return options.lr
-        if (key := tuple(first)) not in self._rates:
-            steps = _Steps(self._run.model, options, self._seed, first, self._batch)
-            factors = range_test(options.find_lr_steps)
-            rises = [s.mean() for s in steps.through(self._session, self._first, factors)]
-            self._rates[key] = options.lr * best_rate(factors, rises)
-        return self._rates[key]
+        with self._testing:  # batches in several threads want the same
+            if (key := tuple(first)) not in self._rates:
+                steps = _Steps(self._run.model, options, self._seed, first, self._batch)
+                factors = range_test(options.find_lr_steps)
+                rises = [s.mean() for s in steps.through(self._session, self._first, factors)]
+                self._rates[key] = options.lr * best_rate(factors, rises)
+            return self._rates[key]
 
 
 @dataclass

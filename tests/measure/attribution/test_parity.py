@@ -9,7 +9,8 @@ import pytest
 import torch
 from captum import attr
 
-from benchmarks.parity import NETWORKS, Pair, made, rows
+from benchmarks.pairs import NETWORKS, Pair, made
+from benchmarks.parity import cams_enlarged, rows
 from leap_audit.measure.methods import load_methods
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -106,8 +107,6 @@ def test_finercam_is_gradcam_of_a_difference() -> None:
     near = sorted((i for i in range(5) if i != k), key=lambda i: abs(logits[i] - logits[k]))[:3]
     shares = np.exp(logits - logits.max())
     weights = shares[near] / shares[near].sum()
-    from benchmarks.parity import cams_enlarged
-
     x = torch.from_numpy(p.picture)[None]
     a = p.module.last(p.module.first(x) + p.module.second(p.module.first(x)))
     score = p.module.head(p.module.pool(a).flatten(1))[0]

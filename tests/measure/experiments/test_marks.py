@@ -78,8 +78,18 @@ def test_a_grey_picture_makes_others_grey() -> None:
 def test_detail_is_carried_and_the_coarse_picture_stays() -> None:
     noisy = np.clip(0.5 + 0.2 * np.random.default_rng(3).standard_normal(PICTURE.shape), 0, 1)
     flat = np.full((2, 3, SIDE, SIDE), 0.5, np.float32)
-    pasted = marks.detail_mark(noisy, flat).paste(flat)
+    pasted = marks.detail_mark(noisy, flat, 0).paste(flat)
     assert pasted.std() > 0.15
     assert pasted.mean() == pytest.approx(0.5, abs=0.03)
-    smooth = marks.detail_mark(flat[0], OTHERS).paste(noisy[None])
+    smooth = marks.detail_mark(flat[0], OTHERS, 0).paste(noisy[None])
     assert smooth.std() < 0.1
+
+
+def test_detail_does_not_draw_the_object_that_it_comes_from() -> None:
+    drawn = np.full((3, 64, 64), 0.5, np.float32)
+    drawn[:, 20:44, 20:44] = 0.9
+    flat = np.full((2, 3, 64, 64), 0.5, np.float32)
+    gained = marks.detail_mark(drawn, flat, 0).paste(flat)[0] - 0.5
+    own = drawn - marks.detail_mark(flat[0], flat, 0).paste(drawn[None])[0]
+    assert gained.std() == pytest.approx(own.std(), rel=0.1)
+    assert abs(np.corrcoef(gained.ravel(), own.ravel())[0, 1]) < 0.3

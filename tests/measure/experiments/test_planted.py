@@ -9,11 +9,13 @@ from PIL import Image
 from leap_audit.config import ExperimentOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
+from leap_audit.measure.experiments.carry import Attempt, TriedMark, carry, with_hosts
 from leap_audit.measure.experiments.changes import CHANGES
-from leap_audit.measure.experiments.hosts import faint, scenes
+from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
 from leap_audit.measure.experiments.study import Tried, settle, try_changes, try_class
 from leap_audit.measure.run import Run
+from tests.builders.records import trial
 
 OPTIONS = ExperimentOptions(search_steps=24, search_pictures=8, carriers=8)
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -68,7 +70,7 @@ def test_a_class_without_pictures_is_not_tried(shortcut: Model) -> None:
     empty = materials(run, [], [], [], [], hosts=6, seed=0)
     found = try_class(run, 3, empty, OPTIONS, seed=0, advance=lambda _: None)
     assert found.carried is None
-    assert found.sought is None
+    assert found.sought == ()
     (settled,), trials = settle([found], [])
     assert (settled.score, settled.confirmed, trials) == (0.0, False, [])
 
@@ -113,6 +115,47 @@ def test_a_faint_prototype_is_the_weakest_that_convinces() -> None:
     assert len(none) == 0
 
 
+def test_a_shifted_prototype_is_the_same_elsewhere_with_its_border_repeated() -> None:
+    picture = np.zeros((6, 1, 20, 20), np.float32)
+    picture[:, :, 9:11, 9:11] = 1
+    picture[:, :, 0] = 0.5
+    moved = shifted(picture, np.random.default_rng(0))
+    places = [tuple(np.argwhere(each[0] == 1)[0]) for each in moved]
+    assert len(set(places)) > 3
+    assert all(abs(down - 9) <= 3 and abs(right - 9) <= 3 for down, right in places)
+    assert [(each == 1).sum() for each in moved] == [4] * 6
+    assert (moved[:, 0, 0] >= 0).all()
+    assert any((each[0, :2] == 0.5).all() for each in moved), "what comes in is the border"
+    assert (shifted(picture, np.random.default_rng(0)) == moved).all()
+
+
+def test_what_a_search_finds_is_tried_on_pictures_that_it_did_not_see(
+    shortcut: Model, sample_models: Path
+) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("marked", "plain"))
+    searched, tested = found.searched(3, 36, 0)
+    seen = {each.tobytes() for each in searched}
+    assert len(seen) == 12
+    assert len(tested) == 6, "a third of the photographs"
+    assert not seen & {each.tobytes() for each in tested}
+    again, _ = found.searched(3, 36, 0)
+    assert (again == searched).all()
+
+
+def test_without_photographs_a_trigger_is_tried_on_other_scenes(shortcut: Model) -> None:
+    run = Run(shortcut, 16, 1)
+    rng = np.random.default_rng(0)
+    pictures = [rng.random((1, 28, 28)).astype(np.float32) for _ in range(8)]
+    answers = run.logits(np.stack(pictures)).argmax(1)
+    found = materials(run, [], [], pictures, [int(k) for k in answers], hosts=8, seed=0)
+    other = next(k for k in range(10) if k not in answers)
+    searched, tested = found.searched(other, 36, 0)
+    assert len(searched) == len(found.faint.answers) == 8
+    assert len(tested) == len(found.fresh.others(other, 36)) > 0
+    assert not {p.tobytes() for p in searched} & {p.tobytes() for p in tested}
+
+
 def test_an_answer_that_follows_the_background(shortcut: Model, sample_models: Path) -> None:
     """The mark belongs to the background here: the subject is the digit."""
     run = Run(shortcut, 16, 1)
@@ -125,3 +168,56 @@ def test_an_answer_that_follows_the_background(shortcut: Model, sample_models: P
     (trial,) = try_backgrounds(run, pictures, rankings, answers, [3], most=18, seed=0)
     assert trial.changed >= 0.8 * trial.pictures
     assert trial.control == 0
+
+
+def test_of_prototypes_small_regions_alone_are_pasted(digits: Model, sample_models: Path) -> None:
+    run = Run(digits, 16, 1)
+    pictures = given(run, sample_models, ("plain",)).photographs
+    classes = [int(k) for k in pictures.answers]
+    without = materials(run, [], [], list(pictures.pictures), classes, hosts=20, seed=0)
+    _, mark = carry(run, 3, without, OPTIONS, 0)
+    regions = set()
+    for places, of in ((without.prototypes, "prototypes"), (pictures, "photographs")):
+        found = places.carriers(3, 2)
+        attempt = Attempt(
+            run, 3, places, found, places.pictures[:2], np.random.default_rng(0), 8
+        )  # fmt: skip
+        boxes = [(0, 0, side, side) for side in (8, 8, 5, 5, 3, 3)]
+        regions.add((of, tuple(box[2] for box in attempt.tried_boxes(boxes, (28, 28)))))
+    assert regions == {("prototypes", (5, 5)), ("photographs", (8, 8, 8))}
+    assert mark is not None
+    assert mark.kind not in ("pattern", "texture", "detail"), "those are asked of photographs"
+
+
+@pytest.mark.parametrize(("carriers", "common"), [(3, False), (4, True)])
+def test_what_pictures_have_in_common_is_asked_of_four(
+    shortcut: Model, sample_models: Path, carriers: int, *, common: bool
+) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("marked", "plain"))
+    options = OPTIONS.model_copy(update={"carriers": carriers})
+    trials, _ = carry(run, 3, found, options, 0)
+    kinds = {each.kind for each in trials}
+    assert ({"pattern", "texture"} <= kinds) is common
+    assert {"region", "moved region", "frame", "colour", "detail"} <= kinds
+
+
+def test_counter_examples_are_pictures_that_the_mark_does_not_turn(
+    shortcut: Model, sample_models: Path
+) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, ("plain",)).photographs
+    others = found.pictures[found.answers != 3]
+    marked = others.copy()
+    marked[:-3, :, 2:6, 2:6] = 1
+    mark = TriedMark("region", 0.02, None, "photographs", trial(3, 0.9))
+    shown = with_hosts(run, mark, others, marked, 3)
+    assert shown.marked is not None
+    assert shown.host is not None
+    assert (shown.marked.answer, shown.host.answer == 3) == (3, False)
+    assert [each.picture.tobytes() for each in shown.unmoved] == [
+        each.tobytes() for each in marked[-3:-1]
+    ], "two of them, at most"
+    assert 3 not in [each.answer for each in shown.unmoved]
+    every = with_hosts(run, mark, others[:-3], marked[:-3], 3)
+    assert every.unmoved == ()

@@ -1,0 +1,172 @@
+"""The search for a filter: the smallest change of whole pictures that makes them one class.
+
+Neural Cleanse looks for masks; a tint, a blur or a grain has none. Here the trigger is a sum of
+few basis changes: of each pixel's colour (a colour map: channels x channels and a bias), or of how
+it differs from the pixels around it (a convolution of 5 x 5, the same for each channel). Its size
+is the root mean square of what it changes, and one direction is good at every size: each step draws
+one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from leap_audit.gradient import Emitter
+from leap_audit.gradient.training import adam_draws, adam_state, append_adam
+from leap_audit.graph.opset import IR_VERSION
+from leap_audit.graph.values import new_graph, new_input
+from leap_audit.ingest.model import Model
+from leap_audit.measure.draws import generator
+from leap_audit.measure.experiments.search import drawn_size
+from leap_audit.measure.run import Run, place_scores
+from leap_audit.run.session import Array
+
+__all__ = ["Filter", "basis_changes", "filter_graph", "search_filter"]
+
+DRAWN = (0.02, 0.32)
+"""The sizes that steps draw from."""
+LEARNING_RATE = 0.1
+FIRST = 0.01
+"""Standard deviation of the filter's weights at first."""
+LEAST = 1e-4
+"""The least root mean square of a feature, and of what a filter changes."""
+CHART = (0.15, 0.85)
+"""The darkest and the lightest value of the chart that a filter is shown on."""
+WAVES = (0, 2 * np.pi / 3, 4 * np.pi / 3)
+"""Where the colours of the chart begin, one a channel."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A sum of basis changes, of any size."""
+
+    weights: Array
+    """(changes,): so that pictures such as it was searched on change by a root mean square of 1."""
+    reach: int
+    """Pixels that it looks at in each direction: 0 of a colour map."""
+    shape: tuple[int, int, int]
+    """Channels, height and width of the pictures."""
+
+    def applied(self, pictures: Array, size: float) -> Array:
+        """Return changed pictures, (n, channels, height, width) in 0..1."""
+        changed = np.array(pictures, np.float32)
+        for each in changed:  # one by one: the basis changes of many large pictures fill memory
+            added = self.weights @ basis_changes(each[None], self.reach)[0]
+            each[:] = np.clip(each + size * added.reshape(each.shape), 0, 1)
+        return changed
+
+    def control(self) -> "Filter":
+        """Return the filter that changes pictures the other way."""
+        return Filter(-self.weights, self.reach, self.shape)
+
+    def area(self, _: float) -> float:
+        """Return the fraction of a picture that it changes: all of it."""
+        return 1.0
+
+    def place(self, _: float) -> None:
+        """Return where it lies: at no one place."""
+
+    def picture(self, size: float) -> Array:
+        """Return what it does to a chart of colours and edges: above as it is, below changed."""
+        channels, height, width = self.shape
+        across = np.linspace(0, 2 * np.pi, width)
+        several = [np.sin(across + WAVES[k % len(WAVES)]) for k in range(channels)]
+        waves = np.broadcast_to(np.stack(several)[:, None], self.shape)
+        light = np.where((np.arange(height) // max(1, height // 8)) % 2, 1.0, 0.7)[:, None]
+        low, high = CHART
+        chart = np.clip((low + (high - low) * (waves + 1) / 2) * light, 0, 1).astype(np.float32)
+        changed = self.applied(chart[None], size)[0]
+        changed[:, : height // 2] = chart[:, : height // 2]
+        return np.asarray(changed)
+
+
+def basis_changes(pictures: Array, reach: int) -> Array:
+    """Return what a filter may add to pictures, (n, changes, channels * height * width).
+
+    Without reach: each channel, its middle at 0, added to each channel, and a one to each. Else:
+    the pixel at each place up to so far away, less the pixel itself, with the border repeated.
+    """
+    n, channels, height, width = pictures.shape
+    parts = []
+    if reach:
+        wide = np.pad(pictures, ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="edge")
+        for i in range((2 * reach + 1) ** 2):
+            down, right = divmod(i, 2 * reach + 1)
+            if (down, right) != (reach, reach):
+                moved = wide[:, :, down : down + height, right : right + width]
+                parts.append(moved - pictures)
+    else:
+        for to in range(channels):
+            for source in range(channels + 1):
+                part = np.zeros_like(pictures)
+                part[:, to] = 1 if source == channels else pictures[:, source] - 0.5
+                parts.append(part)
+    return np.stack(parts, 1).reshape(n, len(parts), -1).astype(np.float32)
+
+
+def search_filter(
+    run: Run,
+    class_: int,
+    pictures: Array,
+    *,
+    reach: int,
+    steps: int,
+    batch: int,
+    seed: int,
+    advance: Callable[[int], None],
+) -> Filter:
+    """Return the filter that turns pictures of other classes into a class.
+
+    Parameters as of `search_trigger`; reach: pixels that it looks at in each direction.
+    """
+    model = run.model
+    rng = generator(seed, "filter", reach, class_)
+    # Neighbours differ little: changes of equal strength are learned at equal speed.
+    few = basis_changes(pictures[:batch], reach)
+    strength = np.maximum(np.sqrt((few**2).mean((0, 2))), LEAST)
+    first = (FIRST * rng.standard_normal((1, 1, len(strength)))).astype(np.float32)
+    shape = (batch, len(strength))
+    session = run.session(("filter", *shape), lambda: filter_graph(model, *shape))
+    cotangent = -model.answer.cotangent((class_,))[None] * np.ones((batch, 1, 1), np.float32)
+    loop = session.loop(adam_state("filter", first), {"weights": cotangent / np.float32(batch)})
+    start = float(rng.random())
+    for step in range(steps):
+        chosen = rng.choice(len(pictures), batch, replace=len(pictures) < batch)
+        draws: dict[str, Array] = {
+            "pictures": np.asarray(pictures[chosen], np.float32),
+            "changes": basis_changes(pictures[chosen], reach) / strength[:, None],
+            "size": np.array([drawn_size(DRAWN, start, step)], np.float32),
+        }
+        loop.step({**draws, **adam_draws(step)})
+        advance(batch)
+    weights = loop.state("filter")[0, 0] / strength
+    squares = [((weights @ basis_changes(p[None], reach)) ** 2).mean() for p in pictures]
+    changed = max(float(np.sqrt(np.mean(squares))), LEAST)
+    return Filter(np.asarray(weights / changed, np.float32), reach, model.picture_shape)
+
+
+def filter_graph(model: Model, batch: int, changes: int) -> ir.Model:
+    """Return one step of the search.
+
+    Inputs: `filter` (1, 1, changes) and Adam's state; `pictures`, their basis `changes` (batch,
+    changes, channels * height * width), `weights` (the class, negative and divided by the batch)
+    and `size`.
+    """
+    op = Emitter(new_graph(), "filter")
+    channels, height, width = model.picture_shape
+    filter_ = new_input(op.graph, "filter", (1, 1, changes))
+    pictures = new_input(op.graph, "pictures", (batch, channels, height, width))
+    several = new_input(op.graph, "changes", (batch, changes, channels * height * width))
+    weights = new_input(op.graph, "weights", (batch, model.classes, model.answer.places))
+    size = new_input(op.graph, "size", (1,))
+    added = op.MatMul(filter_, several)
+    square = op.ReduceMean(op.Mul(added, added), [0, 1, 2], keepdims=1)
+    unit = op.Div(added, op.Sqrt(op.Add(square, LEAST**2)))
+    change = op.Reshape(op.Mul(unit, size), (batch, channels, height, width))
+    shown = op.Clip(op.Add(pictures, change), 0.0, 1.0)
+    log_p = model.answer.log_probabilities(op, place_scores(op, model, shown))
+    loss = op.ReduceSum(op.Mul(log_p, weights), [0, 1, 2], keepdims=0)
+    append_adam(op, filter_, {loss: op.constant(np.ones(()))}, lr=LEARNING_RATE)
+    return ir.Model(op.graph, ir_version=IR_VERSION)
