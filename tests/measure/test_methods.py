@@ -77,7 +77,7 @@ def test_an_added_method_is_everywhere(added: None, sample_models: Path, tmp_pat
     from leap_audit.artifacts import Audit
 
     record = Audit.read(tmp_path / "out")
-    assert record.config["method_options"] == {"brightness": {"power": 3}}
+    assert record.config["method_options"]["brightness"] == {"power": 3}
     (found,) = record.prototypes[0].attributions
     assert (found.method, found.class_) == ("brightness", 1)
     assert found.low < found.figures["mean"] < found.high
