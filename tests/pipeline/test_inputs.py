@@ -1,6 +1,5 @@
 """A network at its own inputs, without preprocessing."""
 
-
 import numpy as np
 import pytest
 
