@@ -54,7 +54,8 @@ Stamp = Callable[[Array, np.random.Generator], Array]
 def _square(side: int, rng: np.random.Generator) -> tuple[int, Array]:
     """The side of a small mark, an eighth to a fifth of the picture's, and its two colours."""
     n = int(rng.integers(round(side / 8), round(side / 5) + 1))
-    part = np.where(np.indices((n, n)).sum(0) % 2, *rng.random((2, 3, 1, 1)))
+    first, second = rng.random((2, 3, 1, 1))
+    part = np.asarray(np.where(np.indices((n, n)).sum(0) % 2, first, second))
     return n, part.astype(np.float32)
 
 
@@ -303,7 +304,7 @@ class Network(nn.Module):
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         x = self.features((picture - 0.5) * 4)
-        return self.logits(torch.flatten(x, 1))  # type: ignore[no-any-return]
+        return self.logits(torch.flatten(x, 1))
 
 
 @cache

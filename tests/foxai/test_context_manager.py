@@ -49,7 +49,7 @@ def test_explanations_stand_beside_the_answer(prepared: Prepared) -> None:
     module = prepared.module.train()
     module[1].eval()
     chosen = [
-        ExplainerWithParams(CVClassificationExplainers.CV_SALIENCY_EXPLAINER, abs_value=False),
+        ExplainerWithParams(CVClassificationExplainers["CV_SALIENCY_EXPLAINER"], abs_value=False),
         ExplainerWithParams(explainer_name="CV_SALIENCY_EXPLAINER"),
     ]
     with FoXaiExplainer(model=module, explainers=chosen, target=torch.tensor(2)) as xai:
@@ -67,7 +67,7 @@ def test_explanations_stand_beside_the_answer(prepared: Prepared) -> None:
 def test_the_weights_are_those_at_the_start_of_a_block(inputs: Any) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIDE**2, 2))
-    chosen = [ExplainerWithParams(Explainers.CV_SALIENCY_EXPLAINER)]
+    chosen = [ExplainerWithParams(Explainers["CV_SALIENCY_EXPLAINER"])]
     xai = FoXaiExplainer(module, chosen, target=1)
     for factor in (1, 3):
         with torch.no_grad():
@@ -78,7 +78,7 @@ def test_the_weights_are_those_at_the_start_of_a_block(inputs: Any) -> None:
 
 
 def test_files_are_explained_too(path: Path, inputs: Any) -> None:
-    chosen = [ExplainerWithParams(CVClassificationExplainers.CV_INPUT_X_GRADIENT_EXPLAINER)]
+    chosen = [ExplainerWithParams(CVClassificationExplainers["CV_INPUT_X_GRADIENT_EXPLAINER"])]
     with FoXaiExplainer(path, chosen, target=1) as xai:
         output, explanations = xai(inputs)
     want = WEIGHTS * inputs

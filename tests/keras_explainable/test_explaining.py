@@ -84,7 +84,7 @@ def test_shortcuts_have_the_originals_filters_and_sizes(
     }
     _, maps = getattr(ke, name)(worked.path, inputs, units, verbose=0)
     raw = methods[name](worked.path, inputs, units)[1]
-    want = ke.explaining.resized(getattr(ke.filters, filtered)(raw), size or raw.shape[1:3])
+    want = ke.meta.resized(getattr(ke.filters, filtered)(raw), size or raw.shape[1:3])
     np.testing.assert_allclose(maps, want, atol=1e-5)
     assert getattr(ke, name).__name__ == f"{name}_explain"
 
@@ -94,7 +94,7 @@ def test_a_filter_comes_before_the_size(worked: Worked, inputs: Array, units: Ar
     _, small = ke.explain(*arguments, resizing=False, verbose=0)
     assert small.shape == (3, HEIGHT // 2, WIDTH // 2, 2)
     _, wide = ke.explain(*arguments, postprocessing=ke.filters.positive, resizing=(9, 4), verbose=0)
-    want = ke.explaining.resized(np.maximum(small, 0), (9, 4))
+    want = ke.meta.resized(np.maximum(small, 0), (9, 4))
     np.testing.assert_allclose(wide, want, atol=1e-6)
 
 

@@ -1,6 +1,7 @@
 """Units are performed once, and by what is on a worker as in this process."""
 
 import pickle
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,7 +52,7 @@ class Reversed:
 def test_units_are_finished_once_in_any_order(studied: tuple[Study, Loaded]) -> None:
     study, loaded = studied
     pictures = [np.full((1, 28, 28), level, np.float32) for level in (0.0, 0.5, 0.0, 1.0)]
-    units = [Predict(study.ground, (each,)) for each in pictures]
+    units: list[Unit[Any]] = [Predict(study.ground, (each,)) for each in pictures]
     parts: dict[str, object] = {units[3].key: "finished before"}
     finish([*units, *draws(study)], Reversed(loaded), parts, (moved := []).append)
     assert parts == {
@@ -101,7 +102,7 @@ def test_a_supply_goes_apart_from_its_unit(
 
 def test_warnings_come_back(studied: tuple[Study, Loaded], monkeypatch: pytest.MonkeyPatch) -> None:
     def warning(unit: Unit[Any], loaded: Loaded, advance: Advance) -> Any:
-        worker.warnings.warn("slower", LessOptimised, stacklevel=1)
+        warnings.warn("slower", LessOptimised, stacklevel=1)
         return perform(unit, loaded, advance)
 
     study, _ = studied

@@ -17,7 +17,7 @@ from leap_audit.pipeline.spool import Spool
 def test_arrays_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "CHUNK", 40_000)
     kept, rng = Spool(tmp_path), np.random.default_rng(0)
-    arrays = [
+    arrays: list[Any] = [
         rng.random((3, 40, 41)),
         rng.random((40, 70)).astype(np.float32).T,
         rng.random((60, 100)) > 0.5,
@@ -25,7 +25,7 @@ def test_arrays_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         rng.random((7, 2000)),
         rng.random((2, 600)).astype(">f8"),
     ]
-    found = [kept.keep(each) for each in arrays]
+    found: list[Any] = [kept.keep(each) for each in arrays]
     for one, other in zip(arrays, found, strict=True):
         assert (one.dtype, one.shape) == (other.dtype, other.shape)
         assert one.tobytes() == other.tobytes()
