@@ -114,6 +114,7 @@ def test_pictures_are_relative_and_exist(finished: AuditResult) -> None:
     pictures = [each.image for each in (*owners, *isolations)]
     pictures += [image for each in record.prototypes for image in each.stability.images]
     masks = [each.mask for each in isolations]
+    masks += [each.map for sample in record.samples for each in sample.opinions]
     assert len(set(pictures + masks)) == len(pictures) + len(masks)
     for name in pictures + masks:
         assert not Path(name).is_absolute()
@@ -281,7 +282,9 @@ def test_photographs_kept_out_of_the_report(
         assert (sample.image == "") == (not shown)
         images = {path.name for path in (result.folder / "images").iterdir()}
         of_sample = {name for name in images if name.startswith("sample")}
-        assert len(of_sample) == (3 if shown else 1)
+        maps = {Path(each.map).name for each in sample.opinions}
+        assert len(maps) == 2
+        assert len(of_sample - maps) == (3 if shown else 1)  # a mask and blurred maps show no photo
         assert all(b"SECRET" not in p.read_bytes() for p in result.folder.rglob("*") if p.is_file())
         html = (result.folder / "report.html").read_text()
         assert ("kept out of this report" in html) == (not shown)

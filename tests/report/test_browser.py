@@ -190,7 +190,7 @@ def test_the_skip_link_leads_to_the_report(show: Open) -> None:
     page = show("usual")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert page.url.endswith("#findings")
+    page.wait_for_url("**#findings")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('main') !== null")
 
