@@ -162,7 +162,11 @@ def confidence_unjustified(evidence: Evidence) -> Iterator[Suspicion]:
 
 
 def photographs_mistaken(evidence: Evidence) -> Iterator[Suspicion]:
-    """Suspect the classes of photographs that get another answer than they show."""
+    """Suspect a model that answers photographs with another class than they show.
+
+    It is about the classes that half of the mistakes show or name; where mistakes are spread over
+    the classes, about none: then it says nothing of a single one.
+    """
     known = labelled_answers(evidence.samples)
     wrong = [each for each in known if not each.right]
     if not wrong:
@@ -170,10 +174,11 @@ def photographs_mistaken(evidence: Evidence) -> Iterator[Suspicion]:
     low, high = wilson(len(wrong), len(known))
     pairs = Counter((each.shows, each.answer) for each in wrong)
     answers = Counter(each.answer for each in wrong)
+    involved = Counter(k for each in wrong for k in (each.shows, each.answer))
     many = len(known) >= PHOTOGRAPHS_NEEDED and len(wrong) > MANY_WRONG * len(known)
     yield Suspicion(
         severity="high" if many else None,
-        classes=tuple(dict.fromkeys(k for pair in pairs for k in pair)),
+        classes=tuple(k for k, times in involved.items() if 2 * times >= len(wrong)),
         title=f"The model got {len(wrong)} of {count(len(known), 'labelled photograph')} wrong",
         evidence=f"{_pattern(evidence, answers, pairs)}{_predicted(evidence, pairs)}",
         sure=f"95\u00a0% interval of the error rate: {percent(low)} to {percent(high)} (Wilson), "

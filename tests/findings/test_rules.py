@@ -345,6 +345,20 @@ def test_many_mistakes_are_grave_and_name_what_they_have_in_common() -> None:
     assert "Every" not in mistaken(3, 2, 0, 0, 0).evidence
 
 
+def test_mistakes_are_about_the_classes_of_half_of_them() -> None:
+    def about(*pairs: tuple[int, int]) -> tuple[int, ...]:
+        known, answers = zip(*pairs, strict=True)
+        (it,) = [e for e in findings((), answered(*answers, known=known)) if "mistak" in e.rule]
+        return it.classes
+
+    assert about((0, 1)) == (0, 1)
+    assert about((0, 1), (2, 3)) == (0, 1, 2, 3)
+    assert about((0, 1), (2, 3), (4, 5)) == ()
+    assert about((0, 3), (1, 3), (2, 3), (1, 1)) == (3,)
+    assert about((0, 3), (1, 3), (2, 4), (4, 5)) == (3, 4)
+    assert about((0, 3), (1, 3), (2, 4), (4, 5), (6, 7)) == ()
+
+
 def test_mistakes_link_to_the_finding_that_may_explain_them() -> None:
     wrong = answered(0, 0, 0, 1, 2, known=(3, 4, 5, 1, 2))
     marked = [
