@@ -146,7 +146,7 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
     of_prototypes = tasks(prototypes_to_isolate(study, parts), parts)
     stems = [sample_stem(each.index) for each in photographs]
     record, samples = _isolated(study, parts, record, record.samples, stems, of_samples)
-    samples, maps = with_opinions(study, parts, samples, stems, of_samples)
+    samples, maps = with_opinions(study, parts, samples, stems, of_samples, record.maps)
     stems = [stem(group.drawn[0]) for group in shown_groups]
     record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
     found = outcome(study, parts)

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import Opinion, Sample
 from leap_audit.measure.faithfulness.agreement import top_overlap
 from leap_audit.measure.faithfulness.opinions import Opined, checked_photographs
-from leap_audit.measure.isolation.region import Region
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.study import Study
-from leap_audit.pipeline.tasks import IsolationTask, isolation_units, regions_of
+from leap_audit.pipeline.tasks import IsolationTask
 from leap_audit.pipeline.units import Opine
 from leap_audit.run.session import Array
 
@@ -39,12 +38,12 @@ def opinion_units(study: Study, wanted: Sequence[IsolationTask]) -> list[Opine]:
         Opine(
             study.ground,
             tuple(task.subject for task in wanted[i : i + size]),
-            tuple(checked[i : i + size]),
             name,
             method.version,
             options,
             study.options.seed,
             size,
+            tuple(checked[i : i + size]),
         )
         for name, (method, options) in study.opinions.items()
         for i in range(0, len(wanted), size)
@@ -57,19 +56,22 @@ def with_opinions(
     samples: Sequence[Sample],
     stems: Sequence[str],
     wanted: Sequence[IsolationTask],
+    rankings: Mapping[str, Array],
 ) -> tuple[tuple[Sample, ...], dict[str, NDArray[np.uint8]]]:
     """Return the photographs with the second opinions on them, and the maps by their paths.
 
-    stems: name of each photograph's files. wanted: the tasks of all photographs.
+    samples: with their isolations. stems: name of each photograph's files. wanted: the tasks of
+    all photographs. rankings: path -> the ranking of an isolation.
     """
-    regions = dict(zip(wanted, regions_of(isolation_units(study, wanted), parts), strict=False))
     changed, maps = list(samples), dict[str, NDArray[np.uint8]]()
     first = first_answers(wanted)
     for task, opined in zip(first, _opinions_of(study, first, parts), strict=True):
         stem = f"images/{stems[task.owner]}-opinion"
         paths = {name: f"{stem}-{name.replace(':', '-')}.png" for name in opined}
         maps |= {paths[name]: _levels(each.evidence) for name, each in opined.items()}
-        made, agree = _recorded(study, task, opined, regions.get(task), paths)
+        own = samples[task.owner].isolations
+        masks = [each.mask for each in own if each.class_ == task.subject.class_]
+        made, agree = _recorded(study, task, opined, rankings[masks[0]] if masks else None, paths)
         update = {"opinions": made, "opinions_agree": agree}
         changed[task.owner] = samples[task.owner].model_copy(update=update)
     return tuple(changed), maps
@@ -94,12 +96,13 @@ def _recorded(
     study: Study,
     task: IsolationTask,
     opined: Mapping[str, Opined],
-    region: Region | None,
+    ranking: Array | None,
     paths: Mapping[str, str],
 ) -> tuple[tuple[Opinion, ...], float | None]:
     """The second opinions on a photograph, and how far they agree with one another.
 
-    region: of the same class; None where it was not isolated. paths: method -> where its map goes.
+    ranking: of the isolation of the same class; None where there is none. paths: method -> where
+    its map goes.
     """
     class_ = task.subject.class_
     made = tuple(
@@ -109,7 +112,7 @@ def _recorded(
             name=study.classes[class_],
             map=paths[name],
             at=each.at,
-            agreement=None if region is None else top_overlap(each.evidence, region.ranking),
+            agreement=None if ranking is None else top_overlap(each.evidence, ranking),
             other_class=each.other_class,
             other_weights=each.other_weights,
         )

@@ -219,10 +219,8 @@ class Isolate(Unit[tuple[Region, ...]]):
 
 
 @dataclass(frozen=True, eq=False)
-class Explain(Unit[tuple[Explanation, ...]]):
-    """Explain the subjects of one batch by a method. Result: a tuple of `Explanation`."""
-
-    noun = "attributions"
+class Asked(Unit[R]):
+    """A unit that asks an attribution method about the subjects of one batch."""
 
     subjects: tuple[Subject, ...]
     method: str
@@ -237,24 +235,23 @@ class Explain(Unit[tuple[Explanation, ...]]):
 
 
 @dataclass(frozen=True, eq=False)
-class Opine(Unit[tuple[Opined | None, ...]]):
+class Explain(Asked[tuple[Explanation, ...]]):
+    """Explain the subjects of one batch by a method. Result: a tuple of `Explanation`."""
+
+    noun = "attributions"
+
+
+@dataclass(frozen=True, eq=False)
+class Opine(Asked[tuple[Opined | None, ...]]):
     """Ask a method for a second opinion on the subjects of one batch.
 
     Result: a tuple of `Opined`, None where the method has nothing to say.
     """
 
-    subjects: tuple[Subject, ...]
+    noun = "second opinions"
+
     checked: tuple[bool, ...]
     """Of which subjects it is checked what the map depends on."""
-    method: str
-    version: int
-    options: Options
-    seed: int
-    batch: int
-
-    @property
-    def steps(self) -> int:
-        return len(self.subjects)
 
 
 @dataclass(frozen=True, eq=False)

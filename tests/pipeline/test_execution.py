@@ -21,7 +21,7 @@ from leap_audit.pipeline.execution import Advance, InThisProcess, Results, finis
 from leap_audit.pipeline.placement import Footprint, worker_environment
 from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.study import Study, draws, prepared
-from leap_audit.pipeline.units import NO_SUPPLY, Draw, Predict, Supply, TryMarks, Unit
+from leap_audit.pipeline.units import NO_SUPPLY, Draw, Opine, Predict, Supply, TryMarks, Unit
 from leap_audit.pipeline.work import Loaded, perform
 from leap_audit.pipeline.worker import Performed, Stopped, Worker
 from tests.builders.running import TINY, Watching
@@ -202,3 +202,25 @@ def test_units_are_named(studied: tuple[Study, Loaded]) -> None:
     assert unit.title == "prototypes of classes 1, 4"
     assert replace(unit, requests=unit.requests[:1]).title == "prototypes of class 1"
     assert Predict(study.ground, ()).title == "answers to pictures"
+
+
+def _kinds(base: type[Unit[Any]]) -> list[type[Unit[Any]]]:
+    """The kinds of units, which nothing is derived from."""
+    several = base.__subclasses__()
+    return [kind for each in several for kind in _kinds(each)] if several else [base]
+
+
+@pytest.mark.parametrize("kind", _kinds(Unit), ids=lambda kind: kind.__name__)
+def test_every_unit_says_what_it_computes(kind: type[Unit[Any]]) -> None:
+    assert kind.noun
+
+
+def test_a_lost_second_opinion_is_named(studied: tuple[Study, Loaded]) -> None:
+    study, _ = studied
+    method, options = next(iter(study.opinions.values()))
+    unit = Opine(study.ground, (), method.name, method.version, options, 0, 1, ())
+    watching = Watching()
+    _tell_loss(watching, unit, 1, "killed")
+    assert watching.warned == [
+        "A Ray worker was lost at second opinions (killed): they are repeated."
+    ]
