@@ -11,7 +11,6 @@ Two controls stand beside the methods: random order, and the middle of the pictu
 """
 
 import argparse
-import csv
 import hashlib
 import time
 from collections import defaultdict
@@ -21,14 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.isolations import ROWS
+from benchmarks.lines import append, asked_photographs, read
 from benchmarks.pages import write_section
 from benchmarks.photographs import (
     FOLDER,
     MODEL,
     Photograph,
     classifier_of,
-    read_rows,
-    read_sorted,
 )
 from leap_audit.measure.faithfulness.comparison import standings
 from leap_audit.measure.faithfulness.ranking import FILLS, fill_of, insertion_deletion
@@ -46,13 +44,6 @@ CHEAPER: dict[str, dict[str, int]] = {
     "shapley_sampling": {"permutations": 4},
 }
 """Options of methods that would take minutes a photograph; all others run as they are."""
-
-
-def read(path: Path) -> list[Line]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def controls(picture: Array) -> dict[str, Array]:
@@ -165,20 +156,12 @@ def main() -> None:
     names = [m.name for m, _ in chosen_methods(model, args.methods.split(","), {})]
     names += controls(np.zeros(model.picture_shape, np.float32))
     done = {(x["model"], x["file"], x["method"]) for x in read(args.csv)}
-    if args.images is None:
-        photographs = read_rows(args.folder, model, args.rows)
-    else:
-        photographs = read_sorted(args.images, model, args.rows)
+    photographs = asked_photographs(args, model)
     left = [(p, n) for p in photographs for n in names if (args.model, p.file, n) not in done]
     with Terminal().stage("Maps", len(left)) as advance:
         for photograph, name in left:
             lines = measure(run, photograph, name, args.model)
-            new = not args.csv.exists()
-            with args.csv.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                if new:
-                    writer.writeheader()
-                writer.writerows(lines)
+            append(args.csv, COLUMNS, lines)
             advance()
     print(table(read(args.csv)))
 

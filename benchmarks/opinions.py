@@ -11,7 +11,6 @@ the weights, and its time as a share of the isolation's.
 """
 
 import argparse
-import csv
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,16 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.explainers import read
 from benchmarks.isolations import ROWS
+from benchmarks.lines import append, asked_photographs, read
 from benchmarks.pages import write_section
 from benchmarks.photographs import (
     FOLDER,
     MODEL,
     Photograph,
     classifier_of,
-    read_rows,
-    read_sorted,
 )
 from leap_audit.measure.faithfulness.agreement import top_overlap
 from leap_audit.measure.faithfulness.dependence import randomised, rank_correlation
@@ -167,21 +164,13 @@ def main() -> None:
     run = Run(model, 4, args.threads)
     shuffled = Run(randomised(model, 0), 4, args.threads)
     done = {(x["model"], x["file"]) for x in read(args.csv)}
-    if args.images is None:
-        photographs = read_rows(args.folder, model, args.rows)
-    else:
-        photographs = read_sorted(args.images, model, args.rows)
+    photographs = asked_photographs(args, model)
     left = [p for p in photographs if (name, p.file) not in done]
     other: Array | None = None
     with Terminal().stage("Photographs", len(left)) as advance:
         for photograph in left:
             lines, other = measure(run, shuffled, photograph, other, name)
-            new = not args.csv.exists()
-            with args.csv.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                if new:
-                    writer.writeheader()
-                writer.writerows(lines)
+            append(args.csv, COLUMNS, lines)
             advance()
     print(table(read(args.csv)))
 

@@ -1,6 +1,5 @@
 """What every explainer of FoXAI does: inputs and parameters in, attributions of a method out."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
@@ -14,6 +13,7 @@ from leap_audit.pipeline.explain import PictureExplanation
 from leap_audit.pipeline.inputs import Network, explain_inputs
 from leap_audit.pipeline.layers import layer_tensor, nearest_tensor
 from leap_audit.run.session import Array
+from leap_audit.text.names import did_you_mean
 
 __all__ = [
     "Explainer",
@@ -134,9 +134,9 @@ class Explainer:
         names = [*COMMON, *self.parameters]
         for name in given:
             if name not in names and name not in WITHOUT_EFFECT:
-                near = difflib.get_close_matches(name, names, 1, 0.0)[0]
                 raise ConfigRefused(
-                    f"{self.algorithm_name}: there is no parameter {name!r}; did you mean {near!r}?"
+                    f"{self.algorithm_name}: there is no parameter {name!r}"
+                    f"{did_you_mean(name, names)}"
                 )
         if given.get("additional_forward_args") is not None:
             raise ConfigRefused(
@@ -180,10 +180,10 @@ def classes_of(target: Any, count: int, classes: int) -> list[int | None]:
 
 
 def chosen_from(what: str, given: Any, table: Mapping[str, str]) -> str:
+    """Return what a name stands for. Raises ConfigRefused: there is none; the nearest."""
     if given in table:
         return table[given]
-    near = difflib.get_close_matches(str(given), list(table), 1, 0.0)[0]
-    raise ConfigRefused(f"{what}: there is no {given!r}; did you mean {near!r}?")
+    raise ConfigRefused(f"{what}: there is no {given!r}{did_you_mean(str(given), table)}")
 
 
 def require_default(values: Mapping[str, Any], defaults: Mapping[str, Any], why: str) -> None:

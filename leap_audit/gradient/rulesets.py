@@ -4,7 +4,6 @@ The result is not the gradient, but another method's answer to what moves the ou
 with a rule set name it in their metadata, under METADATA.
 """
 
-import difflib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from leap_audit.gradient.path import node_view, path, tensors_on_path
 from leap_audit.gradient.rules.activation import between
 from leap_audit.gradient.table import Gradients, Node, Rule
 from leap_audit.graph.emit import Emitter
+from leap_audit.text.names import did_you_mean
 
 __all__ = [
     "METADATA",
@@ -120,8 +120,7 @@ def rule_set(rules: str | RuleSet | None) -> RuleSet | None:
     if not isinstance(rules, str):
         return rules
     if rules not in RULE_SETS:
-        near = difflib.get_close_matches(rules, RULE_SETS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
+        hint = did_you_mean(rules, RULE_SETS, 0.4)
         raise UsageError(f"no rule set is called {rules!r}, there are {', '.join(RULE_SETS)}{hint}")
     return RULE_SETS[rules]
 

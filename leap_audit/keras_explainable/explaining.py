@@ -1,6 +1,5 @@
 """`explain`: a method over batches of inputs, as keras_explainable's engine has it."""
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from leap_audit.keras_explainable.meta import ExplainingMethod, plain_method, re
 from leap_audit.keras_explainable.units import exposed_model, float_inputs
 from leap_audit.progress import Progress, Silent
 from leap_audit.run.session import Array
+from leap_audit.text.names import did_you_mean
 from leap_audit.watching import default_progress
 
 __all__ = ["explain", "explain_step", "method_named", "partial_explain"]
@@ -118,8 +118,7 @@ def method_named(method: ExplainingMethod | str) -> ExplainingMethod:
     several: tuple[Any, ...] = (*gradient.METHODS, *cams.METHODS)
     named: dict[str, ExplainingMethod] = {each.__name__: each for each in several}
     if method not in named:
-        near = difflib.get_close_matches(method, named, 1, 0.0)[0]
-        raise UsageError(f"method: there is no {method!r}; did you mean {near!r}?")
+        raise UsageError(f"method: there is no {method!r}{did_you_mean(method, named)}")
     return named[method]
 
 

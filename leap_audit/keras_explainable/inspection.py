@@ -1,6 +1,5 @@
 """What of a model is explained, and where: keras_explainable.inspection."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from leap_audit.measure.run import Run
 from leap_audit.pipeline.inputs import Network
 from leap_audit.pipeline.layers import layer_calls, layer_tensor, nearest_tensor, tensor_with
 from leap_audit.run.session import Array
+from leap_audit.text.names import did_you_mean
 
 __all__ = [
     "Endpoint",
@@ -171,9 +171,7 @@ def get_nested_layer(model: Any, name: str | Sequence[str]) -> Any:
         else:
             return each
         if each not in inside:
-            near = difflib.get_close_matches(each, list(inside), 1, 0.0)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise UsageError(f"the model has no layer {each!r}{hint}")
+            raise UsageError(f"the model has no layer {each!r}{did_you_mean(each, inside)}")
         model = inside[each]
     return model
 

@@ -12,7 +12,6 @@ The command line, docs/options.md, the fields of audit.json, the method page of 
 parametrised tests read this registry; there is no second list (docs/adding-a-method.md).
 """
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -27,6 +26,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
+from leap_audit.text.names import did_you_mean
 
 __all__ = [
     "BATCH_OF_TWO",
@@ -273,8 +273,7 @@ def require(name: str, kind: Kind | None = None) -> Method:
     if (found := methods.get(name)) in fitting and found is not None:
         return found
     names = [each.name for each in fitting]
-    near = difflib.get_close_matches(name, names, 1, 0.0)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint = did_you_mean(name, names)
     reason = f"is no {kind or ''} method".replace("  ", " ")
     if found is not None:
         reason = f"is {KINDS[found.kind]}, which every audit has, and no {kind} method"

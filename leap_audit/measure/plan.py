@@ -1,7 +1,6 @@
 """The plan of an audit: how many items go together, how much is done, how long it will take."""
 
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.model import Model
 from leap_audit.measure.run import Run
-from leap_audit.run.providers import free_memory
+from leap_audit.run.providers import free_memory, processors
 
 __all__ = [
     "Batches",
@@ -74,14 +73,9 @@ def _shared(model: Model, threads: int) -> tuple[int, int]:
     """How many batches are computed at once, and the CPU threads of each."""
     if model.provider.device != "cpu" or model.outside is not None:
         return 1, threads
-    cores = threads or _cores()
+    cores = threads or processors()
     each = -(-cores // MOST_WORKERS)
     return max(1, cores // each), each
-
-
-def _cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def even_batch(count: int, most: int, workers: int) -> int:

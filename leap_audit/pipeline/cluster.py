@@ -23,6 +23,7 @@ from leap_audit.pipeline.units import NO_SUPPLY, Supplied, Supply, Unit
 from leap_audit.pipeline.work import Loaded
 from leap_audit.pipeline.worker import Facts, Performed, Worker
 from leap_audit.progress import Progress
+from leap_audit.text.numbers import count
 
 __all__ = ["ClusterExecutor", "executor_at"]
 
@@ -55,8 +56,7 @@ def executor_at(
     """Yield the executor on the cluster at an address; None: in this process.
 
     seed: of the audit. memory: bytes that a worker takes. workers: units that this process
-    computes at once. Raises RuntimeMissing or
-    ClusterUnavailable.
+    computes at once. Raises RuntimeMissing or ClusterUnavailable.
     """
     if address is None:
         yield InThisProcess(loaded, workers)
@@ -108,7 +108,7 @@ class ClusterExecutor:
         self._compared = False
         self._looked = time.monotonic()
         rooms = self._rooms()
-        self.workers = sum(count for count, _ in rooms.values())
+        self.workers = sum(fits for fits, _ in rooms.values())
         if not self.workers:
             raise ClusterUnavailable(
                 f"no node of the Ray cluster has {self._footprint}; ask for fewer with --threads."
@@ -124,8 +124,8 @@ class ClusterExecutor:
         self._fill(EARLY)
         threads = loaded.ground.threads
         progress.note(
-            f"Ray: up to {_counted(self.workers, 'worker')} on {_counted(len(rooms), 'node')}, "
-            f"{_counted(threads, 'thread') if threads else 'all cores of a node'} each."
+            f"Ray: up to {count(self.workers, 'worker')} on {count(len(rooms), 'node')}, "
+            f"{count(threads, 'thread') if threads else 'all cores of a node'} each."
         )
         self._await_workers()
 
@@ -214,9 +214,9 @@ class ClusterExecutor:
                 "on from there, with or without --ray."
             )
         there = Counter(member.node for member in self._members)
-        for number in range(max((count for count, _ in rooms.values()), default=0)):
-            for node, (count, takes) in rooms.items():
-                if there[node] <= number < count and len(self._members) < most:
+        for number in range(max((fits for fits, _ in rooms.values()), default=0)):
+            for node, (fits, takes) in rooms.items():
+                if there[node] <= number < fits and len(self._members) < most:
                     there[node] += 1
                     self._members.append(self._started(node, takes))
 
@@ -366,7 +366,3 @@ def _why(error: Exception) -> str:
     if lines and "creation task" in lines[0]:
         return lines[-1][:200].rstrip(".")
     return reason_of(error)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

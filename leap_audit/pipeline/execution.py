@@ -83,9 +83,9 @@ class InThisProcess:
                     finished = wait(running, return_when=FIRST_COMPLETED).done
                     # A result is kept before another unit's error ends the work.
                     for future in sorted(finished, key=lambda f: f.exception() is not None):
-                        unit = running.pop(future)
-                        yield unit, future.result()
-                        start()
+                        unit, result = running.pop(future), future.result()
+                        start()  # before the result is put away, which takes a while
+                        yield unit, result
             finally:
                 stopped.set()  # those that are on their way end at their next step
 

@@ -103,14 +103,16 @@ def audit(
         again = None if repeat is None else _batches(repeat)
         study, computing = prepared(loaded, names, chosen, kept.parts, again)
         repeated = repeat is not None
-        batches, views = study.batches, study.options.prototype.views or 1
-        place_of_work = {
-            "seed": chosen.seed,
-            "memory": working_memory(loaded, replace(batches, workers=1), views),
-            "workers": batches.workers,
-        }
+        one = replace(study.batches, workers=1)  # a worker of a cluster has one unit at a time
         stopped, up = "", False
-        with executor_at(ray, computing, progress, **place_of_work) as executor:
+        with executor_at(
+            ray,
+            computing,
+            progress,
+            seed=chosen.seed,
+            memory=working_memory(loaded, one, study.options.prototype.views or 1),
+            workers=study.batches.workers,
+        ) as executor:
             measuring = Measuring(study, executor, kept.parts, progress, repeated, kept.keep, began)
             try:
                 measure(measuring)

@@ -5,7 +5,6 @@ watched while the network itself computes, and the tensor of the graph that hold
 the layer's.
 """
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from leap_audit.ingest.source import framework_of
 from leap_audit.measure.run import Run
 from leap_audit.run.fallback import evaluating, pytorch
 from leap_audit.run.session import Array
+from leap_audit.text.names import did_you_mean
 
 __all__ = ["LayerCall", "layer_calls", "layer_tensor", "nearest_tensor", "tensor_with"]
 
@@ -116,9 +116,7 @@ def nearest_tensor(run: Run, name: str) -> str:
     names = [str(value.name) for node in run.model.graph.graph for value in node.outputs]
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, 1, 0.0)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise UsageError(f"layer: the graph has no tensor {name!r}{hint}")
+    raise UsageError(f"layer: the graph has no tensor {name!r}{did_you_mean(name, names)}")
 
 
 def _label(layer: object) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from leap_audit.run.providers import processors
 from leap_audit.telemetry import SILENCE
 
 __all__ = ["Footprint", "worker_environment"]
@@ -41,6 +42,5 @@ class Footprint:
 
 def worker_environment() -> dict[str, str]:
     """Return the variables of a worker: linear algebra takes as many threads as in this process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = {name: os.environ[name] for name in THREADS if name in os.environ}
-    return {**SILENCE, THREADS[0]: str(cores or 1), **found}
+    return {**SILENCE, THREADS[0]: str(processors()), **found}

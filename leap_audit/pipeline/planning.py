@@ -18,7 +18,7 @@ from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_
 from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.faithfulness.opinions import CHECKED_PHOTOGRAPHS
 from leap_audit.measure.methods import Method
-from leap_audit.measure.plan import Plan
+from leap_audit.measure.plan import Plan, even_batch
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.experiments import tried_classes
 from leap_audit.pipeline.parts import Parts
@@ -119,8 +119,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         of_photographs = sum(map(len, classes_in_photographs(study, parts)))
         each = min(options.isolation.per_prototype, study.model.classes)
         of_prototypes = round(targets * (min(each, 1) + FURTHER * max(0, each - 1)))
-    size = max(1, study.batches.isolations)
-    several = [(n, min(size, n)) for n in (of_photographs, of_prototypes) if n]
+    most, workers = study.batches.isolations, study.batches.workers
+    several = [(n, even_batch(n, most, workers)) for n in (of_photographs, of_prototypes) if n]
     isolated = sum(-(-number // together) * together for number, together in several)
     return Amount(
         answers=len(study.requests) + len(photographs),

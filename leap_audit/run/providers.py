@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from leap_audit.errors import RuntimeMissing
 
-__all__ = ["Provider", "choose_provider", "free_memory", "runtime"]
+__all__ = ["Provider", "choose_provider", "free_memory", "processors", "runtime"]
 
 # Fastest first. TensorRT and CoreML are left to --provider: the one compiles for minutes, the
 # other computes in half precision.
@@ -96,6 +96,11 @@ def free_memory(provider: Provider) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not a POSIX system: assume a small machine
         return 4 << 30
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _short(provider: str) -> str:

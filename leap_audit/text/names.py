@@ -4,11 +4,12 @@ Class and file names come from files nobody vouched for. They may hold line brea
 codes, characters that turn the reading direction round, or a whole book.
 """
 
+import difflib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-__all__ = ["NAME_LIMIT", "ClassLabels", "joined", "shortened", "visible"]
+__all__ = ["NAME_LIMIT", "ClassLabels", "did_you_mean", "joined", "shortened", "visible"]
 
 NAME_LIMIT = 64
 """Characters of a class or file name that are displayed."""
@@ -20,6 +21,15 @@ _MARKS_IN_A_ROW = 3
 def joined(classes: Iterable[object]) -> str:
     """Return the names or the numbers of a hybrid's classes as one key: 'one+seven', '1+7'."""
     return "+".join(map(str, classes))
+
+
+def did_you_mean(name: str, known: Iterable[str], alike: float = 0.0) -> str:
+    """Return the end of a sentence about an unknown name: '; did you mean 'x'?', or '.'.
+
+    alike: how alike the nearest of the known names must be, 0..1.
+    """
+    near = difflib.get_close_matches(name, list(known), 1, alike)
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 def visible(text: str) -> str:

@@ -23,6 +23,7 @@ from leap_audit.artifacts import (
 )
 from leap_audit.findings import find
 from leap_audit.findings.evidence import Evidence, read_ranking
+from tests.builders import records
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 SIDE = 40
@@ -67,38 +68,17 @@ def mask(folder: Path, inside: list[tuple[int, int]], share: float, rest: Any, *
 
 
 def isolation(mask: str = "", **changes: Any) -> Isolation:
-    fields: dict[str, Any] = {
-        "class_": 0,
-        "name": CLASSES[0],
-        "image": "x.png",
-        "mask": mask,
-        "area": 0.1,
-        "prob": 0.9,
-        "prob_keep": 0.85,
-        "prob_delete": 0.02,
-        "enough": True,
-    }
-    return Isolation(**fields | changes)
+    usual = {"image": "x.png", "mask": mask, "prob": 0.9, "prob_keep": 0.85, "prob_delete": 0.02}
+    return records.isolation(**{"name": CLASSES[0], **usual, **changes})
 
 
 def prototype(*others: float, **changes: Any) -> Prototype:
     """Return a prototype of class 0, whose own entanglement is 0.5."""
-    fields: dict[str, Any] = {
-        "target": (0,),
-        "name": CLASSES[0],
-        "replicate": 0,
-        "image": "x.png",
-        "logit": 9.0,
-        "prob": 0.9,
-        "rank": 1,
-        "steps": 4,
-        "converged": True,
-        "entanglements": tuple(
-            Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
-            for index, value in enumerate((0.5, *others))
-        ),
-    }
-    return Prototype(**fields | changes)
+    overlaps = tuple(
+        Entanglement(class_=index, name=CLASSES[index], entanglement=value, logit=1, prob=0.01)
+        for index, value in enumerate((0.5, *others))
+    )
+    return records.prototype(**{"name": CLASSES[0], "entanglements": overlaps, **changes})
 
 
 def isolated(parts: Sequence[Isolation]) -> list[Sample]:

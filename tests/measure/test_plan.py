@@ -68,7 +68,7 @@ def test_a_model_that_takes_one_at_a_time(digits: Model) -> None:
 def test_batches_share_the_cores(
     digits: Model, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, each: int
 ) -> None:
-    monkeypatch.setattr(plan, "_cores", lambda: cores)
+    monkeypatch.setattr(plan, "processors", lambda: cores)
     for threads in (0, cores):
         batches = choose_batches(digits, 1, threads=threads)
         assert (batches.workers, batches.threads) == (workers, each)
