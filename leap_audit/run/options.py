@@ -28,6 +28,8 @@ LEVELS = ("ALL", "EXTENDED", "BASIC", "DISABLE_ALL")
 FAILURES = frozenset({"EPFail", "Fail", "InvalidGraph", "NotImplemented", "RuntimeException"})
 """Errors of ONNX Runtime's that its optimiser may be to blame for; the module does not export them.
 """
+BROKEN = "is not a graph input, initializer, or output of a previous node"
+"""What ONNX Runtime says of a graph that its optimiser has broken, as of one that is wrong."""
 
 
 def session_options(
@@ -101,7 +103,8 @@ def may_be_the_optimiser(error: Exception) -> bool:
     """Whether a lower level may help: not where memory is missing or an input is wrong."""
     said = str(error).lower()
     missing = ("bad_alloc", "bad allocation", "allocate memory", "out of memory")
-    return type(error).__name__ in FAILURES and not any(word in said for word in missing)
+    broken = type(error).__name__ == "InvalidArgument" and BROKEN in said
+    return (type(error).__name__ in FAILURES or broken) and not any(w in said for w in missing)
 
 
 def may_be_transposed(graph: bytes) -> frozenset[str]:

@@ -25,6 +25,15 @@ SIGNED = parser.parse_model(
 )
 """ONNX Runtime 1.32 makes an invalid graph of this one, at EXTENDED and above."""
 
+PADDED = parser.parse_model(
+    '<ir_version: 10, opset_import: ["": 21]> g (float[1,1,4,4] x) => (float[1,1,4,4] y, '
+    "float[1,1,5,5] z) <float[1,1,2,2] w = {1, 2, 3, 4}, int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}, "
+    "float low = {-0.5}, float high = {0.5}> "
+    "{ b = Clip(x, low, high) y = Identity(b) q = Pad(b, p) z = Conv(q, w) }"
+)
+"""ONNX Runtime 1.32 loses a tensor of this one, at BASIC and above, and calls it the file's fault.
+"""
+
 
 class Fail(Exception):
     """Bears the name of an error of ONNX Runtime's."""
@@ -72,6 +81,15 @@ def test_a_graph_that_the_optimiser_breaks_runs_at_a_lower_level() -> None:
         warnings.simplefilter("always")
         session = Session(SIGNED, CPU)
     np.testing.assert_allclose(session.run(x)[0], plain.run(x)[0], rtol=1e-5)
+    assert [w.category for w in caught] == ([] if session.level == "ALL" else [LessOptimised])
+
+
+def test_a_tensor_that_the_optimiser_loses_is_no_fault_of_the_graph() -> None:
+    x = {"x": np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 1, 4, 4)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        session = Session(PADDED, CPU)
+    np.testing.assert_allclose(session.run(x)[0], np.clip(x["x"], -0.5, 0.5))
     assert [w.category for w in caught] == ([] if session.level == "ALL" else [LessOptimised])
 
 

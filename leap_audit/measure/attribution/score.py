@@ -143,7 +143,12 @@ class Score:
             placed = _with(placed, graph.replaced, new_input(op.graph, WITHIN, shape))
         output = placed.scores if graph.output is None else placed.tensor(graph.output)
         tensor = placed.tensors.__getitem__ if graph.whole else placed.tensor
-        found = [op.Identity(tensor(name)) for name in graph.shown]
+        found: list[ir.Value] = []
+        for value in map(tensor, graph.shown):
+            # ONNX Runtime loses a tensor that goes to a padding and to an Identity (1.32), so it
+            # comes out by itself where it can.
+            alone = value.producer() is not None and value not in found
+            found.append(value if alone else op.Identity(value))
         if graph.wrt:
             dy = new_input(op.graph, "cotangent", static_shape(output))
             wrt = [tensor(name) for name in graph.wrt]
