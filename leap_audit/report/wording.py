@@ -17,6 +17,7 @@ from leap_audit.artifacts import (
     Stability,
 )
 from leap_audit.findings.evidence import labelled_answers
+from leap_audit.findings.prototypes import UNLIKE
 from leap_audit.ingest.pictures.preprocessing import shown_bands
 from leap_audit.statistics import wilson
 from leap_audit.text.numbers import count, decimal, listed, percent
@@ -76,9 +77,10 @@ def file_size(count_of_bytes: int) -> str:
 
 def stability_reading(stability: Stability) -> str:
     """Return how much prototypes from several seeds agree."""
+    verb = "differ" if stability.similarity < UNLIKE else "look alike"
     return (
-        f"Repeat runs agree: feature similarity {decimal(stability.similarity)}; same top-3 "
-        f"related classes {percent(stability.agreement)}."
+        f"Repeat runs {verb}: feature similarity {decimal(stability.similarity)} (alike from "
+        f"{decimal(UNLIKE)}). Same top-3 related classes: {percent(stability.agreement)}."
     )
 
 
