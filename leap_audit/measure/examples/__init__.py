@@ -1,0 +1,1 @@
+"""Training pictures behind an answer: neighbours, mixtures of examples, and influences."""

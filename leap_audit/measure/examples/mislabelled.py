@@ -1,0 +1,67 @@
+"""Labels that a model contradicts: which pictures of a folder look mislabelled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, softmax
+from leap_audit.measure.examples.last_layer import self_influence
+
+__all__ = ["DoubtedLabel", "doubted_labels"]
+
+QUANTILE = 0.1
+"""Of the probabilities that a class has on its own pictures."""
+MARGIN = 4.0
+"""How many times as probable as its label another class must be."""
+
+
+@dataclass(frozen=True)
+class DoubtedLabel:
+    """A picture whose label the model contradicts."""
+
+    place: int
+    """Among the pictures that were looked at."""
+    label: int
+    suggested: int
+    """The most probable class."""
+    prob_label: float
+    prob_suggested: float
+    influence: float
+    """Self-influence on the last layer."""
+
+
+def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLabel, ...]:
+    """Return the pictures that look mislabelled, the highest self-influence first.
+
+    A picture looks mislabelled where another class is as probable as on its own pictures but the
+    least probable tenth (a threshold for each class, as in the confident learning of Northcutt et
+    al. 2021, who take the mean), and MARGIN times as probable as the label. The
+    order is that of self-influence (Pruthi et al. 2020). Pictures without a label are left out. A
+    model that has learned the wrong labels by heart does not contradict them: scores of a layer
+    that was fitted without the picture do (`out_of_fold`).
+    """
+    labelled = np.flatnonzero(pictures.labels != NO_LABEL)
+    if not len(labelled):
+        return ()
+    known = pictures.chosen(labelled)
+    p = softmax(known.scores())
+    own = p[np.arange(len(known)), known.labels]
+    enough = np.full(known.classes, np.inf)
+    for class_ in np.unique(known.labels):
+        enough[class_] = np.quantile(own[known.labels == class_], QUANTILE)
+    first = p.argmax(1)
+    most = p[np.arange(len(known)), first]
+    doubted = (first != known.labels) & (most >= enough[first]) & (most >= MARGIN * own)
+    influence = self_influence(known, bias=bias)
+    order = [i for i in np.argsort(-influence, kind="stable") if doubted[i]]
+    return tuple(
+        DoubtedLabel(
+            int(labelled[i]),
+            int(known.labels[i]),
+            int(first[i]),
+            float(own[i]),
+            float(most[i]),
+            float(influence[i]),
+        )
+        for i in order
+    )
