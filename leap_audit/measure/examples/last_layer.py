@@ -39,8 +39,7 @@ def self_influence(training: Gathered, *, bias: bool = True) -> Array:
     Pictures whose label the model contradicts come first (Pruthi et al. 2020, section 4.1).
     """
     parts = [
-        (training.errors(part) ** 2).sum(1)
-        * ((training.features(part) ** 2).sum(1) + float(bias))
+        (training.errors(part) ** 2).sum(1) * ((training.features(part) ** 2).sum(1) + float(bias))
         for part in training.blocks()
     ]
     return np.concatenate(parts)

@@ -1,0 +1,163 @@
+"""Features and scores of folders of pictures, kept on the disk by digest.
+
+A row is kept for each model and each content of a picture, so that a run that was stopped goes on
+where it was, and pictures that were added cost themselves alone.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from leap_audit.artifacts import Preprocessing
+from leap_audit.errors import OutputRefused, PictureRefused
+from leap_audit.ingest.pictures.photographs import (
+    PhotographNames,
+    photograph_names,
+    read_photographs,
+)
+from leap_audit.ingest.pictures.sandboxed import photographs_child
+from leap_audit.measure.examples.gathered import NO_LABEL, Gathered
+from leap_audit.measure.run import Run
+from leap_audit.progress import Progress
+from leap_audit.run.session import Array
+
+__all__ = ["FeatureFile", "gather", "named_pictures", "read_shard"]
+
+SHARD = 256
+"""Pictures that are in memory at once."""
+KEY = 32
+"""Bytes of a digest."""
+
+
+class FeatureFile:
+    """Rows of one model, by the SHA-256 of the picture: a file of numbers and one of digests.
+
+    Rows are written before their digests, so that what a killed process leaves behind is the end
+    of a file, which is cut off.
+    """
+
+    def __init__(self, folder: Path, name: str, width: int) -> None:
+        self._rows, self._keys = folder / f"{name}.f32", folder / f"{name}.sha256"
+        self._width = width
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in (self._rows, self._keys):
+                path.touch()
+            count = min(self._rows.stat().st_size // (4 * width), self._keys.stat().st_size // KEY)
+            os.truncate(self._rows, count * 4 * width)
+            os.truncate(self._keys, count * KEY)
+            keys = self._keys.read_bytes()
+        except OSError as error:
+            raise OutputRefused(
+                f"{folder}: features cannot be kept there ({error.strerror})."
+            ) from None
+        self._places = {keys[i * KEY : (i + 1) * KEY]: i for i in range(count)}
+
+    def __contains__(self, digest: str) -> bool:
+        return bytes.fromhex(digest) in self._places
+
+    def add(self, digests: Sequence[str], rows: Array) -> None:
+        """Append rows, (n, width). Raises OutputRefused: they cannot be written."""
+        try:
+            with self._rows.open("ab") as file:
+                file.write(np.ascontiguousarray(rows, np.float32).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+            with self._keys.open("ab") as file:
+                file.write(b"".join(map(bytes.fromhex, digests)))
+        except OSError as error:
+            raise OutputRefused(f"{self._rows}: cannot be written ({error.strerror}).") from None
+        for digest in digests:
+            self._places[bytes.fromhex(digest)] = len(self._places)
+
+    def gathered(self, digests: Sequence[str], features: int) -> Gathered:
+        """Return the rows of these pictures, of whose numbers so many are features."""
+        order = np.array([self._places[bytes.fromhex(each)] for each in digests], np.int64)
+        rows = np.zeros((0, self._width), np.float32)
+        if self._places:
+            rows = np.memmap(self._rows, np.float32, "r", shape=(len(self._places), self._width))
+        return Gathered(rows, features, order, np.full(len(order), NO_LABEL, np.int64))
+
+
+def named_pictures(paths: Sequence[Path], progress: Progress) -> PhotographNames:
+    """Return the names and digests of pictures, which are hashed in a child process."""
+    with (
+        photographs_child(paths) as ask,
+        progress.stage("Hashing the pictures", len(paths)) as advance,
+    ):
+
+        def counted(function: Callable[..., object], /, *args: object) -> object:
+            advance()
+            return ask(function, *args)
+
+        return photograph_names(paths, counted)
+
+
+def read_shard(
+    paths: Sequence[Path],
+    names: PhotographNames,
+    which: Sequence[int],
+    preprocessing: Preprocessing,
+    photo_range: tuple[float, float] | None,
+) -> list[Array]:
+    """Return some of the pictures as the model sees them, read in a child process.
+
+    Raises PictureRefused: one cannot be read, or has more than 8 bits and nothing says which of
+    its numbers are black and white: a range of some of the pictures is not that of all.
+    """
+    chosen = [paths[i] for i in which]
+    part = PhotographNames(
+        tuple(names.names[i] for i in which),
+        names.private,
+        tuple(names.labels[i] for i in which),
+        tuple(names.digests[i] for i in which),
+    )
+    with photographs_child(chosen) as ask:
+        read = read_photographs(chosen, part, preprocessing, photo_range, ask=ask)
+    if any("do not declare their range" in note for note in read.notes):
+        raise PictureRefused(
+            f"{part.labels[0]} and others: have more than 8 bits and do not declare their range; "
+            "pass --photo-range LOW,HIGH, the numbers that are black and white."
+        )
+    return list(read.pictures)
+
+
+def gather(
+    run: Run,
+    paths: Sequence[Path],
+    names: PhotographNames,
+    folder: Path,
+    progress: Progress,
+    photo_range: tuple[float, float] | None = None,
+) -> Gathered:
+    """Return features and scores of pictures; those that the folder lacks are computed.
+
+    A model without a linear layer at its end has its scores for features.
+    """
+    classes = run.model.classes
+    width = 0 if run.weights is None else int(run.weights.shape[1])
+    suffix = "" if photo_range is None else "-{:g}-{:g}".format(*photo_range)
+    name = f"{run.model.digest[:32]}{suffix}"
+    kept = FeatureFile(folder, name, width + classes)
+    missing = {names.digests[i]: i for i in range(len(paths)) if names.digests[i] not in kept}
+    which = sorted(missing.values())
+    with progress.stage("Computing features", len(paths)) as advance:
+        advance(len(paths) - len(which))
+        for start in range(0, len(which), SHARD):
+            part = which[start : start + SHARD]
+            pictures = np.stack(
+                read_shard(paths, names, part, run.model.preprocessing, photo_range)
+            )
+            kept.add([names.digests[i] for i in part], _rows(run, pictures))
+            advance(len(part))
+    return kept.gathered(names.digests, width or classes)
+
+
+def _rows(run: Run, pictures: Array) -> Array:
+    """Features and scores of pictures; scores alone where there are no features."""
+    scores = run.logits(pictures)
+    if run.weights is None:
+        return scores
+    return np.concatenate([run.features(pictures), scores], 1)
