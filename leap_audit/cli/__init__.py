@@ -15,6 +15,7 @@ from leap_audit.cli import (  # their commands enter the app
     many,
     methods,
     report,
+    training_examples,
     verify,
 )
 from leap_audit.cli.app import app, main
@@ -31,5 +32,6 @@ __all__ = [
     "many",
     "methods",
     "report",
+    "training_examples",
     "verify",
 ]

@@ -156,6 +156,23 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
             ),
         ),
     },
+    "examples": {
+        "Examples": (
+            (
+                "Which training pictures are nearest?",
+                "leap-audit examples model.onnx photo.jpg --training train/",
+            ),
+            (
+                "Which ones would the answer miss?",
+                "leap-audit examples model.onnx photo.jpg --training train/ -m influence",
+            ),
+            (
+                "Over several checkpoints",
+                "leap-audit examples model.onnx photo.jpg --training train/ -m tracin \\\n"
+                "  --checkpoint epoch-1.onnx --checkpoint epoch-5.onnx",
+            ),
+        ),
+    },
     "explain": {
         "Examples": (
             ("What does the answer depend on?", "leap-audit explain model.onnx photo.jpg"),

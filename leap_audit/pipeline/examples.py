@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from leap_audit.config import AuditOptions
 from leap_audit.errors import ConfigRefused, ModelRefused, PictureRefused, UsageError
 from leap_audit.ingest.classes.sandboxed import read_ground_truth_in_child
 from leap_audit.ingest.outputs.answer import Softmax
@@ -217,7 +216,7 @@ def _opened(
     threads: int,
     preprocessing: Mapping[str, Any] | None,
     progress: Progress,
-    trust_model: bool,  # noqa: FBT001
+    trust_model: bool,
     more: Mapping[str, Any] | None,
 ) -> tuple[Run, tuple[str, ...], bool]:
     """A model ready to run, the names of its classes, and whether it is an encoder."""

@@ -40,6 +40,8 @@ class Gathered:
     """(n,) the class that each picture shows; NO_LABEL: nobody says."""
     linear: Linear | None = None
     """The layer that gives the scores, where they do not stand in the rows."""
+    separate: Array | None = None
+    """(n, classes) scores, where they are neither in the rows nor of a layer."""
 
     @classmethod
     def of(
@@ -59,6 +61,8 @@ class Gathered:
     @property
     def classes(self) -> int:
         """Return the number of scores of a picture."""
+        if self.separate is not None:
+            return int(self.separate.shape[1])
         if self.linear is not None:
             return len(self.linear.bias)
         return int(self.rows.shape[1]) - self.width
@@ -75,6 +79,8 @@ class Gathered:
 
     def scores(self, part: slice | Array = slice(None)) -> Array:
         """Return the scores of some pictures, (pictures, classes), float64."""
+        if self.separate is not None:
+            return np.asarray(self.separate[part], np.float64)
         if self.linear is not None:
             return self.features(part) @ self.linear.weights.T + self.linear.bias
         return np.asarray(self.rows[self.order[part], self.width :], np.float64)
@@ -93,7 +99,8 @@ class Gathered:
 
     def chosen(self, which: Array) -> Self:
         """Return some of the pictures: their places, or a bool for each."""
-        return replace(self, order=self.order[which], labels=self.labels[which])
+        separate = None if self.separate is None else self.separate[which]
+        return replace(self, order=self.order[which], labels=self.labels[which], separate=separate)
 
     def with_labels(self, labels: Array) -> Self:
         """Return the same pictures with other labels."""
@@ -105,8 +112,7 @@ class Gathered:
 
     def with_scores(self, scores: Array) -> Self:
         """Return the same pictures with other scores, (n, classes)."""
-        rows = np.concatenate([self.features(), np.asarray(scores)], 1).astype(np.float32)
-        return replace(self, rows=rows, order=np.arange(len(self)), linear=None)
+        return replace(self, separate=np.asarray(scores), linear=None)
 
 
 def softmax(scores: Array) -> Array:
