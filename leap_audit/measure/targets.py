@@ -12,6 +12,7 @@ from leap_audit.run.session import Array
 __all__ = [
     "ClassTarget",
     "DifferenceTarget",
+    "DirectionTarget",
     "PlaceTarget",
     "Target",
     "TensorTarget",
@@ -99,7 +100,29 @@ class TensorTarget:
     """Its position, without the axis of the pictures."""
 
 
-Target: TypeAlias = ClassTarget | DifferenceTarget | PlaceTarget | TensorTarget
+@dataclass(frozen=True, eq=False)
+class DirectionTarget:
+    """The product of the scores, or of the features of an encoder, with a fixed vector.
+
+    With the features of the picture itself as the vector it is the label-free score of Crabbé and
+    van der Schaar 2022.
+    """
+
+    vector: Array
+    """(classes,)"""
+
+    def cotangent(self, answer: Answer) -> Array:
+        """Return (classes, places), whose product with the scores is the one with the vector."""
+        vector = np.asarray(self.vector, np.float32)
+        if vector.shape != (answer.classes,) or not np.isfinite(vector).all():
+            raise UsageError(
+                f"target: a direction of the shape {list(vector.shape)}; give {answer.classes} "
+                "finite numbers, one for each score."
+            )
+        return np.repeat(vector[:, None], answer.places, 1) / np.float32(answer.places)
+
+
+Target: TypeAlias = ClassTarget | DifferenceTarget | DirectionTarget | PlaceTarget | TensorTarget
 
 
 def difference_to_nearest(

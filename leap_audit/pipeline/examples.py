@@ -31,6 +31,8 @@ from leap_audit.text.names import did_you_mean
 
 __all__ = ["ExamplesFound", "Folder", "chosen_method", "examples"]
 
+LARGEST_FIT = 5_000_000_000
+"""Pictures times classes times features that layers are fitted to without one fold of them."""
 LARGEST_PROBE = 2000
 """Folders of a training set that are taken for classes at most."""
 
@@ -303,10 +305,13 @@ def _doubted(
 ) -> tuple[DoubtedLabel, ...]:
     """The training pictures that look mislabelled, by their places among all.
 
-    A classifier judges itself; of an encoder a layer that was fitted without the picture does.
+    A layer that was fitted to the features without a picture judges it: the model may have learned
+    wrong labels by heart. Where that takes too long, the model judges.
     """
-    if ridge is not None:
-        known = known.with_scores(out_of_fold(replace(known, linear=None), classes, ridge))
+    if len(known) * classes * known.width <= LARGEST_FIT:
+        plain = replace(known, linear=None)
+        fitted = ridge if ridge is not None else ridge_of(plain)
+        known = known.with_scores(out_of_fold(plain, classes, fitted))
     return tuple(
         replace(each, place=int(places[each.place])) for each in doubted_labels(known, bias=bias)
     )

@@ -31,13 +31,20 @@ class Network:
 
     source: a file or an object, as `leap_audit.explain` takes it. Its weights are read when an
     input of a size is first seen; make another Network after they have changed. output: the tensor
-    that holds the scores; None: chosen.
+    that holds the scores; None: chosen. encoder: whether the scores are the features of an encoder.
     """
 
     def __init__(
-        self, source: object, *, output: str | None = None, batch: int = 0, threads: int = 0
+        self,
+        source: object,
+        *,
+        output: str | None = None,
+        batch: int = 0,
+        threads: int = 0,
+        encoder: bool = False,
     ) -> None:
         self.source = source
+        self.encoder = encoder
         self.output = output
         self._batch, self._threads = batch, threads
         self._runs: dict[Size, Run] = {}
@@ -52,6 +59,8 @@ class Network:
             more: dict[str, Any] = {}
             if self.output is not None:  # whoever names the scores says that they are of classes
                 more = {"output": self.output, "task": "classification"}
+            elif self.encoder:  # each feature is a score
+                more = {"task": "classification"}
             try:
                 run, _ = opened(
                     self.source, None, self._batch, self._threads, _as_they_are(size), more=more

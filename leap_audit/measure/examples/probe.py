@@ -19,7 +19,7 @@ ENOUGH = 1e-7
 def ridge_of(training: Gathered, share: float = RIDGE) -> float:
     """Return the weight of the penalty: a share of the mean squared length of the features."""
     total = sum(float((training.features(part) ** 2).sum()) for part in training.blocks())
-    return share * max(total / len(training), np.finfo(np.float32).tiny)
+    return share * max(total / len(training), float(np.finfo(np.float32).tiny))
 
 
 def fitted_probe(training: Gathered, classes: int, ridge: float) -> Linear:

@@ -1,0 +1,1 @@
+"""Explanations by features and by examples, under LFXAI's names."""
