@@ -31,7 +31,7 @@ ORDER = (
     ("pipeline",),
     ("verify",),
     ("models", "tracking"),
-    ("notebook", "engine", "keras_explainable", "foxai"),
+    ("notebook", "engine", "keras_explainable", "foxai", "lfxai"),
     ("cli",),
 )
 """The stages, each of which imports only from those before it and those beside it."""

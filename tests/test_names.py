@@ -18,7 +18,7 @@ FORBIDDEN = frozenset(
 )
 """Words that say nothing as names; `docs/glossary.md` says what to write instead."""
 HEADS = {"Term", "Instead of"}
-NAMED_BY_OTHERS = ("keras_explainable/", "foxai/")
+NAMED_BY_OTHERS = ("keras_explainable/", "foxai/", "lfxai/")
 """Folders that have the names of the libraries that they stand in for."""
 ELSEWHERE = ("cli/", *NAMED_BY_OTHERS)
 """Folders whose names are not this project's to choose."""

@@ -50,6 +50,7 @@ def auxiliary(encoder, x):
     return score
 
 
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not")
 def test_label_free_saliency_and_integrated_gradients_are_captums(encoder, network, inputs):
     attr = pytest.importorskip("captum.attr")
     for name, options, theirs in (
@@ -57,7 +58,7 @@ def test_label_free_saliency_and_integrated_gradients_are_captums(encoder, netwo
         (
             "IntegratedGradients",
             {"steps": 20},
-            lambda f, x: torch.cat(
+            lambda _, x: torch.cat(
                 [
                     attr.IntegratedGradients(auxiliary(encoder, one[None])).attribute(
                         one[None], n_steps=20

@@ -29,7 +29,7 @@ __all__ = [
 class ExampleBasedExplainer(ABC):
     """What explainers by examples have in common."""
 
-    def __init__(self, model: Any, X_train: Any = None, loss_f: Any = None, **kwargs: Any) -> None:
+    def __init__(self, model: Any, X_train: Any = None, loss_f: Any = None) -> None:
         self.model = model
         self.X_train = X_train
         self.loss_f = loss_f
@@ -50,7 +50,7 @@ class _OfRepresentations(ExampleBasedExplainer):
     def __init__(self, model: Any, loss_f: Any = None, X_train: Any = None) -> None:
         super().__init__(model, X_train, loss_f)
 
-    def attribute(self, X_test: Any, train_idx: Any, **kwargs: Any) -> Any:
+    def attribute(self, X_test: Any, train_idx: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         """Return (test inputs, training inputs) float32, of the kind that X_test is."""
         network = encoder_network(self.model)
         training = representations(network, self._training(train_idx))
@@ -58,7 +58,11 @@ class _OfRepresentations(ExampleBasedExplainer):
         return as_before(found, X_test)
 
     def attribute_loader(
-        self, device: Any, train_loader: Iterable[Any], test_loader: Iterable[Any], **kwargs: Any
+        self,
+        device: Any,
+        train_loader: Iterable[Any],
+        test_loader: Iterable[Any],
+        **kwargs: Any,  # noqa: ARG002
     ) -> Any:
         """Return (test inputs, training inputs) float32 of all batches of the loaders."""
         network = encoder_network(self.model)
@@ -133,7 +137,11 @@ class _OfGradients(ExampleBasedExplainer):
         return as_before(found, X_test)
 
     def attribute_loader(
-        self, device: Any, train_loader: Iterable[Any], test_loader: Iterable[Any], **kwargs: Any
+        self,
+        device: Any,
+        train_loader: Iterable[Any],
+        test_loader: Iterable[Any],
+        **kwargs: Any,  # noqa: ARG002
     ) -> Any:
         """Return (test inputs, training inputs) float32 of all batches; both have labels."""
         return self._summed([*batches(train_loader)], [*batches(test_loader)], kwargs)

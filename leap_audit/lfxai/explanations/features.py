@@ -25,7 +25,7 @@ __all__ = ["attribute_auxiliary", "attribute_individual_dim"]
 def attribute_auxiliary(
     encoder: Any,
     data_loader: Iterable[Any],
-    device: Any,
+    device: Any,  # noqa: ARG001
     attr_method: Any,
     baseline: Any = None,
     **options: Any,
@@ -55,7 +55,7 @@ def attribute_individual_dim(
     encoder: Any,
     dim_latent: int,
     data_loader: Iterable[Any],
-    device: Any,
+    device: Any,  # noqa: ARG001
     attr_method: Any,
     baseline: Any = None,
     **options: Any,

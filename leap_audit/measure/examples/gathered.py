@@ -45,7 +45,10 @@ class Gathered:
 
     @classmethod
     def of(
-        cls, features: Array, scores: Array | None = None, labels: Sequence[int] | None = None
+        cls,
+        features: Array,
+        scores: Array | None = None,
+        labels: Sequence[int] | Array | None = None,
     ) -> Self:
         """Return arrays in memory, (n, features), (n, classes) and (n,), as what is gathered."""
         features = np.asarray(features, np.float32)
