@@ -19,11 +19,11 @@ __all__: list[str] = []
 
 _EXAMPLES = "What is compared"
 ABOUT_EXAMPLES = (
-    "Show the training pictures behind a model's answers: the nearest, a mixture of them, or those "
-    "that helped and worked against.\n\n"
-    "Needs the training pictures. Writes examples.json and examples.html, and names training "
-    "pictures that look mislabelled. Features are kept on the disk, so that a second run, or one "
-    "that was stopped, does not compute them again."
+    "Show the training pictures behind a model's answers: the nearest ones, a mixture, or those "
+    "that helped.\n\n"
+    "Needs the training pictures. Writes examples.json and examples.html. The page also lists "
+    "training pictures that look mislabelled. Features are kept on the disk: a second run reads "
+    "them."
 )
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A classifier or an encoder, as `leap-audit` takes.")

@@ -13,7 +13,7 @@ from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.ingest.pictures.dicom import is_dicom
 from leap_audit.ingest.pictures.images import find_pictures
 from leap_audit.ingest.pictures.sandboxed import require_no_links
-from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, softmax
+from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, softmax_rows
 from leap_audit.measure.examples.methods import (
     EXAMPLE_METHODS,
     Checkpoint,
@@ -24,7 +24,7 @@ from leap_audit.measure.examples.mislabelled import DoubtedLabel, doubted_labels
 from leap_audit.measure.examples.probe import fitted_probe, out_of_fold, ridge_of
 from leap_audit.measure.run import Run
 from leap_audit.pipeline.explain import opened
-from leap_audit.pipeline.features import gather, named_pictures, read_shard
+from leap_audit.pipeline.features import gather, hashed_pictures, read_shard
 from leap_audit.progress import Progress, Silent
 from leap_audit.run.session import Array
 from leap_audit.text.names import did_you_mean
@@ -72,7 +72,7 @@ class ExamplesFound:
         if not places:
             return []
         paths = [of.paths[i] for i in places]
-        names = named_pictures(paths, Silent())
+        names = hashed_pictures(paths, Silent())
         return read_shard(
             paths, names, range(len(paths)), self.run.model.preprocessing, self.photo_range
         )
@@ -147,7 +147,7 @@ def examples(
         paths = find_pictures(roots)
         if not follow_links:
             require_no_links(paths, roots, private=any(map(is_dicom, paths)))
-        read[key] = (paths, named_pictures(paths, progress))
+        read[key] = (paths, hashed_pictures(paths, progress))
     truth, names, notes = _labels(read["training"][0], names, labels, encoder=encoder)
     if chosen.needs == "labels" and not (truth != NO_LABEL).any():
         raise PictureRefused(
@@ -290,7 +290,7 @@ def _has_bias(run: Run, gathered: Gathered) -> bool:
 
 def _targets(pictures: Gathered, names: Sequence[str], target: int | str | None) -> Array:
     if target is None:
-        return np.asarray(softmax(pictures.scores()).argmax(1), np.int64)
+        return np.asarray(softmax_rows(pictures.scores()).argmax(1), np.int64)
     index = names.index(target) if isinstance(target, str) and target in names else target
     index = int(index) if isinstance(index, str) and index.isdecimal() else index
     if not isinstance(index, int) or not 0 <= index < len(names):

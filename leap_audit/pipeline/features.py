@@ -23,7 +23,7 @@ from leap_audit.measure.run import Run
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
-__all__ = ["FeatureFile", "gather", "named_pictures", "read_shard"]
+__all__ = ["FeatureFile", "gather", "hashed_pictures", "read_shard"]
 
 SHARD = 256
 """Pictures that are in memory at once."""
@@ -81,7 +81,7 @@ class FeatureFile:
         return Gathered(rows, features, order, np.full(len(order), NO_LABEL, np.int64))
 
 
-def named_pictures(paths: Sequence[Path], progress: Progress) -> PhotographNames:
+def hashed_pictures(paths: Sequence[Path], progress: Progress) -> PhotographNames:
     """Return the names and digests of pictures, which are hashed in a child process."""
     with (
         photographs_child(paths) as ask,

@@ -59,7 +59,7 @@ class _OfRepresentations(ExampleBasedExplainer):
 
     def attribute_loader(
         self,
-        device: Any,
+        device: Any,  # noqa: ARG002
         train_loader: Iterable[Any],
         test_loader: Iterable[Any],
         **kwargs: Any,  # noqa: ARG002
@@ -138,10 +138,10 @@ class _OfGradients(ExampleBasedExplainer):
 
     def attribute_loader(
         self,
-        device: Any,
+        device: Any,  # noqa: ARG002
         train_loader: Iterable[Any],
         test_loader: Iterable[Any],
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> Any:
         """Return (test inputs, training inputs) float32 of all batches; both have labels."""
         return self._summed([*batches(train_loader)], [*batches(test_loader)], kwargs)

@@ -9,7 +9,7 @@ import numpy as np
 from leap_audit.errors import UsageError
 from leap_audit.run.session import Array
 
-__all__ = ["NO_LABEL", "Gathered", "Linear", "best", "softmax"]
+__all__ = ["NO_LABEL", "Gathered", "Linear", "best", "softmax_rows"]
 
 NO_LABEL = -1
 BLOCK = 2048
@@ -96,7 +96,7 @@ class Gathered:
         labels = self.labels[part]
         if (labels == NO_LABEL).any():
             raise UsageError("a picture without a class has no loss; say what each picture shows.")
-        delta = softmax(self.scores(part))
+        delta = softmax_rows(self.scores(part))
         delta[np.arange(len(labels)), labels] -= 1
         return delta
 
@@ -118,7 +118,7 @@ class Gathered:
         return replace(self, separate=np.asarray(scores), linear=None)
 
 
-def softmax(scores: Array) -> Array:
+def softmax_rows(scores: Array) -> Array:
     """Return the softmax over the last axis, float64."""
     wide = np.asarray(scores, np.float64)
     exponentials = np.exp(wide - wide.max(-1, keepdims=True))

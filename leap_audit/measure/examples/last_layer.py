@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from leap_audit.errors import UsageError
-from leap_audit.measure.examples.gathered import Gathered, softmax
+from leap_audit.measure.examples.gathered import Gathered, softmax_rows
 from leap_audit.run.session import Array
 
 __all__ = ["curvature", "influences", "self_influence", "solved", "tracin"]
@@ -55,7 +55,7 @@ def curvature(training: Gathered, vectors: Array, *, bias: bool = True) -> Array
     total = np.zeros_like(flat)
     for part in training.blocks(max(1, min(2048, NUMBERS // max(1, len(flat))))):
         h = _with_bias(training.features(part), bias=bias)
-        p = softmax(training.scores(part))[:, None]
+        p = softmax_rows(training.scores(part))[:, None]
         z = (h @ flat.T).reshape(len(h), several, -1)
         weighed = p * (z - (p * z).sum(2, keepdims=True))
         total += weighed.reshape(len(h), -1).T @ h
@@ -103,7 +103,7 @@ def mean_curvature(training: Gathered, *, bias: bool = True) -> float:
     """Return the mean eigenvalue of the Hessian of the last layer."""
     total = 0.0
     for part in training.blocks():
-        p = softmax(training.scores(part))
+        p = softmax_rows(training.scores(part))
         lengths = (training.features(part) ** 2).sum(1) + float(bias)
         total += float(((1 - (p**2).sum(1)) * lengths).sum())
     return total / len(training) / (training.classes * (training.width + bias))

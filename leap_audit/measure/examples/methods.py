@@ -10,7 +10,7 @@ from pydantic import Field
 from leap_audit.config import Options
 from leap_audit.measure.examples.gathered import Gathered, best
 from leap_audit.measure.examples.last_layer import influences, mean_curvature, tracin
-from leap_audit.measure.examples.neighbours import Metric, nearest
+from leap_audit.measure.examples.neighbours import Metric, nearest_training
 from leap_audit.measure.examples.simplex import mixtures
 from leap_audit.run.session import Array
 
@@ -93,7 +93,7 @@ class ExampleMethod:
 def _neighbours(several: Sequence[Checkpoint], count: int, options: Options) -> list[Examples]:
     assert isinstance(options, NeighboursOptions)
     (one,) = several
-    values, places = nearest(one.training, one.pictures, count, options.metric)
+    values, places = nearest_training(one.training, one.pictures, count, options.metric)
     sign = -1 if options.metric == "l2" else 1
     return [
         _for(row, sign * value, {"nearest": float(sign * value[0])})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, softmax
+from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, softmax_rows
 from leap_audit.measure.examples.last_layer import self_influence
 
 __all__ = ["DoubtedLabel", "doubted_labels"]
@@ -44,7 +44,7 @@ def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLab
     if not len(labelled):
         return ()
     known = pictures.chosen(labelled)
-    p = softmax(known.scores())
+    p = softmax_rows(known.scores())
     own = p[np.arange(len(known)), known.labels]
     enough = np.full(known.classes, np.inf)
     for class_ in np.unique(known.labels):

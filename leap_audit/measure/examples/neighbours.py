@@ -7,7 +7,7 @@ import numpy as np
 from leap_audit.measure.examples.gathered import Gathered, best
 from leap_audit.run.session import Array
 
-__all__ = ["Metric", "nearest", "similarities"]
+__all__ = ["Metric", "nearest_training", "similarities"]
 
 Metric = Literal["cosine", "l2"]
 
@@ -23,7 +23,7 @@ def similarities(features: Array, of: Array, metric: Metric) -> Array:
     return np.asarray(-np.sqrt(np.maximum(squares, 0)))
 
 
-def nearest(
+def nearest_training(
     training: Gathered, pictures: Gathered, count: int, metric: Metric = "cosine"
 ) -> tuple[Array, Array]:
     """Return the similarities of the `count` nearest of each picture and their places, (m, count).

@@ -3,7 +3,7 @@
 import numpy as np
 
 from leap_audit.errors import UsageError
-from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, Linear, softmax
+from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, Linear, softmax_rows
 from leap_audit.measure.examples.last_layer import solved
 from leap_audit.run.session import Array
 
@@ -72,7 +72,7 @@ def _loss(training: Gathered, w: Array, ridge: float) -> tuple[float, Array]:
     loss, gradient = 0.0, np.zeros_like(w)
     for part in training.blocks():
         h = np.concatenate([training.features(part), np.ones((part.stop - part.start, 1))], 1)
-        p = softmax(h @ w.T)
+        p = softmax_rows(h @ w.T)
         own = (np.arange(len(h)), training.labels[part])
         loss -= float(np.log(np.maximum(p[own], np.finfo(np.float64).tiny)).sum())
         p[own] -= 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from leap_audit.errors import UsageError
-from leap_audit.measure.examples.gathered import Gathered, softmax
+from leap_audit.measure.examples.gathered import Gathered, softmax_rows
 from leap_audit.measure.examples.last_layer import (
     curvature,
     influences,
@@ -13,7 +13,7 @@ from leap_audit.measure.examples.last_layer import (
     tracin,
 )
 from leap_audit.measure.examples.mislabelled import doubted_labels
-from leap_audit.measure.examples.neighbours import nearest
+from leap_audit.measure.examples.neighbours import nearest_training
 from leap_audit.measure.examples.probe import fitted_probe, out_of_fold, ridge_of
 from leap_audit.measure.examples.simplex import mixtures
 
@@ -36,21 +36,21 @@ def test_neighbours_are_those_of_all_pairs(metric, monkeypatch):
         pairs = (x @ h.T) / np.linalg.norm(x, axis=1)[:, None] / np.linalg.norm(h, axis=1)
     else:
         pairs = -np.linalg.norm(x[:, None] - h[None], axis=2)
-    values, places = nearest(training, pictures, 4, metric)
+    values, places = nearest_training(training, pictures, 4, metric)
     assert np.array_equal(places, np.argsort(-pairs, 1, kind="stable")[:, :4])
     assert np.allclose(values, np.take_along_axis(pairs, places, 1), atol=1e-9)
 
 
 def test_a_picture_is_its_own_nearest_at_no_distance():
     training = Gathered.of(blobs().features() + 1e4)
-    values, places = nearest(training, training.chosen(np.array([17])), 1, "l2")
+    values, places = nearest_training(training, training.chosen(np.array([17])), 1, "l2")
     assert places[0, 0] == 17
     assert values[0, 0] == 0
 
 
 def test_of_equal_neighbours_the_first_comes_first():
     training = Gathered.of(np.ones((5, 3)))
-    assert nearest(training, training.chosen(np.array([4])), 3)[1].tolist() == [[0, 1, 2]]
+    assert nearest_training(training, training.chosen(np.array([4])), 3)[1].tolist() == [[0, 1, 2]]
 
 
 def slow_mixture(h, hull, steps=20000):
@@ -96,7 +96,7 @@ def test_a_mixture_of_training_pictures_is_seen_through():
 def gradients(data: Gathered, bias: bool = True) -> np.ndarray:
     h = data.features()
     h = np.concatenate([h, np.ones((len(h), 1))], 1) if bias else h
-    delta = softmax(data.scores())
+    delta = softmax_rows(data.scores())
     delta[np.arange(len(h)), data.labels] -= 1
     return np.einsum("nk,nd->nkd", delta, h).reshape(len(h), -1)
 
@@ -152,7 +152,7 @@ def test_tracin_is_that_of_captum():
 def test_curvature_is_the_hessian():
     training = blobs(count=30)
     h = np.concatenate([training.features(), np.ones((30, 1))], 1)
-    p = softmax(training.scores())
+    p = softmax_rows(training.scores())
     middle = np.einsum("nk,kl->nkl", p, np.eye(3)) - np.einsum("nk,nl->nkl", p, p)
     hessian = np.einsum("nkl,nd,ne->kdle", middle, h, h).reshape(21, 21) / 30
     vectors = np.random.default_rng(0).normal(size=(2, 3, 7))
@@ -170,7 +170,7 @@ def test_influence_is_what_fitting_again_without_a_picture_does():
     assert left < 1e-5
 
     def losses(fitted) -> np.ndarray:
-        p = softmax(pictures.with_linear(fitted).scores())
+        p = softmax_rows(pictures.with_linear(fitted).scores())
         return -np.log(p[np.arange(3), pictures.labels])
 
     before = losses(layer)
