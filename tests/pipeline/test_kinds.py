@@ -40,6 +40,7 @@ def test_segmentation(tmp_path: Path) -> None:
     record, page = audited(path, ["ground", "red", "blue"], samples=(sample,))
     assert (record.model.task, record.model.places) == ("segmentation", (24, 24))
     assert [p.target for p in record.prototypes] == [(0,), (1,), (2,)]
+    assert "averaged over the middle 40\u00a0% of the map" in page
     (seen,) = record.samples
     shares = {p.name: p.share for p in seen.predicted}  # blue is nowhere, and not listed
     assert shares == pytest.approx(
