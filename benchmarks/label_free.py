@@ -6,8 +6,8 @@ Two kinds of encoder are trained on scikit-learn's digits without their labels: 
 autoencoder, and one that tells two views of a picture from other pictures (as SimCLR does).
 Consistency of features: how far the representation moves when the pixels that a method puts first
 are set to 0, beside how far when random ones are; the mean over the shares SHARES, with a paired
-bootstrap interval over pictures. Consistency of examples: how many of the first training pictures of a method show the same
-digit.
+bootstrap interval over pictures. Consistency of examples: how many of the first training pictures
+of a method show the same digit.
 """
 
 import argparse

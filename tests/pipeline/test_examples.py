@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from PIL import Image
 
 from leap_audit.cli import main
@@ -90,6 +92,56 @@ def test_bad_words_are_refused(folder):
         ran(folder, "neighbors")
     with pytest.raises(PictureRefused, match="needs the class"):
         examples(MODEL, PICTURES[0], folder / "train", "tracin", features=folder / "features")
+
+
+def encoder(path: Path) -> Path:
+    """Features of a picture: the means of eight filters."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(8, 1, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("GlobalAveragePool", ["r"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["y"]),
+    ]
+    float_ = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [helper.make_tensor_value_info("x", float_, ["n", 1, 16, 16])],
+        [helper.make_tensor_value_info("y", float_, ["n", 8])],
+        [numpy_helper.from_array(kernel, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def test_an_encoder_takes_its_folders_for_classes(tmp_path):
+    rng = np.random.default_rng(1)
+    waves = {"down": np.sin(np.arange(16) * 2)[:, None], "right": np.sin(np.arange(16) * 2)[None]}
+    for name, wave in waves.items():
+        for i in range(12):
+            values = 128 + 60 * (wave + np.zeros((16, 16))) + 10 * rng.normal(size=(16, 16))
+            # the last picture of each folder shows the pattern of the other
+            place = tmp_path / "train" / (name if i < 11 else {"down": "right"}.get(name, "down"))
+            place.mkdir(parents=True, exist_ok=True)
+            file = place / f"{name}-{i:02d}.png"
+            Image.fromarray(values.clip(0, 255).astype(np.uint8)).save(file)
+    model = encoder(tmp_path / "encoder.onnx")
+    picture = tmp_path / "train/down/down-00.png"
+    where = {"features": tmp_path / "features", "count": 3}
+    result = examples(model, picture, tmp_path / "train", "influence", **where)
+    assert result.classes == ("down", "right")
+    assert result.targets == (0,)
+    labels = result.training.gathered.labels
+    assert (labels[result.examples[0].places] == 0).all()
+    names = {result.training.names[each.place] for each in result.mislabelled}
+    assert names == {"down-11.png", "right-11.png"}
+    near = examples(model, picture, tmp_path / "train/down", "neighbours", **where)
+    assert near.classes == ()
+    assert near.mislabelled == ()
+    with pytest.raises(PictureRefused, match="needs the class"):
+        examples(model, picture, tmp_path / "train/down", "influence", **where)
 
 
 def test_what_a_killed_process_left_is_cut_off(tmp_path):
