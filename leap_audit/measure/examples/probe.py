@@ -10,16 +10,25 @@ from leap_audit.run.session import Array
 __all__ = ["RIDGE", "fitted_probe", "out_of_fold", "ridge_of"]
 
 RIDGE = 1e-3
-"""Weight of the penalty, as a share of the mean squared length of the features."""
+"""Weight of the penalty, as a share of the variance of the features."""
 STEPS = 30
 ENOUGH = 1e-7
 """Length of the gradient, relative to the first one, at which the fit ends."""
 
 
 def ridge_of(training: Gathered, share: float = RIDGE) -> float:
-    """Return the weight of the penalty: a share of the mean squared length of the features."""
-    total = sum(float((training.features(part) ** 2).sum()) for part in training.blocks())
-    return share * max(total / len(training), float(np.finfo(np.float32).tiny))
+    """Return the weight of the penalty: a share of the variance of the features.
+
+    Of the variance and not of the length: features behind a ReLU have a large mean in common.
+    """
+    square, mean = 0.0, np.zeros(training.width)
+    for part in training.blocks():
+        h = training.features(part)
+        square += float((h**2).sum())
+        mean += h.sum(0)
+    count = len(training)
+    variance = square / count - float(((mean / count) ** 2).sum())
+    return share * max(variance, float(np.finfo(np.float32).tiny))
 
 
 def fitted_probe(training: Gathered, classes: int, ridge: float) -> Linear:

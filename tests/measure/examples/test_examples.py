@@ -208,6 +208,13 @@ def test_a_fold_is_scored_by_a_layer_that_did_not_see_it():
         assert np.allclose(scores[0], rest.with_linear(layer).scores(np.array([0]))[0])
 
 
+def test_the_penalty_is_a_share_of_the_variance():
+    training = blobs()
+    variance = training.features().var(0).sum()
+    assert ridge_of(training, 0.5) == pytest.approx(variance / 2)
+    assert ridge_of(Gathered.of(training.features() + 10), 0.5) == pytest.approx(variance / 2)
+
+
 def test_pictures_without_labels_have_no_loss():
     with pytest.raises(UsageError, match="without a class"):
         self_influence(Gathered.of(np.ones((3, 2)), np.ones((3, 2))))
