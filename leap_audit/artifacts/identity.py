@@ -25,7 +25,8 @@ __all__ = [
 Layout = Literal["NCHW", "NHWC"]
 ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
 """BANDS: channels that are not colours, in the order of the file."""
-Task = Literal["classification", "multi-label", "binary", "segmentation"]
+Task = Literal["classification", "multi-label", "binary", "segmentation", "embedding"]
+"""embedding: a vector without classes."""
 Probabilities = Literal["softmax", "sigmoid", "given"]
 """How a probability follows from the scores: as the softmax of all; as the sigmoid of each; or the
 model gives it, and the score is its logarithm."""
