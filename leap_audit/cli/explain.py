@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leap_audit.cli import flags
+from leap_audit.cli import flags, input_flags
 from leap_audit.cli.answers import answering
 from leap_audit.cli.app import Command, app
 from leap_audit.cli.trust import FollowLinks, TrustModel
@@ -119,6 +119,8 @@ def explain(
     list_methods: ListMethods = False,
     task: flags.Task = None,
     scores_output: flags.ScoresOutput = None,
+    directions: input_flags.Directions = None,
+    directions_scale: input_flags.DirectionsScale = None,
     classes: flags.Classes = None,
     layout: flags.Layout = None,
     channel_order: flags.ChannelOrder = None,
@@ -182,6 +184,8 @@ def explain(
                     ("provider", provider),
                     ("task", task),
                     ("output", scores_output),
+                    ("directions", directions),
+                    ("directions_scale", directions_scale),
                 )
                 if value is not None
             },

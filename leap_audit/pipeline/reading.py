@@ -8,6 +8,7 @@ from leap_audit.config import AuditOptions
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.operators import ROUNDING
 from leap_audit.ingest import load
+from leap_audit.ingest.classes.directions import read_directions_in_child
 from leap_audit.ingest.classes.lines import ClassList
 from leap_audit.ingest.classes.names import match_classes
 from leap_audit.ingest.classes.sandboxed import (
@@ -55,6 +56,9 @@ def read(
     with told.stage("Reading the model", 1) as advance:
         given, digest = _names(classes)
         refuse_early(options.targets, given.names if given else None)
+        directions = None
+        if options.directions is not None:
+            directions = read_directions_in_child(options.directions, options.directions_scale)
         model = load(
             source,
             options.preprocessing,
@@ -64,6 +68,7 @@ def read(
             region=options.region,
             output=options.output,
             inputs=read_inputs(options.input, options.set, options.signature),
+            directions=directions,
             trust_model=trust_model,
         )
         if model.identity.task == "embedding" and not embeddings:
@@ -81,8 +86,8 @@ def _refused_embedding(model: Model) -> ModelRefused:
     return ModelRefused(
         f"output {identity.output!r} is an embedding of {model.classes} features "
         f"({identity.task_reason}), which has no classes: explain it with `leap-audit explain`, "
-        "give the classifier built on it, or pass --task classification to audit each feature as "
-        "if it were a class."
+        "name directions that stand for classes with --directions, give the classifier built on "
+        "it, or pass --task classification to audit each feature as if it were a class."
     )
 
 
