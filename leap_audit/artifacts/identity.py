@@ -119,6 +119,8 @@ class ModelIdentity(Frozen):
     """The other inputs, which had the same value for every picture."""
     signature: str = ""
     """Of a SavedModel: the function that was audited."""
+    directions_sha256: str = ""
+    """Of the file of directions that made a classifier of an encoder; empty: there is none."""
     classes_file: str | None = None
     classes_sha256: str | None = None
 

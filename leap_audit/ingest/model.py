@@ -235,6 +235,7 @@ def make_model(
         picture=source.picture or name,
         fixed_inputs=(*source.fixed_inputs, *values),
         signature=source.signature,
+        directions_sha256=directions.sha256 if directions is not None else "",
     )
     proto = with_weights_folded(proto)
     batchable, leads = _batching(proto, canonical, head.reading, sizes, provider)

@@ -8,6 +8,7 @@ import numpy as np
 
 from leap_audit.errors import ClassesRefused, UsageError
 from leap_audit.files import read_regular
+from leap_audit.ingest.files.hashing import read_hashed
 from leap_audit.ingest.inputs.values import read_array
 from leap_audit.ingest.outputs.directions import Directions
 from leap_audit.ingest.sandbox.parent import run_in_child
@@ -33,10 +34,15 @@ def read_directions(path: Path, scale: float) -> Directions:
 
     Raises ClassesRefused: it is neither, or a direction is no direction.
     """
+    (names, values), digest = read_hashed(path, lambda: _named_vectors(path), ClassesRefused)
+    return Directions(values, scale, names, legible(path.name), digest)
+
+
+def _named_vectors(path: Path) -> tuple[tuple[str, ...], Array]:
+    names: tuple[str, ...] = ()
     if path.suffix.lower() == ".csv":
         names, values = _table(path)
     else:
-        names = ()
         try:
             values = np.asarray(read_array(path))
         except UsageError as error:
@@ -54,14 +60,12 @@ def read_directions(path: Path, scale: float) -> Directions:
             f"{path}: row {wrong[0] + 1} is zero or not finite, which is no direction; leave it "
             "out, or compute it anew."
         )
-    return Directions(values, scale, names, legible(path.name))
+    return names, values
 
 
 def _table(path: Path) -> tuple[tuple[str, ...], Array]:
     try:
         text = read_regular(path, LARGEST).decode("utf-8-sig")
-    except OSError as error:
-        raise ClassesRefused(f"{path}: cannot be read ({error.strerror or error}).") from None
     except UnicodeDecodeError:
         raise ClassesRefused(f"{path}: is not text in UTF-8; {HOW}") from None
     rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]

@@ -35,6 +35,8 @@ class Directions:
     """Of the classes, in the order of the vectors; empty: the file has none."""
     file: str = ""
     """The base name of the file they were read from."""
+    sha256: str = ""
+    """Of that file."""
 
 
 def with_directions(proto: onnx.ModelProto, directions: Directions) -> tuple[onnx.ModelProto, str]:
