@@ -22,7 +22,7 @@ from leap_audit.ingest.pictures.preprocessing import statement
 from leap_audit.progress import Progress
 from leap_audit.run.providers import choose_provider
 
-__all__ = ["Understood", "read"]
+__all__ = ["Understood", "read", "require_classes"]
 
 
 class Understood(NamedTuple):
@@ -71,8 +71,8 @@ def read(
             directions=directions,
             trust_model=trust_model,
         )
-        if model.identity.task == "embedding" and not embeddings:
-            raise _refused_embedding(model)
+        if not embeddings:
+            require_classes(model)
         advance()
     names, notes = _matched(given, model)
     notes = (*notes, *_of_rounding(model))
@@ -80,10 +80,12 @@ def read(
     return Understood(model, names, notes, digest)
 
 
-def _refused_embedding(model: Model) -> ModelRefused:
-    """What to do with a model that has no classes, where classes are audited."""
+def require_classes(model: Model) -> None:
+    """Raise ModelRefused, with what to do, where a model answers with a vector without classes."""
     identity = model.identity
-    return ModelRefused(
+    if identity.task != "embedding":
+        return
+    raise ModelRefused(
         f"output {identity.output!r} is an embedding of {model.classes} features "
         f"({identity.task_reason}), which has no classes: explain it with `leap-audit explain`, "
         "name directions that stand for classes with --directions, give the classifier built on "

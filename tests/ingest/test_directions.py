@@ -7,7 +7,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from typer.testing import CliRunner
 
+from leap_audit.cli import app
 from leap_audit.config import AuditOptions, DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, LeapAuditError, ModelRefused
 from leap_audit.ingest import load
@@ -163,5 +165,23 @@ def test_arrays_that_are_no_directions(tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", values)
         with pytest.raises(ClassesRefused):
             read_directions(tmp_path / "a.npy", 100.0)
-    with pytest.raises(LeapAuditError, match="(?i)no such file"):
+    with pytest.raises(LeapAuditError, match=r"(?i)no such file"):
         read_directions(tmp_path / "none.npy", 100.0)
+
+
+def test_the_command_takes_directions(tmp_path: Path) -> None:
+    path, table = flat(tmp_path / "m.onnx"), tmp_path / "texts.npy"
+    np.save(table, VECTORS)
+    words = ["audit", str(path), "--dry-run", "--json", "--threads", "1"]
+    words += ["--range", "0,1", "--mean", "0", "--std", "1"]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 3, refused.output
+    assert "name directions that stand for classes with --directions" in refused.output
+    result = CliRunner().invoke(
+        app, [*words, "--directions", str(table), "--directions-scale", "20"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "3 directions of texts.npy, times 20" in result.output
+    wrong = CliRunner().invoke(app, [*words, "--directions", str(table), "--directions-scale", "0"])
+    assert wrong.exit_code == 3, wrong.output
+    assert "directions_scale: Input should be greater than 0" in wrong.output
