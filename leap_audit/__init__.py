@@ -18,7 +18,11 @@ from leap_audit.telemetry import disable_telemetry
 if TYPE_CHECKING:
     from leap_audit.measure.targets import ClassTarget as Class
     from leap_audit.measure.targets import DifferenceTarget as Difference
+    from leap_audit.measure.targets import DimensionTarget as Dimension
+    from leap_audit.measure.targets import DirectionTarget as Direction
+    from leap_audit.measure.targets import EmbeddingTarget as Embedding
     from leap_audit.measure.targets import PlaceTarget as Place
+    from leap_audit.measure.targets import SimilarityTarget as Similarity
     from leap_audit.measure.targets import TensorTarget as Tensor
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
     from leap_audit.pipeline.explain import PictureExplanation, check, explain, methods
@@ -29,9 +33,13 @@ __all__ = [
     "AuditResult",
     "Class",
     "Difference",
+    "Dimension",
+    "Direction",
+    "Embedding",
     "Inspection",
     "PictureExplanation",
     "Place",
+    "Similarity",
     "Tensor",
     "__version__",
     "audit",
@@ -40,6 +48,17 @@ __all__ = [
     "inspect",
     "methods",
 ]
+
+TARGETS = (
+    "Class",
+    "Difference",
+    "Dimension",
+    "Direction",
+    "Embedding",
+    "Place",
+    "Similarity",
+    "Tensor",
+)
 
 disable_telemetry()  # before any library is loaded that would speak
 
@@ -56,6 +75,6 @@ def __getattr__(name: str) -> Any:
         return getattr(pipeline, name)
     if name in ("PictureExplanation", "check", "explain", "methods"):
         return getattr(importlib.import_module("leap_audit.pipeline.explain"), name)
-    if name in ("Class", "Difference", "Place", "Tensor"):
+    if name in TARGETS:
         return getattr(importlib.import_module("leap_audit.measure.targets"), f"{name}Target")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -285,8 +285,11 @@ class AuditOptions(Options):
     task: Task | None = None
     """Kind of answer the model gives. Left out: inferred, and reported with the reason."""
     output: str | None = None
-    """Output, or tensor inside the graph, that holds the class scores. Left out: chosen, and
-    reported with the reason."""
+    """Output, or tensor inside, that holds the class scores. Left out: chosen, and reported."""
+    directions: ShownPath | None = None
+    """Directions that make a classifier of an encoder: a .csv of names and numbers, or a .npy."""
+    directions_scale: float = Field(default=100.0, gt=0)
+    """What these cosines are multiplied by; CLIP's is 100."""
     region: _Region | None = None
     """Part of a segmentation's map to audit: top, left, bottom, right, as fractions."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()

@@ -36,6 +36,17 @@ Wrappers stand before any name: `smooth:gradcam` averages over noisy copies of t
 mean square or variance), `tta:gradcam` over mirrored and shifted views. Targets are a class, or
 `leap_audit.Difference` (a class less others, which Finer-CAM explains), `leap_audit.Place` (a part
 of a segmentation) and `leap_audit.Tensor` (an element of a tensor inside the model).
+
+Models whose answer is a vector without classes have targets too, for every method but
+`isolation_ranking`. `leap_audit.Embedding`, the default there, is the product with the explained
+picture's own vector, which stays as it is while a method looks at other pictures (Crabbé and van
+der Schaar 2022); `Embedding(normalised=True)` divides that vector by its length, so that pictures
+with long and with short vectors compare. `leap_audit.Dimension` is one number of the vector,
+`leap_audit.Direction` its product with another vector, such as that of a text, and
+`leap_audit.Similarity` the cosine of the angle to the vector of another picture
+(`leap-audit explain MODEL PICTURE --similar-to OTHER`). A cosine bends: its slope is computed anew
+at every picture, and methods that add up on sums of scores alone, such as `fullgrad`, miss it and
+say by how much.
 """
 
 

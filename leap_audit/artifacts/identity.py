@@ -25,7 +25,8 @@ __all__ = [
 Layout = Literal["NCHW", "NHWC"]
 ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
 """BANDS: channels that are not colours, in the order of the file."""
-Task = Literal["classification", "multi-label", "binary", "segmentation"]
+Task = Literal["classification", "multi-label", "binary", "segmentation", "embedding"]
+"""embedding: a vector without classes."""
 Probabilities = Literal["softmax", "sigmoid", "given"]
 """How a probability follows from the scores: as the softmax of all; as the sigmoid of each; or the
 model gives it, and the score is its logarithm."""
@@ -118,6 +119,8 @@ class ModelIdentity(Frozen):
     """The other inputs, which had the same value for every picture."""
     signature: str = ""
     """Of a SavedModel: the function that was audited."""
+    directions_sha256: str = ""
+    """Of the file of directions that made a classifier of an encoder; empty: there is none."""
     classes_file: str | None = None
     classes_sha256: str | None = None
 

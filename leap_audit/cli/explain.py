@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leap_audit.cli import flags
+from leap_audit.cli import flags, input_flags
 from leap_audit.cli.answers import answering
 from leap_audit.cli.app import Command, app
 from leap_audit.cli.trust import FollowLinks, TrustModel
@@ -50,6 +50,21 @@ Target = Annotated[
         "--target", _EXPLAIN, "Class, by number or name (default: the most probable).", "CLASS"
     ),
 ]
+SimilarTo = Annotated[
+    Path | None,
+    flags.option(
+        "--similar-to",
+        _EXPLAIN,
+        "Picture: what makes the model's vectors for PICTURES and for this one alike.",
+        "FILE",
+    ),
+]
+Dimension = Annotated[
+    int | None,
+    flags.option(
+        "--dimension", _EXPLAIN, "One number of the model's vector, from 0 on.", "NUMBER", min=0
+    ),
+]
 At = Annotated[
     str | None,
     flags.option(
@@ -80,6 +95,8 @@ class Wanted:
     methods: tuple[str, ...]
     options: dict[str, dict[str, Any]]
     target: str | None
+    similar_to: Path | None
+    dimension: int | None
     at: str | None
     check: bool
     compare: bool
@@ -94,10 +111,16 @@ def explain(
     method: Method = None,
     method_options: flags.MethodOptions = None,
     target: Target = None,
+    similar_to: SimilarTo = None,
+    dimension: Dimension = None,
     at: At = None,
     check: Check = False,
     compare: CompareMethods = False,
     list_methods: ListMethods = False,
+    task: flags.Task = None,
+    scores_output: flags.ScoresOutput = None,
+    directions: input_flags.Directions = None,
+    directions_scale: input_flags.DirectionsScale = None,
     classes: flags.Classes = None,
     layout: flags.Layout = None,
     channel_order: flags.ChannelOrder = None,
@@ -141,6 +164,10 @@ def explain(
                 )
             print("\n".join(_table()), flush=True)
             return
+        if sum(each is not None for each in (target, similar_to, dimension)) > 1:
+            raise UsageError(
+                "--target, --similar-to and --dimension each say what is explained; give one."
+            )
         if not pictures and not list_methods:
             raise UsageError("explain takes PICTURES after the MODEL: files, or folders of them.")
         run, labels = opened(
@@ -151,7 +178,17 @@ def explain(
             declared,
             terminal,
             trust_model=trust_model,
-            more={"provider": provider} if provider else {},
+            more={
+                name: value
+                for name, value in (
+                    ("provider", provider),
+                    ("task", task),
+                    ("output", scores_output),
+                    ("directions", directions),
+                    ("directions_scale", directions_scale),
+                )
+                if value is not None
+            },
         )
         if list_methods:
             print("\n".join(_table(run.model)), flush=True)
@@ -162,6 +199,8 @@ def explain(
             names,
             options,
             target,
+            similar_to,
+            dimension,
             at,
             check or compare,
             compare,
@@ -202,13 +241,13 @@ def _written(
     album = read_album(
         AuditOptions.parse(values, "explain"), labels, run.model.preprocessing, terminal
     )
+    target, what = _target(run, wanted, labels, terminal, follow=follow)
     with AuditFolder.open(place, EXPLANATIONS) as folder:
         rows: list[ExplainedPicture] = []
         gains: dict[str, dict[str, list[float]]] = {}
         total = len(album.pictures) * len(chosen)
         with terminal.stage("Explaining", total) as advance:
             for number in range(len(album.pictures)):
-                target = _target(wanted.target)
                 maps = []
                 for each in chosen:
                     ((found,),) = explain_album(
@@ -221,7 +260,7 @@ def _written(
                     maps.append(_record(found, checks))
                     advance()
                 subject = found.subject
-                label = f"{labels[subject.class_]} (class {subject.class_})"
+                label = what or f"{labels[subject.class_]} (class {subject.class_})"
                 rows.append(
                     ExplainedPicture(
                         album.names[number],
@@ -279,8 +318,32 @@ def _options(wanted: Wanted) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _target(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
+def _target(
+    run: Any, wanted: Wanted, labels: Any, terminal: Any, *, follow: bool
+) -> tuple[Any, str]:
+    """What is explained, and its name for the page; empty: that of a class."""
+    from leap_audit.config import AuditOptions
+    from leap_audit.errors import UsageError
+    from leap_audit.measure.targets import DimensionTarget, SimilarityTarget
+    from leap_audit.pipeline.photographs import read_album
+    from leap_audit.text.filenames import legible
+
+    text = wanted.target
+    if wanted.dimension is not None:
+        return DimensionTarget(wanted.dimension), f"dimension {wanted.dimension}"
+    if wanted.similar_to is not None:
+        values = {"samples": (str(wanted.similar_to),), "follow_links": follow}
+        album = read_album(
+            AuditOptions.parse(values, "explain"), labels, run.model.preprocessing, terminal
+        )
+        if len(album.pictures) != 1:
+            raise UsageError(
+                f"--similar-to: {wanted.similar_to} holds {len(album.pictures)} pictures; name one."
+            )
+        return SimilarityTarget(album.pictures[0]), f"similarity to {legible(album.names[0])}"
+    if text is None and run.model.identity.task == "embedding":
+        return None, "the model's vector"
+    return (int(text) if text is not None and text.isdigit() else text), ""
 
 
 def _one(album: "Album", number: int) -> "Album":

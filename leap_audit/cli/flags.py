@@ -83,12 +83,12 @@ TopClasses = Annotated[
 ]
 
 Task = Annotated[
-    Literal["classification", "multi-label", "binary", "segmentation"] | None,
+    Literal["classification", "multi-label", "binary", "segmentation", "embedding"] | None,
     option(
         "--task",
         _WHAT,
         of_field("task"),
-        "classification|multi-label|binary|segmentation",
+        "classification|multi-label|binary|segmentation|embedding",
         case_sensitive=False,
     ),
 ]

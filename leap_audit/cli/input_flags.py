@@ -1,5 +1,6 @@
-"""The flags about a model's inputs: which takes the picture, and what the others hold."""
+"""The flags of what stands around a model: values of its inputs, directions behind its output."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,14 @@ Set = Annotated[
 Signature = Annotated[
     str | None,
     option("--signature", _WHAT, of_field("signature"), "NAME"),
+]
+Directions = Annotated[
+    Path | None,
+    option("--directions", _WHAT, of_field("directions"), "FILE"),
+]
+DirectionsScale = Annotated[
+    float | None,
+    option("--directions-scale", _WHAT, of_field("directions_scale"), "NUMBER"),
 ]
 
 

@@ -23,6 +23,7 @@ from leap_audit.pipeline.assembly import ONE_AT_A_TIME, AuditParts, assemble, wr
 from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring
 from leap_audit.pipeline.photographs import album_of
+from leap_audit.pipeline.reading import require_classes
 from leap_audit.pipeline.study import Study, drawn_so_far, prepared
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
@@ -86,6 +87,7 @@ def generate(
         network = network_of(
             model, preprocessing, settings, mode, provider_of(device), folder, progress, named
         )
+        require_classes(network)
         names, notes = match_classes(class_list or network.labels or None, network.classes)
         identity = network.identity
         for note in (f"Logits: {identity.logits}.", identity.meaning, *notes):

@@ -15,6 +15,7 @@ from leap_audit.run.providers import Provider, choose_provider
 if TYPE_CHECKING:
     from leap_audit.ingest.inputs.selection import Inputs
     from leap_audit.ingest.model import Model
+    from leap_audit.ingest.outputs.directions import Directions
     from leap_audit.ingest.source import Picture, Source
 
 __all__ = ["autograd_model", "load", "read_source"]
@@ -32,6 +33,7 @@ def load(
     region: Region | None = None,
     output: str | None = None,
     inputs: "Inputs | None" = None,
+    directions: "Directions | None" = None,
     trust_model: bool = False,
 ) -> "Model":
     """Load a network as a `Model`, ready to be audited.
@@ -44,7 +46,8 @@ def load(
     settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
     answers to audit, as fractions. output: the name of the output, or tensor inside the graph,
     that holds the scores; None: chosen, and the reason said. inputs: which input takes the picture
-    and what values the others get, where there are several.
+    and what values the others get, where there are several. directions: those that make a
+    classifier of an encoder.
 
     trust_model: open a format that is a program (all but ONNX and most of TensorFlow Lite) also
     where the system offers no sandbox for that; it can then do whatever the user can.
@@ -60,7 +63,7 @@ def load(
     if isinstance(source, str | Path):
         with trust_models(trust_model):
             model = run_in_child(
-                load_file, Path(source), declared, task, names, region, output, inputs
+                load_file, Path(source), declared, task, names, region, output, inputs, directions
             )
         return replace(model, provider=chosen)
     from leap_audit.ingest.model import make_model
@@ -69,7 +72,7 @@ def load(
     try:
         opened = open_object(source, picture_of(declared, inputs))
     except ExportFailed as error:
-        if inputs is not None and inputs.specified:
+        if (inputs is not None and inputs.specified) or directions is not None:
             raise  # PyTorch itself is asked about pictures alone
         return autograd_model(source, str(error), declared, task=task, region=region, output=output)
     return make_model(
@@ -81,6 +84,7 @@ def load(
         region=region,
         output=output,
         inputs=inputs,
+        directions=directions,
     )
 
 
@@ -133,6 +137,7 @@ def load_file(
     region: Region | None,
     output: str | None = None,
     inputs: "Inputs | None" = None,
+    directions: "Directions | None" = None,
 ) -> "Model":
     """What the child does for `load`, on the processor: a driver would not live in its limits."""
     from leap_audit.ingest.model import make_model
@@ -147,6 +152,7 @@ def load_file(
         region=region,
         output=output,
         inputs=inputs,
+        directions=directions,
     )
 
 

@@ -25,11 +25,17 @@ from leap_audit.ingest.inputs.layout import input_dimensions
 from leap_audit.ingest.inputs.pixels import require_same_numbers
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs
 from leap_audit.ingest.outputs.answer import Answer, answer_kind
+from leap_audit.ingest.outputs.directions import Directions, with_directions
 from leap_audit.ingest.outputs.final_layer import FinalLayer, final_layer
 from leap_audit.ingest.outputs.head import find_head
 from leap_audit.ingest.outputs.reading import Reading, written
 from leap_audit.ingest.outputs.task import DeclaredAnswer, refuse_boxes
-from leap_audit.ingest.outputs.tensor_outputs import output_info, with_outputs, with_tensor_outputs
+from leap_audit.ingest.outputs.tensor_outputs import (
+    TensorOutputs,
+    output_info,
+    with_outputs,
+    with_tensor_outputs,
+)
 from leap_audit.ingest.outputs.trial import OutputTrial
 from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.pictures.scaling import read_scaling
@@ -145,6 +151,7 @@ def make_model(
     region: tuple[float, float, float, float] | None = None,
     output: str | None = None,
     inputs: Inputs | None = None,
+    directions: Directions | None = None,
 ) -> Model:
     """Return a network with everything that a later stage may know of it.
 
@@ -153,10 +160,14 @@ def make_model(
     to audit, as fractions. output: the name of the output, or tensor inside the graph, that holds
     the scores; None: chosen. inputs: which input takes the picture, and the values of the others.
 
+    directions: those that make a classifier of an encoder; None: the model is what it is.
+
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
     ends = with_tensor_outputs(source.proto, output)
+    if directions is not None:
+        ends, output, names = _zero_shot(ends, directions), None, len(directions.vectors)
     # What was converted has its other inputs fixed already.
     chosen = Inputs() if source.converted or inputs is None else inputs
     fixed, name, values = fix_inputs(ends.proto, chosen)
@@ -224,6 +235,7 @@ def make_model(
         picture=source.picture or name,
         fixed_inputs=(*source.fixed_inputs, *values),
         signature=source.signature,
+        directions_sha256=directions.sha256 if directions is not None else "",
     )
     proto = with_weights_folded(proto)
     batchable, leads = _batching(proto, canonical, head.reading, sizes, provider)
@@ -252,6 +264,13 @@ def make_model(
         labels=ends.names if len(ends.names) == head.classes else (),
         labels_in=ends.names_in,
     )
+
+
+def _zero_shot(ends: TensorOutputs, directions: Directions) -> TensorOutputs:
+    """The encoder as a classifier, with the names of its directions."""
+    proto, text = with_directions(ends.proto, directions)
+    where = f"file of directions, {directions.file}"
+    return TensorOutputs(proto, directions.names, where, (*ends.taken, text))
 
 
 def _batching(

@@ -144,7 +144,8 @@ def _task(shape: tuple[int, ...], wanted: Task | None) -> Task:
     natural: Task = "segmentation" if len(shape) == 3 else "classification"
     if shape == (1,):
         natural = "binary"
-    if wanted in (None, natural) or (wanted, natural) == ("multi-label", "classification"):
+    of_a_list = natural == "classification" and wanted in ("multi-label", "embedding")
+    if wanted in (None, natural) or of_a_list:
         return wanted or natural
     raise ModelRefused(
         f"--task {wanted} does not fit: the module gives {list(shape)} numbers for a picture."

@@ -69,7 +69,8 @@ def full_gradients(
         several = []
         for unit in chosen:
             subject = subject_of(run, x, names, int(unit))
-            found = full_gradient(Item(Score(run, subject.explained, run.batch), subject))
+            score = Score(run, subject.explained, run.batch, subject.picture)
+            found = full_gradient(Item(score, subject))
             several.append(found.parts)
         summed = [np.sum(parts, 0) for parts in zip(*several, strict=True)]
         maps.append(sum(_mean(part, psi, spatial_axis, x.shape[1:]) for part in summed))

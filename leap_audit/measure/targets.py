@@ -11,9 +11,14 @@ from leap_audit.run.session import Array
 
 __all__ = [
     "ClassTarget",
+    "CosineTarget",
     "DifferenceTarget",
+    "DimensionTarget",
     "DirectionTarget",
+    "EmbeddingTarget",
     "PlaceTarget",
+    "ScoreTarget",
+    "SimilarityTarget",
     "Target",
     "TensorTarget",
     "difference_to_nearest",
@@ -101,28 +106,131 @@ class TensorTarget:
 
 
 @dataclass(frozen=True, eq=False)
-class DirectionTarget:
-    """The product of the scores, or of the features of an encoder, with a fixed vector.
+class DimensionTarget:
+    """One number of a vector that a model answers with, averaged over the places of a map."""
 
-    With the features of the picture itself as the vector it is the label-free score of Crabbé and
-    van der Schaar 2022.
+    index: int
+
+    def cotangent(self, answer: Answer) -> Array:
+        """Return (classes, places), whose product with the vector is the number."""
+        if not 0 <= self.index < answer.classes:
+            raise UsageError(
+                f"target: there is no dimension {self.index}; the vector has {answer.classes}, "
+                "from 0 on."
+            )
+        return answer.cotangent((self.index,))
+
+
+@dataclass(frozen=True, eq=False)
+class DirectionTarget:
+    """The product of a vector that a model answers with and another, such as that of a text.
+
+    The length of the model's vector counts; `CosineTarget` leaves it out.
     """
 
     vector: Array
-    """(classes,)"""
+    """(dimensions,), or (dimensions, places) of a map of answers; any length but 0."""
 
     def cotangent(self, answer: Answer) -> Array:
-        """Return (classes, places), whose product with the scores is the one with the vector."""
-        vector = np.asarray(self.vector, np.float32)
-        if vector.shape != (answer.classes,) or not np.isfinite(vector).all():
+        """Return (classes, places), whose product with the vector is the score."""
+        return _vector(self.vector, answer)
+
+
+@dataclass(frozen=True, eq=False)
+class CosineTarget:
+    """The cosine, -1..1, of the angle between a vector that a model answers with and another."""
+
+    vector: Array
+    """(dimensions,), or (dimensions, places) of a map of answers; any length but 0."""
+
+    def value(self, scores: Array) -> float:
+        """Return the cosine with the vector of one picture, (classes, places); 0 if that is 0."""
+        length = float(np.linalg.norm(np.asarray(scores, np.float64)))
+        return float(np.vdot(self._unit(scores), scores)) / length if length > 0 else 0.0
+
+    def slope(self, scores: Array) -> Array:
+        """Return the gradient of the cosine with respect to `scores`, of their shape, float64.
+
+        (r - cos · f) / |f|, of the vectors r and f of length 1; it changes with the picture.
+        """
+        wide = np.asarray(scores, np.float64)
+        length = float(np.linalg.norm(wide))
+        if length == 0:
+            return np.zeros_like(wide)
+        return np.asarray((self._unit(scores) - self.value(scores) * wide / length) / length)
+
+    def require_fit(self, answer: Answer) -> None:
+        """Raise UsageError where the vector is no vector of this model."""
+        _vector(self.vector, answer)
+
+    def _unit(self, scores: Array) -> Array:
+        wide = np.asarray(self.vector, np.float64).reshape(np.shape(scores))
+        return np.asarray(wide / np.linalg.norm(wide))
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingTarget:
+    """The product of a model's vector with the one that it has for the explained picture.
+
+    The score of label-free explanations (Crabbé and van der Schaar 2022): the explained picture's
+    vector stays as it is while a method looks at other pictures.
+    """
+
+    normalised: bool = False
+    """Whether the constant vector has the length 1, so that the maps of pictures with long vectors
+    and with short ones compare."""
+
+    def of(self, vector: Array) -> DirectionTarget:
+        """Return the target for a picture whose vector, (classes, places), is this one."""
+        wide = np.asarray(vector, np.float64)
+        length = float(np.linalg.norm(wide))
+        if not np.isfinite(length) or length == 0:
             raise UsageError(
-                f"target: a direction of the shape {list(vector.shape)}; give {answer.classes} "
-                "finite numbers, one for each score."
+                "target: the model's vector for this picture is zero or not finite, so nothing "
+                "explains it; give another picture."
             )
-        return np.repeat(vector[:, None], answer.places, 1) / np.float32(answer.places)
+        return DirectionTarget(wide / length if self.normalised else wide)
 
 
-Target: TypeAlias = ClassTarget | DifferenceTarget | DirectionTarget | PlaceTarget | TensorTarget
+@dataclass(frozen=True, eq=False)
+class SimilarityTarget:
+    """The cosine of the angle between a model's vectors for two pictures."""
+
+    picture: Array
+    """(channels, height, width) in 0..1, of the model's size: what pictures are compared with."""
+
+    def of(self, vector: Array) -> CosineTarget:
+        """Return the target where the model's vector for `picture` is this one."""
+        if not np.linalg.norm(np.asarray(vector, np.float64)) > 0:
+            raise UsageError(
+                "target: the model's vector for the picture to compare with is zero or not "
+                "finite, which has no angle to another; give another picture."
+            )
+        return CosineTarget(vector)
+
+
+Target: TypeAlias = (
+    ClassTarget
+    | DifferenceTarget
+    | PlaceTarget
+    | TensorTarget
+    | DimensionTarget
+    | DirectionTarget
+    | CosineTarget
+    | EmbeddingTarget
+    | SimilarityTarget
+)
+"""What may be asked for."""
+ScoreTarget: TypeAlias = (
+    ClassTarget
+    | DifferenceTarget
+    | PlaceTarget
+    | TensorTarget
+    | DimensionTarget
+    | DirectionTarget
+    | CosineTarget
+)
+"""What a score is of, once the vectors of the pictures are known that it depends on."""
 
 
 def difference_to_nearest(
@@ -152,3 +260,18 @@ def _require_class(answer: Answer, index: int) -> None:
         raise UsageError(
             f"target: there is no class {index}; the model has {answer.classes}, from 0 on."
         )
+
+
+def _vector(vector: Array, answer: Answer) -> Array:
+    """A vector as (classes, places) float32; where it has no places, each place has its part."""
+    wide = np.asarray(vector, np.float64)
+    if wide.size == answer.classes:
+        wide = np.repeat(wide.reshape(-1, 1), answer.places, 1) / answer.places
+    if wide.shape != (answer.classes, answer.places):
+        raise UsageError(
+            f"target: the vector has the shape {list(np.shape(vector))}; the model's vectors have "
+            f"{answer.classes} dimensions."
+        )
+    if not np.isfinite(wide).all() or not wide.any():
+        raise UsageError("target: the vector is zero or not finite, which is no direction.")
+    return np.asarray(wide, np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leap_audit.errors import ConfigRefused, ModelRefused, PictureRefused, UsageError
+from leap_audit.errors import ConfigRefused, PictureRefused, UsageError
 from leap_audit.ingest.classes.sandboxed import read_ground_truth_in_child
 from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.ingest.pictures.dicom import is_dicom
@@ -222,20 +222,11 @@ def _opened(
     more: Mapping[str, Any] | None,
 ) -> tuple[Run, tuple[str, ...], bool]:
     """A model ready to run, the names of its classes, and whether it is an encoder."""
-    values: dict[str, Any] = {"trust_model": trust_model}
-    try:
-        run, names = opened(
-            source, classes, batch, threads, preprocessing, progress, more=more, **values
-        )
-    except ModelRefused as error:
-        if "taken for an embedding" not in str(error):
-            raise
-        declared = {**(more or {}), "task": "classification"}
-        run, _ = opened(
-            source, None, batch, threads, preprocessing, progress, more=declared, **values
-        )
-        return run, (), True
-    return run, names, False
+    run, names = opened(
+        source, classes, batch, threads, preprocessing, progress, trust_model=trust_model, more=more
+    )
+    encoder = run.model.identity.task == "embedding"
+    return run, () if encoder else names, encoder
 
 
 def _paths(values: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:

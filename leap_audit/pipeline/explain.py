@@ -12,13 +12,13 @@ from leap_audit.config import AuditOptions, Options
 from leap_audit.errors import ConfigRefused, PictureRefused, UsageError
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
-from leap_audit.measure.attribution.score import Score
+from leap_audit.measure.attribution.score import Score, resolved
 from leap_audit.measure.attribution.smoothing import explainer
 from leap_audit.measure.faithfulness.checks import Checked, check_attribution
 from leap_audit.measure.methods import Explanation, Method, load_methods
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
-from leap_audit.measure.targets import Target
+from leap_audit.measure.targets import EmbeddingTarget, Target
 from leap_audit.pipeline.photographs import Album, album_of, read_album
 from leap_audit.pipeline.reading import read
 from leap_audit.progress import Progress, Silent
@@ -95,7 +95,8 @@ def explain(
     model: a file, an object as `leap_audit.audit` takes it, or a `Run` of one that is read
     already. x: a path, paths, or pictures in 0..1, (channels, height, width) of the model's size
     or (n, ...). target: a class by number or name, or a target such as `Difference`; None: the
-    most probable class of each picture. method: a name, with wrappers before it ("smooth:gradcam"),
+    most probable class of each picture, or its vector where the model has no classes.
+    method: a name, with wrappers before it ("smooth:gradcam"),
     or "auto". at: a tensor inside the model. baseline: names, or pictures in 0..1. options: those
     of the method.
 
@@ -139,7 +140,7 @@ def opened(
     chosen = AuditOptions.parse(values, "explain()")
     source = Path(model) if isinstance(model, str | Path) else model
     loaded, names, _, _ = read(
-        source, classes, chosen, progress or Silent(), trust_model=trust_model
+        source, classes, chosen, progress or Silent(), trust_model=trust_model, embeddings=True
     )
     return Run(loaded, batch or BATCH, threads), names
 
@@ -193,10 +194,15 @@ def subject_of(
     target: int | str | Target | None,
     baselines: Array | None = None,
 ) -> Subject:
-    """Return a picture with what is explained of it; None: its most probable class."""
+    """Return a picture with what is explained of it.
+
+    target: None: its most probable class; of a model whose answer is a vector, the vector.
+    """
     picture = np.asarray(picture, np.float32)
     (scores,) = run.at_once(1).scores(picture[None])
     answer = run.model.answer
+    if target is None and run.model.identity.task == "embedding":
+        target = EmbeddingTarget()
     if target is None:
         class_ = int(answer.probabilities(scores).mean(1).argmax())
     elif isinstance(target, int | np.integer):
@@ -208,10 +214,10 @@ def subject_of(
         (class_,) = several
     else:
         class_ = getattr(target, "index", 0)
-        class_ = class_ if isinstance(class_, int) else 0
-        return Subject(
-            picture, class_, 1.0, answer.predicted_places(scores, class_), target, baselines
-        )
+        class_ = class_ if isinstance(class_, int) and 0 <= class_ < answer.classes else 0
+        where = answer.predicted_places(scores, class_)
+        exact = resolved(run, target, picture)  # here, so that noisy copies have the same target
+        return Subject(picture, class_, 1.0, where, exact, baselines)
     if not 0 <= class_ < answer.classes:
         raise UsageError(
             f"target: there is no class {class_}; the model has {answer.classes}, from 0 on."

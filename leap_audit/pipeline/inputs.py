@@ -59,8 +59,8 @@ class Network:
             more: dict[str, Any] = {}
             if self.output is not None:  # whoever names the scores says that they are of classes
                 more = {"output": self.output, "task": "classification"}
-            elif self.encoder:  # each feature is a score
-                more = {"task": "classification"}
+            elif self.encoder:
+                more = {"task": "embedding"}
             try:
                 run, _ = opened(
                     self.source, None, self._batch, self._threads, _as_they_are(size), more=more

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leap_audit.config import AuditOptions
+from leap_audit.errors import ModelRefused
 from leap_audit.graph.operators import ROUNDING
 from leap_audit.ingest import load
+from leap_audit.ingest.classes.directions import read_directions_in_child
 from leap_audit.ingest.classes.lines import ClassList
 from leap_audit.ingest.classes.names import match_classes
 from leap_audit.ingest.classes.sandboxed import (
@@ -20,7 +22,7 @@ from leap_audit.ingest.pictures.preprocessing import statement
 from leap_audit.progress import Progress
 from leap_audit.run.providers import choose_provider
 
-__all__ = ["Understood", "read"]
+__all__ = ["Understood", "read", "require_classes"]
 
 
 class Understood(NamedTuple):
@@ -42,14 +44,21 @@ def read(
     told: Progress,
     *,
     trust_model: bool = False,
+    embeddings: bool = False,
 ) -> Understood:
     """Return the model and its classes, and tell what was understood, assumed and measured.
 
-    Parameters as of `leap_audit.audit`. Raises LeapAuditError: each refusal with its reason.
+    Parameters as of `leap_audit.audit`. embeddings: a model whose answer is a vector without
+    classes is accepted, and the names are those of its dimensions.
+
+    Raises LeapAuditError: each refusal with its reason.
     """
     with told.stage("Reading the model", 1) as advance:
         given, digest = _names(classes)
         refuse_early(options.targets, given.names if given else None)
+        directions = None
+        if options.directions is not None:
+            directions = read_directions_in_child(options.directions, options.directions_scale)
         model = load(
             source,
             options.preprocessing,
@@ -59,13 +68,29 @@ def read(
             region=options.region,
             output=options.output,
             inputs=read_inputs(options.input, options.set, options.signature),
+            directions=directions,
             trust_model=trust_model,
         )
+        if not embeddings:
+            require_classes(model)
         advance()
     names, notes = _matched(given, model)
     notes = (*notes, *_of_rounding(model))
     _say(told, model, notes)
     return Understood(model, names, notes, digest)
+
+
+def require_classes(model: Model) -> None:
+    """Raise ModelRefused, with what to do, where a model answers with a vector without classes."""
+    identity = model.identity
+    if identity.task != "embedding":
+        return
+    raise ModelRefused(
+        f"output {identity.output!r} is an embedding of {model.classes} features "
+        f"({identity.task_reason}), which has no classes: explain it with `leap-audit explain`, "
+        "name directions that stand for classes with --directions, give the classifier built on "
+        "it, or pass --task classification to audit each feature as if it were a class."
+    )
 
 
 def _of_rounding(model: Model) -> tuple[str, ...]:
@@ -89,6 +114,8 @@ def _names(classes: str | Path | Sequence[str] | None) -> tuple[ClassList | None
 
 def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
+    if given is None and model.identity.task == "embedding":
+        return tuple(map(str, range(model.classes))), ()
     single = model.answer.numbers < model.classes
     if given is not None:
         names, notes = match_classes(
@@ -114,7 +141,8 @@ def _say(told: Progress, model: Model, notes: Sequence[str]) -> None:
         told.note(f"{identity.file}: {identity.converted}.")
     told.note(
         f"{identity.file}: {identity.parameters:,} parameters, opset {identity.opset}, "
-        f"{model.classes} classes, read from {identity.logits}."
+        f"{model.classes} {'features' if identity.task == 'embedding' else 'classes'}, read from "
+        f"{identity.logits}."
     )
     for line in inputs_in_words(identity):
         told.note(line)

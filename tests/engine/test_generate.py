@@ -284,3 +284,18 @@ def test_refusals_say_what_is_wrong(
 def test_a_hostile_project_name_stays_in_its_folder(run: Start) -> None:
     found = run(FEW, project="../a b/<c>")
     assert Path(found.folder).resolve().is_relative_to(Path("leap_files").resolve())
+
+
+def test_a_vector_without_classes_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    nodes: list[Node] = [
+        ("Conv", ["x", "k"], "c"),
+        ("Relu", ["c"], "r"),
+        ("GlobalAveragePool", ["r"], "g"),
+        ("Flatten", ["g"], "y"),
+    ]
+    weights = {"k": np.random.default_rng(0).standard_normal((5, 3, 3, 3))}
+    shape, outputs = ("n", 3, SIDE, SIDE), [("y", ("n", 5))]
+    path = write_model(tmp_path / "m.onnx", nodes, weights, shape=shape, outputs=outputs)
+    with pytest.raises(ModelRefused, match="embedding of 5 features"):
+        engine.generate("own", str(path), None, FEW, target_classes=[0], progress=Silent())

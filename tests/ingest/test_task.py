@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from leap_audit.canonical.form import canonicalise
-from leap_audit.config import DeclaredPreprocessing
+from leap_audit.config import AuditOptions, DeclaredPreprocessing
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest import load
@@ -17,9 +17,13 @@ from leap_audit.ingest.outputs.head import Head, find_head
 from leap_audit.ingest.outputs.task import DeclaredAnswer
 from leap_audit.ingest.outputs.trial import OutputTrial
 from leap_audit.ingest.pictures.preprocessing import resolve
+from leap_audit.measure.run import Run
+from leap_audit.pipeline.reading import read
+from leap_audit.progress import Silent
 from tests.builders import kinds
 from tests.builders.classifiers import CPU, RAW, Node, write_model
 
+OPTIONS = AuditOptions.parse({"preprocessing": RAW}, "test")
 RNG = np.random.default_rng(0)
 CONV: Node = ("Conv", ["x", "k"], "c", {"pads": [1, 1, 1, 1]})
 FEATURES: list[Node] = [
@@ -132,12 +136,17 @@ NORM: list[Node] = [
         ([*FEATURES, *NORM], "divided by their length"),
     ],
 )
-def test_an_embedding_is_refused_unless_said_otherwise(
+def test_an_embedding_is_no_classifier_unless_said_otherwise(
     tmp_path: Path, nodes: list[Node], says: str
 ) -> None:
     path = ended(tmp_path / "m.onnx", nodes, ("n", 8))
+    found = loaded(path)
+    assert (found.identity.task, found.classes) == ("embedding", 8)
+    assert says in found.identity.task_reason
     with pytest.raises(ModelRefused, match=f"embedding of 8 features .*{says}.* --task class"):
-        loaded(path)
+        read(path, None, OPTIONS, Silent())
+    names = read(path, None, OPTIONS, Silent(), embeddings=True).names
+    assert len(names) == 8
     assert loaded(path, task="classification").classes == 8
     assert loaded(path, names=8).identity.task == "classification"  # as SqueezeNet without Softmax
 
@@ -199,5 +208,23 @@ def test_real_networks(shared: Path) -> None:
     with pytest.raises(ModelRefused, match=r"detector's .* 1 \+ 4 \+ 80 joined"):
         real_head(shared, "fastestdet_coco.onnx", DeclaredAnswer())
     embedding = "mobilenet_v1_1.0_224_quant_embedding_extractor_f32.onnx"
-    with pytest.raises(ModelRefused, match="embedding of 1024 features"):
-        real_head(shared, embedding, DeclaredAnswer(layout="NHWC"))
+    found = real_head(shared, embedding, DeclaredAnswer(layout="NHWC"))
+    assert (found.task, found.classes) == ("embedding", 1024)
+
+
+def test_what_is_said_to_be_a_vector_is_read_as_it_is(tmp_path: Path) -> None:
+    """Under a Softmax too, which would be taken off a classifier's scores."""
+    path = ended(
+        tmp_path / "m.onnx", [*FEATURES, ("Flatten", ["g"], "f"), ("Softmax", ["f"], "y")], ("n", 8)
+    )
+    assert loaded(path).identity.task == "classification"
+    found = loaded(path, task="embedding")
+    assert (found.identity.task, found.reading.change, found.reading.back) == (
+        "embedding",
+        "none",
+        (),
+    )
+    (scores,) = Run(found).scores(np.full((1, *found.picture_shape), 0.5, np.float32))
+    assert scores.sum() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ModelRefused, match="--task embedding does not fit: it needs one list of"):
+        loaded(kinds.segmenter(tmp_path / "map.onnx", "scores"), task="embedding")

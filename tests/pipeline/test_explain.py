@@ -154,3 +154,59 @@ def test_the_command_lists_methods_and_what_a_model_lacks(sample_models: Path) -
     assert "not here: it has no attention" in of_model.stdout
     refused = CliRunner().invoke(app, ["explain", str(sample_models / "digits_clean.onnx")])
     assert refused.exit_code == 2
+
+
+def test_the_command_explains_what_makes_two_pictures_alike(
+    sample_models: Path, tmp_path: Path
+) -> None:
+    """A classifier's logits as a vector: the map of the command is that of the target."""
+    model = sample_models / "digits_clean.onnx"
+    one, other = sorted((sample_models / "pictures" / "marked" / "eight").glob("*.png"))[:2]
+    out = tmp_path / "out"
+    words = ["explain", str(model), str(one), "--task", "embedding", "--threads", "1"]
+    words += ["-m", "saliency", "-o", str(out)]
+    result = CliRunner().invoke(app, [*words, "--similar-to", str(other)])
+    assert result.exit_code == 0, result.output
+    record = json.loads((out / "explain.json").read_text(encoding="utf-8"))
+    (row,) = record["pictures"]
+    assert row["target"] == f"similarity to {other.name}"
+    run, _ = opened(model, threads=1, more={"task": "embedding"})
+    pictures = [np.asarray(each.picture) for each in _subjects(run, [one, other])]
+    found = leap_audit.explain(run, pictures[0], leap_audit.Similarity(pictures[1]), "saliency")
+    np.testing.assert_allclose(np.load(out / row["maps"][0]["map"]), found.map, rtol=1e-4)
+    assert row["maps"][0]["score"] == pytest.approx(found.score, rel=1e-5)
+
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    record = json.loads((out / "explain.json").read_text(encoding="utf-8"))
+    assert record["pictures"][0]["target"] == "the model's vector"
+    result = CliRunner().invoke(app, [*words, "--dimension", "3"])
+    assert result.exit_code == 0, result.output
+    record = json.loads((out / "explain.json").read_text(encoding="utf-8"))
+    assert record["pictures"][0]["target"] == "dimension 3"
+
+
+def _subjects(run: Run, paths: list[Path]) -> list[Any]:
+    return [leap_audit.explain(run, path, method="saliency").subject for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--dimension", "3", "--target", "4"], "each say what is explained; give one"),
+        (["--similar-to", "FOLDER"], "pictures; name one"),
+        (["--dimension", "10"], "no dimension 10; the vector has 10"),
+    ],
+)
+def test_a_vector_is_asked_for_once(
+    sample_models: Path, tmp_path: Path, words: list[str], says: str
+) -> None:
+    folder = sample_models / "pictures" / "marked" / "eight"
+    words = [str(folder) if word == "FOLDER" else word for word in words]
+    start = ["explain", str(sample_models / "digits_clean.onnx"), str(folder)]
+    out = tmp_path / "out"
+    more = ["--task", "embedding", "--threads", "1", "-m", "saliency", "-o", str(out)]
+    result = CliRunner().invoke(app, [*start, *more, *words])
+    assert result.exit_code == 2, result.output
+    assert says in " ".join(result.output.split())
+    assert not out.exists()

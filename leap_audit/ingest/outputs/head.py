@@ -182,6 +182,8 @@ def _measured(
 
 def _as_it_is(meaning: Meaning, declared: DeclaredAnswer) -> bool:
     """Whether the scores are read as they were found, and `declared` says nothing else of them."""
+    if declared.task == "embedding":
+        return False
     if not meaning.probable or meaning.single:
         return True
     return declared.task not in ("multi-label", "classification") or meaning.exclusive == (
@@ -194,6 +196,17 @@ def as_declared(meaning: Meaning, declared: DeclaredAnswer) -> Meaning:
 
     Probabilities stay the model's own.
     """
+    if declared.task == "embedding":
+        return replace(
+            meaning,
+            back=(),
+            change="none",
+            single=False,
+            probabilities="softmax",
+            exclusive=True,
+            probable=False,
+            sentence="its numbers are read as a vector",
+        )
     if _as_it_is(meaning, declared):
         own = declared.task == "multi-label" and not meaning.probable
         return replace(meaning, probabilities="sigmoid", exclusive=False) if own else meaning

@@ -66,7 +66,7 @@ def infer_task(
     shape: of one picture's scores, (classes,) of one answer to it, or (classes, height, width) of a
     map of answers; meaning: what the numbers are.
 
-    Raises ModelRefused: an embedding, or what `declared` says does not fit.
+    Raises ModelRefused: what `declared` says does not fit.
     """
     where = f"output {output.name!r}"
     if declared.task is not None:
@@ -92,11 +92,7 @@ def infer_task(
         return "multi-label", f"{a_sigmoid} {shape[0]} scores {own}"
     named = declared.names == shape[0] or shape[0] in IMAGENET
     if not meaning.probable and not taken and not named and (reason := _embedding(end)):
-        raise ModelRefused(
-            f"{where} is taken for an embedding of {shape[0]} features ({reason}), which has no "
-            "classes: give the classifier built on it, or pass --task classification to audit "
-            "each feature as if it were a class."
-        )
+        return "embedding", reason
     return "classification", f"{where} is one list of {shape[0]} scores"
 
 
@@ -148,9 +144,14 @@ def _require_fit(where: str, task: Task, shape: tuple[int, ...]) -> None:
         "binary": shape == (1,),
         "classification": len(shape) == 1 and shape[0] > 1,
         "multi-label": len(shape) == 1 and shape[0] > 1,
+        "embedding": len(shape) == 1 and shape[0] > 1,
     }
     if not fits[task]:
-        wanted = {"segmentation": "a map of scores", "binary": "a single score"}
+        wanted = {
+            "segmentation": "a map of scores",
+            "binary": "a single score",
+            "embedding": "one list of numbers",
+        }
         raise ModelRefused(
             f"--task {task} does not fit: it needs {wanted.get(task, 'one list of scores')}, and "
             f"{where} gives {' × '.join(map(str, shape))} for a picture; leave --task out, or "

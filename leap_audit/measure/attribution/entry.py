@@ -124,7 +124,7 @@ def attribution(
 def _explained(
     run: Run, subject: Subject, options: Any, seed: int, name: str, compute: Compute
 ) -> Explanation:
-    item = Item(Score(run, subject.explained, run.batch), subject)
+    item = Item(Score(run, subject.explained, run.batch, subject.picture), subject)
     key = (content_key(item.picture), subject.class_)
     found = compute(item, options, generator(seed, f"attribution {name}", *key))
     figures = dict(found.figures)

@@ -1,6 +1,6 @@
 """The score that is explained, as a function of pictures: its values and its gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,10 +12,17 @@ from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.measure.run import PICTURE, Placed, Run, place_model
-from leap_audit.measure.targets import Target, TensorTarget
+from leap_audit.measure.targets import (
+    CosineTarget,
+    EmbeddingTarget,
+    ScoreTarget,
+    SimilarityTarget,
+    Target,
+    TensorTarget,
+)
 from leap_audit.run.session import Array
 
-__all__ = ["Inner", "Score", "Tail"]
+__all__ = ["Inner", "Score", "Tail", "resolved"]
 
 
 class Inner(NamedTuple):
@@ -46,24 +53,31 @@ class _Graph:
 class Score:
     """The score of a target. Pictures are (n, channels, height, width) in 0..1, any number n.
 
-    batch: pictures computed together at most. Graphs are made once for each thing computed and
-    number of pictures, and kept in the run.
+    batch: pictures computed together at most. picture: the one that is explained, which an
+    `EmbeddingTarget` needs. Graphs are made once for each thing computed and number of pictures,
+    and kept in the run.
     """
 
-    def __init__(self, run: Run, target: Target, batch: int = 8) -> None:
+    def __init__(
+        self, run: Run, target: Target, batch: int = 8, picture: Array | None = None
+    ) -> None:
         self.run = run
-        self.target = target
+        self.target = resolved(run, target, picture)
         self.batch = batch if run.model.batchable else 1
-        self._cotangent = (
-            None if isinstance(target, TensorTarget) else target.cotangent(run.model.answer)
-        )
+        self._cotangent: Array | None = None
+        if isinstance(self.target, CosineTarget):
+            self.target.require_fit(run.model.answer)
+        elif not isinstance(self.target, TensorTarget):
+            self._cotangent = self.target.cotangent(run.model.answer)
 
     @property
     def cotangent(self) -> Array:
         """Return (classes, places), whose product with the model's scores is this one.
 
-        Raises UsageError: the target is a tensor inside the model.
+        Raises UsageError: the target is a tensor inside the model, or no sum of the scores.
         """
+        if isinstance(self.target, CosineTarget):
+            raise UsageError("this method explains a sum of the model's scores, not a cosine.")
         if self._cotangent is None:
             raise UsageError("this method explains a score of the model, not a tensor inside it.")
         return self._cotangent
@@ -74,8 +88,7 @@ class Score:
         if isinstance(self.target, TensorTarget):
             return self._weighed(self.computed(pictures, _Graph(output=self._of, plain=True))[0])
         run = self.run.at_once(self._together(len(pictures)))
-        found = [np.vdot(self.cotangent, each.astype(np.float64)) for each in run.scores(pictures)]
-        return np.asarray(found, np.float64)
+        return self._weighed(run.scores(pictures))
 
     def gradient(self, pictures: Array, rules: str | None = None) -> Array:
         """Return the gradient with respect to the pictures, of their shape, float32.
@@ -84,7 +97,10 @@ class Score:
         """
         if rules is not None:
             run = self.run.at_once(self._together(len(pictures)))
-            return run.gradient(pictures, self.cotangent, rules=rules)[PICTURE]
+            if isinstance(self.target, TensorTarget):
+                return run.gradient(pictures, self.cotangent, rules=rules)[PICTURE]
+            weights = self._weights(run.scores(pictures), len(pictures))
+            return run.gradient(pictures, weights, rules=rules)[PICTURE]
         return self.gradients(pictures, (PICTURE,))[PICTURE]
 
     def inner(self, pictures: Array, at: str | Sequence[str]) -> dict[str, Inner]:
@@ -121,15 +137,17 @@ class Score:
         pictures = np.asarray(pictures, np.float32)
         batch = 1 if graph.whole else self._together(len(pictures))
         session = self.run.session(("score", graph, batch), lambda: self._built(graph, batch))
+        weights: Array | None = None
+        if graph.wrt:
+            weights = self._weights(self._explained(pictures, graph, within), len(pictures))
         parts: list[list[Array]] = []
         for start in range(0, len(pictures), batch):
             end = min(start + batch, len(pictures))
             given = {PICTURE: _filled(pictures[start:end], batch)}
             if within is not None:
                 given[WITHIN] = _filled(within[start:end], batch)
-            if graph.wrt:
-                weights = self._weights()
-                given["cotangent"] = np.broadcast_to(weights, (batch, *weights.shape)).copy()
+            if weights is not None:
+                given["cotangent"] = _filled(weights[start:end], batch)
             found = session.run(given)
             parts.append(found if graph.whole else [x[: end - start] for x in found])
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
@@ -166,19 +184,35 @@ class Score:
     def _of(self) -> str | None:
         return self.target.name if isinstance(self.target, TensorTarget) else None
 
-    def _weights(self) -> Array:
-        """The cotangent of one picture, of the shape of what is explained."""
-        if not isinstance(self.target, TensorTarget):
-            return self.cotangent
-        nodes = self.run.model.graph.graph
-        shapes = [static_shape(v) for n in nodes for v in n.outputs if v.name == self.target.name]
-        weights = np.zeros(shapes[0][1:] if shapes else (), np.float32)
-        weights[_position(self.target, weights.shape)] = 1
-        return weights
+    def _explained(self, pictures: Array, graph: _Graph, within: Array | None) -> Iterable[Array]:
+        """The scores that the slope depends on; nothing where it is the same on every picture."""
+        if not isinstance(self.target, CosineTarget):
+            return ()
+        plain = _Graph(replaced=graph.replaced, plain=True)
+        return self.computed(pictures, plain, within)[0]
 
-    def _weighed(self, outputs: Array) -> Array:
-        weights = self._weights().astype(np.float64)
-        return np.array([np.vdot(weights, each) for each in outputs], np.float64)
+    def _weights(self, scores: Iterable[Array], count: int) -> Array:
+        """The cotangents of `count` pictures, each of the shape of what is explained.
+
+        scores: of these pictures, read where the cotangents differ.
+        """
+        if isinstance(self.target, CosineTarget):
+            return np.asarray([self.target.slope(each) for each in scores], np.float32)
+        weights = self._cotangent
+        if isinstance(self.target, TensorTarget):
+            nodes, name = self.run.model.graph.graph, self.target.name
+            shapes = [static_shape(v) for n in nodes for v in n.outputs if v.name == name]
+            weights = np.zeros(shapes[0][1:] if shapes else (), np.float32)
+            weights[_position(self.target, weights.shape)] = 1
+        assert weights is not None
+        return np.broadcast_to(weights, (count, *weights.shape))
+
+    def _weighed(self, outputs: Iterable[Array]) -> Array:
+        """The score of each of the values of what is explained, (n,) float64."""
+        if isinstance(self.target, CosineTarget):
+            return np.array([self.target.value(each) for each in outputs], np.float64)
+        (weights,) = self._weights((), 1).astype(np.float64)
+        return np.array([np.vdot(weights, each.astype(np.float64)) for each in outputs], np.float64)
 
 
 @dataclass(frozen=True)
@@ -215,6 +249,33 @@ def _with(placed: Placed, at: str, value: ir.Value) -> Placed:
     old.replace_all_uses_with(value)
     scores = value if placed.scores is old else placed.scores
     return Placed(placed.model, {**placed.tensors, at: value}, scores)
+
+
+def resolved(run: Run, target: Target, picture: Array | None = None) -> ScoreTarget:
+    """Return a target with the model's vectors of the pictures that it depends on.
+
+    picture: the one that is explained, (channels, height, width) in 0..1; None: there is none.
+    Raises UsageError: a target needs it, or a vector is zero.
+    """
+    if isinstance(target, SimilarityTarget):
+        return target.of(_vector_of(run, target.picture))
+    if isinstance(target, EmbeddingTarget):
+        if picture is None:
+            raise UsageError("target: an embedding is explained of a picture, and none is named.")
+        return target.of(_vector_of(run, picture))
+    return target
+
+
+def _vector_of(run: Run, picture: Array) -> Array:
+    """What the model answers to one picture, (classes, places)."""
+    picture = np.asarray(picture, np.float32)
+    if picture.shape != run.model.picture_shape:
+        raise UsageError(
+            f"target: a picture of the shape {list(picture.shape)}; the model takes "
+            f"{list(run.model.picture_shape)}, in 0..1."
+        )
+    (scores,) = run.at_once(1).scores(picture[None])
+    return scores
 
 
 def _position(target: TensorTarget, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from leap_audit.config import Options
 from leap_audit.errors import GradientUnavailable
+from leap_audit.measure.attribution.score import Score
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.faithfulness.dependence import entropy_gain, randomised, rank_correlation
 from leap_audit.measure.faithfulness.description import sparseness
@@ -17,10 +18,19 @@ from leap_audit.measure.faithfulness.robustness import infidelity, max_sensitivi
 from leap_audit.measure.methods import Explanation, Method
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
-from leap_audit.measure.targets import ClassTarget
+from leap_audit.measure.targets import (
+    ClassTarget,
+    CosineTarget,
+    DimensionTarget,
+    DirectionTarget,
+    TensorTarget,
+)
 from leap_audit.run.session import Array
 
 __all__ = ["FAITHFULNESS_CHECKS", "Checked", "FaithfulnessCheck", "check_attribution"]
+
+NO_CLASS = (CosineTarget, DimensionTarget, DirectionTarget, TensorTarget)
+"""Targets that have no probability."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,15 @@ class Checked:
         return explanation
 
     def probability(self, pictures: Array) -> Array:
-        """Return the class's probability on each picture, (n,)."""
+        """Return the class's probability on each picture, (n,).
+
+        Of a target that is no class: the cosine, or the score in shares of the explained
+        picture's.
+        """
         subject, answer = self.subject, self.run.model.answer
+        if isinstance(subject.target, NO_CLASS):
+            own = 1.0 if isinstance(subject.target, CosineTarget) else self._own
+            return self.score(pictures) / (abs(own) or 1.0)
         return np.array(
             [
                 answer.probabilities(s)[subject.class_] @ subject.where
@@ -61,12 +78,19 @@ class Checked:
         )
 
     def score(self, pictures: Array) -> Array:
-        """Return the class's score on each picture, (n,)."""
+        """Return the score that is explained on each picture, (n,)."""
         subject = self.subject
+        if isinstance(subject.target, NO_CLASS):
+            return Score(self.run, subject.target, self.run.batch)(pictures)
         found = [
             s[subject.class_].astype(np.float64) @ subject.where for s in self.run.scores(pictures)
         ]
         return np.array(found)
+
+    @cached_property
+    def _own(self) -> float:
+        """The score of the explained picture."""
+        return float(self.score(self.picture[None])[0])
 
     def rng(self, what: str) -> np.random.Generator:
         """Return the generator of one check."""
