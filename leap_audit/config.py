@@ -173,6 +173,15 @@ class PrototypeOptions(Options):
     """How firmly pixels at the border are held to that ground, in logits of their brightness."""
     ink: float | None = Field(default=None, ge=0)
     """Weight of the mean distance from that ground, relative to the spread of the logits."""
+    middle: float | None = Field(default=None, ge=0, le=1)
+    """Of a map: radius of the disc in which it shall say the class, in short sides of the picture;
+    0: everywhere."""
+    surround: float | None = Field(default=None, ge=0, le=1)
+    """Radius beyond which it shall not say the class, in the same unit."""
+    surround_weight: float = Field(default=0.5, ge=0)
+    """How much what is beyond that counts against the middle."""
+    log_weight: float | None = Field(default=None, ge=0)
+    """Weight of the class's log-probability in the middle, beside its logit."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 looks for what speaks most against it."""
     logit_scale: float = Field(default=1.0, gt=0)

@@ -19,6 +19,7 @@ from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import ScoreMap
 from leap_audit.run.opaque import AnySession, OpaqueSession
 from leap_audit.run.session import Array, Session
 
@@ -183,13 +184,20 @@ class Run:
         """Return the scores averaged over places, (n, classes), float32."""
         return self._all(pictures, "logits", self.model.classes)
 
-    def features(self, pictures: Array) -> Array:
+    def features(self, pictures: Array, where: Array | None = None) -> Array:
         """Return (n, features) before the final linear layer.
 
+        where: how much each place of a map counts, (places,); it is heeded where the features lie
+        at the places of the answer. None: they are averaged over all places.
         Raises ValueError: the last step is not linear.
         """
-        if self.weights is None:
+        layer, answer = self.model.final_layer, self.model.answer
+        if self.weights is None or layer is None:
             raise ValueError("the last step of this model is not linear: it has no features")
+        if where is not None and layer.pooled and isinstance(answer, ScoreMap):
+            values = self.activations(pictures, layer.features)[layer.features]
+            if values.shape[2:] == answer.grid:
+                return np.asarray(values.reshape(*values.shape[:2], -1) @ where, np.float32)
         return self._all(pictures, "features", self.weights.shape[1])
 
     def activations(self, pictures: Array, at: str | Sequence[str]) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from leap_audit.pipeline.spool import as_it_is
 from leap_audit.pipeline.study import (
     Study,
     comparisons,
-    drawn_so_far,
+    drawn_predictions,
     draws,
     predictions,
     rereads,
@@ -106,8 +106,7 @@ class Measuring:
                 with self.progress.stage("Prototypes", total) as advance:
                     finish(units, self.executor, parts, self._timed(advance))
         finally:  # an interrupted run reports those it has
-            pictures = [each.picture for each in drawn_so_far(study, parts)]
-            finish(predictions(study, pictures), self.executor, parts)
+            finish(drawn_predictions(study, parts), self.executor, parts)
             finish(comparisons(study, parts), self.executor, parts)
 
     def isolate(self, *sources: Source) -> None:

@@ -14,14 +14,21 @@ from leap_audit.artifacts import Prediction
 from leap_audit.config import AuditOptions, Options
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.ingest.outputs.answer import ScoreMap, Summary
 from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.faithfulness.opinions import chosen_opinions
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
 from leap_audit.measure.plan import Batches, choose_batches, even_batch
-from leap_audit.measure.prototype import Drawn, Request, batches_of, settled
+from leap_audit.measure.prototype import (
+    Drawn,
+    Request,
+    batches_of,
+    has_a_middle,
+    middle_places,
+    settled,
+)
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
 from leap_audit.pipeline.plain import digest
@@ -103,7 +110,12 @@ def prepared(
     declared = declared_paths(options)
     if options.effort is not None:
         options = with_rung(options, LADDER[first_rung(options.effort)], declared)
-    prototype = settled(options.prototype, model.picture_shape, batchable=model.batchable)
+    prototype = settled(
+        options.prototype,
+        model.picture_shape,
+        batchable=model.batchable,
+        mapped=has_a_middle(model.answer),
+    )
     opinions = chosen_opinions(options.second_opinions, options.method_options, model)
     named = {n: v for n, v in options.method_options.items() if n not in opinions}
     named |= {n: v for n, v in options.method_options.items() if n in options.methods}
@@ -209,12 +221,32 @@ class Answered:
     features: Array
 
 
-def predictions(study: Study, pictures: Sequence[Array]) -> list[Predict]:
-    """Return the units that show the model pictures."""
+def predictions(
+    study: Study, pictures: Sequence[Array], where: Array | None = None
+) -> list[Predict]:
+    """Return the units that show the model pictures.
+
+    where: how much each place of a map counts, (places,); None: all the same.
+    """
     size = study.ground.batch
     return [
-        Predict(study.ground, tuple(pictures[i : i + size])) for i in range(0, len(pictures), size)
+        Predict(study.ground, tuple(pictures[i : i + size]), where)
+        for i in range(0, len(pictures), size)
     ]
+
+
+def drawn_predictions(study: Study, parts: Parts) -> list[Predict]:
+    """Return the units that show the model the finished prototypes: of a map, their middle."""
+    pictures = [each.picture for each in drawn_so_far(study, parts)]
+    return predictions(study, pictures, _middle(study))
+
+
+def _middle(study: Study) -> Array | None:
+    """How much each place counts in the answer to a prototype; None: all the same."""
+    options, answer = study.options.prototype, study.model.answer
+    if not options.middle or not isinstance(answer, ScoreMap):
+        return None
+    return middle_places(answer.grid, study.model.picture_shape[1:], options)
 
 
 def rereads(study: Study) -> list[Reread]:
@@ -226,7 +258,7 @@ def rereads(study: Study) -> list[Reread]:
 
 def answered_photographs(study: Study, parts: Parts) -> list[Answered]:
     """Return the photographs that the model has answered."""
-    return _answered(study, study.album.pictures, parts)
+    return _answered(predictions(study, study.album.pictures), parts)
 
 
 def answered_with(study: Study, answered: Answered) -> list[Prediction]:
@@ -255,10 +287,10 @@ def predicted(study: Study, answered: Answered) -> tuple[Prediction, ...]:
     )
 
 
-def _answered(study: Study, pictures: Sequence[Array], parts: Parts) -> list[Answered]:
+def _answered(units: Sequence[Predict], parts: Parts) -> list[Answered]:
     found = []
     start = 0
-    for unit in predictions(study, pictures):
+    for unit in units:
         if (result := result_of(unit, parts)) is not None:
             rows = zip(unit.pictures, result.answers, result.logits, result.features, strict=True)
             found += [Answered(start + i, *row) for i, row in enumerate(rows)]
@@ -291,8 +323,8 @@ def drawn_so_far(study: Study, parts: Parts) -> list[Drawn]:
 def answered_drawn(study: Study, parts: Parts) -> list[tuple[Drawn, Answered]]:
     """Return the finished prototypes that the model has answered."""
     drawn = drawn_so_far(study, parts)
-    pictures = [each.picture for each in drawn]
-    return [(drawn[each.index], each) for each in _answered(study, pictures, parts)]
+    answered = _answered(drawn_predictions(study, parts), parts)
+    return [(drawn[each.index], each) for each in answered]
 
 
 def comparisons(study: Study, parts: Parts) -> list[Compare]:

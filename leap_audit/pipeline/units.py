@@ -112,6 +112,8 @@ class Predict(Unit["Predicted"]):
 
     pictures: tuple[Array, ...]
     """(channels, height, width) in 0..1 each."""
+    where: Array | None = None
+    """How much each place of a map counts, (places,), together 1; None: all the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,7 @@ class Predicted:
 
     answers: tuple[Summary, ...]
     logits: Array
-    """(pictures, classes), averaged over the places of a map."""
+    """(pictures, classes), averaged over the places of a map that were asked about."""
     features: Array
     """(pictures, features): what pictures are compared by, the penultimate features, or the logits
     where the last step is not linear."""

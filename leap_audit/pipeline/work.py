@@ -156,9 +156,13 @@ def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
 def _predict(unit: Predict, loaded: Loaded) -> Predicted:
     run, answer, pictures = loaded.run, loaded.model.answer, np.stack(unit.pictures)
     logits = run.logits(pictures)
-    features = logits if run.weights is None else run.features(pictures)
-    answers = tuple(answer.summary(scores) for scores in run.scores(pictures))
-    return Predicted(answers, logits, features)
+    answers = []
+    for i, scores in enumerate(run.scores(pictures)):
+        answers.append(answer.summary(scores, unit.where))
+        if unit.where is not None:
+            logits[i] = scores @ unit.where
+    features = logits if run.weights is None else run.features(pictures, unit.where)
+    return Predicted(tuple(answers), logits, features)
 
 
 def prototype_search(

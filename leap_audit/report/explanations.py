@@ -14,7 +14,7 @@ from leap_audit.measure.faithfulness.checks import FAITHFULNESS_CHECKS
 from leap_audit.measure.faithfulness.comparison import Standing
 from leap_audit.measure.methods import Method
 from leap_audit.publish.folder import FolderKind
-from leap_audit.report.overlay import overlay
+from leap_audit.report.overlay import overlay, same_everywhere
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import template
 
@@ -75,6 +75,8 @@ def write_explanations(
             write_picture(folder / f"images/{stem}.png", overlay(each.picture, found.values))
             files = {"map": f"maps/{stem}.npy", "overlay": f"images/{stem}.png"}
             plain = {k: v for k, v in found.__dict__.items() if k != "values"}
+            if same_everywhere(found.values):
+                plain["notes"] = (*found.notes, "its number is the same at every place")
             shown.append({**plain, **files})
         rows.append(
             {

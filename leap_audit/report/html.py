@@ -16,7 +16,12 @@ from leap_audit.report.limits import limits_of, requirements
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.regions import MAP_COLOURS, Regions, ramp_colour
-from leap_audit.report.selection import Selection, everything, wrong_first
+from leap_audit.report.selection import (
+    PHOTOGRAPHS_IN_FULL,
+    Selection,
+    everything,
+    wrong_first,
+)
 from leap_audit.report.templates import started_at, template
 from leap_audit.text.names import ClassLabels, shortened
 from leap_audit.text.numbers import percent
@@ -106,6 +111,7 @@ def render_html(
         NEAR=NEAR,
         CALIBRATION_NEEDS=CALIBRATION_NEEDS,
         THUMBNAILS_SHOWN=THUMBNAILS_SHOWN,
+        PHOTOGRAPHS_OPEN=PHOTOGRAPHS_IN_FULL,
         TOP_FINDINGS=TOP_FINDINGS,
         GRID_ON_PAPER=GRID_ON_PAPER,
         FINDINGS_ON_PAPER=FINDINGS_ON_PAPER,

@@ -24,6 +24,7 @@ from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "averaging",
+    "averaging_of_prototypes",
     "channels",
     "data_digest",
     "facts_of",
@@ -145,6 +146,14 @@ def averaging(model: ModelIdentity) -> str:
         f", averaged over a part of the {rows} × {columns} map: from {top} to {bottom} of its "
         f"height and {left} to {right} of its width"
     )
+
+
+def averaging_of_prototypes(audit: Audit) -> str:
+    """Return over what the figures of prototypes are averaged: of a map, its middle."""
+    middle = audit.config.get("prototype", {}).get("middle")
+    if not middle or audit.model.places == (1, 1):
+        return averaging(audit.model)
+    return f", averaged over the middle {percent(2 * middle)} of the map"
 
 
 def where_averaged(model: ModelIdentity) -> str:

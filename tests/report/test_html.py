@@ -7,6 +7,7 @@ import pytest
 from leap_audit.artifacts import Audit, Entanglement, Finding, Isolation, Outcome, Stability
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
+from leap_audit.report.selection import PHOTOGRAPHS_IN_FULL
 from leap_audit.report.templates import template_folder
 from leap_audit.report.wording import isolation_check, reading, stability_reading
 from tests.builders.audits import changed, seen_once
@@ -220,3 +221,18 @@ def test_a_method_states_its_own_limits(build: Build, folder: Path) -> None:
     text = Page(render_html(build().model_copy(update={"methods": methods}), folder)).text
     assert text.count("A slope is no cause.") == 2  # among the methods and among the limits
     assert text.count("Smoothgrad") == 2
+
+
+def test_photographs_beyond_those_printed_are_folded_on_the_screen(
+    build: Build, folder: Path
+) -> None:
+    audit = build()
+    (first, *_) = audit.samples
+    many = tuple(first.model_copy(update={"file": f"{n}.png"}) for n in range(8))
+    audit = audit.model_copy(update={"samples": many})
+    page = render_html(audit, folder)
+    assert page.count('class="sample"') == PHOTOGRAPHS_IN_FULL
+    assert page.count('class="sample folded"') == 8 - PHOTOGRAPHS_IN_FULL
+    summaries = page.split('class="sample folded"')[1:]
+    assert all("<details><summary>" in each.split("</h3>")[0] for each in summaries)
+    assert "sample folded" not in render_html(audit, folder, paper=True)

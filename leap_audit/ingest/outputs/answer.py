@@ -38,9 +38,9 @@ class Summary:
     """What the scores of one picture say of it."""
 
     probs: Array
-    """(classes,) in 0..1, averaged over the places."""
+    """(classes,) in 0..1, averaged over the places asked about."""
     shares: Array
-    """(classes,) the fraction of the places where the class is predicted."""
+    """(classes,) the fraction of those places where the class is predicted."""
     first: Array | None = None
     """(rows, columns) the class with the highest score at each place; None where there is one."""
 
@@ -76,9 +76,15 @@ class _Columns:
         """
         return np.asarray(np.arange(len(scores))[:, None] == scores.argmax(0))
 
-    def summary(self, scores: Array) -> Summary:
-        """Return what the scores of one picture, (classes, places), say of it."""
-        return Summary(self.probabilities(scores).mean(1), self.predicted(scores).mean(1))
+    def summary(self, scores: Array, where: Array | None = None) -> Summary:
+        """Return what the scores of one picture, (classes, places), say of it.
+
+        where: how much each place counts, (places,), together 1; None: all the same.
+        """
+        probs, first = self.probabilities(scores), self.predicted(scores)
+        if where is None:
+            return Summary(probs.mean(1), first.mean(1))
+        return Summary(probs @ where.astype(np.float64), first @ where.astype(np.float64))
 
     def predicted_places(self, scores: Array, class_: int) -> Array:
         """Return weights of the places, (places,), which add up to 1.
@@ -212,11 +218,17 @@ class ScoreMap(_Columns):
         return self.each.numbers
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Return how many rows and columns of the map are audited."""
+        if self.window is None:
+            return self.sides
+        down, right = self.window
+        return down.stop - down.start, right.stop - right.start
+
+    @property
     def places(self) -> int:
         """Return how many places of the map are audited."""
-        if self.window is None:
-            return self.sides[0] * self.sides[1]
-        return int(np.prod([cells.stop - cells.start for cells in self.window]))
+        return self.grid[0] * self.grid[1]
 
     def probabilities(self, scores: Array) -> Array:
         """Return the probability of every class at every place, in float64."""
@@ -230,12 +242,10 @@ class ScoreMap(_Columns):
         """Return how far the scores of one picture reach, in units of the logit."""
         return self.each.reach(scores)
 
-    def summary(self, scores: Array) -> Summary:
+    def summary(self, scores: Array, where: Array | None = None) -> Summary:
         """Return what the scores of one picture say of it, with the class at each place."""
-        window = self.window or (slice(0, self.sides[0]), slice(0, self.sides[1]))
-        rows, columns = (cells.stop - cells.start for cells in window)
-        first = np.asarray(scores.argmax(0), np.int32).reshape(rows, columns)
-        said = super().summary(scores)
+        first = np.asarray(scores.argmax(0), np.int32).reshape(self.grid)
+        said = super().summary(scores, where)
         return Summary(said.probs, said.shares, first)
 
     def log_probabilities(self, op: Emitter, scores: ir.Value) -> ir.Value:

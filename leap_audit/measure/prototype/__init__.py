@@ -9,6 +9,7 @@ from leap_audit.measure.prototype.generate import (
     batches_of,
     make_prototypes,
 )
+from leap_audit.measure.prototype.middle import has_a_middle, middle_places
 from leap_audit.measure.prototype.settings import settled
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Request",
     "Stage",
     "batches_of",
+    "has_a_middle",
     "make_prototypes",
+    "middle_places",
     "settled",
 ]

@@ -12,9 +12,11 @@ from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import ScoreMap
 from leap_audit.measure.draws import generator
 from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
+from leap_audit.measure.prototype.middle import middle_places
 from leap_audit.measure.prototype.objective import alike, target_weights
 from leap_audit.measure.prototype.rate import best_rate, range_test, settling
 from leap_audit.measure.prototype.step import Key, step_draws, step_graph
@@ -158,7 +160,7 @@ class PrototypeSearch:
             advance(len(group))
             if _logged(step, options):
                 paintings = [self._painter(c) for c in steps.coefficients()]
-                logits = self._run.logits(np.stack([each.picture for each in paintings]))
+                logits = self._logits(np.stack([each.picture for each in paintings]))
                 for i, stage in enumerate(stages):
                     stage.append(Stage(step, paintings[i], logits[i]))
         drawn = []
@@ -172,6 +174,14 @@ class PrototypeSearch:
                 Drawn(request, painting, _parts(curve), _converged(curve), step, lr, (*stages[i],))
             )
         return drawn
+
+    def _logits(self, pictures: Array) -> Array:
+        """What the model says of pictures, (n, classes): of a map, in the middle."""
+        answer, options = self._run.model.answer, self._options
+        if not options.middle or not isinstance(answer, ScoreMap):
+            return self._run.logits(pictures)
+        where = middle_places(answer.grid, pictures.shape[2:], options)
+        return np.stack([scores @ where for scores in self._run.scores(pictures)])
 
     def rehearse(self, request: Request, steps: int) -> list[float]:
         """Return the seconds that each of a few steps of a whole batch takes, one by one."""
@@ -262,7 +272,7 @@ def _first(model: Model, options: PrototypeOptions, seed: int, key: Key) -> Arra
 
 def _even_start(run: Run, options: PrototypeOptions, seed: int, spread: float) -> Array:
     """Coefficients, (1, planes, height, width), of a picture on which all classes are equal."""
-    model = run.model
+    model, options = run.model, options.model_copy(update={"middle": 0.0})
     session = run.load(step_graph(model, 1, options, spread, objective="even"))
     start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
     loop = session.loop(adam_state("coefficients", start[None]), {})

@@ -15,6 +15,8 @@ NOISE, SMALL_NOISE = 0.1, 0.02
 """Deviation of the noise that a step adds: in general, and to a small picture in colour."""
 HOLD, INK = 8.0, 2.0
 """What keeps a small grey picture one object on a plain ground (see PrototypeOptions)."""
+MAPPED = {"middle": 0.2, "surround": 0.42, "log_weight": 8.0}
+"""Where a map shall say the class, and how much it is to be probable (docs/prototypes.md)."""
 TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
     "none": ((1.0, 1.0), 0.0, False),
     "s": ((0.92, 1.08), 0.04, False),
@@ -26,7 +28,11 @@ TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
 
 
 def settled(
-    options: PrototypeOptions, shape: tuple[int, int, int], *, batchable: bool = True
+    options: PrototypeOptions,
+    shape: tuple[int, int, int],
+    *,
+    batchable: bool = True,
+    mapped: bool = False,
 ) -> PrototypeOptions:
     """Return the options with nothing left open, for pictures of (channels, height, width).
 
@@ -40,7 +46,10 @@ def settled(
     the ground goes on beyond the border, pixels near the border are held to it, and all that
     leaves it has a price, so that what is drawn is what the logit needs. Convolutional networks
     and transformers get the same settings: no setting that follows the size of the patches did
-    better (docs/prototypes.md). batchable: whether the model can answer several views at once.
+    better (docs/prototypes.md). Of a map the class is wanted in the middle, and not near the
+    border, so that an object is drawn and not a texture; and it is wanted to be probable there,
+    because a logit is as high on what other classes share. batchable: whether the model can answer
+    several views at once. mapped: whether it answers with a map that is fine enough.
 
     Raises ConfigRefused: more than one view of a model that takes one picture at a time.
     """
@@ -70,5 +79,6 @@ def settled(
         views = VIEWS if batchable else 1
         chosen |= {"background": 0.5, "total_variation": 0.0, "jitter": 0.25, "views": views}
         chosen["noise"] = NOISE
+    chosen |= dict(zip(MAPPED, MAPPED.values() if mapped else (0.0, 0.0, 0.0), strict=True))
     given = {n for n in chosen if n != "transform" and getattr(options, n) is not None}
     return options.model_copy(update={n: v for n, v in chosen.items() if n not in given})

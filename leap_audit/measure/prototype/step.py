@@ -17,8 +17,10 @@ from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import ScoreMap
 from leap_audit.measure.draws import generator
 from leap_audit.measure.prototype.image import Painted, coefficient_channels, ground, over, paint
+from leap_audit.measure.prototype.middle import place_weights
 from leap_audit.measure.prototype.objective import (
     averaged,
     coverage,
@@ -32,7 +34,7 @@ from leap_audit.measure.prototype.transforms import blur_at, light, view
 from leap_audit.measure.run import mean_over_places, place_model
 from leap_audit.run.session import Array
 
-__all__ = ["Key", "Objective", "step_draws", "step_graph"]
+__all__ = ["Key", "Objective", "step_draws", "step_graph", "weighed_places"]
 
 Objective = Literal["target", "even"]
 Key = tuple[int, ...]
@@ -50,7 +52,8 @@ def step_graph(
 
     Inputs: `coefficients` and Adam's state, what `step_draws` returns (`rows`, `columns`, `noise`,
     and with alpha `behind`, each of `options.views` a prototype), and for the objective target
-    `weights` (of the logits, per item) and with a diversity `same` (see `objective.alike`).
+    `weights` (of the logits, per item), of a map `where` (see `middle.place_weights`) and with a
+    diversity `same` (see `objective.alike`).
     Outputs: the next state and `score`, the objective of each item, averaged over its views.
     spread: the spread of the model's logits, which penalties are weighed in. objective: a
     target's logit, or that all classes be equally probable.
@@ -75,7 +78,11 @@ def step_graph(
     logits = mean_over_places(op, placed.scores)
     if objective == "target":
         weights = new_input(graph, "weights", (batch, model.classes))
-        score = weighted_logit(op, averaged(op, logits, views), weights)
+        wanted = logits
+        if options.middle:
+            where = new_input(graph, "where", (pictures_at_once, model.answer.places))
+            wanted = weighed_places(op, model, placed.scores, where, options.log_weight or 0.0)
+        score = weighted_logit(op, averaged(op, wanted, views), weights)
     else:
         score = averaged(op, evenness(op, logits, options.logit_scale), views)
     graph.outputs.append(score)
@@ -99,6 +106,22 @@ def step_graph(
     return ir.Model(graph, ir_version=IR_VERSION)
 
 
+def weighed_places(
+    op: Emitter, model: Model, scores: ir.Value, where: ir.Value, log_weight: float
+) -> ir.Value:
+    """Append the scores at the places that count, (pictures, classes).
+
+    scores: (pictures, classes, places). where: how much each place counts, (pictures, places).
+    log_weight: how much the log-probability counts beside the score.
+    """
+    if log_weight:
+        log_p = model.answer.log_probabilities(op, scores)
+        scores = op.Add(scores, op.Mul(log_p, log_weight))
+    pictures, _, places = static_shape(scores)
+    weighed = op.Mul(scores, op.Reshape(where, (pictures, 1, places)))
+    return op.ReduceSum(weighed, [2], keepdims=0)
+
+
 def _viewed(
     op: Emitter, picture: ir.Value, rows: ir.Value, columns: ir.Value, options: PrototypeOptions
 ) -> ir.Value:
@@ -114,6 +137,8 @@ def step_draws(
     model: Model, keys: Sequence[Key], options: PrototypeOptions, seed: int, step: int
 ) -> dict[str, Array]:
     """Return what is random at a step: the views, the noise, what is behind a transparent item.
+
+    And, of a map, how much its places count in these views.
 
     The views of an item stand side by side. Each item's numbers belong to its key and the step,
     never to the batch, and those of its first views do not depend on how many there are.
@@ -143,6 +168,9 @@ def step_draws(
         "columns": np.stack(columns).astype(np.float32),
         "noise": np.stack(noise).astype(np.float32),
     }
+    if options.middle and isinstance(model.answer, ScoreMap):
+        matrices = drawn["rows"][:, 0], drawn["columns"][:, 0]
+        drawn["where"] = place_weights(*matrices, model.answer.grid, options)
     return drawn | ({"behind": np.stack(behind)} if options.transparent else {})
 
 
