@@ -25,7 +25,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.images import read_picture, write_picture
 from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.plan import choose_batches, logit_spread
-from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.prototype import Request, make_prototypes, settled_for
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
@@ -81,7 +81,7 @@ def prototypes_of(
 ) -> list[Array]:
     """Return the prototypes of each class, (replicates, channels, height, width), as their PNGs."""
     keep.mkdir(parents=True, exist_ok=True)
-    options = settled(PrototypeOptions(), model.picture_shape, batchable=model.batchable)
+    options = settled_for(PrototypeOptions(), model, threads)
     requests = [Request((int(k),), r) for r in range(replicates) for k in classes]
     paths = {r: keep / f"{r.target[0]:04d}-{r.replicate}.png" for r in requests}
     left = [request for request in requests if not paths[request].exists()]

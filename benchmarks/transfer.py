@@ -31,7 +31,7 @@ from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.bands import in_colour
 from leap_audit.measure.plan import choose_batches, logit_spread
-from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.prototype import Request, make_prototypes, settled_for
 from leap_audit.measure.run import Run
 from leap_audit.run.providers import choose_provider
 
@@ -94,7 +94,7 @@ def contact_sheet(pictures: NDArray[Any], path: Path, columns: int = COLUMNS, ga
 def _prototypes(
     model: Model, targets: list[int], args: argparse.Namespace
 ) -> tuple[NDArray[Any], float]:
-    options = settled(_options(args.option), model.picture_shape, batchable=model.batchable)
+    options = settled_for(_options(args.option), model, args.threads)
     batches = choose_batches(model, options.views or 1)
     spread = logit_spread(Run(model, 1, args.threads), args.seed)
     started = time.perf_counter()

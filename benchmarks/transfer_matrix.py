@@ -23,7 +23,7 @@ from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.images import read_picture, write_picture
 from leap_audit.measure.plan import choose_batches, logit_spread
-from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.prototype import Request, make_prototypes, settled_for
 from leap_audit.measure.run import Run
 from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
@@ -100,7 +100,7 @@ def prototypes_of(
     threads: int,
 ) -> Array:
     """Return a prototype of each class of the suite, on the 8-bit levels of its PNG."""
-    chosen = settled(options, model.picture_shape, batchable=model.batchable)
+    chosen = settled_for(options, model, threads)
     digest = hashlib.sha256(chosen.model_dump_json().encode()).hexdigest()[:8]
     folder = keep / digest
     folder.mkdir(parents=True, exist_ok=True)
