@@ -1,16 +1,30 @@
 """The middle of a picture, where a map shall say the class of a prototype."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
-from leap_audit.config import PrototypeOptions
+from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.gradient import Emitter
 from leap_audit.graph.values import new_graph, new_input
+from leap_audit.ingest import load
 from leap_audit.ingest.outputs.answer import ScoreMap, Softmax
-from leap_audit.measure.prototype import has_a_middle, middle_places, settled
+from leap_audit.measure.prototype import (
+    Request,
+    has_a_middle,
+    make_prototypes,
+    middle_places,
+    settled,
+)
 from leap_audit.measure.prototype.middle import LEAST_SIDE, place_weights
 from leap_audit.measure.prototype.settings import MAPPED
+from leap_audit.measure.prototype.step import weighed_places
+from leap_audit.measure.prototype.transforms import view
+from leap_audit.measure.run import Run
+from leap_audit.run import Session, choose_provider
+from tests.builders.kinds import segmenter
 
 OPTIONS = settled(PrototypeOptions(), (3, 96, 96), mapped=True)
 GRID = (12, 12)
@@ -50,6 +64,18 @@ def test_a_view_that_shows_no_border_has_nothing_against_the_class() -> None:
     assert weights.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_no_place_counts_more_than_its_share_in_any_view() -> None:
+    """Rounding leaves 1e-7 of a border that a view does not show; it must not be made large."""
+    rng = np.random.default_rng(0)
+    closed = 0
+    for _ in range(200):
+        rows, columns = view(rng, 96, 96, OPTIONS)
+        weights = place_weights(rows[None], columns[None], GRID, OPTIONS)
+        assert np.abs(weights).sum() <= 1 + OPTIONS.surround_weight + 1e-5
+        closed += bool(weights.min() >= 0)
+    assert 0 < closed < 200
+
+
 def test_prototypes_are_read_in_the_middle() -> None:
     where = middle_places((9, 18), (90, 180), OPTIONS)
     assert where.sum() == pytest.approx(1, abs=1e-5)
@@ -81,9 +107,6 @@ def test_only_of_a_map_the_middle_is_asked_for() -> None:
 
 @pytest.mark.parametrize("log_weight", [0.0, 8.0])
 def test_the_objective_is_the_weighed_score_and_log_probability(log_weight: float) -> None:
-    from leap_audit.measure.prototype.step import weighed_places
-    from leap_audit.run import Session, choose_provider
-
     class Model:
         answer = ScoreMap(3, Softmax(3), (2, 2))
 
@@ -109,3 +132,27 @@ def test_a_summary_heeds_the_places_that_count() -> None:
     assert said.shares.tolist() == [1, 0]
     assert said.first is not None
     assert said.first.tolist() == [[0, 1]]
+
+
+def test_a_map_is_given_an_object_in_the_middle(tmp_path: Path) -> None:
+    path = segmenter(tmp_path / "m.onnx")
+    run = Run(load(path, DeclaredPreprocessing(), choose_provider("cpu")), 1, 1)
+    shape = run.model.picture_shape
+    assert has_a_middle(run.model.answer)
+
+    def lead(mapped: bool) -> tuple[float, float]:
+        """How far class 1 is ahead of the ground in the middle of its prototype, and around."""
+        asked = PrototypeOptions(steps=64, transform="s", views=1, jitter=0.0, noise=0.02)
+        options = settled(asked, shape, mapped=mapped)
+        (drawn,) = make_prototypes(
+            run, [Request((1,))], options, seed=0, batch=1, spread=3.0, advance=lambda _: None
+        )
+        (scores,) = run.scores(drawn.picture[None])
+        ahead = (scores[1] - scores[0]).reshape(shape[1:])
+        border = np.concatenate([ahead[:3].ravel(), ahead[-3:].ravel()])
+        return float(ahead[10:14, 10:14].mean()), float(border.mean())
+
+    middle, border = lead(mapped=True)
+    assert middle > 0 > border
+    middle, border = lead(mapped=False)
+    assert border > 0

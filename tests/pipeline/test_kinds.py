@@ -40,12 +40,6 @@ def test_segmentation(tmp_path: Path) -> None:
     record, page = audited(path, ["ground", "red", "blue"], samples=(sample,))
     assert (record.model.task, record.model.places) == ("segmentation", (24, 24))
     assert [p.target for p in record.prototypes] == [(0,), (1,), (2,)]
-    drawn = Image.open(path.parent / "out" / record.prototypes[1].image).convert("RGB")
-    red, green, _ = np.moveaxis(np.asarray(drawn, np.float64), -1, 0)
-    reddish, (height, width) = red - green, red.shape
-    middle = reddish[height // 2 - 2 : height // 2 + 2, width // 2 - 2 : width // 2 + 2]
-    assert middle.mean() > np.mean([reddish[0].mean(), reddish[-1].mean()]) + 20  # an object
-    assert record.prototypes[1].prob > 0.95  # in the middle
     assert "averaged over the middle 40\u00a0% of the map" in page
     (seen,) = record.samples
     shares = {p.name: p.share for p in seen.predicted}  # blue is nowhere, and not listed

@@ -15,6 +15,10 @@ __all__ = ["LEAST_SIDE", "has_a_middle", "middle_places", "place_weights"]
 LEAST_SIDE = 8
 """Rows and columns that a map must have, to tell the middle of a picture from its border."""
 
+LEAST_SHARE = 1e-3
+"""Share of a map below which a view shows nothing of the middle, or of the border: the rest is
+rounding, which must not be made large."""
+
 
 def has_a_middle(answer: Answer) -> bool:
     """Return whether the answer is a map that is fine enough to have a middle."""
@@ -81,5 +85,8 @@ def _averaging(cells: int, matrix: Array) -> Array:
 
 
 def _shares(weights: Array) -> Array:
-    """Rows that add up to 1; one of nothing stays so."""
-    return np.asarray(weights / np.maximum(weights.sum(1, keepdims=True), 1e-9))
+    """Rows that add up to 1; one that holds next to nothing becomes nothing."""
+    weights = np.clip(weights, 0, 1)
+    total = weights.sum(1, keepdims=True)
+    enough = total > LEAST_SHARE * weights.shape[1]
+    return np.asarray(np.where(enough, weights / np.maximum(total, 1e-9), 0))
