@@ -19,13 +19,14 @@ import numpy as np
 
 from benchmarks.foretelling import foretold, permuted
 from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
+from benchmarks.ranking import paired_interval
 from benchmarks.readings import READINGS, Prototypes
 from leap_audit.config import PrototypeOptions
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.images import read_picture, write_picture
 from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.plan import choose_batches, logit_spread
-from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.prototype import Request, make_prototypes, settled_for
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 from leap_audit.terminal import Terminal
@@ -81,7 +82,7 @@ def prototypes_of(
 ) -> list[Array]:
     """Return the prototypes of each class, (replicates, channels, height, width), as their PNGs."""
     keep.mkdir(parents=True, exist_ok=True)
-    options = settled(PrototypeOptions(), model.picture_shape, batchable=model.batchable)
+    options = settled_for(PrototypeOptions(), model, threads)
     requests = [Request((int(k),), r) for r in range(replicates) for k in classes]
     paths = {r: keep / f"{r.target[0]:04d}-{r.replicate}.png" for r in requests}
     left = [request for request in requests if not paths[request].exists()]
@@ -128,6 +129,40 @@ def compare(readings: dict[str, Array], seen: Seen) -> dict[str, tuple[float, ..
     return found
 
 
+def beside_weights(readings: dict[str, Array], seen: Seen) -> dict[str, tuple[float, ...]]:
+    """Return reading -> how far it lies above the weights alone, as mean, low and high.
+
+    First in Spearman's correlation, then in precision; 95 % intervals, paired over the classes.
+    """
+    tables = {
+        name: foretold(reading, seen.confusion, seen.classes, np.array(seen.left_out, int))
+        for name, reading in readings.items()
+    }
+    alone = tables["weights alone"]
+    found = {}
+    for name, table in tables.items():
+        apart = [
+            np.diag(table.spearman) - np.diag(alone.spearman),
+            np.diag(table.precision) - np.diag(alone.precision),
+        ]
+        found[name] = tuple(
+            float(figure)
+            for each in apart
+            for figure in (each.mean(), *paired_interval(each, np.random.default_rng(SEED)))
+        )
+    return found
+
+
+def show_beside(above: dict[str, tuple[float, ...]]) -> None:
+    """Print how far each reading lies above the weights alone."""
+    print("\n| reading, less the weights alone | Spearman | 95 % | precision@3 | 95 % |")
+    print("|---|---|---|---|---|")
+    for name, (rank, low, high, share, least, most) in above.items():
+        if name != "weights alone":
+            ranges = (f"{low:+.3f} to {high:+.3f}", f"{least:+.3f} to {most:+.3f}")
+            print(f"| {name} | {rank:+.3f} | {ranges[0]} | {share:+.3f} | {ranges[1]} |")
+
+
 def show(trained: dict[str, tuple[float, ...]], null: dict[str, tuple[float, ...]]) -> None:
     heads = ("reading", *("Spearman", "permuted", "p", "precision@3", "permuted", "p"))
     heads = (*heads, "shuffled weights: Spearman", "p", "precision@3")
@@ -155,11 +190,10 @@ def main() -> None:
         model = classifier_of(args.folder / "models" / MODEL)
         seen = seen_imagenet(args.folder, model, args.rows, args.threads)
     made = prototypes_of(model, seen.classes, args.replicates, args.keep / args.data, args.threads)
-    trained, null = (
-        compare(readings_of(network, made, seen.classes, args.threads), seen)
-        for network in (model, randomised(model, SEED))
-    )
-    show(trained, null)
+    readings = readings_of(model, made, seen.classes, args.threads)
+    shuffled = readings_of(randomised(model, SEED), made, seen.classes, args.threads)
+    show(compare(readings, seen), compare(shuffled, seen))
+    show_beside(beside_weights(readings, seen))
 
 
 if __name__ == "__main__":

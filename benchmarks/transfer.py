@@ -2,12 +2,14 @@
 
     python -m benchmarks.transfer MODEL --classes NAMES --targets 1,8,20-25 \\
         --judge OTHER --judge-names NAMES [--option lr=0.03] [--sheet prototypes.png]
+    python -m benchmarks.transfer --matrix imagenet [--rows even] [--seeds 0 1] [--option lr=0.03]
 
 Makes a prototype of each target with leap-audit, on the finished PNG's 8-bit levels, and asks each
 judge, a classifier of another architecture, where it puts the target. Judges are matched to the
 model's classes by name (the first of the synonyms that a comma parts, in any case). Their
 preprocessing is what leap-audit infers; `--judge-preprocessing` gives it as JSON, `--preprocessing`
-the model's own. Repeat `--judge` and its two companions for several.
+the model's own. Repeat `--judge` and its two companions for several. `--matrix` has the networks of
+a suite (imagenet, cifar10, digits) judge one another (benchmarks/transfer_matrix.py).
 """
 
 import argparse
@@ -20,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.judging import ranks, resized
+from benchmarks.transfer_matrix import add_options, print_suite
 from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.ingest import load
 from leap_audit.ingest.classes.lists import read_classes
@@ -27,17 +31,20 @@ from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.bands import in_colour
 from leap_audit.measure.plan import choose_batches, logit_spread
-from leap_audit.measure.prototype import Request, make_prototypes, settled
+from leap_audit.measure.prototype import Request, make_prototypes, settled_for
 from leap_audit.measure.run import Run
 from leap_audit.run.providers import choose_provider
 
-__all__ = ["contact_sheet", "ranks", "resized", "same_class"]
+__all__ = ["contact_sheet", "same_class"]
 
 COLUMNS = 6
 
 
 def main() -> None:
     args = _arguments()
+    if args.matrix:
+        print_suite(args, _options(args.option))
+        return
     model = _loaded(args.model, args.preprocessing)
     names = read_classes(args.classes)
     targets = select_targets(tuple(args.targets.split(",")), names)
@@ -71,25 +78,6 @@ def same_class(name: str, names: tuple[str, ...]) -> int:
     return plain.index(_first(name))
 
 
-def ranks(logits: NDArray[Any], targets: list[int]) -> NDArray[Any]:
-    """Return, for each row of (n, classes), how many classes stand above its target."""
-    own = logits[np.arange(len(logits)), targets]
-    return np.asarray((logits > own[:, None]).sum(1))
-
-
-def resized(pictures: NDArray[Any], judge: Model) -> NDArray[Any]:
-    """Return pictures, (n, channels, height, width) in 0..1, at another network's size."""
-    channels, height, width = judge.picture_shape
-    out = []
-    for picture in pictures:
-        image = Image.fromarray(
-            np.rint(in_colour(picture).transpose(1, 2, 0) * 255).astype(np.uint8)
-        )
-        fitted = image.convert("L" if channels == 1 else "RGB").resize((width, height), 3)
-        out.append(np.atleast_3d(np.asarray(fitted, np.float32) / 255).transpose(2, 0, 1))
-    return np.stack(out)
-
-
 def contact_sheet(pictures: NDArray[Any], path: Path, columns: int = COLUMNS, gap: int = 4) -> None:
     """Write pictures, (n, channels, height, width) in 0..1, as one PNG, small ones enlarged."""
     scale = max(1, 112 // pictures.shape[3])
@@ -106,9 +94,7 @@ def contact_sheet(pictures: NDArray[Any], path: Path, columns: int = COLUMNS, ga
 def _prototypes(
     model: Model, targets: list[int], args: argparse.Namespace
 ) -> tuple[NDArray[Any], float]:
-    given = {key: json.loads(value) for key, _, value in (o.partition("=") for o in args.option)}
-    asked = PrototypeOptions.parse(given, "--option")
-    options = settled(asked, model.picture_shape, batchable=model.batchable)
+    options = settled_for(_options(args.option), model, args.threads)
     batches = choose_batches(model, options.views or 1)
     spread = logit_spread(Run(model, 1, args.threads), args.seed)
     started = time.perf_counter()
@@ -123,6 +109,11 @@ def _prototypes(
     )
     pictures = np.stack([np.round(each.picture * 255) / 255 for each in drawn])
     return pictures.astype(np.float32), time.perf_counter() - started
+
+
+def _options(words: list[str]) -> PrototypeOptions:
+    given = {key: json.loads(value) for key, _, value in (word.partition("=") for word in words)}
+    return PrototypeOptions.parse(given, "--option")
 
 
 def _uncounted(units: int = 1) -> None:
@@ -142,8 +133,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--classes", type=Path, required=True)
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--classes", type=Path)
     parser.add_argument("--targets", default="all")
     parser.add_argument("--preprocessing", default="{}", metavar="JSON")
     parser.add_argument("--judge", type=Path, action="append")
@@ -153,7 +144,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--sheet", type=Path)
-    return parser.parse_args()
+    add_options(parser)
+    args = parser.parse_args()
+    if not args.matrix and (args.model is None or args.classes is None):
+        parser.error("give a model and --classes, or --matrix")
+    return args
 
 
 if __name__ == "__main__":

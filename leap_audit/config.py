@@ -182,6 +182,8 @@ class PrototypeOptions(Options):
     """How much what is beyond that counts against the middle."""
     log_weight: float | None = Field(default=None, ge=0)
     """Weight of the class's log-probability in the middle, beside its logit."""
+    objective: Literal["logit", "standardised"] | None = None
+    """What is raised: the target's logit, or its deviations from the mean over all classes."""
     objective_weight: float = 1.0
     """Weight of the target's logit; -1 looks for what speaks most against it."""
     logit_scale: float = Field(default=1.0, gt=0)

@@ -126,6 +126,12 @@ class Entanglement(Frozen):
     """The least entanglement over prototypes from other seeds and this one; None of one seed."""
     high: float | None = None
     """The greatest."""
+    overlap: float | None = None
+    """The class overlap (see the method), -1..1; None below 3 other targets, or without a linear
+    layer at the end."""
+    weights: float | None = None
+    """The cosine of the two classes' weights alone, less the mean of all, -1..1; it looks at no
+    prototype. None without a linear layer at the end."""
 
 
 class EntanglementMatrix(Frozen):

@@ -10,7 +10,7 @@ from PIL import Image
 from leap_audit.ingest.pictures.images import write_picture
 from leap_audit.measure.prototype import Drawn
 from leap_audit.measure.prototype.finish import levels
-from leap_audit.pipeline.assembly import stem
+from leap_audit.pipeline.prototypes import stem
 from leap_audit.pipeline.study import Study
 from leap_audit.text.names import joined
 from leap_audit.tracking import Tracker

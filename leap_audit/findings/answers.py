@@ -5,7 +5,13 @@ from collections.abc import Iterator
 
 from leap_audit.artifacts import EvidencePicture
 from leap_audit.findings.basis import CALIBRATION_NEEDS, PHOTOGRAPHS_NEEDED
-from leap_audit.findings.evidence import Evidence, LabelledAnswer, doubt, labelled_answers
+from leap_audit.findings.evidence import (
+    Evidence,
+    LabelledAnswer,
+    doubt,
+    labelled_answers,
+    overlapping,
+)
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
 from leap_audit.statistics import wilson
@@ -212,11 +218,7 @@ def _pattern(evidence: Evidence, answers: Counter[int], pairs: Counter[tuple[int
 def _predicted(evidence: Evidence, pairs: Counter[tuple[int, int]]) -> str:
     """How many of the mistakes the entanglements of the prototypes had pointed at."""
     tops = {
-        target[0]: {
-            e.class_
-            for p in replicates
-            for e in [o for o in p.entanglements if o.class_ not in target][:PREDICTED]
-        }
+        target[0]: {e.class_ for p in replicates for e in overlapping(p)[:PREDICTED]}
         for target, replicates in evidence.by_target().items()
         if len(target) == 1
     }

@@ -10,6 +10,7 @@ from PIL import Image
 
 from leap_audit.artifacts import (
     ClassSuspicion,
+    Entanglement,
     Isolation,
     ModelIdentity,
     OtherReading,
@@ -30,6 +31,7 @@ __all__ = [
     "core",
     "doubt",
     "labelled_answers",
+    "overlapping",
     "read_ranking",
     "read_rankings",
     "shares_of_own",
@@ -164,6 +166,15 @@ def shares_of_own(prototype: Prototype) -> dict[int, float] | None:
         for e in prototype.entanglements
         if e.class_ not in prototype.target
     }
+
+
+def overlapping(prototype: Prototype) -> list[Entanglement]:
+    """Return the classes other than the target's, those it shares most with first.
+
+    By the class overlap, or in listed order where that was not measured.
+    """
+    others = [e for e in prototype.entanglements if e.class_ not in prototype.target]
+    return sorted(others, key=lambda e: 0.0 if e.overlap is None else -e.overlap)
 
 
 def doubt(readings: Readings) -> OtherReading | None:

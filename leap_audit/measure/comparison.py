@@ -4,6 +4,7 @@ from typing import Any
 
 from leap_audit.measure.entanglement import GRADIENTS, WEIGHTS, measure_entanglement
 from leap_audit.measure.methods import NoOptions, Setting, method
+from leap_audit.measure.overlap import OVERLAP
 from leap_audit.measure.validation import validated
 
 __all__: list[str] = []
@@ -12,6 +13,7 @@ __all__: list[str] = []
 def _described(_: NoOptions, setting: Setting) -> dict[str, Any]:
     return {
         "method": WEIGHTS if setting.linear else GRADIENTS,
+        "class overlap": OVERLAP if setting.linear else "not measured: the last step is not linear",
         "standardised logit": "deviations from the mean logit of the class over the other "
         "prototypes; needs at least four prototypes",
         "validated": validated("entanglement") if setting.linear else "not measured for gradients",

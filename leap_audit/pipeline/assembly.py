@@ -11,32 +11,31 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import (
     Attribution,
     ClassSuspicion,
-    Entanglement,
     EntanglementMatrix,
     Isolation,
-    Neighbour,
     Prototype,
     Readings,
     Sample,
-    Stability,
     Trial,
 )
-from leap_audit.ingest.classes.names import display_name
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.images import write_mask, write_picture
-from leap_audit.measure.entanglement import standardised
 from leap_audit.measure.isolation.region import Region, shown
 from leap_audit.measure.methods import Explanation, load_methods
-from leap_audit.measure.prototype import Drawn
-from leap_audit.measure.stability import agreement, interval, nearest, similarity
 from leap_audit.pipeline.experiments import outcome
 from leap_audit.pipeline.maps import map_classes, map_levels, map_path
 from leap_audit.pipeline.opinions import with_opinions
 from leap_audit.pipeline.parts import Parts, result_of
+from leap_audit.pipeline.prototypes import (
+    bands_path,
+    image_path,
+    matrix_of,
+    prototype_records,
+    sample_stem,
+    stem,
+)
 from leap_audit.pipeline.study import (
-    LISTED,
     Answered,
-    Group,
     Study,
     answered_drawn,
     answered_photographs,
@@ -55,7 +54,6 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.run.session import Array
-from leap_audit.text.names import joined
 
 __all__ = ["ONE_AT_A_TIME", "AuditParts", "assemble", "stem", "write_pictures"]
 
@@ -64,8 +62,6 @@ ONE_AT_A_TIME = (
     "compares two. Export it with a free batch dimension."
 )
 Owner = TypeVar("Owner", Sample, Prototype)
-NEAREST = 3
-"""Samples listed beside a prototype."""
 WITHOUT_PHOTOGRAPHS = (
     "The photographs were kept out of this report: it has the answers to them, and where in them "
     "the classes were found, but not the pictures."
@@ -125,10 +121,10 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
     photographs, shown_groups = answered_photographs(study, parts), groups(study, parts)
     pictures = {f"images/{sample_stem(each.index)}.png": each.picture for each in photographs}
     for drawn, answered in answered_drawn(study, parts):
-        pictures[_image(drawn)] = answered.picture
+        pictures[image_path(drawn)] = answered.picture
     record = AuditParts(
-        prototypes=_prototypes(study, shown_groups, photographs),
-        matrix=_matrix(shown_groups) if shown_groups else None,
+        prototypes=prototype_records(study, shown_groups, photographs),
+        matrix=matrix_of(shown_groups) if shown_groups else None,
         samples=tuple(_sample(study, each) for each in photographs),
         readings=_readings(study, parts),
         notes=study.album.notes,
@@ -172,28 +168,6 @@ def write_pictures(record: AuditParts, study: Study, folder: Path) -> None:
         write_mask(folder / path, map_)
 
 
-def sample_stem(index: int) -> str:
-    """Return the name, without folder and suffix, of a photograph's files."""
-    return f"sample-{index:04d}"
-
-
-def stem(drawn: Drawn) -> str:
-    """Return the name, without folder and suffix, of a prototype's files."""
-    classes = "-".join(f"{k:04d}" for k in drawn.request.target)
-    return f"prototype-{classes}-{drawn.request.replicate}"
-
-
-def _image(drawn: Drawn) -> str:
-    return f"images/{stem(drawn)}.png"
-
-
-def _bands(study: Study, image: str) -> str | None:
-    """The path of the tiles that `write_bands` writes."""
-    if study.model.preprocessing.channel_order != "BANDS":
-        return None
-    return f"{image.removesuffix('.png')}-bands.png"
-
-
 def _methods(study: Study) -> dict[str, Any]:
     """The entries of the method page, from the registry."""
     options = study.options
@@ -224,94 +198,11 @@ def _sample(study: Study, answered: Answered) -> Sample:
         file=album.names[i],
         sha256=album.digests[i],
         image=image,
-        bands=_bands(study, image),
+        bands=bands_path(study, image),
         predicted=predicted(study, answered),
         known=album.known[i],
         map=map_path(sample_stem(i)) if answered.answer.first is not None else None,
         map_classes=map_classes(answered.answer),
-    )
-
-
-def _prototypes(
-    study: Study, every: Sequence[Group], photographs: Sequence[Answered]
-) -> tuple[Prototype, ...]:
-    """The prototypes, each beside the others and beside the photographs."""
-    logits = np.stack([group.answered[0].logits for group in every]) if every else np.zeros((0, 0))
-    beside = np.stack([each.features for each in photographs]) if photographs else np.zeros((0, 0))
-    album = study.album
-    found = []
-    for row, group in enumerate(every):
-        drawn, answered, target = group.drawn[0], group.answered[0], group.target
-        probs = answered.answer.probs
-        own = answered.logits[list(target)]
-        others = group.shared[0].others(target)
-        near = nearest(answered.features, beside, NEAREST)
-        found.append(
-            Prototype(
-                target=target,
-                name=joined(display_name(study.classes, k) for k in target),
-                replicate=drawn.request.replicate // study.seeds,
-                image=_image(drawn),
-                bands=_bands(study, _image(drawn)),
-                logit=group.reached[0],
-                prob=float(probs[list(target)].sum()),
-                rank=int((answered.logits > own.min()).sum()) + 1,
-                steps=drawn.step,
-                converged=drawn.converged,
-                curve=drawn.curve,
-                entanglements=tuple(
-                    _entanglement(k, group, logits, row, probs, study.classes)
-                    for k in [*target, *others][:LISTED]
-                ),
-                stability=_stability(group),
-                nearest=tuple(
-                    Neighbour(
-                        file=album.names[photographs[n].index],
-                        image=f"images/{sample_stem(photographs[n].index)}.png",
-                        similarity=similar,
-                    )
-                    for n, similar in near
-                ),
-            )
-        )
-    return tuple(found)
-
-
-def _matrix(every: Sequence[Group]) -> EntanglementMatrix:
-    """The entanglement of every prototype with every class of a target."""
-    classes = tuple(dict.fromkeys(k for group in every for k in group.target))
-    rows = [[group.shared[0].cosines.get(k) for k in classes] for group in every]
-    return EntanglementMatrix(
-        classes=classes,
-        cosines=tuple(tuple(None if c is None else round(c, 4) for c in row) for row in rows),
-    )
-
-
-def _entanglement(
-    class_: int, group: Group, logits: Array, row: int, probs: Array, names: Sequence[str]
-) -> Entanglement:
-    between = interval(group.shared, class_)
-    return Entanglement(
-        class_=class_,
-        name=names[class_],
-        entanglement=group.shared[0].cosines[class_],
-        logit=float(logits[row, class_]),
-        prob=float(probs[class_]),
-        standardised=standardised(logits, row, class_),
-        low=between[0] if between else None,
-        high=between[1] if between else None,
-    )
-
-
-def _stability(group: Group) -> Stability | None:
-    """How much the prototype that is shown is like those from other seeds."""
-    if len(group.drawn) < 2:
-        return None
-    return Stability(
-        images=tuple(_image(each) for each in group.drawn[1:]),
-        logits=group.reached,
-        similarity=similarity(np.stack([each.features for each in group.answered])),
-        agreement=agreement(group.shared, group.target),
     )
 
 

@@ -25,9 +25,8 @@ from leap_audit.measure.prototype import (
     Drawn,
     Request,
     batches_of,
-    has_a_middle,
     middle_places,
-    settled,
+    settled_for,
 )
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
@@ -110,12 +109,7 @@ def prepared(
     declared = declared_paths(options)
     if options.effort is not None:
         options = with_rung(options, LADDER[first_rung(options.effort)], declared)
-    prototype = settled(
-        options.prototype,
-        model.picture_shape,
-        batchable=model.batchable,
-        mapped=has_a_middle(model.answer),
-    )
+    prototype = settled_for(options.prototype, model, options.threads)
     opinions = chosen_opinions(options.second_opinions, options.method_options, model)
     named = {n: v for n, v in options.method_options.items() if n not in opinions}
     named |= {n: v for n, v in options.method_options.items() if n in options.methods}

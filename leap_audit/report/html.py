@@ -105,6 +105,7 @@ def render_html(
             for i, name in sorted(_named(audit))
             if "," in name and labels[i] != name
         ],
+        overlapping=any(e.overlap is not None for p in audit.prototypes for e in p.entanglements),
         standardised=len(audit.prototypes) > STANDARDISED_NEEDS,
         ramp_colour=ramp_colour,
         MAP_COLOURS=MAP_COLOURS,

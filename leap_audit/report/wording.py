@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leap_audit.artifacts import (
@@ -35,6 +35,7 @@ __all__ = [
     "probability_meaning",
     "probability_source",
     "prototype_reading",
+    "raised",
     "reading",
     "right_sentence",
     "signed",
@@ -154,6 +155,12 @@ def averaging_of_prototypes(audit: Audit) -> str:
     if not middle or audit.model.places == (1, 1):
         return averaging(audit.model)
     return f", averaged over the middle {percent(2 * middle)} of the map"
+
+
+def raised(config: Mapping[str, Any]) -> str:
+    """Return what the search for prototypes raised."""
+    objective = config.get("prototype", {}).get("objective")
+    return "standardised logit" if objective == "standardised" else "logit"
 
 
 def where_averaged(model: ModelIdentity) -> str:

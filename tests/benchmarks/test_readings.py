@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.entanglement import Seen, compare, soft_confusion
+from benchmarks.entanglement import Seen, beside_weights, compare, soft_confusion
 from benchmarks.readings import READINGS, Prototypes
 from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.run import Run
@@ -78,3 +78,15 @@ def test_a_network_is_read_as_the_audit_reads_it(tmp_path: Path) -> None:
     assert found.features == pytest.approx(pictures.reshape(4, 64))
     norms = np.linalg.norm(found.features, axis=1)[:, None] * np.linalg.norm(weights, axis=1)
     assert found.cosines == pytest.approx(found.logits / norms, rel=1e-4)
+
+
+def test_a_reading_is_held_against_the_weights_alone() -> None:
+    prototypes, _ = made(always=0)
+    confusion = prototypes.logits - prototypes.logits.mean(0)
+    readings = {"weights alone": -confusion, "logit": confusion, "same": -confusion}
+    above = beside_weights(readings, Seen(prototypes.classes, confusion))
+    rank, low, high, share, least, most = above["logit"]
+    assert rank == pytest.approx(2)
+    assert (low, high) == pytest.approx((2, 2))
+    assert (share, least, most) == pytest.approx((1, 1, 1))
+    assert above["same"] == pytest.approx((0,) * 6)

@@ -63,6 +63,40 @@ def test_what_one_seed_cannot_say_is_not_said(build: Build, folder: Path) -> Non
     assert "Repeat runs" not in text
 
 
+def test_the_overlap_is_printed_beside_the_weights_alone(build: Build, folder: Path) -> None:
+    audit = build(prototypes=1)
+    (prototype,) = audit.prototypes
+    assert "by the weights alone" not in Page(render_html(audit, folder)).text
+    own = prototype.entanglements[0].model_copy(update={"overlap": 0.91, "weights": 1.0})
+    others = [
+        own.model_copy(update={"class_": k, "name": audit.classes[k], "entanglement": 0.5 - k / 10})
+        for k in range(len(audit.classes))
+        if k != own.class_
+    ][:2]
+    others = [
+        others[0].model_copy(update={"overlap": 0.11, "weights": 0.31}),
+        others[1].model_copy(update={"overlap": 0.43, "weights": -0.07}),
+    ]
+    measured = prototype.model_copy(update={"entanglements": (own, *others)})
+    text = Page(render_html(changed(audit, prototypes=(measured,)), folder)).text
+    said = text[text.index("Overlap.") :]
+    assert said.index("+0.43") < said.index("+0.11")
+    assert "(by the weights alone −0.07)" in said
+    assert "Overlap, weights" in text
+
+
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [("standardised", "Standardised logit during"), ("logit", "Logit during")],
+)
+def test_the_curve_is_of_what_was_raised(
+    build: Build, folder: Path, objective: str, said: str
+) -> None:
+    audit = build(prototypes=1)
+    page = render_html(changed(audit, config={"prototype": {"objective": objective}}), folder)
+    assert said in Page(page).text
+
+
 def test_an_incomplete_audit_says_so_loudly(build: Build, folder: Path) -> None:
     html = render_html(build(status="incomplete"), folder)
     assert '<div class="alarm" role="note"><strong>INCOMPLETE</strong>' in html

@@ -9,6 +9,7 @@ from leap_audit.measure.prototype.generate import (
     batches_of,
     make_prototypes,
 )
+from leap_audit.measure.prototype.growth import settled_for
 from leap_audit.measure.prototype.middle import has_a_middle, middle_places
 from leap_audit.measure.prototype.settings import settled
 
@@ -23,4 +24,5 @@ __all__ = [
     "make_prototypes",
     "middle_places",
     "settled",
+    "settled_for",
 ]

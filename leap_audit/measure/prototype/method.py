@@ -16,6 +16,7 @@ def _described(p: PrototypeOptions, setting: Setting) -> dict[str, Any]:
         "method": "Activation maximisation of the target's logit in a 1/f-scaled cosine basis "
         "with decorrelated colours, under random zoom, shift, mirror and noise",
         "source": SOURCE,
+        "objective": OBJECTIVES[p.objective or "logit"],
         "optimiser": f"Adam (Kingma and Ba 2015), learning rate {p.lr:g}, {p.steps} steps",
         "views": f"{p.views} a step, their gradients averaged"
         if (p.views or 1) > 1
@@ -54,6 +55,11 @@ def _ground(plain: bool, hold: float, ink: float) -> str:
     return beyond + held + (price if ink else "")
 
 
+OBJECTIVES = {
+    "logit": "the target's logit",
+    "standardised": "the target's logit in deviations from the mean over all classes: the logits "
+    "of this model grow with the contrast of the picture",
+}
 SOURCE = "Erhan et al. 2009; Olah et al. 2017"
 CHECK = "logit, probability and rank are measured on the finished PNG, neither moved nor noisy"
 

@@ -17,6 +17,7 @@ __all__ = [
     "distance",
     "evenness",
     "likeness",
+    "standardised_logits",
     "target_weights",
     "total_variation",
     "weighted_logit",
@@ -42,6 +43,16 @@ def weighted_logit(op: Emitter, logits: ir.Value, weights: ir.Value) -> ir.Value
     what an audit wants to see.
     """
     return op.ReduceSum(op.Mul(logits, weights), [1], keepdims=0)
+
+
+def standardised_logits(op: Emitter, logits: ir.Value) -> ir.Value:
+    """Append each picture's logits, (n, classes), in deviations from their mean over classes.
+
+    It does not grow with the scale of all logits. Not for few classes: of two it is always 1.
+    """
+    centred = op.Sub(logits, op.ReduceMean(logits, [1], keepdims=1))
+    spread = op.Sqrt(op.ReduceMean(op.Mul(centred, centred), [1], keepdims=1))
+    return op.Div(centred, op.Add(spread, 1e-6))
 
 
 def evenness(op: Emitter, logits: ir.Value, scale: float) -> ir.Value:

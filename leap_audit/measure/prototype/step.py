@@ -27,6 +27,7 @@ from leap_audit.measure.prototype.objective import (
     distance,
     evenness,
     likeness,
+    standardised_logits,
     total_variation,
     weighted_logit,
 )
@@ -55,8 +56,8 @@ def step_graph(
     `weights` (of the logits, per item), of a map `where` (see `middle.place_weights`) and with a
     diversity `same` (see `objective.alike`).
     Outputs: the next state and `score`, the objective of each item, averaged over its views.
-    spread: the spread of the model's logits, which penalties are weighed in. objective: a
-    target's logit, or that all classes be equally probable.
+    spread: the spread of the model's logits, which penalties are weighed in. objective: the
+    target's logit as the options want it, or that all classes be equally probable.
     """
     op = Emitter(new_graph(), "prototype")
     graph = op.graph
@@ -79,7 +80,9 @@ def step_graph(
     if objective == "target":
         weights = new_input(graph, "weights", (batch, model.classes))
         wanted = logits
-        if options.middle:
+        if options.objective == "standardised":
+            wanted = standardised_logits(op, logits)
+        elif options.middle:
             where = new_input(graph, "where", (pictures_at_once, model.answer.places))
             wanted = weighed_places(op, model, placed.scores, where, options.log_weight or 0.0)
         score = weighted_logit(op, averaged(op, wanted, views), weights)

@@ -1,0 +1,120 @@
+"""Whether a network's logits grow with contrast, and what its prototypes are optimised for then."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leap_audit.config import PrototypeOptions
+from leap_audit.ingest.model import Model
+from leap_audit.measure.prototype import Request, make_prototypes, settled, settled_for
+from leap_audit.measure.prototype.growth import contrast_growth
+from leap_audit.measure.prototype.objective import standardised_logits
+from leap_audit.measure.prototype.settings import UNSATURATED
+from leap_audit.measure.run import Run
+from tests.builders.classifiers import linear, read_model, uncounted, write_model
+from tests.builders.emitted import numbers, start
+
+SIDE = 64
+
+
+def weights_of(classes: int, side: int, channels: int = 3) -> np.ndarray:
+    weights = np.random.default_rng(0).normal(size=(classes, channels * side * side))
+    return weights - weights.mean(1, keepdims=True)  # mid-grey says nothing
+
+
+def unsaturated(tmp_path: Path, classes: int = 100, side: int = SIDE, channels: int = 3) -> Model:
+    weights = weights_of(classes, side, channels)
+    return read_model(linear(tmp_path / "m.onnx", weights, side, channels))
+
+
+def saturated(tmp_path: Path) -> Model:
+    path = write_model(
+        tmp_path / "s.onnx",
+        [
+            ("Flatten", ["x"], "f"),
+            ("Gemm", ["f", "w"], "g", {"transB": 1}),
+            ("Mul", ["g", "steep"], "s"),
+            ("Tanh", ["s"], "y"),
+        ],
+        {"w": weights_of(100, SIDE), "steep": np.array(100.0)},
+        shape=("n", 3, SIDE, SIDE),
+        outputs=[("y", ("n", 100))],
+    )
+    return read_model(path)
+
+
+def test_logits_of_a_linear_network_grow_as_contrast_does(tmp_path: Path) -> None:
+    assert contrast_growth(Run(unsaturated(tmp_path), 1, 1)) == pytest.approx(2, abs=1e-3)
+
+
+def test_logits_that_saturate_do_not_grow(tmp_path: Path) -> None:
+    model = saturated(tmp_path)
+    assert contrast_growth(Run(model, 1, 1)) == pytest.approx(1, abs=0.05)
+    assert settled_for(PrototypeOptions(), model, 1).objective == "logit"
+
+
+@pytest.mark.parametrize(
+    ("growth", "objective"),
+    [(1.0, "logit"), (1.39, "logit"), (1.4, "standardised"), (2.0, "standardised")],
+)
+def test_the_objective_follows_the_growth(growth: float, objective: str) -> None:
+    shape = (3, 224, 224)
+    assert settled(PrototypeOptions(), shape, growth=growth).objective == objective
+    declared = PrototypeOptions(objective="logit")
+    assert settled(declared, shape, growth=growth).objective == "logit"
+    assert UNSATURATED == 1.4
+
+
+@pytest.mark.parametrize(
+    ("classes", "side", "channels", "objective"),
+    [
+        (100, 64, 3, "standardised"),
+        (99, 64, 3, "logit"),
+        (100, 63, 3, "logit"),
+        (100, 64, 1, "logit"),
+    ],
+)
+def test_only_scenes_in_colour_with_many_classes_are_standardised(
+    tmp_path: Path, classes: int, side: int, channels: int, objective: str
+) -> None:
+    model = unsaturated(tmp_path, classes, side, channels)
+    assert settled_for(PrototypeOptions(), model, 1).objective == objective
+
+
+def test_standardised_logits_have_mean_0_and_deviation_1() -> None:
+    op, (logits,) = start(logits=(2, 5))
+    given = np.random.default_rng(0).normal(3, 7, (2, 5))
+    (found,) = numbers(op, [standardised_logits(op, logits)], {"logits": given})
+    centred = given - given.mean(1, keepdims=True)
+    np.testing.assert_allclose(found, centred / given.std(1, keepdims=True), rtol=1e-4)
+
+
+def test_a_class_that_rises_with_all_others_is_not_looked_for(tmp_path: Path) -> None:
+    """The first pixels raise every class, the target's most of all: only the logit wants them."""
+    side = 8
+    weights = np.zeros((4, 3 * side * side))
+    weights[:, :96] = 10.0
+    weights[0, :96], weights[0, 96:] = 11.0, 1.0
+    weights[1, 96:] = -1.0
+    model = read_model(linear(tmp_path / "m.onnx", weights, side, 3))
+    run = Run(model, 1, 1)
+
+    def reached(objective: str) -> np.ndarray:
+        asked = PrototypeOptions.parse(
+            {"objective": objective, "steps": 24, "transform": "none", "noise": 0.0}, "test"
+        )
+        options = settled(asked, model.picture_shape).model_copy(update={"total_variation": 0.0})
+        request = [Request((0,))]
+        (drawn,) = make_prototypes(
+            run, request, options, seed=0, batch=1, spread=1.0, advance=uncounted
+        )
+        return run.logits(drawn.picture[None])[0]
+
+    plain, standardised = reached("logit"), reached("standardised")
+    assert plain[0] > standardised[0]
+
+    def apart(logits: np.ndarray) -> float:
+        return float((logits[0] - logits.mean()) / logits.std())
+
+    assert apart(standardised) > apart(plain)
