@@ -1,5 +1,7 @@
 """LFXAI's functions, against captum on its auxiliary function and against their definitions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
 @pytest.fixture(scope="module")
-def encoder():
+def encoder() -> Any:
     torch.manual_seed(0)
     of = torch.nn
     return of.Sequential(
@@ -27,31 +29,33 @@ def encoder():
 
 
 @pytest.fixture(scope="module")
-def network(encoder):
+def network(encoder: Any) -> Any:
     return encoder_network(encoder)
 
 
 @pytest.fixture(scope="module")
-def inputs():
+def inputs() -> Any:
     torch.manual_seed(1)
     return torch.randn(5, 1, 8, 8)
 
 
-def loader(x):
+def loader(x: Any) -> Any:
     return [(x[:3], torch.zeros(3)), (x[3:], torch.zeros(len(x) - 3))]
 
 
-def auxiliary(encoder, x):
+def auxiliary(encoder: Any, x: Any) -> Any:
     fixed = encoder(x).detach()
 
-    def score(other):
+    def score(other: Any) -> Any:
         return (fixed.repeat_interleave(len(other) // len(fixed), 0) * encoder(other)).sum(-1)
 
     return score
 
 
 @pytest.mark.filterwarnings("ignore:Input Tensor 0 did not")
-def test_label_free_saliency_and_integrated_gradients_are_captums(encoder, network, inputs):
+def test_label_free_saliency_and_integrated_gradients_are_captums(
+    encoder: Any, network: Any, inputs: Any
+) -> None:
     attr = pytest.importorskip("captum.attr")
     for name, options, theirs in (
         ("Saliency", {}, lambda f, x: attr.Saliency(f).attribute(x)),
@@ -74,14 +78,16 @@ def test_label_free_saliency_and_integrated_gradients_are_captums(encoder, netwo
         assert np.abs(ours - peer).max() <= 1e-5 * np.abs(peer).max(), name
 
 
-def test_integrated_gradients_add_up_to_the_auxiliary_function(encoder, network, inputs):
+def test_integrated_gradients_add_up_to_the_auxiliary_function(
+    encoder: Any, network: Any, inputs: Any
+) -> None:
     found = attribute_auxiliary(network, [inputs], None, "integrated_gradients", steps=200)
     h, zero = encoder(inputs).detach(), encoder(torch.zeros(1, 1, 8, 8)).detach()
     gap = found.sum((1, 2, 3)) - ((h * h).sum(1) - (h * zero).sum(1)).numpy()
     assert np.abs(gap).max() < 1e-2
 
 
-def test_one_dimension_is_weighed_by_its_own_value(encoder, network, inputs):
+def test_one_dimension_is_weighed_by_its_own_value(encoder: Any, network: Any, inputs: Any) -> None:
     found = attribute_individual_dim(network, 2, loader(inputs), None, "Saliency")
     x = inputs.clone().requires_grad_()
     for d in range(2):
@@ -92,7 +98,7 @@ def test_one_dimension_is_weighed_by_its_own_value(encoder, network, inputs):
         attribute_individual_dim(network, 6, loader(inputs), None, "Saliency")
 
 
-def test_refusals_say_what_to_do(network, inputs):
+def test_refusals_say_what_to_do(network: Any, inputs: Any) -> None:
     with pytest.raises(ConfigRefused, match="there is no 'Salency'"):
         attribute_auxiliary(network, [inputs], None, "Salency")
     with pytest.raises(PictureRefused, match="baseline"):
@@ -105,7 +111,7 @@ def test_refusals_say_what_to_do(network, inputs):
         SimplEx(network).attribute(inputs, [0])
 
 
-def test_examples_of_every_test_input(network, inputs):
+def test_examples_of_every_test_input(network: Any, inputs: Any) -> None:
     h = representations(network, inputs.numpy())
     near = NearestNeighbours(network, X_train=inputs).attribute(inputs[:2], [2, 3, 4])
     assert isinstance(near, torch.Tensor)
@@ -118,7 +124,7 @@ def test_examples_of_every_test_input(network, inputs):
     assert np.allclose(by_loader, weights, atol=1e-5)
 
 
-def test_the_residual_is_no_larger_than_by_gradient_descent():
+def test_the_residual_is_no_larger_than_by_gradient_descent() -> None:
     rng = np.random.default_rng(0)
     hull, test = rng.normal(size=(30, 8)), rng.normal(size=(3, 8))
     ours = SimplEx.compute_weights(test, hull)
@@ -134,12 +140,12 @@ def test_the_residual_is_no_larger_than_by_gradient_descent():
     assert (ours_left <= np.linalg.norm(theirs @ hull - test, axis=1) + 1e-6).all()
 
 
-def test_tracin_and_influence_of_the_last_layer(encoder, inputs):
+def test_tracin_and_influence_of_the_last_layer(encoder: Any, inputs: Any) -> Any:
     labels = torch.tensor([0, 1, 2, 3, 4])
     found = TracIn(encoder, None, None, inputs, y_train=labels).attribute(inputs[:2], [1, 2])
     last, body = encoder[-1], encoder[:-1]
 
-    def gradient(x, y):
+    def gradient(x: Any, y: Any) -> Any:
         loss = torch.nn.functional.cross_entropy(last(body(x[None]).detach()), y[None])
         return torch.cat([g.ravel() for g in torch.autograd.grad(loss, last.parameters())])
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,7 @@ PICTURES = sorted((ROOT / "sample_models/pictures/plain").rglob("*.png"))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: Any) -> Path:
     """A small training folder, of which each class has a copy of its pictures, a little darker."""
     root = tmp_path_factory.mktemp("examples")
     for path in PICTURES[::3][:12]:
@@ -33,7 +34,7 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def ran(folder: Path, method: str, **more):
+def ran(folder: Path, method: str, **more: Any) -> Any:
     picture = sorted((folder / "train").rglob("*-1.0.png"))[0]
     return examples(
         MODEL,
@@ -47,7 +48,7 @@ def ran(folder: Path, method: str, **more):
     )
 
 
-def test_a_picture_of_the_training_set_is_its_own_neighbour_and_mixture(folder):
+def test_a_picture_of_the_training_set_is_its_own_neighbour_and_mixture(folder: Any) -> None:
     for method in ("neighbours", "simplex"):
         result = ran(folder, method)
         (one,) = result.examples
@@ -57,7 +58,7 @@ def test_a_picture_of_the_training_set_is_its_own_neighbour_and_mixture(folder):
     assert ran(folder, "neighbours", metric="l2").examples[0].values[0] == 0
 
 
-def test_a_picture_helps_itself(folder):
+def test_a_picture_helps_itself(folder: Any) -> None:
     for method in ("tracin", "influence"):
         result = ran(folder, method)
         (one,) = result.examples
@@ -66,7 +67,7 @@ def test_a_picture_helps_itself(folder):
         assert (np.diff(one.values) <= 0).all()
 
 
-def test_checkpoints_are_summed(folder):
+def test_checkpoints_are_summed(folder: Any) -> None:
     one = ran(folder, "tracin").examples[0]
     two = ran(folder, "tracin", checkpoints=[MODEL], rates=(0.5, 0.25)).examples[0]
     assert np.allclose(two.values, 0.75 * one.values)
@@ -77,17 +78,17 @@ def test_checkpoints_are_summed(folder):
         ran(folder, "influence", checkpoints=[MODEL])
 
 
-def test_features_are_computed_once(folder, monkeypatch):
+def test_features_are_computed_once(folder: Any, monkeypatch: Any) -> None:
     ran(folder, "neighbours")
 
-    def never(*_):
+    def never(*_: Any) -> None:
         raise AssertionError("features were computed again")
 
     monkeypatch.setattr("leap_audit.pipeline.features._rows", never)
     ran(folder, "simplex")
 
 
-def test_bad_words_are_refused(folder):
+def test_bad_words_are_refused(folder: Any) -> None:
     with pytest.raises(ConfigRefused, match="there is no 'neighbors'"):
         ran(folder, "neighbors")
     with pytest.raises(PictureRefused, match="needs the class"):
@@ -116,7 +117,7 @@ def encoder(path: Path) -> Path:
     return path
 
 
-def test_an_encoder_takes_its_folders_for_classes(tmp_path):
+def test_an_encoder_takes_its_folders_for_classes(tmp_path: Any) -> None:
     rng = np.random.default_rng(1)
     waves = {"down": np.sin(np.arange(16) * 2)[:, None], "right": np.sin(np.arange(16) * 2)[None]}
     for name, wave in waves.items():
@@ -144,7 +145,7 @@ def test_an_encoder_takes_its_folders_for_classes(tmp_path):
         examples(model, picture, tmp_path / "train/down", "influence", **where)
 
 
-def test_what_a_killed_process_left_is_cut_off(tmp_path):
+def test_what_a_killed_process_left_is_cut_off(tmp_path: Any) -> None:
     kept = FeatureFile(tmp_path, "model", 3)
     kept.add(["ab" * 32, "cd" * 32], np.arange(6).reshape(2, 3))
     with (tmp_path / "model.f32").open("ab") as file:
@@ -158,7 +159,7 @@ def test_what_a_killed_process_left_is_cut_off(tmp_path):
         FeatureFile(tmp_path / "file", "model", 3)
 
 
-def test_the_command_writes_record_and_page(folder, monkeypatch, capsys):
+def test_the_command_writes_record_and_page(folder: Any, monkeypatch: Any, capsys: Any) -> None:
     out = folder / "out"
     words = ["leap-audit", "examples", str(MODEL), str(PICTURES[0]), "--training"]
     words += [str(folder / "train"), "--classes", str(CLASSES), "-m", "influence", "-o", str(out)]

@@ -175,7 +175,8 @@ def test_checks_follow_the_cosine(run: Run) -> None:
     found = leap_audit.explain(run, PICTURES[0], leap_audit.Similarity(OTHER), "saliency")
     figures = leap_audit.check(found, slow=False)
     pictures = np.stack([PICTURES[0], np.zeros_like(PICTURES[0])])
-    from leap_audit.pipeline.explain import _checked, explainer
+    from leap_audit.measure.attribution.smoothing import explainer
+    from leap_audit.pipeline.explain import _checked
 
     checked = _checked(found, explainer("saliency"), None)
     wanted = Score(run, found.subject.explained)(pictures)

@@ -1,5 +1,7 @@
 """Training pictures behind an answer, against slower and independent ways to the same numbers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,7 +30,7 @@ def blobs(seed: int = 0, count: int = 120, width: int = 6, classes: int = 3) -> 
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
-def test_neighbours_are_those_of_all_pairs(metric, monkeypatch):
+def test_neighbours_are_those_of_all_pairs(metric: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("leap_audit.measure.examples.gathered.BLOCK", 7)
     training, pictures = blobs(), blobs(1, 5)
     h, x = training.features(), pictures.features()
@@ -41,19 +43,19 @@ def test_neighbours_are_those_of_all_pairs(metric, monkeypatch):
     assert np.allclose(values, np.take_along_axis(pairs, places, 1), atol=1e-9)
 
 
-def test_a_picture_is_its_own_nearest_at_no_distance():
+def test_a_picture_is_its_own_nearest_at_no_distance() -> None:
     training = Gathered.of(blobs().features() + 1e4)
     values, places = nearest_training(training, training.chosen(np.array([17])), 1, "l2")
     assert places[0, 0] == 17
     assert values[0, 0] == 0
 
 
-def test_of_equal_neighbours_the_first_comes_first():
+def test_of_equal_neighbours_the_first_comes_first() -> None:
     training = Gathered.of(np.ones((5, 3)))
     assert nearest_training(training, training.chosen(np.array([4])), 3)[1].tolist() == [[0, 1, 2]]
 
 
-def slow_mixture(h, hull, steps=20000):
+def slow_mixture(h: Any, hull: Any, steps: Any = 20000) -> Any:
     """Projected gradient on the simplex, by sorting (Duchi et al. 2008)."""
     w = np.full(len(hull), 1 / len(hull))
     rate = 1 / np.linalg.norm(hull @ hull.T, 2)
@@ -65,7 +67,7 @@ def slow_mixture(h, hull, steps=20000):
     return w
 
 
-def test_mixtures_are_the_nearest_points_of_the_hull():
+def test_mixtures_are_the_nearest_points_of_the_hull() -> None:
     training, pictures = blobs(count=40), blobs(2, 4)
     hull = training.features()
     for h, mixture in zip(pictures.features(), mixtures(training, pictures), strict=True):
@@ -82,7 +84,7 @@ def test_mixtures_are_the_nearest_points_of_the_hull():
         assert ((hull - point) @ away).min() >= -1e-5 * (h @ h)
 
 
-def test_a_mixture_of_training_pictures_is_seen_through():
+def test_a_mixture_of_training_pictures_is_seen_through() -> None:
     training = blobs(count=18, width=20)
     weights = np.array([0.5, 0.3, 0.2])
     mixed = Gathered.of((weights @ training.features()[[3, 8, 15]])[None])
@@ -102,7 +104,7 @@ def gradients(data: Gathered, bias: bool = True) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_tracin_is_the_product_of_the_gradients(bias):
+def test_tracin_is_the_product_of_the_gradients(bias: Any) -> None:
     training, pictures = blobs(), blobs(3, 4)
     slow = gradients(pictures, bias) @ gradients(training, bias).T
     assert np.allclose(tracin(training, pictures, bias=bias), slow)
@@ -110,7 +112,7 @@ def test_tracin_is_the_product_of_the_gradients(bias):
     assert np.allclose(self_influence(training, bias=bias), own)
 
 
-def test_tracin_is_that_of_captum():
+def test_tracin_is_that_of_captum() -> Any:
     torch = pytest.importorskip("torch")
     fast = pytest.importorskip("captum.influence").TracInCPFast
     training, pictures = blobs(), blobs(4, 5)
@@ -120,11 +122,11 @@ def test_tracin_is_that_of_captum():
     labels = [torch.as_tensor(each.labels) for each in (training, pictures)]
 
     class Net(torch.nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.last = layer
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             return self.last(x)
 
     net = Net()
@@ -149,7 +151,7 @@ def test_tracin_is_that_of_captum():
     assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
-def test_curvature_is_the_hessian():
+def test_curvature_is_the_hessian() -> None:
     training = blobs(count=30)
     h = np.concatenate([training.features(), np.ones((30, 1))], 1)
     p = softmax_rows(training.scores())
@@ -161,7 +163,7 @@ def test_curvature_is_the_hessian():
     assert mean_curvature(training) == pytest.approx(np.trace(hessian) / 21)
 
 
-def test_influence_is_what_fitting_again_without_a_picture_does():
+def test_influence_is_what_fitting_again_without_a_picture_does() -> Any:
     training, pictures = blobs(count=120), blobs(5, 3)
     ridge = 0.03
     layer = fitted_probe(training, 3, ridge)
@@ -169,7 +171,7 @@ def test_influence_is_what_fitting_again_without_a_picture_does():
     estimated, left = influences(whole, shown, ridge)
     assert left < 1e-5
 
-    def losses(fitted) -> np.ndarray:
+    def losses(fitted: Any) -> np.ndarray:
         p = softmax_rows(pictures.with_linear(fitted).scores())
         return -np.log(p[np.arange(3), pictures.labels])
 
@@ -186,7 +188,7 @@ def test_influence_is_what_fitting_again_without_a_picture_does():
         assert np.polyfit(one, other, 1)[0] == pytest.approx(1, abs=0.3)
 
 
-def test_the_probe_is_at_the_minimum():
+def test_the_probe_is_at_the_minimum() -> None:
     training = blobs()
     layer = fitted_probe(training, 3, 0.01)
     w = np.concatenate([layer.weights, layer.bias[:, None]], 1)
@@ -194,7 +196,7 @@ def test_the_probe_is_at_the_minimum():
     assert np.abs(mean + 0.01 * w).max() < 1e-6
 
 
-def test_a_fold_is_scored_by_a_layer_that_did_not_see_it():
+def test_a_fold_is_scored_by_a_layer_that_did_not_see_it() -> None:
     training = blobs(count=30)
     other = training.labels.copy()
     other[0] = (other[0] + 1) % 3
@@ -208,21 +210,21 @@ def test_a_fold_is_scored_by_a_layer_that_did_not_see_it():
         assert np.allclose(scores[0], rest.with_linear(layer).scores(np.array([0]))[0])
 
 
-def test_the_penalty_is_a_share_of_the_variance():
+def test_the_penalty_is_a_share_of_the_variance() -> None:
     training = blobs()
     variance = training.features().var(0).sum()
     assert ridge_of(training, 0.5) == pytest.approx(variance / 2)
     assert ridge_of(Gathered.of(training.features() + 10), 0.5) == pytest.approx(variance / 2)
 
 
-def test_pictures_without_labels_have_no_loss():
+def test_pictures_without_labels_have_no_loss() -> None:
     with pytest.raises(UsageError, match="without a class"):
         self_influence(Gathered.of(np.ones((3, 2)), np.ones((3, 2))))
     with pytest.raises(UsageError, match="above 0"):
         influences(blobs(), blobs(), 0.0)
 
 
-def test_flipped_labels_come_first_and_clean_ones_raise_nothing():
+def test_flipped_labels_come_first_and_clean_ones_raise_nothing() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3
     features = np.eye(3)[labels] * 4 + rng.normal(size=(300, 3)) * 0.5
