@@ -146,8 +146,7 @@ class PrototypeOptions(Options):
     noise: float | None = Field(default=None, ge=0)
     """Standard deviation of the noise added at each step, in units of the picture's 0..1."""
     jitter: float | None = Field(default=None, ge=0, le=1)
-    """How far brightness and each colour are shifted at a step, in units of 0..1, and twice that
-    the contrast, as a factor's logarithm."""
+    """Shift of brightness and each colour, in 0..1, and of half the logarithm of the contrast."""
     views: int | None = Field(default=None, ge=1, le=64)
     """Random views of a prototype that a step looks at; it follows their average gradient."""
     transform: Transform = "auto"
@@ -174,8 +173,7 @@ class PrototypeOptions(Options):
     ink: float | None = Field(default=None, ge=0)
     """Weight of the mean distance from that ground, relative to the spread of the logits."""
     middle: float | None = Field(default=None, ge=0, le=1)
-    """Of a map: radius of the disc in which it shall say the class, in short sides of the picture;
-    0: everywhere."""
+    """Of a map: radius of the disc that shall say the class, in short sides; 0: everywhere."""
     surround: float | None = Field(default=None, ge=0, le=1)
     """Radius beyond which it shall not say the class, in the same unit."""
     surround_weight: float = Field(default=0.5, ge=0)
