@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+SHOWN = 60
+"""Pictures that look mislabelled and are shown; all are in the record."""
 _EXAMPLES = "What is compared"
 ABOUT_EXAMPLES = (
     "Show the training pictures behind a model's answers: the nearest ones, a mixture, or those "
@@ -237,7 +239,3 @@ def _written(found: "ExamplesFound", folder: Path) -> dict[str, Any]:
         doubted,
         found.notes,
     )
-
-
-SHOWN = 60
-"""Pictures that look mislabelled and are shown; all are in the record."""

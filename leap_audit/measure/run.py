@@ -180,9 +180,14 @@ class Run:
             part = np.asarray(pictures[start : start + self.batch], np.float32)
             yield from self._forward(part, "scores")
 
-    def logits(self, pictures: Array) -> Array:
-        """Return the scores averaged over places, (n, classes), float32."""
-        return self._all(pictures, "logits", self.model.classes)
+    def logits(self, pictures: Array, where: Array | None = None) -> Array:
+        """Return the scores averaged over places, (n, classes), float32.
+
+        where: how much each place of a map counts, (places,), together 1; None: all the same.
+        """
+        if where is None:
+            return self._all(pictures, "logits", self.model.classes)
+        return np.stack([scores @ where for scores in self.scores(pictures)])
 
     def features(self, pictures: Array, where: Array | None = None) -> Array:
         """Return (n, features) before the final linear layer.

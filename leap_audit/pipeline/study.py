@@ -14,7 +14,7 @@ from leap_audit.artifacts import Prediction
 from leap_audit.config import AuditOptions, Options
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.outputs.answer import ScoreMap, Summary
+from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
@@ -232,15 +232,7 @@ def predictions(
 def drawn_predictions(study: Study, parts: Parts) -> list[Predict]:
     """Return the units that show the model the finished prototypes: of a map, their middle."""
     pictures = [each.picture for each in drawn_so_far(study, parts)]
-    return predictions(study, pictures, _middle(study))
-
-
-def _middle(study: Study) -> Array | None:
-    """How much each place counts in the answer to a prototype; None: all the same."""
-    options, answer = study.options.prototype, study.model.answer
-    if not options.middle or not isinstance(answer, ScoreMap):
-        return None
-    return middle_places(answer.grid, study.model.picture_shape[1:], options)
+    return predictions(study, pictures, middle_places(study.model, study.options.prototype))
 
 
 def rereads(study: Study) -> list[Reread]:

@@ -155,14 +155,10 @@ def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
 
 def _predict(unit: Predict, loaded: Loaded) -> Predicted:
     run, answer, pictures = loaded.run, loaded.model.answer, np.stack(unit.pictures)
-    logits = run.logits(pictures)
-    answers = []
-    for i, scores in enumerate(run.scores(pictures)):
-        answers.append(answer.summary(scores, unit.where))
-        if unit.where is not None:
-            logits[i] = scores @ unit.where
+    logits = run.logits(pictures, unit.where)
+    answers = tuple(answer.summary(scores, unit.where) for scores in run.scores(pictures))
     features = logits if run.weights is None else run.features(pictures, unit.where)
-    return Predicted(tuple(answers), logits, features)
+    return Predicted(answers, logits, features)
 
 
 def prototype_search(

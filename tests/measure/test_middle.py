@@ -1,6 +1,8 @@
 """The middle of a picture, where a map shall say the class of a prototype."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -77,13 +79,20 @@ def test_no_place_counts_more_than_its_share_in_any_view() -> None:
 
 
 def test_prototypes_are_read_in_the_middle() -> None:
-    where = middle_places((9, 18), (90, 180), OPTIONS)
+    model: Any = SimpleNamespace(
+        answer=ScoreMap(3, Softmax(3), (9, 18)), picture_shape=(3, 90, 180)
+    )
+    where = middle_places(model, OPTIONS)
+    assert where is not None
     assert where.sum() == pytest.approx(1, abs=1e-5)
     assert where.min() == 0
     shown = where.reshape(9, 18)
     assert shown[4, 8] == shown[4, 9] > 0
     radius = MAPPED["middle"] * 9
     assert np.count_nonzero(shown) == pytest.approx(np.pi * (radius + 0.5) ** 2, rel=0.35)
+    assert middle_places(model, OPTIONS.model_copy(update={"middle": 0.0})) is None
+    one: Any = SimpleNamespace(answer=Softmax(3), picture_shape=(3, 90, 180))
+    assert middle_places(one, OPTIONS) is None
 
 
 @pytest.mark.parametrize(("sides", "fine"), [((8, 8), True), ((7, 40), False)])

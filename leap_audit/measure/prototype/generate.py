@@ -12,7 +12,6 @@ from leap_audit.gradient import Emitter
 from leap_audit.gradient.training import adam_draws, adam_state
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.outputs.answer import ScoreMap
 from leap_audit.measure.draws import generator
 from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
@@ -160,7 +159,8 @@ class PrototypeSearch:
             advance(len(group))
             if _logged(step, options):
                 paintings = [self._painter(c) for c in steps.coefficients()]
-                logits = self._logits(np.stack([each.picture for each in paintings]))
+                pictures = np.stack([each.picture for each in paintings])
+                logits = self._run.logits(pictures, middle_places(self._run.model, options))
                 for i, stage in enumerate(stages):
                     stage.append(Stage(step, paintings[i], logits[i]))
         drawn = []
@@ -174,14 +174,6 @@ class PrototypeSearch:
                 Drawn(request, painting, _parts(curve), _converged(curve), step, lr, (*stages[i],))
             )
         return drawn
-
-    def _logits(self, pictures: Array) -> Array:
-        """What the model says of pictures, (n, classes): of a map, in the middle."""
-        answer, options = self._run.model.answer, self._options
-        if not options.middle or not isinstance(answer, ScoreMap):
-            return self._run.logits(pictures)
-        where = middle_places(answer.grid, pictures.shape[2:], options)
-        return np.stack([scores @ where for scores in self._run.scores(pictures)])
 
     def rehearse(self, request: Request, steps: int) -> list[float]:
         """Return the seconds that each of a few steps of a whole batch takes, one by one."""

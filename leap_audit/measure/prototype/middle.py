@@ -7,6 +7,7 @@ the middle and not near the border, it is given one object on a ground.
 import numpy as np
 
 from leap_audit.config import PrototypeOptions
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Answer, ScoreMap
 from leap_audit.run.session import Array
 
@@ -45,17 +46,17 @@ def place_weights(
     return np.asarray(inside - options.surround_weight * outside, np.float32)
 
 
-def middle_places(
-    grid: tuple[int, int], shape: tuple[int, int], options: PrototypeOptions
-) -> Array:
+def middle_places(model: Model, options: PrototypeOptions) -> Array | None:
     """Return the weights, (places,), of the places that show the middle; together 1.
 
-    shape: height and width of the picture.
+    None where the class is not wanted in the middle, or the answer is no map: all places count.
     """
-    assert options.middle is not None
-    rows, columns = (np.eye(n, dtype=np.float32)[None] for n in shape)
-    seen = _pooled(rows, columns, _disc(*shape, options.middle), grid)
-    return np.asarray(_shares(seen)[0], np.float32)
+    if not options.middle or not isinstance(model.answer, ScoreMap):
+        return None
+    height, width = model.picture_shape[1:]
+    rows, columns = (np.eye(n, dtype=np.float32)[None] for n in (height, width))
+    shown = _pooled(rows, columns, _disc(height, width, options.middle), model.answer.grid)
+    return np.asarray(_shares(shown)[0], np.float32)
 
 
 def _disc(height: int, width: int, radius: float) -> Array:
