@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from leap_audit.config import AuditOptions, DeclaredPreprocessing, layered, read_table
+from leap_audit.config import AuditOptions, DeclaredPreprocessing
 from leap_audit.errors import ConfigRefused
+from leap_audit.tables import layered, read_table
 
 
 def test_the_defaults_are_those_of_the_documents() -> None:

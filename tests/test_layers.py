@@ -13,7 +13,7 @@ LONGEST = 400
 
 ORDER = (
     (
-        *("artifacts", "config", "digests", "errors", "files", "installed", "progress"),
+        *("artifacts", "config", "digests", "errors", "files", "installed", "progress", "tables"),
         *("statistics", "telemetry", "terminal", "text", "values", "walls", "watching"),
     ),
     ("run",),

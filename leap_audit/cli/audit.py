@@ -164,9 +164,10 @@ def _options(
     config: Path | None, preprocessing: str | None, said: dict[str, Any]
 ) -> "AuditOptions":
     """Return the options: those of the files, over them what was said in words."""
-    from leap_audit.config import AuditOptions, layered
+    from leap_audit.config import AuditOptions
     from leap_audit.ingest.pictures.sandboxed import read_preprocessing_in_child
     from leap_audit.ingest.sandbox.config_files import read_table_in_child
+    from leap_audit.tables import layered
 
     tables = []
     if config is not None:

@@ -63,9 +63,9 @@ def many(
 def _listed(
     models: list[Path], out: Path | None, policy: str | None, said: dict[str, Any]
 ) -> "ModelList":
-    from leap_audit.config import layered
     from leap_audit.ingest.sandbox.config_files import read_table_in_child
     from leap_audit.pipeline.many import list_of_files, list_of_table
+    from leap_audit.tables import layered
 
     if len(models) == 1 and models[0].suffix.lower() == ".toml":
         listed = list_of_table(read_table_in_child(models[0])[0], models[0])

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from leap_audit.config import AuditOptions, Effort, Options, layered
+from leap_audit.config import AuditOptions, Effort, Options
+from leap_audit.tables import layered
 from leap_audit.text.numbers import count
 
 __all__ = ["LADDER", "Rung", "changed_amounts", "declared_paths", "first_rung", "with_rung"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.artifacts import Audit, Coverage, Declared, Environment
-from leap_audit.config import AuditOptions, layered
+from leap_audit.config import AuditOptions
 from leap_audit.digests import sha256_of
 from leap_audit.errors import AuditIncomplete
 from leap_audit.findings import Evidence, find, questions
@@ -39,6 +39,7 @@ from leap_audit.progress import Progress
 from leap_audit.publish.folder import AuditFolder, default_folder, write_file
 from leap_audit.report import write_report
 from leap_audit.report.junit import hold_place, junit_of_audit
+from leap_audit.tables import layered
 from leap_audit.text.filenames import legible
 from leap_audit.watching import default_progress
 

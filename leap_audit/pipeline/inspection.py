@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from leap_audit.artifacts import ModelIdentity
-from leap_audit.config import AuditOptions, layered
+from leap_audit.config import AuditOptions
 from leap_audit.measure.plan import Plan
 from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring, plan
@@ -15,6 +15,7 @@ from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.study import prepared
 from leap_audit.policy import read_policy
 from leap_audit.progress import Progress
+from leap_audit.tables import layered
 from leap_audit.watching import default_progress
 
 __all__ = ["Inspection", "inspect"]

@@ -28,13 +28,14 @@ from typing import Any
 from pydantic import Field
 
 from leap_audit.artifacts import Audit
-from leap_audit.config import AuditOptions, Options, layered
+from leap_audit.config import AuditOptions, Options
 from leap_audit.errors import AuditIncomplete, ConfigRefused, LeapAuditError
 from leap_audit.pipeline.connection import connected
 from leap_audit.pipeline.flow import audit
 from leap_audit.pipeline.plain import digest
 from leap_audit.progress import Progress, Silent
 from leap_audit.publish.folder import write_file
+from leap_audit.tables import layered
 from leap_audit.text.filenames import plain_name
 
 __all__ = [

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from leap_audit.config import AuditOptions, DeclaredPreprocessing, Options, layered, read_table
+from leap_audit.config import AuditOptions, DeclaredPreprocessing, Options
 from leap_audit.ingest.pictures.preprocessing import read_preprocessing
+from leap_audit.tables import layered, read_table
 
 __all__ = ["nested"]
 

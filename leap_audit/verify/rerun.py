@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from leap_audit.artifacts import Audit
-from leap_audit.config import AuditOptions, layered
+from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditRefused, UsageError
 from leap_audit.pipeline import audit as run_audit
 from leap_audit.pipeline.environment import WITHHELD
 from leap_audit.progress import Progress
+from leap_audit.tables import layered
 from leap_audit.verify.views import differing_versions
 
 __all__ = ["ChangedField", "Rerun", "differences", "rerun"]

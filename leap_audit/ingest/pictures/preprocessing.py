@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leap_audit.artifacts import ChannelOrder, Layout, Preprocessing
-from leap_audit.config import DeclaredPreprocessing, read_table
+from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import PreprocessingRefused
 from leap_audit.ingest.inputs.layout import require_declared, resolve_layout
 from leap_audit.ingest.pictures.bands import IN_COLOUR
@@ -17,6 +17,7 @@ from leap_audit.ingest.pictures.presets import (
     preset,
 )
 from leap_audit.ingest.pictures.scaling import Scaling
+from leap_audit.tables import read_table
 from leap_audit.text.filenames import legible
 
 __all__ = ["read_preprocessing", "resolve", "shown_bands", "statement"]

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from leap_audit.config import read_table
 from leap_audit.errors import ConfigRefused
 from leap_audit.ingest.files.hashing import read_hashed
 from leap_audit.ingest.sandbox.parent import run_in_child
+from leap_audit.tables import read_table
 
 __all__ = ["read_table_in_child"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from leap_audit.config import Options, layered
+from leap_audit.config import Options
 from leap_audit.errors import GradientUnavailable
 from leap_audit.ingest.model import Model
 from leap_audit.measure.faithfulness.checks import FAITHFULNESS_CHECKS, Checked
@@ -20,6 +20,7 @@ from leap_audit.measure.run import Run
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
+from leap_audit.tables import layered
 
 __all__ = [
     "CHECKED_PHOTOGRAPHS",
