@@ -113,28 +113,31 @@ def _updated(options: Some, table: dict[str, Any]) -> Some:
 
 def changed_amounts(options: AuditOptions, others: AuditOptions) -> tuple[str, ...]:
     """Return where `options` are more or less work than others, each as 'x instead of y'."""
-    pairs = (
-        (options.seeds, others.seeds, "seed"),
-        (options.top_classes, others.top_classes, "answer explained in a photograph"),
+    prototype, isolation, experiments = options.prototype, options.isolation, options.experiments
+    amounts = (
+        (options.seeds, others.seeds, "seed", ""),
+        (options.top_classes, others.top_classes, "answer", "explained in a photograph"),
         (
-            options.isolation.per_prototype,
+            isolation.per_prototype,
             others.isolation.per_prototype,
-            "isolation of a prototype",
+            "isolation",
+            "of a prototype",
         ),
-        (options.prototype.steps, others.prototype.steps, "step of a prototype"),
-        (options.prototype.views, others.prototype.views, "view in a step of a prototype"),
-        (options.isolation.steps, others.isolation.steps, "step of an isolation"),
-        (options.experiments.hosts, others.experiments.hosts, "picture in an experiment"),
+        (prototype.steps, others.prototype.steps, "step", "of a prototype"),
+        (prototype.views, others.prototype.views, "view", "in a step of a prototype"),
+        (isolation.steps, others.isolation.steps, "step", "of an isolation"),
+        (experiments.hosts, others.experiments.hosts, "picture", "in an experiment"),
         (
-            options.experiments.search_steps,
+            experiments.search_steps,
             others.experiments.search_steps,
-            "step of a search for a trigger",
+            "step",
+            "of a search for a trigger",
         ),
-        (_opinions(options), _opinions(others), "second opinion on a photograph"),
+        (_opinions(options), _opinions(others), "second opinion", "on a photograph"),
     )
     return tuple(
-        f"{_counted(here, thing)} instead of {there}"
-        for here, there, thing in pairs
+        f"{_counted(here, noun, where)} instead of {there}"
+        for here, there, noun, where in amounts
         if here is not None and here != there
     )
 
@@ -143,6 +146,5 @@ def _opinions(options: AuditOptions) -> int | None:
     return None if options.second_opinions is None else len(options.second_opinions)
 
 
-def _counted(number: int, thing: str) -> str:
-    noun, *rest = thing.split(" ", 1)
-    return " ".join([count(number, noun) if number else f"no {noun}", *rest])
+def _counted(number: int, noun: str, where: str) -> str:
+    return f"{count(number, noun) if number else f'no {noun}'} {where}".rstrip()

@@ -81,6 +81,9 @@ def test_differences_in_words() -> None:
         "no second opinion on a photograph instead of 2",
     )
     assert changed_amounts(least, least) == ()
+    more = changed_amounts(SETTLED, least)
+    assert more[-1] == "2 second opinions on a photograph instead of 0"
+    assert "2 views in a step of a prototype instead of 1" in more
 
 
 @pytest.mark.parametrize(("effort", "seeds"), [("quick", 1), ("standard", 3), ("full", 5)])
