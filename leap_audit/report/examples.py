@@ -101,6 +101,7 @@ def write_examples(
                 "prob_class": each.prob_label,
                 "prob_suggested": each.prob_suggested,
                 "self_influence": each.influence,
+                "q": each.q,
             }
             for shown, suggested, each in mislabelled
         ],

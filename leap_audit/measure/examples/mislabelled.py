@@ -1,11 +1,14 @@
 """Labels that a model contradicts: which pictures of a folder look mislabelled."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, softmax_rows
 from leap_audit.measure.examples.last_layer import self_influence
+from leap_audit.run.session import Array
+from leap_audit.statistics import benjamini_hochberg
 
 __all__ = ["DoubtedLabel", "doubted_labels"]
 
@@ -13,6 +16,10 @@ QUANTILE = 0.1
 """Of the probabilities that a class has on its own pictures."""
 MARGIN = 4.0
 """How many times as probable as its label another class must be."""
+FALSE = 0.01
+"""The share of the pictures listed that may stand there by chance."""
+NORMAL = 1.4826
+"""The standard deviation of a normal distribution, in median absolute deviations."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class DoubtedLabel:
     prob_suggested: float
     influence: float
     """Self-influence on the last layer."""
+    q: float
+    """The share of pictures listed by chance if the list went as far as this one, 0..1."""
 
 
 def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLabel, ...]:
@@ -35,7 +44,12 @@ def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLab
 
     A picture looks mislabelled where another class is as probable as on its own pictures but the
     least probable tenth (a threshold for each class, as in the confident learning of Northcutt et
-    al. 2021, who take the mean), and MARGIN times as probable as the label. The
+    al. 2021, who take the mean), and MARGIN times as probable as the label; and where it is so by
+    more than chance. Hard pictures of the right label are contradicted as well, the more pictures
+    there are the more of them: so the logarithm of how many times as probable the best other class
+    is must lie so far above its median over all pictures, in robust deviations (Iglewicz and
+    Hoaglin 1993), that at most FALSE of those listed are expected to be there by chance (Benjamini
+    and Hochberg 1995). The
     order is that of self-influence (Pruthi et al. 2020). Pictures without a label are left out. A
     model that has learned the wrong labels by heart does not contradict them: scores of a layer
     that was fitted without the picture do (`out_of_fold`).
@@ -51,7 +65,13 @@ def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLab
         enough[class_] = np.quantile(own[known.labels == class_], QUANTILE)
     first = p.argmax(1)
     most = p[np.arange(len(known)), first]
-    doubted = (first != known.labels) & (most >= enough[first]) & (most >= MARGIN * own)
+    chance = _chance(known.scores(), known.labels)
+    doubted = (
+        (first != known.labels)
+        & (most >= enough[first])
+        & (most >= MARGIN * own)
+        & (chance <= FALSE)
+    )
     influence = self_influence(known, bias=bias)
     order = [i for i in np.argsort(-influence, kind="stable") if doubted[i]]
     return tuple(
@@ -62,6 +82,24 @@ def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLab
             float(own[i]),
             float(most[i]),
             float(influence[i]),
+            float(chance[i]),
         )
         for i in order
     )
+
+
+def _chance(scores: Array, labels: Array) -> Array:
+    """(n,): the share of false ones among the pictures that are contradicted as much or more."""
+    if scores.shape[1] < 2:
+        return np.ones(len(labels))
+    rows = np.arange(len(labels))
+    own = scores[rows, labels]
+    others = scores.copy()
+    others[rows, labels] = -np.inf
+    margin = others.max(1) - own
+    middle = float(np.median(margin))
+    deviation = NORMAL * float(np.median(np.abs(margin - middle)))
+    if not deviation > 0:
+        return np.ones(len(labels))
+    ps = [0.5 * math.erfc((each - middle) / deviation / math.sqrt(2)) for each in margin]
+    return np.asarray(benjamini_hochberg(ps))

@@ -10,7 +10,7 @@ from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-__all__ = ["Region", "class_probabilities", "read_region", "shown"]
+__all__ = ["Region", "brightest", "class_probabilities", "ranked", "read_region", "shown"]
 
 AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 LEAST = 0.01
@@ -35,7 +35,7 @@ class Region:
     @property
     def inside(self) -> Array:
         """(height, width) bool: the region."""
-        return _brightest(self.ranking, self.area)
+        return brightest(self.ranking, self.area)
 
 
 def read_region(run: Run, subject: Subject, scores: Array, enough: float) -> Region:
@@ -48,10 +48,10 @@ def read_region(run: Run, subject: Subject, scores: Array, enough: float) -> Reg
     """
     picture = np.asarray(subject.picture, np.float32)
     fills = blurred(picture[None])[:, 0]
-    ranking = _ranking(scores)
+    ranking = ranked(scores)
     first = class_probabilities(run, np.concatenate([picture[None], fills]), subject)
     prob, erased, fill = float(first[0]), float(first[1:].min()), fills[int(np.argmin(first[1:]))]
-    masks = [_brightest(ranking, area) for area in AREAS]
+    masks = [brightest(ranking, area) for area in AREAS]
     kept = class_probabilities(
         run, np.stack([np.where(mask, picture, fill) for mask in masks]), subject
     )
@@ -76,16 +76,16 @@ def shown(picture: Array, inside: Array) -> Array:
     return np.where(inside, colour, faded)
 
 
-def _ranking(scores: Array) -> Array:
-    """Scores as evenly used grey levels, the highest 255."""
+def ranked(scores: Array) -> Array:
+    """Return scores, (height, width), as evenly used grey levels, uint8, the highest 255."""
     order = np.empty(scores.size, int)
     order[np.argsort(scores, axis=None, kind="stable")] = np.arange(scores.size)
     levels = np.round(order * 255 / max(scores.size - 1, 1))
     return np.asarray(levels.reshape(scores.shape).astype(np.uint8))
 
 
-def _brightest(ranking: Array, area: float) -> Array:
-    """The brightest fraction `area` of a ranking, as a mask."""
+def brightest(ranking: Array, area: float) -> Array:
+    """Return the brightest fraction `area` of a ranking, as a mask, (height, width) bool."""
     return np.asarray(ranking > 255 * (1 - area))
 
 

@@ -240,3 +240,27 @@ def test_flipped_labels_come_first_and_clean_ones_raise_nothing() -> None:
     assert len(doubted) >= 13
     assert all(each.suggested == labels[each.place] for each in doubted)
     assert [d.influence for d in doubted] == sorted((d.influence for d in doubted), reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hard_pictures_of_the_right_label_are_not_listed(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(600) % 3
+    features = np.eye(3)[labels] * 4 + rng.normal(size=(600, 3)) * 1.2
+    hard = Gathered.of(features, None, labels)
+    scores = out_of_fold(hard, 3, ridge_of(hard))
+    judged = hard.with_scores(scores)
+    assert (scores.argmax(1) != labels).sum() >= 5
+    assert doubted_labels(judged) == ()
+    wrong = labels.copy()
+    far = np.flatnonzero(np.abs(features - np.eye(3)[labels] * 4).max(1) < 0.8)[:6]
+    wrong[far] = (wrong[far] + 1) % 3
+    planted = hard.with_labels(wrong)
+    doubted = doubted_labels(planted.with_scores(out_of_fold(planted, 3, ridge_of(planted))))
+    assert {each.place for each in doubted} == set(far.tolist())
+    assert all(each.q <= 0.01 for each in doubted)
+
+
+def test_labels_of_one_class_are_not_doubted() -> None:
+    one = Gathered.of(np.ones((4, 2)), np.arange(4.0)[:, None], np.zeros(4, int))
+    assert doubted_labels(one) == ()

@@ -1,0 +1,1 @@
+"""What the vectors of an encoder say of it: their spread, neighbours, duplicates and changes."""

@@ -1,0 +1,64 @@
+"""How far changes of whole pictures move an encoder's vectors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from leap_audit.measure.draws import generator
+from leap_audit.measure.embedding.spread import unit_vectors
+from leap_audit.measure.experiments.changes import CHANGES, PictureChange
+from leap_audit.run.session import Array
+from leap_audit.statistics import wilson
+
+__all__ = ["Moved", "moved_by"]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far one change of whole pictures moves their vectors."""
+
+    change: str
+    """In words, with its dose."""
+    pictures: int
+    cosine: float
+    """Between a picture's vector and that of its changed copy, -1..1, the median."""
+    found: int
+    """Pictures whose changed copy is nearer to them than to every other picture."""
+    low: float
+    """95 % interval of that share."""
+    high: float
+
+
+def moved_by(
+    pictures: Array,
+    vectors: Array,
+    chosen: Array,
+    vectors_of: Callable[[Array], Array],
+    seed: int,
+    changes: tuple[PictureChange, ...] = CHANGES,
+) -> tuple[Moved, ...]:
+    """Return what each change does to the vectors of some of the pictures.
+
+    A changed copy that is as near to another picture as to its own is not found again: so it is
+    with every change where an encoder gives all pictures one vector.
+
+    pictures: the chosen ones, (m, channels, height, width) in 0..1. vectors: of all, (n, d).
+    chosen: the places, among all, of the pictures. vectors_of: the vectors of other pictures. seed:
+    of the noise.
+    """
+    units = unit_vectors(vectors)
+    found = []
+    for change in changes:
+        if change.coloured and pictures.shape[1] != 3:
+            continue
+        rng = generator(seed, f"embedding change {change.name}")
+        changed = np.clip(change.applied(pictures, rng), 0, 1).astype(np.float32)
+        cosines = unit_vectors(vectors_of(changed)) @ units.T
+        rows = np.arange(len(chosen))
+        own = cosines[rows, chosen].copy()
+        cosines[rows, chosen] = -np.inf
+        again = int((own > cosines.max(1) + 1e-6).sum())
+        low, high = wilson(again, len(chosen))
+        found.append(Moved(change.name, len(chosen), float(np.median(own)), again, low, high))
+    return tuple(found)

@@ -1,0 +1,134 @@
+"""Whether the length of an encoder's vectors follows the sharpness or the contrast of pictures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from leap_audit.measure.smooth import blur_matrix
+from leap_audit.run.session import Array
+from leap_audit.statistics import sign_test
+
+__all__ = [
+    "Quality",
+    "QualityLink",
+    "contrast_of",
+    "quality_links",
+    "rank_correlation",
+    "sharpness_of",
+]
+
+Quality = Literal["sharpness", "contrast"]
+SHUFFLES = 999
+EVEN = 1e-4
+"""Relative deviation of the lengths below which all are equal, as behind a normalisation."""
+BLUR = 0.03
+"""Of the short side: the deviation of the blur that takes sharpness."""
+CONTRAST = 0.5
+"""What is left of the contrast where it is taken."""
+
+
+@dataclass(frozen=True)
+class QualityLink:
+    """How the length of the vectors goes with a quality of the pictures."""
+
+    quality: Quality
+    pictures: int
+    correlation: float
+    """Spearman's, between pictures, -1..1."""
+    p: float
+    """Of such a correlation by chance, from SHUFFLES permutations."""
+    shorter: int
+    """Pictures whose vector was shorter once the quality was taken from them."""
+    longer: int
+    trial_p: float
+    """Of so many changes in the direction of the correlation by chance: a sign test."""
+
+
+def sharpness_of(pictures: Array) -> Array:
+    """Return the logarithm of the mean square of the Laplacian of the grey of pictures, (n,)."""
+    grey = np.asarray(pictures, np.float64).mean(1)
+    edges = (
+        4 * grey[:, 1:-1, 1:-1]
+        - grey[:, :-2, 1:-1]
+        - grey[:, 2:, 1:-1]
+        - grey[:, 1:-1, :-2]
+        - grey[:, 1:-1, 2:]
+    )
+    return np.asarray(np.log((edges**2).mean((1, 2)) + 1e-12))
+
+
+def contrast_of(pictures: Array) -> Array:
+    """Return the standard deviation of the grey of pictures, (n,)."""
+    return np.asarray(np.asarray(pictures, np.float64).mean(1).std((1, 2)))
+
+
+def rank_correlation(a: Array, b: Array) -> float:
+    """Return Spearman's correlation, -1..1; 0 where one of them is constant."""
+    x, y = _ranks(a), _ranks(b)
+    x, y = x - x.mean(), y - y.mean()
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / scale if scale > 0 else 0.0
+
+
+def quality_links(
+    pictures: Array,
+    lengths: Array,
+    length_of: Callable[[Array], Array],
+    rng: np.random.Generator,
+) -> tuple[QualityLink, ...]:
+    """Return how the length of the vectors goes with each quality; none where all are as long.
+
+    What goes together between pictures may have a third cause, what they show. So the quality is
+    also taken from each picture itself, and the length of its vector measured again.
+
+    pictures: (n, channels, height, width) in 0..1, n at least 4. lengths: (n,) of their vectors.
+    length_of: the lengths of other pictures' vectors.
+    """
+    wide = np.asarray(lengths, np.float64)
+    if wide.std() <= EVEN * wide.mean():
+        return ()
+    found = []
+    for quality, measured, without in (
+        ("sharpness", sharpness_of, _blurred),
+        ("contrast", contrast_of, _pale),
+    ):
+        values = measured(pictures)
+        correlation = rank_correlation(values, wide)
+        drawn = [abs(rank_correlation(values, rng.permutation(wide))) for _ in range(SHUFFLES)]
+        p = (1 + sum(each >= abs(correlation) for each in drawn)) / (1 + SHUFFLES)
+        after = np.asarray(length_of(without(pictures)), np.float64)
+        shorter = int((after < wide * (1 - EVEN)).sum())
+        longer = int((after > wide * (1 + EVEN)).sum())
+        along = (shorter, longer) if correlation > 0 else (longer, shorter)
+        found.append(
+            QualityLink(
+                quality,  # type: ignore[arg-type]
+                len(wide),
+                correlation,
+                p,
+                shorter,
+                longer,
+                sign_test(*along),
+            )
+        )
+    return tuple(found)
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 0 on; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts + 1) / 2)[inverse])
+
+
+def _blurred(pictures: Array) -> Array:
+    height, width = pictures.shape[2:]
+    sigma = BLUR * min(height, width)
+    return np.asarray(blur_matrix(height, sigma) @ pictures @ blur_matrix(width, sigma).T)
+
+
+def _pale(pictures: Array) -> Array:
+    middle = pictures.mean((2, 3), keepdims=True)
+    return np.asarray(middle + CONTRAST * (pictures - middle))

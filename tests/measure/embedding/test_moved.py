@@ -1,0 +1,46 @@
+"""How far changes of whole pictures move vectors."""
+
+import numpy as np
+
+from leap_audit.measure.embedding.moved import moved_by
+from leap_audit.run.session import Array
+
+
+def shown(count: int = 20) -> Array:
+    return np.random.default_rng(0).random((count, 3, 12, 12)).astype(np.float32)
+
+
+def details(pictures: Array) -> Array:
+    grey = pictures.mean(1)
+    return (grey - grey.mean((1, 2), keepdims=True)).reshape(len(pictures), -1)
+
+
+def test_an_encoder_of_details_is_moved_by_a_mirror_and_not_by_light() -> None:
+    pictures = shown()
+    chosen = np.arange(0, 20, 2)
+    found = moved_by(pictures[chosen], details(pictures), chosen, details, 0)
+    by_name = {each.change: each for each in found}
+    assert by_name["contrast halved"].found == 10
+    assert by_name["contrast halved"].cosine > 0.999
+    assert by_name["mirrored"].found <= 2
+    assert by_name["mirrored"].cosine < 0.3
+    assert by_name["noise of 0.15"].cosine < by_name["noise of 0.05"].cosine < 0.999
+    assert 0.7 < by_name["contrast halved"].low < by_name["contrast halved"].high <= 1
+
+
+def test_a_collapsed_encoder_finds_no_picture_again() -> None:
+    pictures = shown()
+
+    def one(several: Array) -> Array:
+        return np.ones((len(several), 4))
+
+    found = moved_by(pictures, one(pictures), np.arange(20), one, 0)
+    assert {each.found for each in found} == {0}
+    assert {each.cosine for each in found} == {1.0}
+
+
+def test_changes_of_colour_need_three_channels() -> None:
+    grey = shown()[:, :1]
+    names = {each.change for each in moved_by(grey, details(grey), np.arange(20), details, 0)}
+    assert "mirrored" in names
+    assert not any("tinted" in name for name in names)
