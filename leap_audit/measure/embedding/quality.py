@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from leap_audit.measure.faithfulness.dependence import rank_correlation
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 from leap_audit.statistics import sign_test
@@ -15,7 +16,6 @@ __all__ = [
     "QualityLink",
     "contrast_of",
     "quality_links",
-    "rank_correlation",
     "sharpness_of",
 ]
 
@@ -64,14 +64,6 @@ def contrast_of(pictures: Array) -> Array:
     return np.asarray(np.asarray(pictures, np.float64).mean(1).std((1, 2)))
 
 
-def rank_correlation(a: Array, b: Array) -> float:
-    """Return Spearman's correlation, -1..1; 0 where one of them is constant."""
-    x, y = _ranks(a), _ranks(b)
-    x, y = x - x.mean(), y - y.mean()
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / scale if scale > 0 else 0.0
-
-
 def quality_links(
     pictures: Array,
     lengths: Array,
@@ -114,13 +106,6 @@ def quality_links(
             )
         )
     return tuple(found)
-
-
-def _ranks(values: Array) -> Array:
-    """Ranks from 0 on; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray((ends - (counts + 1) / 2)[inverse])
 
 
 def _blurred(pictures: Array) -> Array:

@@ -6,7 +6,6 @@ import pytest
 from leap_audit.measure.embedding.quality import (
     contrast_of,
     quality_links,
-    rank_correlation,
     sharpness_of,
 )
 from leap_audit.run.session import Array
@@ -30,15 +29,6 @@ def test_sharpness_and_contrast() -> None:
     assert sharpness_of(fine)[0] > sharpness_of(coarse)[0]
     assert contrast_of(fine)[0] == pytest.approx(0.5) == contrast_of(coarse)[0]
     assert contrast_of(fine / 2)[0] == pytest.approx(0.25)
-
-
-def test_ranks_share_ties() -> None:
-    assert rank_correlation(np.array([1, 5, 9]), np.array([2, 3, 100])) == pytest.approx(1)
-    assert rank_correlation(np.array([1, 5, 9]), np.array([9, 3, 1])) == pytest.approx(-1)
-    assert rank_correlation(np.array([1, 1, 2, 2]), np.array([1, 2, 3, 4])) == pytest.approx(
-        2 / np.sqrt(5)
-    )
-    assert rank_correlation(np.ones(3), np.arange(3)) == 0
 
 
 def test_a_length_that_follows_contrast_is_confirmed_by_taking_it() -> None:

@@ -1,0 +1,77 @@
+"""Tiny encoders, whole and with faults that were planted, and pictures to show them."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from leap_audit.run.session import Array
+from tests.builders.classifiers import Node, write_model
+
+SIDE = 16
+Fault = Literal["none", "collapsed", "left"]
+
+
+def tiny_encoder(path: Path, fault: Fault = "none") -> Path:
+    """Write an encoder (n, 1, SIDE, SIDE) -> (n, 64): edges of four kinds in 16 cells.
+
+    fault: "collapsed" adds so much to all numbers that all vectors are alike; "left" sees the left
+    half alone.
+    """
+    bars = np.zeros((4, 1, 3, 3), np.float32)
+    bars[0, 0] = [[-1, 0, 1]] * 3
+    bars[1, 0] = np.transpose(bars[0, 0])
+    bars[2, 0] = np.eye(3) - 1 / 3
+    bars[3, 0] = np.eye(3)[::-1] - 1 / 3
+    nodes: list[Node] = [
+        ("Conv", ["x", "k"], "c"),
+        ("Abs", ["c"], "r"),
+    ]
+    weights = {"k": bars}
+    last = "r"
+    if fault == "collapsed":
+        nodes += [("Add", ["r", "much"], "a")]
+        weights["much"] = np.float32(500)
+        last = "a"
+    if fault == "left":
+        nodes += [("Mul", ["r", "half"], "a")]
+        weights["half"] = (np.arange(SIDE - 2) < SIDE // 2 - 1).astype(np.float32)
+        last = "a"
+    nodes += [
+        ("AveragePool", [last], "p", {"kernel_shape": [4, 4], "strides": [3, 3]}),
+        ("Flatten", ["p"], "y"),
+    ]
+    return write_model(path, nodes, weights, shape=("n", 1, SIDE, SIDE), outputs=[("y", ("n", 64))])
+
+
+def glyphs(count: int, classes: int, seed: int = 0) -> tuple[Array, list[int]]:
+    """Return pictures (count, 1, SIDE, SIDE) in 0..1 of classes by turns: strokes, a little moved.
+
+    The classes are bars of different places and directions.
+    """
+    rng = np.random.default_rng(seed)
+    found, labels = [], []
+    for i in range(count):
+        class_ = i % classes
+        picture = np.zeros((SIDE, SIDE))
+        place = 2 + 3 * (class_ // 2) + int(rng.integers(0, 2))
+        start, length = int(rng.integers(1, 4)), int(rng.integers(9, 12))
+        if class_ % 2:
+            picture[place : place + 2, start : start + length] = 1
+        else:
+            picture[start : start + length, place : place + 2] = 1
+        picture = picture * rng.uniform(0.6, 0.9) + 0.05
+        found.append(np.clip(picture + 0.06 * rng.standard_normal(picture.shape), 0, 1))
+        labels.append(class_)
+    return np.asarray(found, np.float32)[:, None], labels
+
+
+def write_folders(root: Path, pictures: Array, labels: list[int]) -> Path:
+    """Write pictures to `root`/class-K/NNN.png."""
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        folder = root / f"class-{label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        levels = np.round(picture[0] * 255).astype(np.uint8)
+        Image.fromarray(levels).save(folder / f"{number:03d}.png")
+    return root
