@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.artifacts import Preprocessing
+from leap_audit.canonical.cut import cut
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.gradient.rulesets import RuleSet, require_effect, rule_set
@@ -31,6 +32,7 @@ __all__ = [
     "place_logits",
     "place_model",
     "place_scores",
+    "place_tail",
     "preprocess",
 ]
 
@@ -87,8 +89,29 @@ def place_model(op: Emitter, model: Model, picture: ir.Value) -> Placed:
     picture: (n, channels, height, width) in 0..1, red first.
     """
     forward = model.with_batch(static_shape(picture)[0]).graph
+    placed = _placed(op, model, forward, preprocess(op, model.preprocessing, picture))
+    placed.tensors[PICTURE] = picture  # over one of the model by this name, which is preprocessed
+    return placed
+
+
+def place_tail(
+    op: Emitter, model: Model, at: str, value: ir.Value, ends: Sequence[str] = ()
+) -> Placed:
+    """Append what computes the scores from the tensor `at`, which `value` stands for.
+
+    value: of the tensor's shape for any number of pictures. ends: further tensors that are needed.
+    Raises UsageError: the scores do not come from that tensor alone.
+    """
+    whole = model.with_batch(static_shape(value)[0])
+    scores = str(whole.graph.outputs[0].name)
+    placed = _placed(op, model, cut(whole, [at], [scores, *ends]).graph, value)
+    placed.tensors[at] = value  # before it has the type of the model's own
+    return placed
+
+
+def _placed(op: Emitter, model: Model, forward: ir.Graph, x: ir.Value) -> Placed:
+    """Move the nodes of a graph of one input, whose first output are the scores, behind `x`."""
     entry, scores = forward.inputs[0], forward.outputs[0]
-    x = preprocess(op, model.preprocessing, picture)
     if entry.dtype not in (None, x.dtype):
         x = op.Cast(x, to=entry.dtype.value)
     tensors = {str(entry.name): x}
@@ -105,7 +128,6 @@ def place_model(op: Emitter, model: Model, picture: ir.Value) -> Placed:
             value.name = f"{WITHIN}{value.name}"
     forward.remove(nodes)
     op.graph.extend(nodes)
-    tensors[PICTURE] = picture  # a tensor of the model by this name is the preprocessed picture
     if scores.dtype != ir.DataType.FLOAT:
         scores = op.Cast(scores, to=ir.DataType.FLOAT.value)
     return Placed(model, tensors, model.answer.columns(op, scores))

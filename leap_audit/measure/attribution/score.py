@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
+from leap_audit.canonical.cut import beside
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
-from leap_audit.measure.run import PICTURE, Placed, Run, place_model
+from leap_audit.measure.run import PICTURE, Placed, Run, place_model, place_tail
 from leap_audit.measure.targets import (
     CosineTarget,
     EmbeddingTarget,
@@ -44,6 +45,8 @@ class _Graph:
     """The tensor that is explained; None: the model's scores."""
     replaced: str | None = None
     """The tensor that is an input, WITHIN, so that the score is a function of it."""
+    alone: bool = False
+    """Whether the score is a function of nothing else, so that no picture is an input."""
     plain: bool = False
     """Whether the tensor that is explained comes out last."""
     whole: bool = False
@@ -130,7 +133,9 @@ class Score:
 
     def tail(self, picture: Array, at: str) -> "Tail":
         """Return the score as a function of the tensor `at`, everything else as on `picture`."""
-        return Tail(self, np.asarray(picture, np.float32), at)
+        graph = self.run.model.graph
+        ends = [str(graph.graph.outputs[0].name), *([self._of] if self._of else [])]
+        return Tail(self, np.asarray(picture, np.float32), at, beside(graph, [at], ends))
 
     def computed(self, pictures: Array, graph: _Graph, within: Array | None = None) -> list[Array]:
         """Return what a graph computes of all pictures, each (n, ...)."""
@@ -143,7 +148,7 @@ class Score:
         parts: list[list[Array]] = []
         for start in range(0, len(pictures), batch):
             end = min(start + batch, len(pictures))
-            given = {PICTURE: _filled(pictures[start:end], batch)}
+            given = {} if graph.alone else {PICTURE: _filled(pictures[start:end], batch)}
             if within is not None:
                 given[WITHIN] = _filled(within[start:end], batch)
             if weights is not None:
@@ -154,11 +159,7 @@ class Score:
 
     def _built(self, graph: _Graph, batch: int) -> ir.Graph:
         op = Emitter(new_graph(), "score")
-        picture = new_input(op.graph, PICTURE, (batch, *self.run.model.picture_shape))
-        placed = place_model(op, self.run.model, picture)
-        if graph.replaced is not None:
-            shape = static_shape(placed.tensor(graph.replaced))
-            placed = _with(placed, graph.replaced, new_input(op.graph, WITHIN, shape))
+        placed = self._placed(op, graph, batch)
         output = placed.scores if graph.output is None else placed.tensor(graph.output)
         tensor = placed.tensors.__getitem__ if graph.whole else placed.tensor
         found: list[ir.Value] = []
@@ -176,6 +177,19 @@ class Score:
         op.graph.outputs.extend(found)
         return op.graph
 
+    def _placed(self, op: Emitter, graph: _Graph, batch: int) -> Placed:
+        """The model in the graph of `op`, or what of it comes after the tensor that is replaced."""
+        model = self.run.model
+        if graph.replaced is not None and graph.alone:
+            value = new_input(op.graph, WITHIN, (batch, *self._shape(graph.replaced)))
+            ends = [graph.output] if graph.output else []
+            return place_tail(op, model, graph.replaced, value, ends)
+        placed = place_model(op, model, new_input(op.graph, PICTURE, (batch, *model.picture_shape)))
+        if graph.replaced is None:
+            return placed
+        shape = static_shape(placed.tensor(graph.replaced))
+        return _with(op, placed, graph.replaced, new_input(op.graph, WITHIN, shape))
+
     def _together(self, count: int) -> int:
         """How many pictures a graph takes: a power of two, at most the batch."""
         return max(1, min(self.batch, 1 << max(count - 1, 0).bit_length()))
@@ -184,11 +198,17 @@ class Score:
     def _of(self) -> str | None:
         return self.target.name if isinstance(self.target, TensorTarget) else None
 
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor inside the model for one picture; () where there is none."""
+        nodes = self.run.model.graph.graph
+        shapes = [static_shape(v)[1:] for n in nodes for v in n.outputs if v.name == name]
+        return shapes[0] if shapes else ()
+
     def _explained(self, pictures: Array, graph: _Graph, within: Array | None) -> Iterable[Array]:
         """The scores that the slope depends on; nothing where it is the same on every picture."""
         if not isinstance(self.target, CosineTarget):
             return ()
-        plain = _Graph(replaced=graph.replaced, plain=True)
+        plain = _Graph(replaced=graph.replaced, alone=graph.alone, plain=True)
         return self.computed(pictures, plain, within)[0]
 
     def _weights(self, scores: Iterable[Array], count: int) -> Array:
@@ -200,9 +220,7 @@ class Score:
             return np.asarray([self.target.slope(each) for each in scores], np.float32)
         weights = self._cotangent
         if isinstance(self.target, TensorTarget):
-            nodes, name = self.run.model.graph.graph, self.target.name
-            shapes = [static_shape(v) for n in nodes for v in n.outputs if v.name == name]
-            weights = np.zeros(shapes[0][1:] if shapes else (), np.float32)
+            weights = np.zeros(self._shape(self.target.name), np.float32)
             weights[_position(self.target, weights.shape)] = 1
         assert weights is not None
         return np.broadcast_to(weights, (count, *weights.shape))
@@ -222,16 +240,20 @@ class Tail:
     score: Score
     picture: Array
     at: str
+    beside: str | None = None
+    """A tensor through which the picture goes into the score beside it; None: there is none."""
 
     def __call__(self, values: Array) -> Array:
         """Return the score of each of n values of the tensor, (n,) float64."""
-        graph = _Graph(output=self.score._of, replaced=self.at, plain=True)
-        return self.score._weighed(self._computed(values, graph))
+        return self.score._weighed(self._computed(values, self._graph(plain=True)))
 
     def gradient(self, values: Array) -> Array:
         """Return the gradient with respect to the tensor at each of n values, (n, ...)."""
-        graph = _Graph(wrt=(self.at,), output=self.score._of, replaced=self.at)
-        return self._computed(values, graph)
+        return self._computed(values, self._graph(wrt=(self.at,)))
+
+    def _graph(self, wrt: tuple[str, ...] = (), plain: bool = False) -> _Graph:
+        alone = self.beside is None
+        return _Graph((), wrt, self.score._of, replaced=self.at, alone=alone, plain=plain)
 
     def _computed(self, values: Array, graph: _Graph) -> Array:
         values = np.asarray(values, np.float32)
@@ -243,10 +265,11 @@ WITHIN = "within"
 """The input that takes the place of a tensor inside the model."""
 
 
-def _with(placed: Placed, at: str, value: ir.Value) -> Placed:
+def _with(op: Emitter, placed: Placed, at: str, value: ir.Value) -> Placed:
     """The placed model with a tensor replaced, so that what follows it depends on `value`."""
     old = placed.tensor(at)
-    old.replace_all_uses_with(value)
+    new = value if old.dtype in (None, value.dtype) else op.Cast(value, to=old.dtype.value)
+    old.replace_all_uses_with(new)
     scores = value if placed.scores is old else placed.scores
     return Placed(placed.model, {**placed.tensors, at: value}, scores)
 
