@@ -170,8 +170,8 @@ def _of_layers(pair: Pair) -> Iterator[Row]:
     theirs = attr.LayerIntegratedGradients(module, layer).attribute(
         pair.x, 0.0, k, n_steps=STEPS, internal_batch_size=4
     )
-    found = pair.ours("integrated_gradients", steps=STEPS, **at).detail
-    yield Row("integrated_gradients, at", "captum", found, ordered(theirs))
+    found = pair.ours("layer_ig", steps=STEPS, **at).detail
+    yield Row("layer_ig", "captum", found, ordered(theirs))
     theirs = attr.LayerConductance(module, layer).attribute(pair.x, 0.0, k, n_steps=STEPS)
     found = pair.ours("conductance", steps=STEPS, rule="captum", **at).detail
     yield Row("conductance, rule captum", "captum", found, ordered(theirs))
@@ -216,6 +216,9 @@ def _of_layers(pair: Pair) -> Iterator[Row]:
             theirs = attr.GuidedGradCam(module, layer).attribute(pair.x, k)
         found = pair.ours("guided_gradcam", bilinear=False, **at).detail
         yield Row("guided_gradcam", "captum", found, theirs)
+    want = _alone(pair, layer, places)
+    found = pair.ours("reciprocam", **at).values
+    yield Row("reciprocam", "its formula, on torch", found, cams_enlarged(want, pair))
     if places.channels <= 16:  # one pass a channel
         yield from _channels(pair, layer, a, at)
 
@@ -244,6 +247,39 @@ def _channels(pair: Pair, layer: nn.Module, a: Array, at: dict[str, str]) -> Ite
     want = np.tensordot(weights / weights.sum(), a, 1)
     found = pair.ours("scorecam", relu=False, **at).values
     yield Row("scorecam", "its formula, on torch", found, cams_enlarged(want, pair))
+
+
+def _alone(pair: Pair, layer: nn.Module, places: Places) -> Array:
+    """The score of each place and its neighbours alone, less that of none."""
+    kernel = ((1, 2, 1), (2, 4, 2), (1, 2, 1))
+    scores = {}
+    cells = [(i, j) for i in range(places.rows) for j in range(places.columns)]
+    for cell in [*cells, None]:
+
+        def only(_: Any, __: Any, out: torch.Tensor, at: Any = cell) -> torch.Tensor:
+            kept = torch.zeros_like(out)
+            several = out.ndim == 3
+            kept[:, : places.extra if several else 0] = out[:, : places.extra if several else 0]
+            for i, j in cells if at else ():
+                down, across = i - at[0], j - at[1]
+                if max(abs(down), abs(across)) > 1:
+                    continue
+                share = kernel[down + 1][across + 1] / 16
+                if several:
+                    token = places.extra + i * places.columns + j
+                    kept[:, token] = out[:, token] * share
+                elif places.order == (0, 1, 2, 3):
+                    kept[:, :, i, j] = out[:, :, i, j] * share
+                else:
+                    kept[:, i, j] = out[:, i, j] * share
+            return kept
+
+        handle = layer.register_forward_hook(only)
+        with torch.no_grad():
+            scores[cell] = float(pair.module(pair.x)[0, pair.class_])
+        handle.remove()
+    found = np.array([scores[cell] - scores[None] for cell in cells])
+    return found.reshape(places.rows, places.columns)
 
 
 def cams_enlarged(cam: Array, pair: Pair) -> Array:

@@ -21,7 +21,7 @@ def cut(canonical: ir.Model, starts: Sequence[str], ends: Sequence[str]) -> ir.M
     weights are shared with it.
 
     Raises UsageError: there is no such tensor; an end depends on an input of the graph beside the
-    starts, or on none of them; a start leads to no end.
+    starts; nothing depends on a start.
     """
     tensors = _tensors(canonical.graph)
     for name in (*starts, *ends):
@@ -33,7 +33,6 @@ def cut(canonical: ir.Model, starts: Sequence[str], ends: Sequence[str]) -> ir.M
             f"comes from the input and goes into {_listed(ends)}; name it as a start as well, or "
             "a tensor behind both."
         )
-    _require_led(canonical.graph, starts, ends)
     part = copied(canonical)
     graph = part.graph
     tensors = _tensors(graph)
@@ -45,6 +44,9 @@ def cut(canonical: ir.Model, starts: Sequence[str], ends: Sequence[str]) -> ir.M
     graph.inputs.clear()
     graph.inputs.extend(entries)
     common.RemoveUnusedNodesPass()(part)
+    for entry in entries:
+        if not entry.uses():
+            raise UsageError(f"cut: nothing of {_listed(ends)} depends on {entry.name!r}.")
     return part
 
 
@@ -54,45 +56,23 @@ def beside(canonical: ir.Model, starts: Collection[str], ends: Collection[str]) 
     The first that meets what the starts lead to, such as the skip connection around a block; an end
     itself where no start leads to it; None: the ends are functions of the starts.
     """
-    from_input = {str(v.name) for v in canonical.graph.inputs if v.name not in starts}
+    graph, wanted = canonical.graph, set(ends) - set(starts)
+    from_input = {str(v.name) for v in graph.inputs if v.name not in starts}
     from_starts = set(starts)
-    nodes = list(canonical.graph)
-    for node in nodes:
-        read = _read(node)
-        made = [str(value.name) for value in node.outputs]
+    nodes = [(_read(node), [str(value.name) for value in node.outputs]) for node in graph]
+    for read, made in nodes:
         if not from_input.isdisjoint(read):
             from_input.update(name for name in made if name not in starts)
         if not from_starts.isdisjoint(read):
             from_starts.update(made)
-    wanted = set(ends) - set(starts)
-    met = [name for name in ends if name in from_input - from_starts]
-    for node in reversed(nodes):
-        if wanted.isdisjoint(str(value.name) for value in node.outputs):
+    met = {name for name in ends if name in from_input - from_starts}
+    for read, made in reversed(nodes):
+        if wanted.isdisjoint(made):
             continue
-        read = _read(node)
         wanted.update(name for name in read if name not in starts)
         if not from_starts.isdisjoint(read):
-            met += [name for name in reversed(read) if name in from_input - from_starts]
-    return met[-1] if met else None
-
-
-def _require_led(graph: ir.Graph, starts: Sequence[str], ends: Sequence[str]) -> None:
-    """Raise UsageError where a start leads to no end, or an end comes from no start."""
-    for name in starts:
-        if _reached(graph, {name}).isdisjoint(ends):
-            raise UsageError(f"cut: {name!r} does not lead to {_listed(ends)}.")
-    reached = _reached(graph, set(starts))
-    for name in ends:
-        if name not in reached:
-            raise UsageError(f"cut: {name!r} depends on none of {_listed(starts)}.")
-
-
-def _reached(graph: ir.Graph, names: set[str]) -> set[str]:
-    found = set(names)
-    for node in graph:
-        if not found.isdisjoint(_read(node)):
-            found.update(str(value.name) for value in node.outputs)
-    return found
+            met.update(name for name in read if name in from_input - from_starts)
+    return next((name for name in _tensors(graph) if name in met), None)
 
 
 def _entry(value: ir.Value, name: str) -> ir.Value:

@@ -86,6 +86,10 @@ class LayerIntegratedGradientsCVExplainer(IntegratedGradientsCVExplainer):
 
     at_layer = True
 
+    def translated(self, values: dict[str, Any]) -> Translated:
+        _, options = super().translated(values)
+        return "layer_ig", options
+
 
 class LayerConductanceCVExplainer(Explainer):
     """Conductance of a tensor inside the model."""
@@ -130,7 +134,8 @@ class NoiseTunnelCVExplainer(Explainer):
         require_default(
             values, {"draw_baseline_from_distrib": False}, "baselines are not drawn here"
         )
-        return "smooth:integrated_gradients", {
+        path = "layer_ig" if self.at_layer else "integrated_gradients"
+        return f"smooth:{path}", {
             "kind": chosen_from("nt_type", values["nt_type"], KINDS),
             "copies": values["nt_samples"],
             "noise": _deviation(values["stdevs"]),

@@ -56,8 +56,6 @@ class IntegratedGradientsOptions(PathOptions):
     rule: IntegrationRule = "gauss_legendre"
     """Where the points lie and how they are weighed: gauss_legendre, left, right, middle or
     trapezoid."""
-    at: str | None = None
-    """Tensor inside the model whose values the path runs between. Left out: the picture."""
 
 
 @attribution(
@@ -84,21 +82,56 @@ def integrated_gradients(
     """Difference from the baseline, times the mean gradient on the way from it."""
     points, weights = nodes_and_weights(options.rule, options.steps)
     starts, x = item.baselines(options), item.picture
-    if options.at is None:
-        found = [(x - x0) * _mean(item, x0, x, points, weights) for x0 in starts.astype(np.float64)]
-        return MethodValues(np.mean(found, 0), _difference(item, starts))
-    places = places_of(item.score.run.model, options.at)
+    found = [(x - x0) * _mean(item, x0, x, points, weights) for x0 in starts.astype(np.float64)]
+    return MethodValues(np.mean(found, 0), _difference(item, starts))
+
+
+class LayerIgOptions(LayerOptions, PathOptions):
+    """Integrated gradients of a tensor inside the model."""
+
+    rule: IntegrationRule = "gauss_legendre"
+    """Where the points lie and how they are weighed: gauss_legendre, left, right, middle or
+    trapezoid."""
+
+
+@attribution(
+    "layer_ig",
+    options=LayerIgOptions,
+    source="Sundararajan, Taly and Yan 2017, at a layer as in captum",
+    cost="150 passes of the layers after it",
+    traits=Traits(
+        "(A - A0) · mean of df/dA on the straight line from A0 to A, what the tensor holds for x0 "
+        "and x",
+        complete="difference",
+        advice="Adds up at a tensor inside, on a path of that tensor's own values; "
+        "internal_influence and conductance follow a path of pictures instead.",
+        peers={
+            "captum": "LayerIntegratedGradients",
+            "foxai": "CV_LAYER_INTEGRATED_GRADIENTS_EXPLAINER",
+        },
+    ),
+)
+def layer_ig(item: Item, options: LayerIgOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
+    """Integrated gradients between what a tensor inside holds for the baseline and the picture."""
+    points, weights = nodes_and_weights(options.rule, options.steps)
+    starts, x = item.baselines(options), item.picture
+    places = layer_of(item.score.run.model, options.at)
     values = item.score.values(np.concatenate([x[None], starts]), places.name)[places.name]
     tail = item.score.tail(x, places.name)
     inside = values[0].astype(np.float64)
     maps, totals = [], []
     for a0 in values[1:].astype(np.float64):
-        way = _way(a0, inside, points)
-        gradients = np.concatenate([tail.gradient(part) for part in _parts(way, item)])
-        maps.append((inside - a0) * np.tensordot(weights, gradients, 1))
+        total, done = np.zeros(()), 0
+        for part in _parts(points, item):
+            gradients = tail.gradient(_way(a0, inside, part)).astype(np.float64)
+            total = total + np.tensordot(weights[done : done + len(part)], gradients, 1)
+            done += len(part)
+        maps.append((inside - a0) * total)
         there = tail(np.stack([inside, a0]))
         totals.append(there[0] - there[1])
-    return MethodValues(places.of(np.mean(maps, 0)[None])[0], float(np.mean(totals)), places.text)
+    return MethodValues(
+        places.of(np.mean(maps, 0)[None])[0], float(np.mean(totals)), tail.said(places.text)
+    )
 
 
 def _mean(item: Item, x0: Array, x: Array, points: Array, weights: Array) -> Array:

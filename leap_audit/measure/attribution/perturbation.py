@@ -257,4 +257,5 @@ def ablationcam(item: Item, options: CamOptions, rng: np.random.Generator) -> Me
             np.moveaxis(each, axis, 0)[start + i] = 0
         lost += list(whole - tail(several))
     found = np.tensordot(np.array(lost) / (abs(whole) + 1e-12), values, 1)
-    return MethodValues(np.maximum(found, 0) if options.relu else found, at=places.text)
+    found = np.maximum(found, 0) if options.relu else found
+    return MethodValues(found, at=tail.said(places.text))

@@ -54,6 +54,17 @@ class Places:
         flat = channels_first.reshape(len(values), self.channels, -1)[:, :, self.extra :]
         return np.asarray(flat.reshape(len(values), self.channels, self.rows, self.columns))
 
+    def masks(self, kept: Array) -> Array:
+        """Return numbers of places, (n, rows, columns), that the tensor is multiplied by.
+
+        They broadcast over its channels; extra tokens are multiplied by 1.
+        """
+        flat = kept.reshape(len(kept), 1, -1)
+        flat = np.concatenate([np.ones((len(kept), 1, self.extra), flat.dtype), flat], 2)
+        if len(self.order) == 4:
+            flat = flat.reshape(len(kept), 1, self.rows, self.columns)
+        return np.transpose(flat, np.argsort(self.order))
+
     @property
     def text(self) -> str:
         """Return the tensor in words, for whoever did not choose it."""

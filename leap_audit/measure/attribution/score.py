@@ -251,6 +251,11 @@ class Tail:
         """Return the gradient with respect to the tensor at each of n values, (n, ...)."""
         return self._computed(values, self._graph(wrt=(self.at,)))
 
+    def said(self, at: str) -> str:
+        """Return the tensor in words, with what of the picture goes past it."""
+        past = "" if self.beside is None else f", with {self.beside!r} beside it as it was"
+        return f"{at}{past}"
+
     def _graph(self, wrt: tuple[str, ...] = (), plain: bool = False) -> _Graph:
         alone = self.beside is None
         return _Graph((), wrt, self.score._of, replaced=self.at, alone=alone, plain=plain)

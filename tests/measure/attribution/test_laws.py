@@ -33,6 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "conductance": {"steps": 40},
     "gradient_shap": {"samples": 24},
     "internal_influence": {"steps": 16},
+    "layer_ig": {"steps": 16},
     "smoothgrad": {"kind": "square"},
 }
 CLASSLESS = {"eigencam", "attention_rollout"}

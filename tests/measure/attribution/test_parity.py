@@ -18,6 +18,7 @@ LIMITS = {
     "occlusion": 1e-4,  # differences of scores, each in float32
     "scorecam": 1e-4,
     "ablationcam": 1e-4,
+    "reciprocam": 1e-4,
 }
 COMPARED_ELSEWHERE = {
     "attention_rollout",  # on the transformer
