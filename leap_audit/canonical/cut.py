@@ -27,9 +27,9 @@ def cut(canonical: ir.Model, starts: Sequence[str], ends: Sequence[str]) -> ir.M
     for name in (*starts, *ends):
         if name not in tensors:
             raise UsageError(f"cut: the graph has no tensor {name!r}{did_you_mean(name, tensors)}")
-    if (name := beside(canonical, starts, ends)) is not None:
+    if (past := beside(canonical, starts, ends)) is not None:
         raise UsageError(
-            f"cut: {_listed(starts)} cannot be where the graph begins: {name!r}, beside it, still "
+            f"cut: {_listed(starts)} cannot be where the graph begins: {past!r}, beside it, still "
             f"comes from the input and goes into {_listed(ends)}; name it as a start as well, or "
             "a tensor behind both."
         )

@@ -59,7 +59,7 @@ class Places:
 
         They broadcast over its channels; extra tokens are multiplied by 1.
         """
-        flat = kept.reshape(len(kept), 1, -1)
+        flat: Array = kept.reshape(len(kept), 1, -1)
         flat = np.concatenate([np.ones((len(kept), 1, self.extra), flat.dtype), flat], 2)
         if len(self.order) == 4:
             flat = flat.reshape(len(kept), 1, self.rows, self.columns)

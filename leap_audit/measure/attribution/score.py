@@ -12,6 +12,7 @@ from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
+from leap_audit.measure.attribution.places import upstream
 from leap_audit.measure.run import PICTURE, Placed, Run, place_model, place_tail
 from leap_audit.measure.targets import (
     CosineTarget,
@@ -132,9 +133,15 @@ class Score:
         return {name: Inner(*pair) for name, pair in zip(names, pairs, strict=True)}
 
     def tail(self, picture: Array, at: str) -> "Tail":
-        """Return the score as a function of the tensor `at`, everything else as on `picture`."""
+        """Return the score as a function of the tensor `at`, everything else as on `picture`.
+
+        Raises UsageError: what is explained is computed without that tensor.
+        """
         graph = self.run.model.graph
         ends = [str(graph.graph.outputs[0].name), *([self._of] if self._of else [])]
+        last = [v for n in graph.graph for v in n.outputs if v.name == ends[-1]]
+        if not any(v.name == at for n in upstream(graph.graph, last) for v in n.outputs):
+            raise UsageError(f"at: {ends[-1]!r} is computed without {at!r}; name another tensor.")
         return Tail(self, np.asarray(picture, np.float32), at, beside(graph, [at], ends))
 
     def computed(self, pictures: Array, graph: _Graph, within: Array | None = None) -> list[Array]:
