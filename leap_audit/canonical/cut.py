@@ -9,7 +9,7 @@ from leap_audit.canonical.batch import copied
 from leap_audit.errors import UsageError
 from leap_audit.text.names import did_you_mean
 
-__all__ = ["beside", "cut"]
+__all__ = ["bypass", "cut"]
 
 
 def cut(canonical: ir.Model, starts: Sequence[str], ends: Sequence[str]) -> ir.Model:
@@ -27,7 +27,7 @@ def cut(canonical: ir.Model, starts: Sequence[str], ends: Sequence[str]) -> ir.M
     for name in (*starts, *ends):
         if name not in tensors:
             raise UsageError(f"cut: the graph has no tensor {name!r}{did_you_mean(name, tensors)}")
-    if (past := beside(canonical, starts, ends)) is not None:
+    if (past := bypass(canonical, starts, ends)) is not None:
         raise UsageError(
             f"cut: {_listed(starts)} cannot be where the graph begins: {past!r}, beside it, still "
             f"comes from the input and goes into {_listed(ends)}; name it as a start as well, or "
@@ -50,7 +50,7 @@ def cut(canonical: ir.Model, starts: Sequence[str], ends: Sequence[str]) -> ir.M
     return part
 
 
-def beside(canonical: ir.Model, starts: Collection[str], ends: Collection[str]) -> str | None:
+def bypass(canonical: ir.Model, starts: Collection[str], ends: Collection[str]) -> str | None:
     """Return a tensor that comes from the graph's input by no start and goes into the ends.
 
     The first that meets what the starts lead to, such as the skip connection around a block; an end

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
-from leap_audit.canonical.cut import beside, cut
+from leap_audit.canonical.cut import bypass, cut
 from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import UsageError
 from leap_audit.ingest.model import Model
@@ -124,10 +124,10 @@ def test_what_cannot_be_cut_is_named(
 
 
 def test_of_several_tensors_beside_it_the_first_is_named(graph: ir.Model) -> None:
-    assert beside(graph, ["c"], ["y"]) == "b"
-    assert beside(graph, ["c"], ["f", "a"]) == "a"
-    assert beside(graph, ["b"], ["y"]) is None
-    assert beside(graph, ["y"], ["y"]) is None
+    assert bypass(graph, ["c"], ["y"]) == "b"
+    assert bypass(graph, ["c"], ["f", "a"]) == "a"
+    assert bypass(graph, ["b"], ["y"]) is None
+    assert bypass(graph, ["y"], ["y"]) is None
 
 
 def test_one_output_of_a_node_is_no_cut() -> None:
@@ -171,5 +171,5 @@ def test_what_a_subgraph_reads_counts() -> None:
     graph = helper.make_graph(nodes, "choice", *ends)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     choice = ir.from_proto(proto)
-    assert beside(choice, ["b"], ["y"]) == "a"
-    assert beside(choice, ["a", "b"], ["y"]) is None
+    assert bypass(choice, ["b"], ["y"]) == "a"
+    assert bypass(choice, ["a", "b"], ["y"]) is None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from leap_audit.canonical.cut import beside
+from leap_audit.canonical.cut import bypass
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
@@ -142,7 +142,7 @@ class Score:
         last = [v for n in graph.graph for v in n.outputs if v.name == ends[-1]]
         if not any(v.name == at for n in upstream(graph.graph, last) for v in n.outputs):
             raise UsageError(f"at: {ends[-1]!r} is computed without {at!r}; name another tensor.")
-        return Tail(self, np.asarray(picture, np.float32), at, beside(graph, [at], ends))
+        return Tail(self, np.asarray(picture, np.float32), at, bypass(graph, [at], ends))
 
     def computed(self, pictures: Array, graph: _Graph, within: Array | None = None) -> list[Array]:
         """Return what a graph computes of all pictures, each (n, ...)."""
