@@ -262,24 +262,43 @@ class LayerLRPCVExplainer(LRPCVExplainer):
 
 
 class DeepLIFTCVExplainer(Explainer):
-    """DeepLIFT, which is refused."""
+    """DeepLIFT by the rescale rule."""
 
-    missing = (
-        "DeepLIFT runs an input and its baseline through one graph side by side, which leap-audit "
-        "does not do yet; integrated gradients add up to the same difference"
-    )
+    method = "deeplift"
+    parameters: ClassVar = {
+        "eps": 1e-10,
+        "multiply_by_inputs": True,
+        "custom_attribution_func": None,
+    }
+
+    def translated(self, values: dict[str, Any]) -> Translated:
+        why = "multipliers are multiplied with the difference of the inputs here"
+        require_default(values, {"multiply_by_inputs": True, "custom_attribution_func": None}, why)
+        why = "what rounding may change is measured by the size of the numbers here"
+        require_default(values, {"eps": 1e-10}, why)
+        return self.method, {}
 
 
 class LayerDeepLIFTCVExplainer(DeepLIFTCVExplainer):
-    """DeepLIFT at a tensor inside the model, which is refused."""
+    """DeepLIFT at a tensor inside the model."""
+
+    at_layer = True
 
 
 class DeepLIFTSHAPCVExplainer(DeepLIFTCVExplainer):
-    """DeepLIFT over several baselines, which is refused."""
+    """DeepLIFT, averaged for each input over all baselines."""
+
+    distribution = True
+    method = "deeplift_shap"
+
+    def baselines_of(self, given: Any, inputs: Array) -> list[Array | None]:
+        return super().baselines_of(0.0 if given is None else given, inputs)
 
 
-class LayerDeepLIFTSHAPCVExplainer(DeepLIFTCVExplainer):
-    """DeepLIFT over several baselines at a tensor inside the model, which is refused."""
+class LayerDeepLIFTSHAPCVExplainer(DeepLIFTSHAPCVExplainer):
+    """DeepLIFT at a tensor inside the model, averaged over several baselines."""
+
+    at_layer = True
 
 
 class LayerGradCAMObjectDetectionExplainer(Explainer):

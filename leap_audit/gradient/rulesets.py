@@ -79,12 +79,20 @@ class RuleSet:
 
     choose: the rule for a node at its place, None to keep the table's. passes: run in order on the
     canonical graph before the walk. options: what `choose` and `passes` were made with.
+    fitted: (nodes on the path, wrt, stop) -> the rule set to use there, of one that decides by all
+    nodes; it raises GradientUnavailable where it has no answer. gradient_is_answer: whether the
+    plain gradient is its answer where it changes no node, as on a linear model.
     """
 
     name: str
     choose: Callable[[Node, Place], Rule | None]
     passes: tuple[Pass, ...] = ()
     options: RuleOptions = field(default_factory=RuleOptions)
+    fitted: "Fit | None" = None
+    gradient_is_answer: bool = False
+
+
+Fit = Callable[[Sequence[ir.Node], Collection[ir.Value], Collection[ir.Value]], RuleSet]
 
 
 def _guided(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
@@ -137,6 +145,8 @@ def choose_rules(
     """
     if rules is None:
         return {}
+    if rules.fitted is not None:
+        rules = rules.fitted(nodes, wrt, stop)
     on_path = tensors_on_path(nodes, wrt, stop)
     chosen = {node: rules.choose(node_view(node, on_path), place) for node, place in _places(nodes)}
     return {node: rule for node, rule in chosen.items() if rule is not None}
@@ -149,7 +159,8 @@ def require_effect(
 
     Raises GradientUnavailable: it has no rule for any node on the path.
     """
-    if not choose_rules(rules, path(graph, [output], values), values):
+    chosen = choose_rules(rules, path(graph, [output], values), values)
+    if not chosen and not rules.gradient_is_answer:
         raise GradientUnavailable(
             f"the rule set {rules.name!r} changes no operator on the way to {output.name!r}: its "
             "answer would be the plain gradient. Leave the rule set out, or choose another."

@@ -159,6 +159,24 @@ class CosineTarget:
             return np.zeros_like(wide)
         return np.asarray((self._unit(scores) - self.value(scores) * wide / length) / length)
 
+    def secant(self, scores: Array, others: Array) -> Array:
+        """Return the multipliers of the cosine between two vectors, of their shape, float64.
+
+        Their product with `scores - others` is the difference of the cosines exactly: of a product
+        of the length along r and the reciprocal of the length, shared evenly between the two.
+        """
+        a, b = np.asarray(scores, np.float64), np.asarray(others, np.float64)
+        long, short = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+        if long == 0 or short == 0:
+            raise UsageError(
+                "target: the model's vector for the picture or its baseline is zero, which has no "
+                "angle to another; give another baseline."
+            )
+        unit = self._unit(scores)
+        along = (np.vdot(unit, a) + np.vdot(unit, b)) / 2
+        shorter = (a + b) / (long * short * (long + short))
+        return np.asarray(unit * (1 / long + 1 / short) / 2 - along * shorter)
+
     def require_fit(self, answer: Answer) -> None:
         """Raise UsageError where the vector is no vector of this model."""
         _vector(self.vector, answer)

@@ -72,6 +72,16 @@ ORACLES: dict[str, tuple[type[of.Explainer], dict[str, Any], Oracle]] = {
         {"layer": 4, "attribute_to_layer_input": True, "n_steps": 6, "method": "gausslegendre"},
         lambda m, x, _, t: attr.LayerConductance(m, m[3]).attribute(x, 0, t, n_steps=6),
     ),
+    "layer DeepLIFT": (
+        of.LayerDeepLIFTCVExplainer,
+        {"layer": 3, "baselines": ...},
+        lambda m, x, b, t: attr.LayerDeepLift(m, m[3]).attribute(x, b, t),
+    ),
+    "layer DeepLIFT SHAP": (
+        of.LayerDeepLIFTSHAPCVExplainer,
+        {"layer": 3, "baselines": ...},
+        lambda m, x, b, t: attr.LayerDeepLiftShap(m, m[3]).attribute(x, b, t),
+    ),
     "guided backpropagation": (
         of.GuidedBackpropCVExplainer,
         {},
@@ -328,7 +338,13 @@ def test_without_a_class_each_input_has_its_most_probable(prepared: Prepared) ->
         (of.LayerInputXGradientCVExplainer, {"layer": "33"}, UsageError, "no tensor '33'"),
         (of.LRPCVExplainer, {}, ConfigRefused, "LRPCVExplainer: relevance needs backward rules"),
         (of.LayerLRPCVExplainer, {}, ConfigRefused, "LayerLRPCVExplainer: relevance"),
-        (of.LayerDeepLIFTSHAPCVExplainer, {}, ConfigRefused, "side by side"),
+        (of.DeepLIFTCVExplainer, {"eps": 1e-6}, ConfigRefused, "eps: what rounding"),
+        (
+            of.LayerDeepLIFTSHAPCVExplainer,
+            {"multiply_by_inputs": False},
+            ConfigRefused,
+            "multiply_by_inputs: multipliers",
+        ),
         (of.LayerGradCAMObjectDetectionExplainer, {}, ConfigRefused, "detectors are not read yet"),
     ],
 )

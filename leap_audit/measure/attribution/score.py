@@ -10,6 +10,7 @@ import onnx_ir as ir
 from leap_audit.canonical.cut import bypass
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.gradient.deeplift import DEEPLIFT
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.measure.attribution.places import upstream
@@ -52,6 +53,8 @@ class _Graph:
     """Whether the tensor that is explained comes out last."""
     whole: bool = False
     """Whether pictures go one by one, so that tensors need not hold a part for each picture."""
+    pair: bool = False
+    """Whether two pictures go together, and multipliers between them stand for the gradients."""
 
 
 class Score:
@@ -132,6 +135,18 @@ class Score:
         pairs = zip(found[: len(names)], found[len(names) :], strict=True)
         return {name: Inner(*pair) for name, pair in zip(names, pairs, strict=True)}
 
+    def multipliers(self, picture: Array, baseline: Array, at: str = PICTURE) -> Inner:
+        """Return DeepLIFT's multipliers between two pictures, and what they are multiplied with.
+
+        at: the tensor that they are of. values: what it holds on `picture` less what it holds on
+        `baseline`, (...) float64; gradient: the multipliers, of that shape, float32.
+
+        Raises GradientUnavailable: an operator of the model has no multipliers.
+        """
+        graph = _Graph((at,), (at,), self._of, pair=True)
+        values, slopes = self.computed(np.stack([picture, baseline]), graph)
+        return Inner(values[0].astype(np.float64) - values[1], slopes[0])
+
     def tail(self, picture: Array, at: str) -> "Tail":
         """Return the score as a function of the tensor `at`, everything else as on `picture`.
 
@@ -147,11 +162,12 @@ class Score:
     def computed(self, pictures: Array, graph: _Graph, within: Array | None = None) -> list[Array]:
         """Return what a graph computes of all pictures, each (n, ...)."""
         pictures = np.asarray(pictures, np.float32)
-        batch = 1 if graph.whole else self._together(len(pictures))
+        batch = 1 if graph.whole else 2 if graph.pair else self._together(len(pictures))
         session = self.run.session(("score", graph, batch), lambda: self._built(graph, batch))
         weights: Array | None = None
         if graph.wrt:
-            weights = self._weights(self._explained(pictures, graph, within), len(pictures))
+            explained = self._explained(pictures, graph, within)
+            weights = self._weights(explained, len(pictures), graph.pair)
         parts: list[list[Array]] = []
         for start in range(0, len(pictures), batch):
             end = min(start + batch, len(pictures))
@@ -178,7 +194,8 @@ class Score:
         if graph.wrt:
             dy = new_input(op.graph, "cotangent", static_shape(output))
             wrt = [tensor(name) for name in graph.wrt]
-            found += [op.Identity(dx) for dx in backpropagate(op, {output: dy}, wrt)]
+            rules = DEEPLIFT if graph.pair else None
+            found += [op.Identity(dx) for dx in backpropagate(op, {output: dy}, wrt, rules=rules)]
         if graph.plain:
             found.append(op.Identity(output))
         op.graph.outputs.extend(found)
@@ -218,12 +235,15 @@ class Score:
         plain = _Graph(replaced=graph.replaced, alone=graph.alone, plain=True)
         return self.computed(pictures, plain, within)[0]
 
-    def _weights(self, scores: Iterable[Array], count: int) -> Array:
+    def _weights(self, scores: Iterable[Array], count: int, pair: bool = False) -> Array:
         """The cotangents of `count` pictures, each of the shape of what is explained.
 
-        scores: of these pictures, read where the cotangents differ.
+        scores: of these pictures, read where the cotangents differ. pair: whether the slope is that
+        between two pictures.
         """
         if isinstance(self.target, CosineTarget):
+            if pair:
+                return np.asarray([self.target.secant(*scores)] * 2, np.float32)
             return np.asarray([self.target.slope(each) for each in scores], np.float32)
         weights = self._cotangent
         if isinstance(self.target, TensorTarget):

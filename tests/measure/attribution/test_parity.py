@@ -24,6 +24,8 @@ COMPARED_ELSEWHERE = {
     "attention_rollout",  # on the transformer
     "blur_ig",
     "cam",
+    "deeplift",  # in test_deeplift.py, where captum adds up
+    "deeplift_shap",
     "finercam",
     "fullgrad",
     "gradient_rollout",
