@@ -112,9 +112,10 @@ def test_a_large_determinant_is_refused() -> None:
         _gradient(lambda op, x: op.Det(x), np.eye(17).tolist())
 
 
-def test_a_kernel_computed_from_the_input_is_refused() -> None:
-    with pytest.raises(GradientUnavailable, match="kernel"):
-        _gradient(lambda op, x: op.ConvTranspose(x, x), [[[1, 2]]])
+def test_a_kernel_computed_from_the_input_counts_as_well() -> None:
+    # x0^2 + x1^2, and the sum of all products.
+    assert _gradient(lambda op, x: op.Conv(x, x), [[[1, 2]]]) == [[[[2, 4]]]]
+    assert _gradient(lambda op, x: op.ConvTranspose(x, x), [[[1, 2]]]) == [[[[6, 6]]]]
 
 
 def test_conv_transpose_whose_shape_is_in_doubt_is_refused() -> None:

@@ -66,10 +66,11 @@ def _cases() -> list[tuple[str, RuleSample]]:
         {"strides": [2, 2], "output_shape": [8, 10], "output_padding": [1, 0]},
         {"strides": [3, 3], "dilations": [1, 2], "auto_pad": "SAME_UPPER"},
     ]
-    cases = [("ConvTranspose", sample(picture, weights, **kind)) for kind in transposed]
+    both = {"wrt": (0, 1)}
+    cases = [("ConvTranspose", sample(picture, weights, **both, **kind)) for kind in transposed]
     # onnx.reference has no grouped ConvTranspose, which a strided grouped Conv's gradient is.
     grouped = {"group": 2, "strides": [2, 2], "pads": [1, 0, 1, 1]}
-    cases += [("Conv", sample(_spread(1, 4, 7, 6), weights[:, :2, :, :2], **grouped))]
+    cases += [("Conv", sample(_spread(1, 4, 7, 6), weights[:, :2, :, :2], **both, **grouped))]
     for shape, attributes in _POOLS:
         for name in ("AveragePool", "MaxPool", "LpPool"):
             cases.append((name, sample(_spread(*shape), **attributes)))

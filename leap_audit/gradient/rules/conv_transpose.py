@@ -3,6 +3,8 @@
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
+from leap_audit.gradient.rules.kernel import conv_kernel_gradient
+from leap_audit.gradient.rules.window import Window
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
@@ -11,25 +13,33 @@ from leap_audit.graph.shapes import static_shape
 @gradient(
     "ConvTranspose",
     samples=[
-        sample((2, 3, 4, 5), (3, 2, 3, 3), (2,), wrt=(0, 2)),
-        sample((1, 2, 4, 5), (2, 3, 3, 2), strides=[2, 3], pads=[1, 0, 0, 1]),
-        sample((1, 2, 4, 4), (2, 3, 3, 3), strides=[2, 2], pads=[1] * 4, output_padding=[1, 1]),
-        sample((1, 2, 4, 4), (2, 3, 1, 1), strides=[3, 3], output_padding=[2, 0]),
-        sample((1, 2, 4, 4), (2, 3, 3, 3), dilations=[2, 1], pads=[1, 2, 3, 0]),
-        sample((1, 4, 3, 4), (4, 1, 3, 3), group=4, strides=[2, 2]),
-        sample((1, 2, 4, 5), (2, 3, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER"),
-        sample((1, 2, 4, 5), (2, 3, 3, 3), strides=[2, 2], auto_pad="SAME_LOWER"),
-        sample((1, 2, 4, 5), (2, 3, 3, 3), strides=[2, 2], auto_pad="VALID"),
-        sample((2, 2, 5), (2, 3, 4), strides=[3], pads=[1, 2]),
-        sample((1, 2, 2, 3, 3), (2, 2, 2, 3, 2), strides=[1, 2, 2], pads=[0, 1, 0, 1, 1, 0]),
+        sample((2, 3, 4, 5), (3, 2, 3, 3), (2,), wrt=(0, 1, 2)),
+        sample((1, 2, 4, 5), (2, 3, 3, 2), strides=[2, 3], pads=[1, 0, 0, 1], wrt=(0, 1)),
+        sample(
+            (1, 2, 4, 4),
+            (2, 3, 3, 3),
+            strides=[2, 2],
+            pads=[1] * 4,
+            output_padding=[1, 1],
+            wrt=(0, 1),
+        ),
+        sample((1, 2, 4, 4), (2, 3, 1, 1), strides=[3, 3], output_padding=[2, 0], wrt=(0, 1)),
+        sample((1, 2, 4, 4), (2, 3, 3, 3), dilations=[2, 1], pads=[1, 2, 3, 0], wrt=(0, 1)),
+        sample((1, 4, 3, 4), (4, 1, 3, 3), group=4, strides=[2, 2], wrt=(0, 1)),
+        sample((1, 2, 4, 5), (2, 3, 3, 3), strides=[2, 2], auto_pad="SAME_UPPER", wrt=(0, 1)),
+        sample((1, 2, 4, 5), (2, 3, 3, 3), strides=[2, 2], auto_pad="SAME_LOWER", wrt=(0, 1)),
+        sample((1, 2, 4, 5), (2, 3, 3, 3), strides=[2, 2], auto_pad="VALID", wrt=(0, 1)),
+        sample((2, 2, 5), (2, 3, 4), strides=[3], pads=[1, 2], wrt=(0, 1)),
+        sample(
+            (1, 2, 2, 3, 3), (2, 2, 2, 3, 2), strides=[1, 2, 2], pads=[0, 1, 0, 1, 1, 0], wrt=(0, 1)
+        ),
     ],
 )
 def conv_transpose(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = the convolution of dy with the same kernel; dbias = dy summed over all but channels"""
-    if node.needs[1]:
-        raise GradientUnavailable(
-            f"ConvTranspose ({node.name}): its kernel is computed from the input"
-        )
+    """dx = the convolution of dy with the same kernel; dw = that of dy with x;
+
+    dbias = dy summed over all but the channels
+    """
     spatial, kernel, out = node.shape(0)[2:], node.shape(1)[2:], static_shape(dy)[2:]
     axes = range(len(spatial))
     strides = list(node.attribute("strides", [1 for _ in axes]))
@@ -39,22 +49,30 @@ def conv_transpose(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     full = [(spatial[i] - 1) * strides[i] + reach[i] for i in axes]
     begin = _begin(node, full, out)
     end = [full[i] - begin[i] - out[i] for i in axes]
-    dx = db = None
+    # A negative pad is output padding: pixels of y that no pixel of x has written.
+    kept = [max(0, -b) for b in begin], [n + min(0, e) for n, e in zip(out, end, strict=True)]
+    inner = dy if min(begin + end) >= 0 else op.Slice(dy, *kept, [2 + i for i in axes])
+    pads = [max(0, p) for p in (*begin, *end)]
+    dx = dw = db = None
     if node.needs[0]:
-        # A negative pad is output padding: pixels of y that no pixel of x has written.
-        kept = [max(0, -b) for b in begin], [n + min(0, e) for n, e in zip(out, end, strict=True)]
-        inner = dy if min(begin + end) >= 0 else op.Slice(dy, *kept, [2 + i for i in axes])
         dx = op.Conv(
             inner,
             node.inputs[1],
             strides=strides,
             dilations=dilations,
-            pads=[max(0, p) for p in (*begin, *end)],
+            pads=pads,
             group=node.attribute("group"),
         )
+    if node.needs[1]:
+        x = node.inputs[0]
+        assert x is not None
+        rank = len(kernel)
+        sliding = (strides, dilations, pads[:rank], pads[rank:])
+        window = Window(kernel, *map(tuple, sliding))
+        dw = conv_kernel_gradient(op, inner, x, window, node.attribute("group"))
     if len(node.inputs) > 2 and node.needs[2]:
         db = op.ReduceSum(dy, [0, *(2 + i for i in axes)], keepdims=0)
-    return dx, None, db
+    return dx, dw, db
 
 
 def _begin(node: Node, full: list[int], out: tuple[int, ...]) -> list[int]:

@@ -13,23 +13,48 @@ _STATISTICS = (np.array([0.5, 2.0, -1.0]), np.array([0.1, 0.2, 0.3]), np.array([
 
 @gradient(
     "BatchNormalization",
-    samples=[sample((2, 3, 4), *_STATISTICS, np.array([0.5, 1.0, 2.0]), epsilon=1e-3)],
+    samples=[
+        sample((2, 3, 4), *_STATISTICS, np.array([0.5, 1.0, 2.0]), epsilon=1e-3),
+        sample((2, 3, 4), *_STATISTICS, np.array([0.5, 1.0, 2.0]), wrt=(0, 1, 2, 3, 4)),
+        sample((2, 3), *_STATISTICS, np.array([0.5, 1.0, 2.0]), wrt=(1, 3)),
+    ],
 )
 def batch_normalization(
     op: Emitter, node: Node, dy: ir.Value, *unused: ir.Value | None
 ) -> Gradients:
-    """dx = dy * scale / sqrt(var + epsilon); the statistics are fixed in a deployed model"""
-    if any(node.needs[1:]) or node.attribute("training_mode"):
+    """With n = (x - mean) / sqrt(var + epsilon): dx = dy * scale / sqrt(var + epsilon),
+
+    dscale = sum(dy n), dbias = sum(dy), dmean = -sum(dx), dvar = -sum(dx n) / 2 / sqrt(var +
+    epsilon), over all but the channels; the statistics are fixed in a deployed model
+    """
+    if node.attribute("training_mode"):
         raise GradientUnavailable(f"BatchNormalization ({node.name}): its statistics are computed")
-    shape = (node.shape(0)[1],) + (1,) * (len(node.shape(0)) - 2)
-    scale, var = constant_of(node.inputs[1]), constant_of(node.inputs[4])
-    if scale is not None and var is not None:
-        factor = scale / np.sqrt(var + node.attribute("epsilon"))
+    x, scale, _, mean, var = node.inputs
+    rank = len(node.shape(0))
+    shape = (node.shape(0)[1],) + (1,) * (rank - 2)
+    others = [0, *range(2, rank)]
+
+    def summed(value: ir.Value) -> ir.Value:
+        return op.ReduceSum(value, others, keepdims=0)
+
+    numbers, spread = constant_of(scale), constant_of(var)
+    if not any(node.needs[1:]) and numbers is not None and spread is not None:
+        factor = numbers / np.sqrt(spread + node.attribute("epsilon"))
         return op.Mul(dy, factor.reshape(shape)), None, None, None, None
     # Constant all the same, such as a scale that the graph dequantises.
-    root = op.Sqrt(op.Add(node.inputs[4], float(node.attribute("epsilon"))))
-    ratio = op.Reshape(op.Div(node.inputs[1], root), shape)
-    return op.Mul(dy, ratio), None, None, None, None
+    root = op.Sqrt(op.Add(var, float(node.attribute("epsilon"))))
+    ratio = op.Div(scale, root)
+    dx = dscale = dbias = dmean = dvar = None
+    if node.needs[0]:
+        dx = op.Mul(dy, op.Reshape(ratio, shape))
+    if node.needs[2] or node.needs[3]:
+        dbias = summed(dy)
+        dmean = op.Neg(op.Mul(dbias, ratio)) if node.needs[3] else None
+    if node.needs[1] or node.needs[4]:
+        centred = op.Sub(x, op.Reshape(mean, shape))
+        dscale = op.Div(summed(op.Mul(dy, centred)), root)
+        dvar = op.Mul(op.Div(op.Mul(dscale, ratio), root), -0.5) if node.needs[4] else None
+    return dx, dscale, dbias, dmean, dvar
 
 
 @gradient(

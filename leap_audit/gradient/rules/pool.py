@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient.rules.conv import Window, conv_input_gradient, window_of
+from leap_audit.gradient.rules.conv import conv_input_gradient
 from leap_audit.gradient.rules.scatter import added_at
+from leap_audit.gradient.rules.window import Window, window_of
 from leap_audit.gradient.table import Gradients, Node, gradient, sample
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
