@@ -5,7 +5,7 @@ gains nothing) and put back after. The result must reproduce the model it came f
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 import onnx
@@ -50,13 +50,15 @@ def canonicalise(
     batch: int = 1,
     sizes: Mapping[str, tuple[int, ...]] | None = None,
     provider: Provider | None = None,
+    weights: Collection[str] = (),
 ) -> ir.Model:
     """Return the graph inlined, at opset 21, with constants folded and every shape static.
 
     batch: replaces a free leading dimension of the inputs; a leading dimension fixed at 1 is
     freed by rewriting the constants that repeat it. sizes: input name -> whole shape without the
     batch, for inputs that leave more dimensions free. provider: where the check runs; None
-    skips the check.
+    skips the check. weights: names of initializers that stay as they are, each read by the nodes
+    that read it in the model: nothing is folded into them, and nothing is merged with them.
 
     Raises ModelRefused: a dimension stays free, or the graph cannot be converted.
     CanonicalMismatch: the result does not give the original's outputs.
@@ -64,13 +66,16 @@ def canonicalise(
     shapes = {v.name: input_shape(v, batch, (sizes or {}).get(v.name)) for v in real_inputs(proto)}
     fixed = {name: shape for name, shape in shapes.items() if shape[0] == 1 != batch}
     full = {n: (batch, *s[1:]) if n in fixed else s for n, s in shapes.items()}
-    original, weights = split_weights(proto)
+    original, large = split_weights(proto, also=weights)
     _modernise(original, shapes)
     try:
         plain = without_blocks(proto)
-        light, kept = (original, weights) if plain is proto else split_weights(plain)
+        light, numbers = (original, large) if plain is proto else split_weights(plain, also=weights)
         del proto, plain  # the weights live on without them
-        graph = _canonical(light, dict(kept), shapes, frozenset(fixed), batch)
+        held = {name: numbers[name] for name in weights if name in numbers}
+        foldable = {name: tensor for name, tensor in numbers.items() if name not in held}
+        graph = _canonical(light, foldable, shapes, frozenset(fixed), batch)
+        restore_weights(graph, held)
     except Exception as error:
         if isinstance(error, LeapAuditError | MemoryError) and not isinstance(error, Defect):
             raise
@@ -78,13 +83,13 @@ def canonicalise(
         # a defect here, and is called one.
         if provider is None:
             raise
-        require_runs(original, weights, full, one_by_one=bool(fixed), provider=provider)
+        require_runs(original, large, full, one_by_one=bool(fixed), provider=provider)
         if isinstance(error, Defect):
             raise
         raise Defect.at("Bringing the model to its canonical form", error) from error
     if provider is not None:
         require_same_outputs(
-            original, weights, graph, full, one_by_one=bool(fixed), provider=provider
+            original, large, graph, full, one_by_one=bool(fixed), provider=provider
         )
     return graph
 

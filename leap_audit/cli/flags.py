@@ -234,7 +234,7 @@ GradientWrt = Annotated[
     option(
         "--wrt",
         "Options",
-        "Input, or tensor inside the graph, to differentiate with respect to; repeatable "
+        "Input, weight, or tensor inside the graph, to differentiate with respect to; repeatable "
         "(every floating-point input).",
         "NAME",
     ),

@@ -23,6 +23,7 @@ from leap_audit.errors import GradientUnavailable, ModelRefused, UsageError
 from leap_audit.gradient.build import OF
 from leap_audit.gradient.rulesets import METADATA
 from leap_audit.graph.operators import ROUNDING
+from leap_audit.graph.weights import numbers_of
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.run.providers import choose_provider
 from leap_audit.run.session import Array, Session
@@ -93,8 +94,8 @@ class Agreement:
 def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0) -> Agreement:
     """Return how a gradient graph agrees with difference quotients of its own outputs.
 
-    gradient: from `build_gradient`, with respect to inputs of the model. Inputs and cotangent are
-    random, uniform in 0..1 and normal.
+    gradient: from `build_gradient`, with respect to inputs and weights of the model. Inputs and
+    cotangent are random, uniform in 0..1 and normal; weights are moved from their numbers.
 
     Raises GradientUnavailable: a gradient with respect to a tensor inside the graph, which
     cannot be moved from outside. UsageError: a graph made with a rule set, or one that rounds,
@@ -111,11 +112,12 @@ def check_gradient(gradient: onnx.ModelProto, *, seed: int = 0, threads: int = 0
             "the graph rounds, so that it has steps and no slopes, and difference quotients cannot "
             "check its gradient; leave out the check."
         )
-    gradient = _with_floating_pixels(gradient)
+    gradient, weights = _with_weights_as_inputs(_with_floating_pixels(gradient))
     rng = np.random.default_rng(seed)
     output = said[OF]
     session = Session(gradient, choose_provider("cpu"), threads)
-    inputs = {v.name: _random(v, rng) for v in gradient.graph.input}
+    inputs = {v.name: _random(v, rng) for v in gradient.graph.input if v.name not in weights}
+    inputs |= weights
     names = [name.removesuffix("_grad") for name in session.outputs if name.endswith("_grad")]
     moved = [name for name in names if name in inputs]
     if not moved:
@@ -180,6 +182,23 @@ def _with_floating_pixels(gradient: onnx.ModelProto) -> onnx.ModelProto:
                 f"{error} So difference quotients cannot check its gradient."
             ) from None
     return gradient
+
+
+def _with_weights_as_inputs(gradient: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """The graph with inputs for the weights that it differentiates by, and their numbers."""
+    differentiated = {value.name.removesuffix("_grad") for value in gradient.graph.output}
+    wanted = [t for t in gradient.graph.initializer if t.name in differentiated]
+    numbers = {tensor.name: numbers_of(tensor) for tensor in wanted}
+    if not wanted:
+        return gradient, numbers
+    moved = onnx.ModelProto()
+    moved.CopyFrom(gradient)
+    for tensor in wanted:
+        moved.graph.initializer.remove(tensor)
+        moved.graph.input.append(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        )
+    return moved, numbers
 
 
 def _error(

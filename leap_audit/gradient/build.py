@@ -1,6 +1,5 @@
 """Build the gradient of an ONNX model as an ONNX graph."""
 
-import difflib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,13 @@ from onnx_ir.passes import common
 
 from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import FlatGradient, GradientUnavailable, StraightThrough
+from leap_audit.gradient.names import (
+    as_variables,
+    find_weights,
+    free_names,
+    require_weights,
+    show_tensors,
+)
 from leap_audit.gradient.path import (
     carrying,
     flat_nodes,
@@ -34,14 +40,13 @@ from leap_audit.gradient.table import RULES
 from leap_audit.gradient.walk import backpropagate
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.operators import FLOATS, QUANTISED, SHAPE_ONLY
-from leap_audit.graph.protos import real_inputs
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.weights import into_proto
 from leap_audit.ingest.files.onnx import model_of
 from leap_audit.ingest.outputs.tensor_outputs import with_tensor_outputs
 from leap_audit.run.providers import choose_provider
 
-__all__ = ["OF", "Prepared", "build_gradient", "differentiate", "prepare"]
+__all__ = ["OF", "RENAMED", "Prepared", "build_gradient", "differentiate", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ class Prepared:
 
 OF = "leap_audit.of"
 """The key under which a gradient graph's metadata names the output that it differentiates."""
+RENAMED = "leap_audit.renamed"
+"""The key under which it has, as JSON, new name -> old name of the tensors of the model whose names
+the gradient graph needs itself."""
 
 
 def build_gradient(
@@ -69,19 +77,24 @@ def build_gradient(
     """Return a graph that computes the model's outputs and a gradient.
 
     batch: what a free batch dimension becomes; a batch fixed at 1 is freed where it can be.
-    wrt: the inputs, or tensors inside the graph, to differentiate with respect to; unless given,
-    all floating-point inputs and those of 8 or 16 bits that `of` is computed from. of: the output,
-    or tensor inside the graph, that is differentiated; unless given the first floating-point
-    output, or the first of 8 or 16 bits. shapes: input name -> its shape without the batch, for
-    inputs that leave more than the batch free. rules: a rule set, or the name of
+    wrt: the inputs, weights, or tensors inside the graph, to differentiate with respect to; unless
+    given, all floating-point inputs and those of 8 or 16 bits that `of` is computed from. of: the
+    output, or tensor inside the graph, that is differentiated; unless given the first
+    floating-point output, or the first of 8 or 16 bits. shapes: input name -> its shape without the
+    batch, for inputs that leave more than the batch free. rules: a rule set, or the name of
     one of `rulesets.py` ("guided", "deconvnet"): its answer in place of the gradient.
 
     Inputs of the graph: the model's own and `cotangent`, of the shape and type of `of`.
     Outputs: the model's own, whose meaning never changes (of one that is a map, a sequence or a
     text, the tensor behind it); the tensors inside the graph that were named; and `<name>_grad`
     for each of `wrt`: the gradient of sum(cotangent * of). Standard ONNX operators only, opset
-    21. At kinks the convention of docs/adding-an-operator.md holds (0 at relu(0), the first of
-    tied maxima).
+    21. A tensor of the model that bears one of these names, as a gradient graph does, is renamed:
+    `cotangent` becomes `cotangent_1`. At kinks the convention of docs/adding-an-operator.md holds
+    (0 at relu(0), the first of tied maxima).
+
+    Weights are initializers of the model, or tensors of its Constants, by their names in the file.
+    Their gradient is summed over the batch. They stay initializers under these names, and nothing
+    else in the graph is computed from them beforehand: with other numbers in them it is as right.
 
     Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
     such tensors are float32, per step of the number. So the gradient with respect to a picture of
@@ -89,7 +102,8 @@ def build_gradient(
     differentiated where `wrt` names it. Rounding to quantised numbers counts as the identity, and
     its gradient is zero beyond what can be represented. Indices have no gradient.
 
-    The graph's metadata names `of` under `leap_audit.of`, and a rule set under `leap_audit.rules`,
+    The graph's metadata names `of` under `leap_audit.of`, what was renamed under
+    `leap_audit.renamed`, and a rule set under `leap_audit.rules`,
     its options under `leap_audit.rules.options`.
 
     Warns FlatGradient: operators on the way that are constant nearly everywhere, such as Round,
@@ -125,7 +139,6 @@ def build_gradient(
         prepared.model.metadata_props[METADATA] = replaced.name
         if options := replaced.options.model_dump(mode="json"):
             prepared.model.metadata_props[OPTIONS_METADATA] = json.dumps(options, sort_keys=True)
-    prepared.model.metadata_props[OF] = str(prepared.output.name)
     differentiate(prepared, replaced)
     return into_proto(prepared.model)
 
@@ -145,12 +158,13 @@ def prepare(
     """
     wanted = [wrt] if isinstance(wrt, str) else list(wrt or ())
     sizes = {name: tuple(shape) for name, shape in (shapes or {}).items()}
+    shown = show_tensors(_of_tensors(model_of(model)), [*wanted, *([of] if of else [])])
+    weights = find_weights(shown, wanted)
     canonical = canonicalise(
-        _showing(_of_tensors(model_of(model)), [*wanted, *([of] if of else [])]),  # held by nothing
-        batch=batch,
-        sizes=sizes,
-        provider=choose_provider("cpu"),
+        shown, batch=batch, sizes=sizes, provider=choose_provider("cpu"), weights=weights
     )
+    require_weights(shown, canonical.graph, weights)
+    del shown
     for change in passes:
         change(canonical)
     graph = canonical.graph
@@ -159,14 +173,25 @@ def prepare(
 
 
 def differentiate(prepared: Prepared, rules: RuleSet | None = None) -> None:
-    """Append the input `cotangent` and the outputs `<name>_grad` to a prepared graph."""
+    """Append the input `cotangent` and the outputs `<name>_grad` to a prepared graph.
+
+    Its metadata says what is differentiated, and what was renamed.
+    """
     graph, output, values = prepared.model.graph, prepared.output, prepared.values
-    _clear_names(graph, {"cotangent", *(f"{value.name}_grad" for value in values)})
+    renamed = free_names(graph, ["cotangent"])
+    renamed |= free_names(graph, [f"{value.name}_grad" for value in values])
+    props = prepared.model.metadata_props
+    props[OF] = str(output.name)
+    if renamed:
+        props[RENAMED] = json.dumps(renamed, sort_keys=True)
+    else:
+        props.pop(RENAMED, None)
     kind = output.type if output.dtype in FLOATS else ir.TensorType(ir.DataType.FLOAT)
     cotangent = ir.Value(name="cotangent", shape=ir.Shape(static_shape(output)), type=kind)
     graph.inputs.append(cotangent)
     op = Emitter(graph, "gradient")
-    gradients = backpropagate(op, {output: cotangent}, values, rules=rules)
+    with as_variables(values):
+        gradients = backpropagate(op, {output: cotangent}, values, rules=rules)
     for value, gradient in zip(values, gradients, strict=True):
         dx = gradient
         if dx.producer() is None or dx in graph.outputs:  # the cotangent itself, or x1 + x2
@@ -187,27 +212,6 @@ def _is_tensor(value: onnx.ValueInfoProto) -> bool:
     if kind == "tensor_type":
         return bool(value.type.tensor_type.elem_type != onnx.TensorProto.STRING)
     return kind is None
-
-
-def _showing(proto: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """Return the model with the tensors of these names among its outputs, where they are inside.
-
-    So they survive whatever is folded, under their own names.
-    """
-    ends = {value.name for value in (*real_inputs(proto), *proto.graph.output)}
-    inside = [name for node in proto.graph.node for name in node.output if name]
-    unknown = [name for name in names if name not in ends and name not in set(inside)]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], [*ends, *inside], 3, 0.4)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
-        raise GradientUnavailable(f"the graph has no tensor called {unknown[0]!r}{hint}")
-    extra = [name for name in dict.fromkeys(names) if name not in ends]
-    if not extra:
-        return proto
-    shown = onnx.ModelProto()
-    shown.CopyFrom(proto)
-    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in extra)
-    return shown
 
 
 def _output(graph: ir.Graph, of: str | None) -> ir.Value:
@@ -250,7 +254,7 @@ def _values(graph: ir.Graph, names: Sequence[str], output: ir.Value) -> list[ir.
                 "bits; name what to differentiate with respect to (wrt, --wrt)."
             )
         return chosen
-    by_name = {value.name: value for value in (*graph.outputs, *graph.inputs)}
+    by_name = {v.name: v for v in (*graph.initializers.values(), *graph.outputs, *graph.inputs)}
     chosen = [by_name[name] for name in dict.fromkeys(names)]
     whole = [value for value in chosen if value.dtype not in FLOATS]
     kept = carrying(graph, [output], whole)
@@ -260,17 +264,3 @@ def _values(graph: ir.Graph, names: Sequence[str], output: ir.Value) -> list[ir.
             "is no gradient."
         )
     return chosen
-
-
-def _clear_names(graph: ir.Graph, wanted: set[str]) -> None:
-    """Rename inner tensors that bear a name of the new graph's signature."""
-    outside = {str(value.name) for value in (*graph.inputs, *graph.outputs)}
-    if clash := sorted(outside & wanted):
-        raise GradientUnavailable(
-            f"the model has an input or output called {clash[0]!r}, a name that the gradient "
-            "graph needs; rename it."
-        )
-    inner = [y for node in graph for y in node.outputs] + list(graph.initializers.values())
-    for value in inner:
-        if value.name in wanted:
-            value.name = f"{value.name}_of_the_model"

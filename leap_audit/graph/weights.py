@@ -3,7 +3,7 @@
 They stay in memory once, however many graphs are made of the model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,8 +32,12 @@ LARGE = 4096
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
-def split_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
+def split_weights(
+    model: onnx.ModelProto, also: Collection[str] = ()
+) -> tuple[onnx.ModelProto, dict[str, ir.TensorProtocol]]:
     """Return a copy of a model in which its large initializers are inputs, and those.
+
+    also: names of initializers that count as large whatever their size.
 
     Raises ModelRefused: an initializer has other numbers than its shape says.
     """
@@ -42,7 +46,7 @@ def split_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, ir
     inputs = {value.name for value in model.graph.input}
     weights: dict[str, ir.TensorProtocol] = {}
     for tensor in model.graph.initializer:
-        if int(np.prod(tensor.dims, dtype=np.int64)) <= LARGE:
+        if int(np.prod(tensor.dims, dtype=np.int64)) <= LARGE and tensor.name not in also:
             light.graph.initializer.add().CopyFrom(tensor)
             continue
         weights[tensor.name] = _numbers(tensor)

@@ -1,5 +1,6 @@
 """build_gradient: its signature, and its numbers against finite differences and PyTorch."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,24 @@ def test_inner_tensors_may_have_the_names_of_the_signature() -> None:
     np.testing.assert_array_equal(dx, -dy)
 
 
-def test_a_model_that_takes_a_cotangent_is_refused() -> None:
+def test_a_models_own_cotangent_is_renamed() -> None:
     model = _small([("Mul", ["x", "cotangent"], "y")], {"x": [1, 2], "cotangent": [1, 2]})
-    with pytest.raises(GradientUnavailable, match="'cotangent'"):
-        build_gradient(model)
+    graph = build_gradient(model)
+    session = _load(graph)
+    assert session.inputs == ("x", "cotangent_1", "cotangent")
+    assert session.outputs == ("y", "x_grad", "cotangent_1_grad")
+    said = {prop.key: prop.value for prop in graph.metadata_props}
+    assert json.loads(said["leap_audit.renamed"]) == {"cotangent_1": "cotangent"}
+    numbers = {"x": [[2, 3]], "cotangent_1": [[5, 7]], "cotangent": [[1, 10]]}
+    given = {name: np.array(x, np.float32) for name, x in numbers.items()}
+    _, dx, dc = session.run(given)
+    np.testing.assert_array_equal(dx, [[5, 70]])
+    np.testing.assert_array_equal(dc, [[2, 30]])
+
+
+def test_what_is_not_renamed_is_not_spoken_of() -> None:
+    graph = build_gradient(_small([("Exp", ["x"], "y")], {"x": [1, 2]}))
+    assert "leap_audit.renamed" not in {prop.key for prop in graph.metadata_props}
 
 
 def test_operators_without_a_rule_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.canonical import nchwc as blocked
 from leap_audit.canonical.form import canonicalise
-from leap_audit.errors import ModelRefused
+from leap_audit.errors import GradientUnavailable, ModelRefused
 from leap_audit.gradient import build_gradient
 from leap_audit.run import Session, choose_provider
 from tests.builders.networks import conv_net, residual_net, transformer
@@ -162,6 +162,14 @@ def test_groups_pools_and_enlargements_in_blocks(tmp_path: Path) -> None:
         scales=np.array([1, 1, 2, 2]),
     )
     assert_same_gradient(optimised(original, "ALL", tmp_path), original)
+
+
+def test_weights_stored_in_blocks_are_refused_by_name(tmp_path: Path) -> None:
+    _needs_blocks()
+    model = optimised(residual_net(), "ALL", tmp_path)
+    conv = next(n for n in model.graph.node if n.domain == blocked.BLOCKED and n.op_type == "Conv")
+    with pytest.raises(GradientUnavailable, match=f"'{conv.input[1]}' is stored in another order"):
+        build_gradient(model, wrt=conv.input[1])
 
 
 def test_blocks_of_another_processor_are_refused(

@@ -56,7 +56,7 @@ Array: TypeAlias = NDArray[Any]
         sample((2, 6, 3, 4), (4, 3, 1, 1), group=2, wrt=(0, 1)),
         sample((2, 2, 3, 4), (4, 2, 1, 1), pads=[1, 0, 0, 1], wrt=(0, 1)),
         sample((1, 2, 3, 4, 2), (3, 2, 1, 1, 1), wrt=1),
-        sample((2, 6, 11, 10), (4, 3, 3, 2), group=2, strides=[3, 4], dilations=[2, 3], wrt=(0, 1)),
+        sample((2, 6, 11, 10), (4, 3, 3, 2), group=2, strides=[3, 4], dilations=[2, 3], wrt=1),
         sample((3, 1, 9, 9), (2, 1, 2, 2), strides=[4, 3], pads=[0, 0, 2, 2], wrt=(0, 1)),
     ],
 )
