@@ -12,6 +12,7 @@ from onnx_ir.passes import common
 
 from leap_audit.canonical.form import canonicalise
 from leap_audit.errors import FlatGradient, GradientUnavailable, StraightThrough
+from leap_audit.gradient.items import over_items
 from leap_audit.gradient.names import (
     as_variables,
     find_weights,
@@ -73,6 +74,7 @@ def build_gradient(
     of: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     rules: str | RuleSet | None = None,
+    per_item: bool = False,
 ) -> onnx.ModelProto:
     """Return a graph that computes the model's outputs and a gradient.
 
@@ -93,8 +95,10 @@ def build_gradient(
     (0 at relu(0), the first of tied maxima).
 
     Weights are initializers of the model, or tensors of its Constants, by their names in the file.
-    Their gradient is summed over the batch. They stay initializers under these names, and nothing
-    else in the graph is computed from them beforehand: with other numbers in them it is as right.
+    Their gradient is summed over the batch; with `per_item` it has the batch as first axis, and
+    each item is computed by itself, one after the other (a Scan). They stay initializers under
+    these names, and nothing else in the graph is computed from them beforehand: with other numbers
+    in them it is as right.
 
     Whole numbers that are quantised or a picture's count as numbers: cotangent and gradient of
     such tensors are float32, per step of the number. So the gradient with respect to a picture of
@@ -115,7 +119,8 @@ def build_gradient(
     """
     replaced = rule_set(rules)
     passes = replaced.passes if replaced is not None else ()
-    prepared = prepare(model, batch=batch, wrt=wrt, of=of, shapes=shapes, passes=passes)
+    together = 1 if per_item else batch
+    prepared = prepare(model, batch=together, wrt=wrt, of=of, shapes=shapes, passes=passes)
     graph, ends = prepared.model.graph, [prepared.output]
     nodes = path(graph, ends, prepared.values)
     chosen = choose_rules(replaced, nodes, prepared.values)
@@ -140,7 +145,9 @@ def build_gradient(
         if options := replaced.options.model_dump(mode="json"):
             prepared.model.metadata_props[OPTIONS_METADATA] = json.dumps(options, sort_keys=True)
     differentiate(prepared, replaced)
-    return into_proto(prepared.model)
+    weights = [str(value.name) for value in prepared.values if value.is_initializer()]
+    found = into_proto(prepared.model)
+    return over_items(found, batch, weights) if per_item else found
 
 
 def prepare(

@@ -26,11 +26,12 @@ _Signature = tuple[ir.DataType, tuple[int, ...], bytes | None] | None
 
 
 class TensorNames:
-    """The names of a graph's tensors, and new ones that differ from all of them."""
+    """The names of a graph's tensors and nodes, and new ones that differ from all of them."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self._taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
-        self._taken.update(value.name for node in graph.all_nodes() for value in node.outputs)
+        for node in graph.all_nodes():  # a node is called like the tensor it made, or once made
+            self._taken.update((node.name, *(value.name for value in node.outputs)))
         self._repeated: Counter[str] = Counter()
 
     def new(self, stem: str) -> str:

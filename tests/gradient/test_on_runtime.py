@@ -84,6 +84,10 @@ def _cases() -> list[tuple[str, RuleSample]]:
     cases += [("GlobalLpPool", sample(_spread(2, 3, 4)))]
     cases += [("LpNormalization", sample(_spread(2, 3, 4), p=1, axis=axis)) for axis in (-1, 0)]
     cases += [("LRN", sample(_spread(2, 6, 3, 2), size=size, alpha=0.7)) for size in (3, 5)]
+    for axis, count in ((-1, 3), (1, 3), (-1, 2)):  # the mean and the inverse deviation as well
+        gain = _spread(*(2, 3, 4)[axis:])
+        kinds = {"axis": axis, "outputs": count, "wrt": (0, 1, 2)}
+        cases.append(("LayerNormalization", sample(_spread(2, 3, 4), gain, -gain, **kinds)))
     cases += [("Gelu", sample(_spread(4, 6))), ("Celu", sample(_spread(4, 6)))]
     cases += [("Celu", sample(_spread(4, 6), alpha=0.5))]
     regions = np.array([[0, 0, 0, 4, 5], [1, 2, 2, 9, 3], [1, -3, 1, 3, 2.4], [0, 9, 9, 12, 12]])

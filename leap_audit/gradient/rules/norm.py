@@ -1,5 +1,8 @@
 """Normalisation, with fixed statistics or with those of the tensor itself."""
 
+import math
+from functools import reduce
+
 import numpy as np
 import onnx_ir as ir
 
@@ -67,22 +70,38 @@ def batch_normalization(
     broadcasting=True,
 )
 def layer_normalization(
-    op: Emitter, node: Node, dy: ir.Value, *statistics: ir.Value | None
+    op: Emitter,
+    node: Node,
+    dy: ir.Value | None,
+    dmean: ir.Value | None = None,
+    dinverse: ir.Value | None = None,
 ) -> Gradients:
-    """With n the normalised x, g = dy * scale: dx = (g - mean(g) - n mean(g n)) / deviation"""
-    if any(value is not None for value in statistics):
-        raise GradientUnavailable(f"LayerNormalization ({node.name}): its statistics are used")
+    """With n the normalised x, g = dy * scale: dx = (g - mean(g) - n mean(g n)) / deviation
+
+    and, of N numbers normalised together, dmean / N from the mean and - dinverse n / N / variance
+    from the inverse deviation
+    """
     x, scale = node.inputs[:2]
     assert x is not None
     rank = len(node.shape(0))
     axes = list(range(node.attribute("axis") % rank, rank))
     normal, inverse = _normalised_at_once(op, node, x, axes)
-    dx = dscale = None
-    if node.needs[0]:
-        dx = op.Mul(_projected(op, op.Mul(dy, scale), normal, axes), inverse)
-    if node.needs[1]:
+    kind = x.dtype.value if x.dtype is not None else ir.DataType.FLOAT.value
+    share = 1 / math.prod(node.shape(0)[axis] for axis in axes)
+    parts: list[ir.Value] = []
+    dscale = None
+    if dy is not None:
+        parts.append(op.Mul(_projected(op, op.Mul(dy, scale), normal, axes), inverse))
         dscale = op.Mul(dy, normal)
-    return (dx, dscale, dy)[: len(node.inputs)]
+    if dmean is not None:
+        parts.append(op.Expand(op.Cast(op.Mul(dmean, share), to=kind), list(node.shape(0))))
+    if dinverse is not None:
+        share_of_it = op.Cast(op.Mul(dinverse, -share), to=kind)
+        slope = op.Mul(op.Mul(inverse, inverse), share_of_it)
+        parts.append(op.Mul(normal, slope))
+    dx = reduce(op.Add, parts)
+    zero = op.Mul(normal, 0.0) if dy is None else dy
+    return (dx, zero if dscale is None else dscale, zero)[: len(node.inputs)]
 
 
 @gradient(
