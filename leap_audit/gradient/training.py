@@ -14,7 +14,7 @@ from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.run.session import Array
 
-__all__ = ["adam_draws", "adam_state", "append_adam"]
+__all__ = ["BETA1", "BETA2", "adam_draws", "adam_state", "adam_update", "append_adam"]
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 CORRECTIONS = "adam_corrections"
@@ -39,10 +39,8 @@ def append_adam(
     m, v = (_input(graph, name, shape, parameter.type) for name in ("adam_m", "adam_v"))
     corrections = _input(graph, CORRECTIONS, (2,), parameter.type)
     first, second = (op.Slice(corrections, [i], [i + 1], [0]) for i in (0, 1))
-    m_next = op.Add(op.Mul(m, BETA1), op.Mul(slope, 1 - BETA1))
-    v_next = op.Add(op.Mul(v, BETA2), op.Mul(op.Mul(slope, slope), 1 - BETA2))
-    step = op.Div(op.Mul(m_next, first), op.Add(op.Sqrt(op.Mul(v_next, second)), EPSILON))
-    parameter_next = op.Sub(parameter, op.Mul(step, lr))
+    after = adam_update(op, parameter, slope, m, v, (first, second), lr)
+    parameter_next, m_next, v_next = after
     for name, value in (
         ("parameter_next", parameter_next),
         ("adam_m_next", m_next),
@@ -50,6 +48,27 @@ def append_adam(
     ):
         value.name = name
         graph.outputs.append(value)
+
+
+def adam_update(
+    op: Emitter,
+    parameter: ir.Value,
+    slope: ir.Value,
+    m: ir.Value,
+    v: ir.Value,
+    corrections: tuple[ir.Value, ir.Value],
+    lr: float,
+) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Append Adam's update of one parameter, and return it with its two moments after the step.
+
+    slope: the gradient of what is lowered. m, v: the moments before. corrections: 1 / (1 - beta^t)
+    of each moment, t the number of the step from 1.
+    """
+    first, second = corrections
+    m_next = op.Add(op.Mul(m, BETA1), op.Mul(slope, 1 - BETA1))
+    v_next = op.Add(op.Mul(v, BETA2), op.Mul(op.Mul(slope, slope), 1 - BETA2))
+    step = op.Div(op.Mul(m_next, first), op.Add(op.Sqrt(op.Mul(v_next, second)), EPSILON))
+    return op.Sub(parameter, op.Mul(step, lr)), m_next, v_next
 
 
 def adam_state(parameter: str, first: Array) -> dict[str, tuple[str, Array]]:
