@@ -100,8 +100,8 @@ def main() -> None:
             ratios.append(taken[0] / taken[1])
         apart = float(np.abs(np.subtract(*losses)).max())
         print(
-            f"batch {batch}: losses {losses[1][0]:.3f} to {losses[1][-1]:.3f}, {apart:.1e} apart at "
-            f"most; a step takes {statistics.median(ratios):.2f} of PyTorch's time",
+            f"batch {batch}: losses {losses[1][0]:.3f} to {losses[1][-1]:.3f}, {apart:.1e} apart "
+            f"at most; a step takes {statistics.median(ratios):.2f} of PyTorch's time",
             flush=True,
         )
 
