@@ -7,6 +7,7 @@ from weasyprint import HTML
 
 from leap_audit.artifacts import (
     Audit,
+    Coverage,
     Declared,
     EvidencePicture,
     Finding,
@@ -63,6 +64,50 @@ def test_the_signature_is_on_the_first_page_of_every_verdict(
     assert (sign in first) == (status == "complete")
     assert (unsigned in first) == (status == "incomplete")
     assert "Findings" in second
+
+
+def below_its_frame(audit: Audit, folder: Path) -> list[str]:
+    """Return the text of the cover that is cut off, because it stands below the cover's frame."""
+    html = render_html(audit, folder, for_print(audit), paper=True)
+    (front,) = (
+        box
+        for box in HTML(string=html).render().pages[0]._page_box.descendants(placeholders=True)
+        if box.element is not None and box.element.get("class") == "front-body"
+    )
+    foot = front.position_y + front.height
+    texts = (box for box in front.descendants(placeholders=True) if hasattr(box, "text"))
+    return [box.text for box in texts if box.position_y + box.height > foot + 0.5]
+
+
+@pytest.mark.parametrize("prototypes", [1, 4, 9])
+def test_nothing_that_is_usual_is_cut_off_the_cover(
+    build: Build, folder: Path, prototypes: int
+) -> None:
+    """A plan that left out much, declared facts, three findings of two lines each."""
+    left_out = (
+        "1 seed instead of 3", "1 answer explained in a photograph instead of 3",
+        "1 isolation of a prototype instead of 3", "128 steps of a prototype instead of 192",
+        "32 steps of an isolation instead of 48", "18 pictures in an experiment instead of 36",
+        "no step of a search for a trigger instead of 16",
+        "no second opinion on a photograph instead of 2",
+    )  # fmt: skip
+    coverage = Coverage(
+        classes_audited=prototypes,
+        classes_in_all=prototypes,
+        left_out=left_out,
+        operators={},
+        engine="",
+    )
+    title = "The model answers far more often with 'pituitary' than the pictures show it"
+    findings = tuple(
+        grave(n).model_copy(update={"title": title, "consequence": LONG[:90], "action": LONG[:150]})
+        for n in range(5)
+    )
+    facts = Declared(owner="Owner", purpose="A sample, for this report", version="1.2", data="Own")
+    audit = build(
+        classes=HOSTILE, prototypes=prototypes, declared=facts, findings=findings, coverage=coverage
+    )
+    assert below_its_frame(audit, folder) == []
 
 
 def test_declared_facts_are_on_the_cover_and_their_lack_is_said(build: Build, folder: Path) -> None:
