@@ -28,6 +28,7 @@ from leap_audit.gradient.rulesets import Place, RuleSet
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.opset import ONNX_DOMAIN
+from leap_audit.graph.values import constant_of
 
 __all__ = ["DEEPLIFT"]
 
@@ -106,6 +107,9 @@ def _served(node: Node, axes: PairAxes) -> bool:
         return False
     if node.op_type in PRODUCTS:
         return len(node.inputs) <= (3 if node.op_type == "Gemm" else 2)
+    if node.op_type == "ReduceLogSumExp":
+        axes = None if len(node.inputs) < 2 else constant_of(node.inputs[1])
+        return depending == [0] and axes is not None and axes.size == 1
     if node.op_type == "LpNormalization":
         return bool(node.attribute("p") == 2)
     if node.op_type in ELEMENTWISE:

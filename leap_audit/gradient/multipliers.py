@@ -31,6 +31,8 @@ SCALE_FREE = frozenset(
 )  # fmt: skip
 """Operators whose output is as exact as their input however small that is."""
 
+NEAR = 0.1
+"""Logarithms of probabilities that differ by no more are near each other."""
 PairRule = Callable[[PairedTensors, Emitter, Node, ir.Value], Gradients]
 
 
@@ -140,41 +142,39 @@ def _over(op: Emitter, above: ir.Value, below: ir.Value) -> ir.Value:
     return op.Where(zero, 0.0, op.Div(above, op.Where(zero, 1.0, below)))
 
 
-def _share_of_log_sum_exp(
-    pairs: PairedTensors, op: Emitter, x: ir.Value, axes: list[int]
-) -> ir.Value:
-    """Multipliers of log(sum(exp(x))) over axes, of the shape of x.
+def _probability_between(pairs: PairedTensors, op: Emitter, x: ir.Value, axis: int) -> ir.Value:
+    """The logarithmic mean of y and y0, y = exp(z) = softmax(x): (y - y0) / (z - z0).
 
-    All are taken from the larger of both maxima, so that nothing overflows; the logarithm's own
-    multiplier times that of each exponential.
+    Where z and z0 are near each other: 2/3 of the geometric and 1/3 of the arithmetic mean, which
+    is as exact as float32 there.
     """
-    assert x.dtype is not None
-    least = float(np.finfo(x.dtype.numpy()).min)
-    top = op.ReduceMax(x, axes, keepdims=1)
-    # A row of -inf has no maximum to take off.
-    shift = op.Max(op.Max(top, pairs.other(op, top, x)), least)
-    e = op.Exp(op.Sub(x, shift))
-    total = op.ReduceSum(e, axes, keepdims=1)
-    own = op.Max(top, least)
-    log = op.Add(op.Sub(own, shift), op.Log(op.ReduceSum(op.Exp(op.Sub(x, own)), axes, keepdims=1)))
-    inverse = op.Div(2.0, pairs.total(op, total, x))
-    ratio = pairs.ratio(op, pairs.apart(op, log, x), total, inverse, scale=0.0, like=x)
-    each = pairs.ratio(op, pairs.apart(op, e, x), x, pairs.mean(op, e, x))
-    return op.Mul(each, ratio)
+    z, y = op.LogSoftmax(x, axis=axis), op.Softmax(x, axis=axis)
+    below = pairs.apart(op, z, x)
+    far = op.Greater(op.Abs(below), NEAR)  # not so where a number is NaN: -inf less -inf
+    geometric = op.Sqrt(op.Mul(y, pairs.other(op, y, x)))
+    near = op.Add(op.Mul(geometric, 2 / 3), op.Mul(pairs.mean(op, y, x), 1 / 3))
+    ratio = op.Div(pairs.apart(op, y, x), op.Where(far, below, 1.0))
+    return op.Where(far, ratio, near)
 
 
 def _softmax(pairs: PairedTensors, op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """y = exp(z), z = x - log(sum(exp(x))), each by its multipliers"""
-    (x,), (y,) = node.inputs, node.outputs
+    """With l the logarithmic mean of y and y0: dx = l (dy - sum(dy l) / sum(l))
+
+    y = exp(z), z = x - log(sum(exp(x))). The changes of y add up to 0, so that the weights
+    l / sum(l) make of those of x that of the logarithm; they add up to 1, so that what is added to
+    all x alike gets nothing.
+    """
+    x = node.inputs[0]
     assert x is not None
-    axis = [int(node.attribute("axis"))]
-    dz = dy
+    axis = int(node.attribute("axis"))
+    between = _probability_between(pairs, op, x, axis)
+    total = op.ReduceSum(between, [axis], keepdims=1)
     if node.op_type == "Softmax":
-        z = op.LogSoftmax(x, axis=axis[0])
-        above, slope = op.Mul(dy, pairs.apart(op, y)), op.Mul(dy, pairs.mean(op, y))
-        dz = pairs.ratio(op, above, z, slope, like=x)
-    weights = _share_of_log_sum_exp(pairs, op, x, axis)
-    return op.Sub(dz, op.Mul(weights, op.ReduceSum(dz, axis, keepdims=1)))
+        return op.Mul(
+            between,
+            op.Sub(dy, _over(op, op.ReduceSum(op.Mul(dy, between), [axis], keepdims=1), total)),
+        )
+    return op.Sub(dy, op.Mul(between, _over(op, op.ReduceSum(dy, [axis], keepdims=1), total)))
 
 
 def _normalised(
@@ -265,13 +265,15 @@ def _sum_of_sizes(pairs: PairedTensors, op: Emitter, node: Node, dy: ir.Value) -
 
 
 def _reduced_log_sum_exp(pairs: PairedTensors, op: Emitter, node: Node, dy: ir.Value) -> Gradients:
-    """dx = dy times the multipliers of log(sum(exp(x)))"""
-    x = node.inputs[0]
+    """dx = dy l / sum(l), l as for Softmax"""
+    x, given = node.inputs[0], constant_of(node.inputs[1])
     assert x is not None
-    given = constant_of(node.inputs[1])  # without axes it would mix the batch
     assert given is not None
-    axes = [int(axis) for axis in given.ravel()]
-    return op.Mul(_spread(op, node, dy), _share_of_log_sum_exp(pairs, op, x, axes)), None
+    (axis,) = (int(each) for each in given.ravel())
+    between = _probability_between(pairs, op, x, axis)
+    return op.Mul(
+        _spread(op, node, dy), _over(op, between, op.ReduceSum(between, [axis], keepdims=1))
+    ), None
 
 
 def _spread(op: Emitter, node: Node, dy: ir.Value) -> ir.Value:
