@@ -7,7 +7,6 @@ the pairs, the emitter, the node and what is sent back, and returns what a rule 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import numpy as np
 import onnx_ir as ir
 
 from leap_audit.gradient.pairs import ELEMENTWISE, PairedTensors
@@ -170,10 +169,10 @@ def _softmax(pairs: PairedTensors, op: Emitter, node: Node, dy: ir.Value) -> Gra
     between = _probability_between(pairs, op, x, axis)
     total = op.ReduceSum(between, [axis], keepdims=1)
     if node.op_type == "Softmax":
-        return op.Mul(
-            between,
-            op.Sub(dy, _over(op, op.ReduceSum(op.Mul(dy, between), [axis], keepdims=1), total)),
-        )
+        for _ in range(2):  # dy may be nearly the same everywhere, and x is large at times
+            mean = _over(op, op.ReduceSum(op.Mul(dy, between), [axis], keepdims=1), total)
+            dy = op.Sub(dy, mean)
+        return op.Mul(between, dy)
     return op.Sub(dy, op.Mul(between, _over(op, op.ReduceSum(dy, [axis], keepdims=1), total)))
 
 
