@@ -85,9 +85,9 @@ def _fitted(
     reasons = [
         f"{what}: {list_nodes(found)}"
         for what, found in (
-            ("these mix the pictures of a batch", mixing),
-            ("these have no multipliers", without),
-            ("these read what depends on the input and carries no gradient", cut),
+            ("These operators mix the pictures of a batch", mixing),
+            ("These have no multipliers", without),
+            ("These read what depends on the input and carries no gradient", cut),
         )
         if found
     ]

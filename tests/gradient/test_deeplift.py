@@ -7,10 +7,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from leap_audit.gradient import Emitter, backpropagate
+from leap_audit.errors import GradientUnavailable
+from leap_audit.gradient import Emitter, backpropagate, build_gradient
 from leap_audit.gradient.deeplift import DEEPLIFT, LINEAR_IN
 from leap_audit.gradient.multipliers import MULTIPLIERS
-from leap_audit.graph.opset import IR_VERSION
+from leap_audit.gradient.rulesets import METADATA
+from leap_audit.graph.opset import IR_VERSION, OPSET
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.run import Session, choose_provider
@@ -161,6 +163,13 @@ TOYS: dict[str, tuple[Toy, tuple[int, ...], tuple[float, float]]] = {
     ),
     "attention": (heads, (6, 8), (-2.0, 2.0)),
     "tokens first": (windows, (6, 8), (-2.0, 2.0)),
+    "strided view": (
+        lambda op, x: op.Relu(
+            op.Gather(op.Reshape(x, (-1,)), np.arange(2 * PAIRS * 48).reshape(-1, 8, 6), axis=0)
+        ),
+        (6, 8),
+        (-2.0, 2.0),
+    ),
     "residual": (
         lambda op, x: op.Relu(op.Add(x, op.Relu(op.MatMul(op.Relu(x), W8)))),
         (6, 8),
@@ -192,3 +201,144 @@ def test_every_rule_is_tried() -> None:
     """Each operator with multipliers is the name of a toy, or in one."""
     tried = " ".join(TOYS)
     assert [name for name in MULTIPLIERS if name not in tried and name not in LINEAR_IN] == []
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+def test_what_is_added_to_all_numbers_of_a_softmax_gets_nothing(name: str) -> None:
+    """The multipliers of a row add up to nothing, near and far apart."""
+    x, x0 = (5 * random(PAIRS, 4, 5), 5 * random(PAIRS, 4, 5, 1)[..., 0])
+    for start in (x0, x + 0.01 * x0, x):
+        _, _, slopes = multipliers(unary(name, axis=2), x, start)
+        assert np.abs(slopes).max() > 1e-2
+        np.testing.assert_allclose(slopes.sum(2), 0, atol=1e-6)
+
+
+def test_a_softmax_of_large_numbers_adds_up() -> None:
+    """Numbers near 1e4, which differ little, and cotangents near 1e2, which differ little."""
+
+    def toy(op: Emitter, x: ir.Value) -> ir.Value:
+        large = op.Add(x, op.Mul(op.ReduceSum(x, [2], keepdims=1), 1e3))
+        return op.MatMul(op.Softmax(large, axis=2), 100 + random(5, 1))
+
+    x, x0 = random(PAIRS, 4, 5), random(PAIRS, 4, 5, 1)[..., 0]
+    y, y0, slopes = multipliers(toy, x, x0)
+    parts = ((x.astype(np.float64) - x0) * slopes[:PAIRS]).sum((1, 2))
+    np.testing.assert_allclose(parts, y - y0, atol=2e-3)
+
+
+def test_a_maximum_is_its_own_multiplier_in_0_to_1() -> None:
+    x, x0 = random(1, 1, 6, 6), random(1, 1, 6, 6, 1)[..., 0]
+    toy = TOYS["GlobalMaxPool"][0]
+    _, _, slopes = multipliers(toy, x, x0)
+    where = np.flatnonzero(slopes[0])
+    assert set(where) <= {int(x.argmax()), int(x0.argmax())}
+    assert slopes.min() >= 0
+    y, y0, slopes = multipliers(toy, x, x - 1)  # weighed by w, and the maximum moves by 1
+    assert slopes.max() == pytest.approx((y - y0)[0], rel=1e-5)
+
+
+def test_a_chain_of_one_number_is_as_one_operator() -> None:
+    """x sigmoid(x), and GELU by its error function, as exporters write them."""
+
+    def silu(op: Emitter, x: ir.Value) -> ir.Value:
+        return op.Mul(x, op.Sigmoid(x))
+
+    def gelu(op: Emitter, x: ir.Value) -> ir.Value:
+        return op.Mul(op.Mul(x, op.Add(op.Erf(op.Div(x, 2**0.5)), 1.0)), 0.5)
+
+    x, x0 = random(PAIRS, 4, 5), random(PAIRS, 4, 5, 1)[..., 0]
+    written, one = (multipliers(toy, x, x0)[2] for toy in (gelu, unary("Gelu")))
+    np.testing.assert_allclose(written, one, rtol=1e-4, atol=1e-6)
+    weights = np.random.default_rng(5).uniform(0.5, 2, x.shape)
+    chained = multipliers(silu, x, x0)[2][:PAIRS]
+    a, b = (v.astype(np.float64) / (1 + np.exp(-v.astype(np.float64))) for v in (x, x0))
+    np.testing.assert_allclose(chained, weights * (a - b) / (x - x0), rtol=1e-4, atol=1e-6)
+
+
+def test_where_nothing_differs_the_slope_holds() -> None:
+    x = random(PAIRS, 4, 5)
+    for near in (x, (x * np.float32(1 + 2e-7)).astype(np.float32)):
+        _, _, slopes = multipliers(unary("Tanh"), x, near)
+        weights = np.random.default_rng(5).uniform(0.5, 2, x.shape)
+        np.testing.assert_allclose(slopes[:PAIRS], weights * (1 - np.tanh(x) ** 2), rtol=1e-5)
+
+
+def test_a_linear_model_has_its_gradient() -> None:
+    x, x0 = random(PAIRS, 4), random(PAIRS, 4, 1)[..., 0]
+    _, _, slopes = multipliers(lambda op, v: op.Gemm(v, W, None), x, x0)
+    weights = np.random.default_rng(5).uniform(0.5, 2, (PAIRS, 5)).astype(np.float32)
+    np.testing.assert_allclose(slopes[:PAIRS], weights @ W.T, rtol=1e-5)
+
+
+REFUSED: dict[str, tuple[Toy, str]] = {
+    "sum over the batch": (
+        lambda op, x: op.Relu(op.Sub(x, op.ReduceMean(x, [0], keepdims=1))),
+        r"mix the pictures of a batch: ReduceMean \(1 node",
+    ),
+    "softmax over the batch": (unary("Softmax", axis=0), "mix the pictures of a batch: Softmax"),
+    "pairs put apart": (
+        lambda op, x: op.Relu(op.Gather(x, np.array([0, 2, 1, 3]), axis=0)),
+        "mix the pictures of a batch: Gather",
+    ),
+    "reversed": (
+        lambda op, x: op.Relu(op.Slice(x, [-1], [-99], [0], [-1])),
+        "mix the pictures of a batch: Slice",
+    ),
+    "weights of the picture": (
+        lambda op, x: op.MatMul(op.Reshape(x, (-1, 5)), op.Transpose(op.Reshape(x, (-1, 5)))),
+        "mix the pictures of a batch: MatMul",
+    ),
+    "sorted": (
+        lambda op, x: op.emit("TopK", [x, np.array([2])], {"axis": 2}, 2)[0],
+        "have no multipliers: TopK",
+    ),
+    "product of all": (lambda op, x: op.ReduceProd(x, [2]), "no multipliers: ReduceProd"),
+    "power of two": (lambda op, x: op.Pow(op.Abs(x), op.Abs(x)), "have no multipliers: Pow"),
+    "a mask": (
+        lambda op, x: op.Mul(x, op.Cast(op.Greater(x, 0.5), to=1)),
+        "carries no gradient: Mul",
+    ),
+    "a choice": (
+        lambda op, x: op.Where(op.Greater(x, 0.5), x, op.Mul(x, 2.0)),
+        "carries no gradient: Where",
+    ),
+    "rounding": (lambda op, x: op.Mul(x, op.Round(x)), "carries no gradient: Mul"),
+    "both": (
+        lambda op, x: op.ReduceProd(op.Mul(x, op.Round(x)), [2]),
+        "no multipliers: ReduceProd.*carries no gradient: Mul",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_exact_sum_is_refused_by_name(name: str) -> None:
+    toy, says = REFUSED[name]
+    x, x0 = random(PAIRS, 4, 5), random(PAIRS, 4, 5, 1)[..., 0]
+    with pytest.raises(GradientUnavailable, match=says):
+        multipliers(toy, x, x0)
+
+
+def test_an_odd_batch_is_refused() -> None:
+    op = Emitter(new_graph(), "toy")
+    x = new_input(op.graph, "x", (3, 4))
+    y = op.Relu(x)
+    with pytest.raises(GradientUnavailable, match=r"'x' does not hold pairs.*even batch"):
+        backpropagate(op, {y: op.Identity(y)}, [x], rules=DEEPLIFT)
+
+
+def test_a_graph_of_pairs_is_built_from_a_file() -> None:
+    """`build_gradient` names the rule set, and takes a linear model, whose answer is a gradient."""
+    for toy in (unary("Relu"), unary("Neg")):
+        op = Emitter(new_graph(), "toy")
+        value = new_input(op.graph, "x", (1, 4, 5))
+        y = toy(op, value)
+        op.graph.outputs.append(y)
+        y.name = "y"
+        proto = ir.to_proto(ir.Model(op.graph, ir_version=IR_VERSION))
+        proto.opset_import.add(domain="", version=OPSET)
+        built = build_gradient(proto, batch=2, rules=DEEPLIFT)
+        assert {p.key: p.value for p in built.metadata_props}[METADATA] == "deeplift"
+        x = random(2, 4, 5)
+        ones = np.ones_like(x)
+        values, slopes = Session(built, choose_provider("cpu"), 1).run({"x": x, "cotangent": ones})
+        np.testing.assert_allclose(slopes[0] * (x[0] - x[1]), values[0] - values[1], atol=1e-6)
