@@ -30,7 +30,7 @@ from leap_audit.graph.emit import Emitter
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.values import constant_of
 
-__all__ = ["DEEPLIFT"]
+__all__ = ["DEEPLIFT", "require_pairs"]
 
 LINEAR_IN: Mapping[str, Collection[int]] = {
     **dict.fromkeys(("Add", "Concat", "Mean", "Sub", "Sum"), range(10**6)),
@@ -50,6 +50,22 @@ LINEAR_IN: Mapping[str, Collection[int]] = {
 """Operator -> the inputs that it is linear in, all of them together."""
 
 
+def require_pairs(graph: ir.Graph, values: Collection[ir.Value]) -> None:
+    """Raise GradientUnavailable where a tensor holds no pairs, first members first, along axis 0.
+
+    What is sent back, and what comes out, has the same numbers for both members.
+    """
+    _require_pairs(pair_axes(graph), values)
+
+
+def _require_pairs(axes: PairAxes, values: Collection[ir.Value]) -> None:
+    if odd := [x for x in values if axes.get(x) != PairAxis(0)]:
+        raise GradientUnavailable(
+            f"DeepLIFT: {str(odd[0].name)!r} does not hold pairs along its first axis; give an "
+            "even batch, inputs first, then their baselines, and a tensor that keeps this order."
+        )
+
+
 def _fitted(
     nodes: Sequence[ir.Node], wrt: Collection[ir.Value], stop: Collection[ir.Value]
 ) -> RuleSet:
@@ -63,11 +79,7 @@ def _fitted(
     graph = nodes[0].graph
     assert isinstance(graph, ir.Graph)
     axes, on_path = pair_axes(graph), tensors_on_path(nodes, wrt, stop)
-    if odd := [x for x in wrt if axes.get(x) != PairAxis(0)]:
-        raise GradientUnavailable(
-            f"DeepLIFT: {str(odd[0].name)!r} does not hold pairs along its first axis; give an "
-            "even batch, inputs first, then their baselines, and a tensor that keeps this order."
-        )
+    _require_pairs(axes, wrt)
     changing = depending_on(graph, wrt) - on_path
     mixing, without, cut = [], [], []
     for node in nodes:

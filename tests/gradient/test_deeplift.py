@@ -9,7 +9,7 @@ import pytest
 
 from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient import Emitter, backpropagate, build_gradient
-from leap_audit.gradient.deeplift import DEEPLIFT, LINEAR_IN
+from leap_audit.gradient.deeplift import DEEPLIFT, LINEAR_IN, require_pairs
 from leap_audit.gradient.multipliers import MULTIPLIERS
 from leap_audit.gradient.rulesets import METADATA
 from leap_audit.graph.opset import IR_VERSION, OPSET
@@ -342,3 +342,14 @@ def test_a_graph_of_pairs_is_built_from_a_file() -> None:
         ones = np.ones_like(x)
         values, slopes = Session(built, choose_provider("cpu"), 1).run({"x": x, "cotangent": ones})
         np.testing.assert_allclose(slopes[0] * (x[0] - x[1]), values[0] - values[1], atol=1e-6)
+
+
+def test_a_tensor_that_holds_pairs_along_another_axis_is_refused() -> None:
+    """Such as tokens before pictures: the same cotangent would weigh both members unlike."""
+    op = Emitter(new_graph(), "toy")
+    x = new_input(op.graph, "x", (2, 2, 5))
+    y = op.Relu(x)
+    require_pairs(op.graph, [x, y, op.Reshape(y, (2, 10))])
+    for other in (op.Transpose(y, perm=[1, 0, 2]), op.ReduceSum(y, [0], keepdims=0)):
+        with pytest.raises(GradientUnavailable, match="does not hold pairs along its first axis"):
+            require_pairs(op.graph, [other])

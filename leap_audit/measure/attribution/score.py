@@ -10,7 +10,7 @@ import onnx_ir as ir
 from leap_audit.canonical.cut import bypass
 from leap_audit.errors import UsageError
 from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.gradient.deeplift import DEEPLIFT
+from leap_audit.gradient.deeplift import DEEPLIFT, require_pairs
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.measure.attribution.places import upstream
@@ -195,6 +195,8 @@ class Score:
             dy = new_input(op.graph, "cotangent", static_shape(output))
             wrt = [tensor(name) for name in graph.wrt]
             rules = DEEPLIFT if graph.pair else None
+            if graph.pair:
+                require_pairs(op.graph, [output])
             found += [op.Identity(dx) for dx in backpropagate(op, {output: dy}, wrt, rules=rules)]
         if graph.plain:
             found.append(op.Identity(output))
