@@ -120,8 +120,8 @@ def _served(node: Node, axes: PairAxes) -> bool:
     if node.op_type in PRODUCTS:
         return len(node.inputs) <= (3 if node.op_type == "Gemm" else 2)
     if node.op_type == "ReduceLogSumExp":
-        axes = None if len(node.inputs) < 2 else constant_of(node.inputs[1])
-        return depending == [0] and axes is not None and axes.size == 1
+        over = None if len(node.inputs) < 2 else constant_of(node.inputs[1])
+        return depending == [0] and over is not None and over.size == 1
     if node.op_type == "LpNormalization":
         return bool(node.attribute("p") == 2)
     if node.op_type in ELEMENTWISE:
