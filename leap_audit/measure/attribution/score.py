@@ -280,6 +280,12 @@ class Tail:
         """Return the gradient with respect to the tensor at each of n values, (n, ...)."""
         return self._computed(values, self._graph(wrt=(self.at,)))
 
+    def multipliers(self, values: Array, baseline: Array) -> Array:
+        """Return DeepLIFT's multipliers of the tensor between two values of it, of their shape."""
+        alone = self.beside is None
+        graph = _Graph((), (self.at,), self.score._of, self.at, alone=alone, pair=True)
+        return np.asarray(self._computed(np.stack([values, baseline]), graph)[0])
+
     def said(self, at: str) -> str:
         """Return the tensor in words, with what of the picture goes past it."""
         past = "" if self.beside is None else f", with {self.beside!r} beside it as it was"

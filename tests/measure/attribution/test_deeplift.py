@@ -184,6 +184,25 @@ def test_layers_add_up_and_agree_with_captum(pictures: Array) -> None:
     assert "6 channels" in found.at
 
 
+def test_a_tensor_is_compared_with_zeros_while_the_rest_stays(pictures: Array) -> None:
+    """Alone, and with a branch past it; the difference is that of the layers behind."""
+    run = _run_of(Residual)
+    last = {n.op_type: str(n.outputs[0].name) for n in run.model.graph.graph}
+    for name in ("MaxPool", "Relu"):
+        at = last[name]
+        for target in (ClassTarget(2), CosineTarget(np.arange(1.0, 1.0 + CLASSES))):
+            found = _explained(run, pictures, target=target, at=at, from_zero=True)
+            score = Score(run, target, 2)
+            inside = score.values(pictures[:1], at)[at]
+            ends = score.tail(pictures[0], at)(np.concatenate([inside, 0 * inside]))
+            assert found.detail is not None
+            assert found.detail.sum() == pytest.approx(ends[0] - ends[1], rel=1e-4)
+            assert found.figures["completeness_gap"] < 1e-4
+            assert ("beside it" in found.at) == (name == "Relu")
+    with pytest.raises(UsageError, match="from_zero: name the tensor"):
+        _explained(run, pictures, from_zero=True)
+
+
 @pytest.mark.parametrize("name", ["deeplift", "deeplift_shap"])
 def test_every_target_adds_up(name: str, pictures: Array) -> None:
     run = _run_of(Residual)
