@@ -353,3 +353,24 @@ def test_a_tensor_that_holds_pairs_along_another_axis_is_refused() -> None:
     for other in (op.Transpose(y, perm=[1, 0, 2]), op.ReduceSum(y, [0], keepdims=0)):
         with pytest.raises(GradientUnavailable, match="does not hold pairs along its first axis"):
             require_pairs(op.graph, [other])
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "x0", "wanted"),
+    [
+        ("Relu", 3e-9, -1e-9, 0.75),  # small, and far apart all the same
+        ("LeakyRelu", 3e-9, -1e-9, (3 + 0.01) / 4),
+        ("Sigmoid", 1e-9, -1e-9, 0.25),  # half, in float32, of both
+        ("HardSigmoid", 2.5 + 1e-4, 2.5 - 3e-4, 0.2 * 0.75),  # on both sides of an edge
+        ("Abs", 2.0, -1.0, 1 / 3),
+        ("Sqrt", 0.0, 0.0, 0.0),
+        ("Sqrt", 4.0, 0.0, 0.5),
+        ("Reciprocal", 4.0, 0.5, -0.5),
+    ],
+)
+def test_multipliers_of_one_number_by_hand(name: str, x: float, x0: float, wanted: float) -> None:
+    one, other = (np.full((1, 1), each, np.float32) for each in (x, x0))
+    y, y0, slopes = multipliers(unary(name), one, other)
+    weight = np.random.default_rng(5).uniform(0.5, 2, (1, 1))
+    assert slopes[0, 0] / weight[0, 0] == pytest.approx(wanted, rel=1e-3)
+    assert np.isfinite([y, y0]).all()

@@ -45,7 +45,7 @@ FORMULA = "m (x - x0), m: the product of (y - y0) / (x - x0) at each step of the
     "deeplift",
     options=DeepLiftOptions,
     source="Shrikumar, Greenside and Kundaje 2017, rescale rule",
-    cost="7 passes",
+    cost="4 to 16 passes",
     needs=(GRADIENT, BATCH_OF_TWO),
     traits=Traits(
         FORMULA,
@@ -68,7 +68,7 @@ def deeplift(item: Item, options: DeepLiftOptions, rng: np.random.Generator) -> 
     "deeplift_shap",
     options=DeepLiftShapOptions,
     source="Lundberg and Lee 2017; Shrikumar, Greenside and Kundaje 2017",
-    cost="7 passes for each baseline",
+    cost="4 to 16 passes for each baseline",
     needs=(GRADIENT, BATCH_OF_TWO),
     traits=Traits(
         f"mean over x0 of {FORMULA}",
