@@ -25,7 +25,7 @@ PRODUCTS: Mapping[str, tuple[int, ...]] = {
 }
 """Operator -> its two factors."""
 SCALE_FREE = frozenset(
-    {"Abs", "Clip", "Gelu", "HardSwish", "LeakyRelu", "Log", "PRelu", "Pow", "Relu", "Shrink",
+    {"Clip", "Gelu", "HardSwish", "Log", "PRelu", "Pow", "Shrink",
      "ThresholdedRelu"}
 )  # fmt: skip
 """Operators whose output is as exact as their input however small that is."""
@@ -60,6 +60,21 @@ def _rescaled(pairs: PairedTensors, op: Emitter, node: Node, dy: ir.Value) -> Gr
     scale = 0.0 if node.op_type in SCALE_FREE else 1.0
     gradients[index] = pairs.ratio(op, above, _wide(op, x, y), mean, scale=scale, like=like)
     return gradients
+
+
+def _two_lines(pairs: PairedTensors, op: Emitter, node: Node, dy: ir.Value) -> Gradients:
+    """As `_rescaled`, of operators that are a line on each side of 0, where rounding is no matter.
+
+    Where x = x0 both have the same slope.
+    """
+    x, (y,) = node.inputs[0], node.outputs
+    assert x is not None
+    x0 = pairs.other(op, x)
+    (y0,) = op.emit(node.op_type, [x0], node.attributes, 1)
+    below = op.Sub(x, x0)
+    same = op.Equal(below, 0.0)
+    ratio = op.Div(op.Sub(y, y0), op.Where(same, 1.0, below))
+    return op.Where(same, _table(op, node, dy)[0], op.Mul(dy, ratio))
 
 
 def _wide(op: Emitter, x: ir.Value, y: ir.Value) -> ir.Value:
@@ -290,6 +305,7 @@ MULTIPLIERS: Mapping[str, PairRule] = {
     **dict.fromkeys(PRODUCTS, _product),
     **dict.fromkeys(("GlobalMaxPool", "Max", "MaxPool", "Min", "ReduceMax", "ReduceMin"), _extreme),
     **dict.fromkeys(("LogSoftmax", "Softmax"), _softmax),
+    **dict.fromkeys(("Abs", "LeakyRelu", "Relu"), _two_lines),
     "Div": _quotient,
     "InstanceNormalization": _instance_norm,
     "LayerNormalization": _layer_norm,
