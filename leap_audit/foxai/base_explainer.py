@@ -132,6 +132,11 @@ class Explainer:
     def _values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters, those of the caller over the defaults."""
         names = [*COMMON, *self.parameters]
+        if "target" in given:
+            raise ConfigRefused(
+                "target: the class is FoXaiExplainer's target, or pred_label_idx; FoXAI passes "
+                "over one among an explainer's parameters."
+            )
         for name in given:
             if name not in names and name not in WITHOUT_EFFECT:
                 raise ConfigRefused(
