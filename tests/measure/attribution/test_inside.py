@@ -8,15 +8,19 @@ import pytest
 import leap_audit
 from leap_audit.canonical.cut import cut
 from leap_audit.errors import UsageError
+from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
 from leap_audit.measure.attribution.places import Places, places_of
 from leap_audit.measure.attribution.recipro_cam import cell_masks
 from leap_audit.measure.attribution.score import Score
 from leap_audit.measure.run import Run
 from leap_audit.measure.targets import ClassTarget, Target, TensorTarget
+from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
 from tests.builders.attention import averaging
 from tests.builders.classifiers import Node, read_model, write_model
+from tests.builders.kinds import SIDE, SQUARE, segmenter, square
+from tests.measure.attribution.test_vectors import RAW, encoder
 
 RNG = np.random.default_rng(9)
 PICTURE = RNG.random((1, 8, 8)).astype(np.float32)
@@ -199,3 +203,64 @@ def test_a_linear_end_gives_cam_spread_over_the_neighbours(tmp_path: Path) -> No
     want = sum(kernel[i, j] * wide[i : i + 8, j : j + 8] for i in range(3) for j in range(3))
     found = leap_audit.explain(run, PICTURE, 1, "reciprocam")
     np.testing.assert_allclose(found.map, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["layer_ig", "reciprocam"])
+def test_a_part_of_a_segmentation_is_explained(method: str, tmp_path: Path) -> None:
+    """A place of the map that goes into the scores reaches the scores of no other."""
+    model = load(segmenter(tmp_path / "m.onnx"), RAW, choose_provider("cpu"))
+    place = leap_audit.Place(1, (0.0, 0.0, 0.5, 0.5))
+    found = leap_audit.explain(Run(model, 8, 1), square(), place, method, at="a")
+    half = SIDE // 2
+    away = found.map.copy()
+    away[: half + 1, : half + 1] = 0  # a neighbour's mask reaches one further
+    assert not away.any()
+    assert found.map[SQUARE].any()
+
+
+EMBEDDINGS: list[leap_audit.Embedding] = [
+    leap_audit.Dimension(2),
+    leap_audit.Direction(RNG.normal(size=6)),
+    leap_audit.Embedding(),
+    leap_audit.Embedding(normalised=True),
+    leap_audit.Similarity(RNG.random((3, 8, 8)).astype(np.float32)),
+]
+
+
+@pytest.mark.parametrize("target", EMBEDDINGS, ids=lambda target: type(target).__name__)
+def test_scores_of_vectors_are_explained_inside(target: Target, tmp_path: Path) -> None:
+    path = encoder(tmp_path / "m.onnx")
+    run = Run(load(path, RAW, choose_provider("cpu"), task="embedding"), 4, 1)
+    picture = RNG.random((3, 8, 8)).astype(np.float32)
+    found = leap_audit.explain(run, picture, target, "layer_ig", at="b", steps=60)
+    assert found.completeness < 1e-3
+    score = Score(run, target, 4, picture)
+    values = score.values(picture[None], "b")["b"]
+    empty = score.tail(picture, "b")(0 * values)[0]
+    middle = values * 0
+    middle[:, :, 4, 5] = values[:, :, 4, 5]
+    alone = leap_audit.explain(run, picture, target, "reciprocam", at="b", spread=False)
+    want = score.tail(picture, "b")(middle)[0] - empty
+    assert alone.map[4, 5] == pytest.approx(want, rel=1e-4)
+    assert want != 0
+
+
+def test_a_file_that_rounds_is_explained(tmp_path: Path) -> None:
+    """What comes after the map is rounded to tenths: the places are still told apart."""
+    nodes: list[Node] = [
+        ("Conv", ["x", "w"], "a"),
+        ("GlobalAveragePool", ["a"], "g"),
+        ("QuantizeLinear", ["g", "step", "zero"], "q"),
+        ("DequantizeLinear", ["q", "step", "zero"], "d"),
+        ("Flatten", ["d"], "f"),
+        ("Gemm", ["f", "v"], "y", {"transB": 1}),
+    ]
+    weights = {
+        "w": np.full((1, 1, 1, 1), 64.0),
+        "step": np.array(0.1),
+        "zero": np.array(0, np.uint8),
+        "v": np.array([[1.0], [-1.0], [0.5]]),
+    }
+    run = Run(read_model(write_model(tmp_path / "m.onnx", nodes, weights)), 4, 1)
+    found = leap_audit.explain(run, PICTURE, 0, "reciprocam", at="a", spread=False)
+    np.testing.assert_allclose(found.map, np.round(PICTURE[0] * 10) / 10, atol=1e-5)
