@@ -26,6 +26,7 @@ from leap_audit.foxai.visualizer import (
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 SIDE, BATCH = 16, 1
 LABEL = torch.tensor(2)
+OF: Any = CVClassificationExplainers
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +71,12 @@ def explained(model: Any, sample: Any, explainers: list[Any], label: Any = LABEL
 
 def test_basic_usage(model: Any, sample: Any, tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="scikit-image is not installed")
-    of = CVClassificationExplainers
     zeros = torch.zeros((BATCH, 3, SIDE, SIDE))
     listed = [
-        ExplainerWithParams(explainer_name=of.CV_GRADIENT_SHAP_EXPLAINER, baselines=zeros),
-        ExplainerWithParams(explainer_name=of.CV_INPUT_X_GRADIENT_EXPLAINER),
-        ExplainerWithParams(explainer_name=of.CV_INTEGRATED_GRADIENTS_EXPLAINER, baselines=zeros),
-        ExplainerWithParams(explainer_name=of.CV_XRAI_EXPLAINER),
+        ExplainerWithParams(explainer_name=OF.CV_GRADIENT_SHAP_EXPLAINER, baselines=zeros),
+        ExplainerWithParams(explainer_name=OF.CV_INPUT_X_GRADIENT_EXPLAINER),
+        ExplainerWithParams(explainer_name=OF.CV_INTEGRATED_GRADIENTS_EXPLAINER, baselines=zeros),
+        ExplainerWithParams(explainer_name=OF.CV_XRAI_EXPLAINER),
     ]
     _, attributes_dict = explained(model, sample, listed)
     assert list(attributes_dict) == [f"{e.key}_{i}" for i, e in enumerate(listed)]
@@ -100,10 +100,9 @@ def test_basic_usage(model: Any, sample: Any, tmp_path: Path) -> None:
 def test_explainers_of_the_last_convolution(model: Any, sample: Any) -> None:
     """Its output is folded away; that of the normalisation after it stands for it."""
     layer = last_convolution(model)
-    of = CVClassificationExplainers
     listed = [
-        ExplainerWithParams(explainer_name=of.CV_GUIDEDGRADCAM_EXPLAINER, layer=layer),
-        ExplainerWithParams(explainer_name=of.CV_LAYER_GRADCAM_EXPLAINER, layer=layer),
+        ExplainerWithParams(explainer_name=OF.CV_GUIDEDGRADCAM_EXPLAINER, layer=layer),
+        ExplainerWithParams(explainer_name=OF.CV_LAYER_GRADCAM_EXPLAINER, layer=layer),
     ]
     with pytest.warns(UserWarning, match="is folded into the layer after it"):
         _, found = explained(model, sample, listed)
@@ -120,7 +119,7 @@ def test_explainers_of_the_last_convolution(model: Any, sample: Any) -> None:
 
 
 def test_insertion_and_deletion_within_the_block(model: Any, sample: Any) -> None:
-    chosen_explainer = CVClassificationExplainers.CV_LAYER_GRADCAM_EXPLAINER
+    chosen_explainer = OF.CV_LAYER_GRADCAM_EXPLAINER
     key = f"{chosen_explainer.name}_0"
     input_data = sample[None]
     listed = [ExplainerWithParams(explainer_name=chosen_explainer, layer=model[0][-1])]
@@ -147,9 +146,9 @@ def test_focus_of_mosaics(model: Any) -> None:
     pictures = [
         (torch.randn(1, 3, half, half, generator=draws), torch.tensor([i % 3])) for i in range(6)
     ]
-    of = CVClassificationExplainers.CV_LAYER_GRADCAM_EXPLAINER
+    chosen = OF.CV_LAYER_GRADCAM_EXPLAINER
     for mosaic_data in create_mosaics_from_images(pictures, mosaics_num=1, target_class=0):
-        listed = [ExplainerWithParams(explainer_name=of, layer=model[0][-1])]
+        listed = [ExplainerWithParams(explainer_name=chosen, layer=model[0][-1])]
         with FoXaiExplainer(model=model, explainers=listed, target=0) as xai_model:
             first_output, attributes_dict = xai_model(mosaic_data.mosaic_image)
         value = attributes_dict["CV_LAYER_GRADCAM_EXPLAINER_0"][0]
@@ -172,13 +171,15 @@ def test_focus_of_mosaics(model: Any) -> None:
 def test_noise_of_the_detectors_example(model: Any, sample: Any) -> None:
     """One noisy copy: the square of its integrated gradients."""
     given = {"nt_samples": 1, "nt_type": "smoothgrad_sq", "stdevs": 0.1}
-    of = CVClassificationExplainers.CV_NOISE_TUNNEL_EXPLAINER
-    _, found = explained(model, sample, [ExplainerWithParams(explainer_name=of, **given)], label=0)
+    chosen = OF.CV_NOISE_TUNNEL_EXPLAINER
+    _, found = explained(
+        model, sample, [ExplainerWithParams(explainer_name=chosen, **given)], label=0
+    )
     values = found["CV_NOISE_TUNNEL_EXPLAINER_0"]
     assert values.min() >= 0
     assert values.squeeze().shape == sample.shape
     mean_channels_visualization(attributions=values.squeeze(), transformed_img=sample)
-    other = [ExplainerWithParams(explainer_name=of, target=0, **given)]
+    other = [ExplainerWithParams(explainer_name=chosen, target=0, **given)]
     with pytest.raises(ConfigRefused, match="the class is FoXaiExplainer's target"):
         explained(model, sample, other)
 
@@ -192,12 +193,11 @@ def test_the_callback_of_the_training_example(model: Any, sample: Any) -> None:
         def log_image(self, key: str, images: list[Any], caption: list[str]) -> None:
             logged[key] = (images, caption)
 
-    of = CVClassificationExplainers
     callback = WandBCallback(
         wandb_logger=Logger(),
         explainers=[
-            ExplainerWithParams(explainer_name=of.CV_INTEGRATED_GRADIENTS_EXPLAINER),
-            ExplainerWithParams(explainer_name=of.CV_GRADIENT_SHAP_EXPLAINER),
+            ExplainerWithParams(explainer_name=OF.CV_INTEGRATED_GRADIENTS_EXPLAINER),
+            ExplainerWithParams(explainer_name=OF.CV_GRADIENT_SHAP_EXPLAINER),
         ],
         idx_to_label={index: index for index in range(4)},
     )
