@@ -1,7 +1,7 @@
 """Methods of attribution on photographs: which map holds the class, and at what price?
 
     python -m benchmarks.explainers [--model FILE] [--rows 1 2 3] [--methods a,b] --csv FILE
-    python -m benchmarks.explainers --table --csv FILE [--page docs/faithfulness.md]
+    python -m benchmarks.explainers --table --csv FILE [--page docs/faithfulness.md --section NAME]
 
 On each photograph, for the most probable class, the map of every method is measured by insertion
 and deletion under two fills. Differences are paired, with bootstrap intervals. Each line is written
@@ -141,12 +141,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
     parser.add_argument("--table", action="store_true", help="print what the CSV holds, and stop")
     parser.add_argument("--page", type=Path, help="Markdown page to write that table into")
+    parser.add_argument("--section", default="explainers", help="the marks in that page")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--csv", type=Path, default=Path("explainers.csv"))
     args = parser.parse_args()
     if args.page is not None:
-        write_section(args.page, "explainers", table(read(args.csv)))
+        write_section(args.page, args.section, table(read(args.csv)))
         return
     if args.table:
         print(table(read(args.csv)))

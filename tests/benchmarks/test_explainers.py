@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.explainers import controls, table
+from benchmarks.explainers import controls, main, table
+from benchmarks.lines import append
 from benchmarks.opinions import COLUMNS
 from benchmarks.opinions import table as table_of_opinions
 from benchmarks.pages import write_section
@@ -102,3 +103,17 @@ def test_photographs_of_a_folder_come_class_by_class(tmp_path: Path, sample_mode
     files = [(each.file, each.class_) for each in read_sorted(tmp_path, model)]
     assert files == [("a/0.png", 0), ("b/0.png", 1), ("a/1.png", 0), ("b/1.png", 1)]
     assert [each.file for each in read_sorted(tmp_path, model, [2])] == ["a/1.png"]
+
+
+def test_a_table_goes_between_the_marks_of_its_section(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csv, page = tmp_path / "later.csv", tmp_path / "page.md"
+    found = lines("gradcam", {"a": (0.5, 0.5)})
+    append(csv, list(found[0]), found)
+    page.write_text("<!-- explainers -->\nkept\n<!-- /explainers -->\n<!-- b -->\n<!-- /b -->\n")
+    monkeypatch.setattr("sys.argv", ["x", "--csv", str(csv), "--page", str(page), "--section", "b"])
+    main()
+    before, _, after = page.read_text().partition("<!-- b -->")
+    assert "kept" in before
+    assert "| gradcam | 0.500 | the best | 0.500 | the best |" in after
