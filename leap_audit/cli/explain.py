@@ -306,11 +306,12 @@ def _written(
 def _options(wanted: Wanted) -> dict[str, dict[str, Any]]:
     """The options of each method, --at for each that is named and looks at a tensor."""
     from leap_audit.measure.attribution.smoothing import explainer
-    from leap_audit.pipeline.explain import methods
+    from leap_audit.pipeline.explain import methods, require_inside
 
     found = {name: dict(values) for name, values in wanted.options.items()}
     if wanted.at is None:
         return found
+    require_inside(wanted.methods)
     named = [*methods()] if "all" in wanted.methods else list(wanted.methods)
     for name in named:
         if name != "auto" and "at" in explainer(name).options.model_fields and name != "xrai":

@@ -33,6 +33,7 @@ __all__ = [
     "explained",
     "methods",
     "opened",
+    "require_inside",
     "subject_of",
 ]
 
@@ -110,6 +111,7 @@ def explain(
     values = dict(options)
     given: Array | None = None
     if at is not None:
+        require_inside((method,))
         values["at"] = at
     if isinstance(baseline, np.ndarray):
         given = baseline if baseline.ndim == 4 else baseline[None]
@@ -169,6 +171,16 @@ def chosen_methods(
     if not found:
         raise ConfigRefused("methods: none is named; `leap-audit explain --methods` lists them.")
     return tuple(found)
+
+
+def require_inside(names: Sequence[str]) -> None:
+    """Raise ConfigRefused where none of these methods looks at a tensor inside the model."""
+    inside = (n in ("all", "auto") or "at" in explainer(n).options.model_fields for n in names)
+    if not any(inside):
+        raise ConfigRefused(
+            f"at: {', '.join(names)} looks at no tensor inside the model; layer_ig, conductance "
+            "and the class activation maps do."
+        )
 
 
 def explain_album(

@@ -88,6 +88,7 @@ def test_methods_are_those_of_the_registry() -> None:
         ({"target": 10}, UsageError, "no class 10"),
         ({"target": "nought"}, Exception, "not a class"),
         ({"method": "gradcam", "at": "nowhere"}, UsageError, "no tensor 'nowhere'"),
+        ({"at": "c"}, ConfigRefused, "integrated_gradients looks at no tensor.*layer_ig"),
         (
             {"target": leap_audit.Place(1, (0, 0, 1, 1)), "method": "saliency"},
             UsageError,
@@ -142,6 +143,17 @@ def test_the_command_writes_maps_overlays_record_and_page(
     assert page.count("data:image/png") >= 6
     again = CliRunner().invoke(app, [*words, "--threads", "1", "-o", str(tmp_path / "out")])
     assert again.exit_code == 0  # its own folder may be replaced
+
+
+def test_a_tensor_that_no_method_looks_at_is_refused(sample_models: Path, tmp_path: Path) -> None:
+    words = ["explain", str(sample_models / "digits_shortcut.onnx")]
+    words += [str(sample_models / "pictures" / "marked" / "eight"), "--at", "nowhere"]
+    words += ["--threads", "1", "-o", str(tmp_path / "out"), "-m"]
+    refused = CliRunner().invoke(app, [*words, "occlusion,integrated_gradients"])
+    assert refused.exit_code != 0
+    assert "occlusion, integrated_gradients looks at no tensor" in " ".join(refused.stderr.split())
+    one = CliRunner().invoke(app, [*words, "occlusion,layer_ig"])
+    assert "no tensor 'nowhere' inside" in " ".join(one.stderr.split())
 
 
 def test_the_command_lists_methods_and_what_a_model_lacks(sample_models: Path) -> None:
