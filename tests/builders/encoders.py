@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnx
+from onnx import helper
 from PIL import Image
 
 from leap_audit.run.session import Array
@@ -75,3 +77,33 @@ def write_folders(root: Path, pictures: Array, labels: list[int]) -> Path:
         levels = np.round(picture[0] * 255).astype(np.uint8)
         Image.fromarray(levels).save(folder / f"{number:03d}.png")
     return root
+
+
+def smooth_encoder(path: Path) -> Path:
+    """Write an encoder (n, 3, 8, 8) -> (n, 6): convolutions, Softplus, the mean over places."""
+    draws = np.random.default_rng(1)
+
+    def weights(name: str, *shape: int) -> onnx.TensorProto:
+        values = draws.normal(0, 0.5, shape).astype(np.float32)
+        return onnx.numpy_helper.from_array(values, name)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "c1"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Softplus", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"]),
+        helper.make_node("Softplus", ["c"], ["d"]),
+        helper.make_node("GlobalAveragePool", ["d"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["y"]),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [value("x", onnx.TensorProto.FLOAT, ("n", 3, 8, 8))],
+        [value("y", onnx.TensorProto.FLOAT, ("n", 6))],
+        [weights("w1", 4, 3, 3, 3), weights("c1", 4), weights("w2", 6, 4, 1, 1)],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return path

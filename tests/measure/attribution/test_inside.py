@@ -7,6 +7,7 @@ import pytest
 
 import leap_audit
 from leap_audit.canonical.cut import cut
+from leap_audit.config import DeclaredPreprocessing
 from leap_audit.errors import UsageError
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
@@ -19,9 +20,10 @@ from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
 from tests.builders.attention import averaging
 from tests.builders.classifiers import Node, read_model, write_model
+from tests.builders.encoders import smooth_encoder
 from tests.builders.kinds import SIDE, SQUARE, segmenter, square
-from tests.measure.attribution.test_vectors import RAW, encoder
 
+RAW = DeclaredPreprocessing(mean=(0.0,), std=(1.0,), range=(0.0, 1.0))
 RNG = np.random.default_rng(9)
 PICTURE = RNG.random((1, 8, 8)).astype(np.float32)
 
@@ -229,7 +231,7 @@ EMBEDDINGS: list[leap_audit.Embedding] = [
 
 @pytest.mark.parametrize("target", EMBEDDINGS, ids=lambda target: type(target).__name__)
 def test_scores_of_vectors_are_explained_inside(target: Target, tmp_path: Path) -> None:
-    path = encoder(tmp_path / "m.onnx")
+    path = smooth_encoder(tmp_path / "m.onnx")
     run = Run(load(path, RAW, choose_provider("cpu"), task="embedding"), 4, 1)
     picture = RNG.random((3, 8, 8)).astype(np.float32)
     found = leap_audit.explain(run, picture, target, "layer_ig", at="b", steps=60)

@@ -1,11 +1,7 @@
 """Targets of vectors without classes: what is explained, its gradient, and what is refused."""
 
-from pathlib import Path
-
 import numpy as np
-import onnx
 import pytest
-from onnx import helper
 
 import leap_audit
 from leap_audit.config import DeclaredPreprocessing
@@ -22,6 +18,7 @@ from leap_audit.measure.targets import (
 )
 from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
+from tests.builders.encoders import smooth_encoder
 
 RNG = np.random.default_rng(5)
 PICTURES = RNG.random((3, 3, 8, 8)).astype(np.float32)
@@ -34,39 +31,10 @@ EPSILON = 1e-3
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A smooth encoder: convolution, Softplus, mean over places, six numbers."""
     path = tmp_path_factory.mktemp("encoder") / "m.onnx"
-    return Run(load(encoder(path), RAW, choose_provider("cpu"), task="embedding"), 2, 1)
+    return Run(load(smooth_encoder(path), RAW, choose_provider("cpu"), task="embedding"), 2, 1)
 
 
 RAW = DeclaredPreprocessing(mean=(0.0,), std=(1.0,), range=(0.0, 1.0))
-
-
-def encoder(path: Path) -> Path:
-    draws = np.random.default_rng(1)
-
-    def weights(name: str, *shape: int) -> onnx.TensorProto:
-        values = draws.normal(0, 0.5, shape).astype(np.float32)
-        return onnx.numpy_helper.from_array(values, name)
-
-    nodes = [
-        helper.make_node("Conv", ["x", "w1", "c1"], ["a"], pads=[1, 1, 1, 1]),
-        helper.make_node("Softplus", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "w2"], ["c"]),
-        helper.make_node("Softplus", ["c"], ["d"]),
-        helper.make_node("GlobalAveragePool", ["d"], ["g"]),
-        helper.make_node("Flatten", ["g"], ["y"]),
-    ]
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "encoder",
-        [value("x", onnx.TensorProto.FLOAT, ("n", 3, 8, 8))],
-        [value("y", onnx.TensorProto.FLOAT, ("n", 6))],
-        [weights("w1", 4, 3, 3, 3), weights("c1", 4), weights("w2", 6, 4, 1, 1)],
-    )
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
-    )
-    return path
 
 
 def vectors(run: Run, pictures: Array) -> Array:
