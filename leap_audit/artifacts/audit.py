@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from leap_audit.artifacts.embedding import DoubtedSample, EmbeddingAudit
 from leap_audit.artifacts.experiments import ClassSuspicion, Trial
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.identity import Coverage, Declared, Environment, ModelIdentity
@@ -54,6 +55,12 @@ class Audit(Frozen):
     without experiments."""
     experiments: tuple[Trial, ...] = ()
     """Every trial, corrected over all of them."""
+    embedding: EmbeddingAudit | None = None
+    """The vectors of an encoder; None of a model that is none."""
+    doubted: tuple[DoubtedSample, ...] = ()
+    """Photographs that look mislabelled, the highest self-influence first."""
+    judged: int = 0
+    """Photographs whose labels were judged for that."""
     findings: tuple[Finding, ...] = ()
     questions: tuple[Question, ...] = ()
     """Every rule that was applied; empty in audits that did not record them."""

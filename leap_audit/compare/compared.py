@@ -4,7 +4,13 @@ from pathlib import Path
 
 from leap_audit.compare.changes import Compared, changes_of
 from leap_audit.compare.classes import match
-from leap_audit.compare.identity import entanglement_method, identities, settings, warnings_of
+from leap_audit.compare.identity import (
+    entanglement_method,
+    identities,
+    settings,
+    vectors_of,
+    warnings_of,
+)
 from leap_audit.compare.judged import got_worse, pair_checks, pair_findings
 from leap_audit.compare.photographs import accuracy, pair_photographs
 from leap_audit.compare.prototypes import compared, expected_by_chance, pair_prototypes
@@ -45,6 +51,7 @@ def compare(old: Side, new: Side, folder: Path) -> Comparison:
         warnings=warnings_of(then, now, classes.matching.matched, len(photographs)),
         identity=identities(then, now),
         settings=settings(old, new),
+        vectors=vectors_of(then, now),
         classes=classes.matching,
         checks=checks,
         findings=tuple(pairs.findings),

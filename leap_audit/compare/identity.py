@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from leap_audit.artifacts import Audit, Preprocessing
+from leap_audit.artifacts import Audit, EmbeddingAudit, Preprocessing
 from leap_audit.compare.record import Difference
 from leap_audit.compare.sides import Side
 from leap_audit.report import wording
 from leap_audit.report.templates import setting_rows
+from leap_audit.text.numbers import percent
 
-__all__ = ["entanglement_method", "identities", "settings", "warnings_of"]
+__all__ = ["entanglement_method", "identities", "settings", "vectors_of", "warnings_of"]
 
 _AFFECTS = {
     "isolation.per_prototype": "which isolations there are",
@@ -38,6 +39,17 @@ def identities(old: Audit, new: Audit) -> tuple[Difference, ...]:
     """Return what is said of each model, the same and the different."""
     then, now = dict(_identity(old)), dict(_identity(new))
     return tuple(Difference(what=what, old=then[what], new=now[what]) for what in then)
+
+
+def vectors_of(old: Audit, new: Audit) -> tuple[Difference, ...]:
+    """Return the figures of two encoders' vectors; none where a model is no encoder."""
+    if old.embedding is None or new.embedding is None:
+        return ()
+    then, now = dict(_vectors(old.embedding)), dict(_vectors(new.embedding))
+    return tuple(
+        Difference(what=what, old=then.get(what, "not tried"), new=now.get(what, "not tried"))
+        for what in dict.fromkeys([*then, *now])
+    )
 
 
 def settings(old: Side, new: Side) -> tuple[Difference, ...]:
@@ -103,6 +115,20 @@ def _identity(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "Class names from", model.classes_file or "no file"
     yield "Operators", f"{sum(audit.coverage.operators.values()):,}"
     yield from _preprocessing(model.preprocessing)
+
+
+def _vectors(each: EmbeddingAudit) -> Iterator[tuple[str, str]]:
+    yield "Dimensions", f"{each.dimensions:,}"
+    yield "Photographs", f"{each.pictures:,}"
+    yield "Mean cosine of two photographs", f"{each.mean_cosine:.3f}"
+    yield "Effective rank", f"{each.effective_rank:.1f} of {each.possible_rank:,}"
+    yield "Hubness", f"{each.hubness:.2f}"
+    duplicates = sum(pair.across or pair.classes_differ for pair in each.duplicates)
+    yield "Near-duplicates in two folders", str(duplicates)
+    if each.agreement is not None:
+        yield "Nearest photographs of the same class", percent(each.agreement)
+    for change in each.changes:
+        yield f"Found again, {change.change}", percent(change.found / change.pictures)
 
 
 def _preprocessing(each: Preprocessing) -> Iterator[tuple[str, str]]:

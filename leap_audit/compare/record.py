@@ -241,6 +241,8 @@ class Comparison(Frozen):
     identity: tuple[Difference, ...]
     settings: tuple[Difference, ...]
     """Only those that differ."""
+    vectors: tuple[Difference, ...] = ()
+    """Figures of the vectors of two encoders; empty where a model is none."""
     classes: ClassMatching
     checks: tuple[CheckPair, ...]
     findings: tuple[FindingPair, ...]

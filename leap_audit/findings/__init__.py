@@ -7,6 +7,7 @@ from leap_audit.findings.rules import CAUSES, FINDING_RULES, FindingRule
 
 __all__ = [
     "FINDING_RULES",
+    "NO_CLASS",
     "SEARCHED",
     "UNSETTLED",
     "Concern",
@@ -24,6 +25,7 @@ SEARCHED = frozenset(
     {"class-not-reached", "target-not-first", "prototype-unstable", "strong-entanglement"}
 )
 """Rules that look at the end of a search: more steps may end elsewhere."""
+NO_CLASS = "A principal direction is no class: this says what it stands for, and is no fault."
 UNSETTLED = "The search had not settled, so this is of low severity at most."
 _ORDER = ("high", "medium", "low", "info")
 
@@ -63,7 +65,14 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def _capped(finding: Finding, evidence: Evidence) -> Finding:
-    """A finding about a prototype whose search had not settled is no more than low."""
+    """A finding about a prototype whose search had not settled is no more than low.
+
+    One about directions that are no classes says what they stand for.
+    """
+    vectors = evidence.embedding
+    if vectors is not None and vectors.kind == "principal" and finding.target:
+        limits = f"{finding.limits} {NO_CLASS}"
+        return finding.model_copy(update={"severity": "info", "limits": limits})
     made = evidence.by_target().get(finding.target, [])
     if finding.rule not in SEARCHED or not made or any(each.converged for each in made):
         return finding
@@ -73,9 +82,16 @@ def _capped(finding: Finding, evidence: Evidence) -> Finding:
 
 
 def questions(evidence: Evidence, findings: tuple[Finding, ...]) -> tuple[Question, ...]:
-    """Return every rule with whether it raised one of `findings`, and what it looked at."""
+    """Return every rule with whether it raised one of `findings`, and what it looked at.
+
+    Those that ask of an encoder's vectors are left out where the model is none.
+    """
     raised = {each.rule for each in findings}
-    return tuple(rule.asked(evidence, raised=rule.id in raised) for rule in FINDING_RULES)
+    return tuple(
+        rule.asked(evidence, raised=rule.id in raised)
+        for rule in FINDING_RULES
+        if evidence.embedding is not None or not rule.encoders
+    )
 
 
 def precedence(rule: str) -> int:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from leap_audit.artifacts import (
     ClassSuspicion,
+    DoubtedSample,
+    EmbeddingAudit,
     Entanglement,
     Isolation,
     ModelIdentity,
@@ -90,6 +92,12 @@ class Evidence:
     suspicion: Sequence[ClassSuspicion] = ()
     """A row for each audited class; empty where no experiment was made."""
     trials: Sequence[Trial] = ()
+    embedding: EmbeddingAudit | None = None
+    """Of an encoder alone."""
+    doubted: Sequence[DoubtedSample] = ()
+    """Photographs that look mislabelled."""
+    judged: int = 0
+    """Photographs whose labels were judged."""
     labels: ClassLabels = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ confirm it, what it cannot show, what follows from it and what to do next. A rul
 `Evidence` that yields suspicions.
 """
 
-from leap_audit.findings import basis
+from leap_audit.findings import basis, embedding
 from leap_audit.findings.answers import (
     answers_saturated,
     confidence_unjustified,
@@ -81,6 +81,16 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "classes alike, and repeat the audit.",
     ),
     FindingRule(
+        "vectors-alike",
+        "high",
+        "Does an encoder give different vectors to different pictures?",
+        embedding.vectors_alike,
+        embedding.embedding_pictures,
+        "The vectors tell no pictures apart: the encoder has collapsed.",
+        "Do not use the encoder. Check the preprocessing, the export and the training.",
+        encoders=True,
+    ),
+    FindingRule(
         "one-corner",
         "high",
         "Does any answer depend on one corner?",
@@ -136,6 +146,55 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "Test it on photographs that were taken that way. Add such changes to the training.",
     ),
     FindingRule(
+        "duplicates",
+        "medium",
+        "Is each picture of an encoder's audit there once?",
+        embedding.duplicates,
+        embedding.embedding_pictures,
+        "Figures measured on these pictures count some of them twice.",
+        "Take one of each pair out.",
+        encoders=True,
+    ),
+    FindingRule(
+        "labels-doubted",
+        "medium",
+        "Do the photographs show what their labels say?",
+        embedding.labels_doubted,
+        embedding.judged_samples,
+        "What is trained or measured with these labels learns or counts the mistakes.",
+        "Look at each of these photographs, and correct the labels that are wrong.",
+    ),
+    FindingRule(
+        "few-directions",
+        "medium",
+        "Do the vectors of an encoder fill their space?",
+        embedding.few_directions,
+        embedding.embedding_pictures,
+        "Most of the numbers of a vector say nothing new.",
+        "Check the training for a collapse of dimensions.",
+        encoders=True,
+    ),
+    FindingRule(
+        "classes-not-apart",
+        "medium",
+        "Are the nearest pictures of an encoder of the same class?",
+        embedding.classes_not_apart,
+        embedding.embedding_classes,
+        "A search or a classifier on these vectors does not find these classes.",
+        "Do not use the vectors for these classes. Check the preprocessing.",
+        encoders=True,
+    ),
+    FindingRule(
+        "change-loses",
+        "medium",
+        "Is a picture found again after a mild change?",
+        embedding.change_loses,
+        embedding.embedding_changes,
+        "The same thing, taken in other light or with another camera, will not be found.",
+        "Test it on such photographs. Add such changes to the training.",
+        encoders=True,
+    ),
+    FindingRule(
         "photographs-mistaken",
         "medium",
         "Is the answer right on every labelled photograph?",
@@ -188,6 +247,26 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.photographs,
         "The probabilities do not show which answers are uncertain.",
         "Calibrate the model before you use its probabilities.",
+    ),
+    FindingRule(
+        "hubs",
+        "low",
+        "Are the neighbours of an encoder's pictures evenly shared?",
+        embedding.hubs,
+        embedding.embedding_pictures,
+        "A search returns these pictures whatever is asked.",
+        "Look at these pictures, and take those out that show nothing.",
+        encoders=True,
+    ),
+    FindingRule(
+        "length-of-quality",
+        "info",
+        "Is the length of an encoder's vectors free of the picture's quality?",
+        embedding.length_of_quality,
+        embedding.embedding_lengths,
+        "Products and distances of these vectors compare the quality of pictures as well.",
+        "Compare the vectors by their cosine.",
+        encoders=True,
     ),
     FindingRule(
         "isolation-not-enough",

@@ -63,6 +63,8 @@ class FindingRule:
     """What follows for whoever uses the model; a sentence."""
     action: str
     """What to do about it next; a sentence."""
+    encoders: bool = False
+    """Whether it is asked of encoders alone."""
 
     def findings(self, evidence: Evidence) -> Iterator[tuple[Suspicion, Finding]]:
         """Yield the suspicions of this rule, each with the finding that it becomes."""

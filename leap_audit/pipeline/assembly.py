@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import (
     Attribution,
     ClassSuspicion,
+    DoubtedSample,
+    EmbeddingAudit,
     EntanglementMatrix,
     Isolation,
     Prototype,
@@ -20,8 +22,10 @@ from leap_audit.artifacts import (
 )
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.images import write_mask, write_picture
+from leap_audit.measure.embedding.alike import AlikeRegion
 from leap_audit.measure.isolation.region import Region, shown
 from leap_audit.measure.methods import Explanation, load_methods
+from leap_audit.pipeline.doubted import doubted_samples, judged_labels
 from leap_audit.pipeline.experiments import outcome
 from leap_audit.pipeline.maps import map_classes, map_levels, map_path
 from leap_audit.pipeline.opinions import with_opinions
@@ -53,6 +57,7 @@ from leap_audit.pipeline.tasks import (
     regions_of,
     tasks,
 )
+from leap_audit.pipeline.vectors import EmbeddingParts, hidden_embedding
 from leap_audit.run.session import Array
 
 __all__ = ["ONE_AT_A_TIME", "AuditParts", "assemble", "stem", "write_pictures"]
@@ -78,11 +83,15 @@ class AuditParts:
     readings: Readings | None = None
     suspicion: tuple[ClassSuspicion, ...] = ()
     trials: tuple[Trial, ...] = ()
+    embedding: EmbeddingAudit | None = None
+    doubted: tuple[DoubtedSample, ...] = ()
+    judged: int = 0
+    """Photographs whose labels were judged."""
     notes: tuple[str, ...] = ()
     methods: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Array] = field(default_factory=dict)
     """Path in the folder -> (channels, height, width) in 0..1."""
-    faded: dict[str, tuple[Array, Region]] = field(default_factory=dict)
+    faded: dict[str, tuple[Array, Region | AlikeRegion]] = field(default_factory=dict)
     """Path -> a picture, and the region of it that is shown."""
     maps: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     """Path -> a ranking or a map, (height, width)."""
@@ -94,6 +103,15 @@ class AuditParts:
         hidden = {sample.image for sample in self.samples}
         hidden |= {each.image for sample in self.samples for each in sample.isolations}
         hidden |= {p.image for each in self.suspicion for p in each.pictures}
+        embedding, doubted = self.embedding, self.doubted
+        if embedding is not None:
+            hidden |= {each.image for each in embedding.alike}
+            embedding = hidden_embedding(embedding)
+        unseen = [each.picture.model_copy(update={"image": ""}) for each in doubted]
+        doubted = tuple(
+            each.model_copy(update={"picture": picture})
+            for each, picture in zip(doubted, unseen, strict=True)
+        )
         prototypes = tuple(
             each.model_copy(
                 update={"nearest": tuple(n.model_copy(update={"image": ""}) for n in each.nearest)}
@@ -103,6 +121,8 @@ class AuditParts:
         return replace(
             self,
             prototypes=prototypes,
+            embedding=embedding,
+            doubted=doubted,
             suspicion=tuple(s.model_copy(update={"pictures": ()}) for s in self.suspicion),
             samples=tuple(_hidden(sample) for sample in self.samples),
             notes=(*self.notes, WITHOUT_PHOTOGRAPHS),
@@ -116,8 +136,11 @@ def _hidden(sample: Sample) -> Sample:
     return sample.model_copy(update={"image": "", "bands": None, "isolations": isolations})
 
 
-def assemble(study: Study, parts: Parts) -> AuditParts:
-    """Return the record of what is finished. It depends on the study and the parts alone."""
+def assemble(study: Study, parts: Parts, embedding: EmbeddingParts | None = None) -> AuditParts:
+    """Return the record of what is finished. It depends on the study and the parts alone.
+
+    embedding: what was measured of the vectors of an encoder.
+    """
     photographs, shown_groups = answered_photographs(study, parts), groups(study, parts)
     pictures = {f"images/{sample_stem(each.index)}.png": each.picture for each in photographs}
     for drawn, answered in answered_drawn(study, parts):
@@ -127,6 +150,8 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
         matrix=matrix_of(shown_groups) if shown_groups else None,
         samples=tuple(_sample(study, each) for each in photographs),
         readings=_readings(study, parts),
+        doubted=doubted_samples(study, photographs),
+        judged=len(judged_labels(study, photographs)),
         notes=study.album.notes,
         methods=_methods(study) if study.requests else {},
         pictures=pictures,
@@ -146,6 +171,11 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
     stems = [stem(group.drawn[0]) for group in shown_groups]
     record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
     found = outcome(study, parts)
+    if embedding is not None and len(photographs) == len(study.album.pictures):
+        maps |= embedding.maps
+        record = replace(
+            record, embedding=embedding.record, faded={**record.faded, **embedding.faded}
+        )
     return replace(
         record,
         maps={**record.maps, **maps},

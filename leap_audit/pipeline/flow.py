@@ -19,6 +19,7 @@ from leap_audit.measure.plan import Batches, working_memory
 from leap_audit.pipeline.assembly import assemble, write_pictures
 from leap_audit.pipeline.cluster import executor_at
 from leap_audit.pipeline.connection import require_cluster
+from leap_audit.pipeline.embedding import read_audited
 from leap_audit.pipeline.environment import (
     WITHHELD,
     fixed,
@@ -30,10 +31,10 @@ from leap_audit.pipeline.environment import (
 )
 from leap_audit.pipeline.kept import kept_parts
 from leap_audit.pipeline.measuring import Measuring, TimeIsUp, measure
-from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.result import AuditResult
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.study import prepared
+from leap_audit.pipeline.vectors import measure_embedding
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress
 from leap_audit.publish.folder import AuditFolder, default_folder, write_file
@@ -97,11 +98,23 @@ def audit(
         AuditFolder.open(place) as folder,
         kept_parts(folder.out, progress, fresh=fresh) as kept,
     ):
-        understood = read(source, classes, chosen, progress, trust_model=trust_model)
+        understood, embedded = read_audited(
+            source,
+            classes,
+            chosen,
+            progress,
+            kept.parts,
+            trust_model=trust_model,
+            keep=kept.keep,
+        )
         loaded, names = understood.model, understood.names
         if declared is not None:
             declared.fit(names)
         again = None if repeat is None else _batches(repeat)
+        vectors = None
+        if embedded is not None:
+            explained = chosen.effort != "quick"
+            vectors = measure_embedding(embedded, chosen.seed, progress, explained=explained)
         study, computing = prepared(loaded, names, chosen, kept.parts, again)
         repeated = repeat is not None
         one = replace(study.batches, workers=1)  # a worker of a cluster has one unit at a time
@@ -115,6 +128,7 @@ def audit(
             workers=study.batches.workers,
         ) as executor:
             measuring = Measuring(study, executor, kept.parts, progress, repeated, kept.keep, began)
+            measuring.album = None if embedded is None else embedded.album
             try:
                 measure(measuring)
             except (KeyboardInterrupt, TimeIsUp) as reason:
@@ -125,7 +139,7 @@ def audit(
                 progress.warn(f"{stopped} Writing what is finished, marked INCOMPLETE.")
         complete = not stopped
         study = measuring.study
-        record = assemble(study, measuring.parts)
+        record = assemble(study, measuring.parts, vectors)
         if not chosen.photographs:
             record = record.without_photographs()
         write_pictures(record, study, folder.staging)
@@ -142,6 +156,9 @@ def audit(
             loaded.identity,
             record.suspicion,
             record.trials,
+            record.embedding,
+            record.doubted,
+            record.judged,
         )
         findings = find(evidence)
         result = Audit(
@@ -183,6 +200,9 @@ def audit(
             readings=record.readings,
             suspicion=record.suspicion,
             experiments=record.trials,
+            embedding=record.embedding,
+            doubted=record.doubted,
+            judged=record.judged,
             files=_pictures(folder.staging),
             findings=findings,
             questions=questions(evidence, findings),

@@ -11,7 +11,7 @@ from leap_audit.pipeline.execution import Executor, finish
 from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
 from leap_audit.pipeline.opinions import first_answers, opinion_units
 from leap_audit.pipeline.parts import Parts, result_of
-from leap_audit.pipeline.photographs import read_album
+from leap_audit.pipeline.photographs import Album, read_album
 from leap_audit.pipeline.planning import limit_of, planned
 from leap_audit.pipeline.spool import as_it_is
 from leap_audit.pipeline.study import (
@@ -60,6 +60,8 @@ class Measuring:
     keep: Callable[[Array], Array] = as_it_is
     """What photographs are exchanged for (see `KeptParts.keep`)."""
     began: float = field(default_factory=time.monotonic)
+    album: Album | None = None
+    """The photographs, where they were read before."""
 
     @property
     def elapsed(self) -> float:
@@ -71,7 +73,7 @@ class Measuring:
         study = self.study
         select_targets(study.options.targets, study.classes)  # a wrong one is refused at once
         model = study.model
-        album = read_album(
+        album = self.album or read_album(
             study.options, study.classes, model.preprocessing, self.progress, self.keep
         )
         self.study = study = replace(study, album=album)

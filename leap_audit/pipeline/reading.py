@@ -18,6 +18,7 @@ from leap_audit.ingest.classes.sandboxed import (
 from leap_audit.ingest.classes.targets import refuse_early
 from leap_audit.ingest.inputs.selection import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.directions import Directions
 from leap_audit.ingest.pictures.preprocessing import statement
 from leap_audit.progress import Progress
 from leap_audit.run.providers import choose_provider
@@ -45,19 +46,20 @@ def read(
     *,
     trust_model: bool = False,
     embeddings: bool = False,
+    directions: Directions | None = None,
 ) -> Understood:
     """Return the model and its classes, and tell what was understood, assumed and measured.
 
     Parameters as of `leap_audit.audit`. embeddings: a model whose answer is a vector without
-    classes is accepted, and the names are those of its dimensions.
+    classes is accepted, and the names are those of its dimensions. directions: those that make a
+    classifier of an encoder; None: those of the options, if any.
 
     Raises LeapAuditError: each refusal with its reason.
     """
     with told.stage("Reading the model", 1) as advance:
         given, digest = _names(classes)
         refuse_early(options.targets, given.names if given else None)
-        directions = None
-        if options.directions is not None:
+        if directions is None and options.directions is not None:
             directions = read_directions_in_child(options.directions, options.directions_scale)
         model = load(
             source,
@@ -87,9 +89,10 @@ def require_classes(model: Model) -> None:
         return
     raise ModelRefused(
         f"output {identity.output!r} is an embedding of {model.classes} features "
-        f"({identity.task_reason}), which has no classes: explain it with `leap-audit explain`, "
-        "name directions that stand for classes with --directions, give the classifier built on "
-        "it, or pass --task classification to audit each feature as if it were a class."
+        f"({identity.task_reason}), which has no classes: show it pictures with --samples, explain "
+        "it with `leap-audit explain`, name directions that stand for classes with --directions, "
+        "give the classifier built on it, or pass --task classification to audit each feature as "
+        "if it were a class."
     )
 
 
@@ -114,6 +117,8 @@ def _names(classes: str | Path | Sequence[str] | None) -> tuple[ClassList | None
 
 def _matched(given: ClassList | None, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names given, or those that an exporter wrote into the file, and notes on them."""
+    if given is not None and model.identity.task == "embedding":
+        return given.names, given.notes
     if given is None and model.identity.task == "embedding":
         return tuple(map(str, range(model.classes))), ()
     single = model.answer.numbers < model.classes

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from leap_audit.policy import experiments, isolations, prototypes, whole
+from leap_audit.policy import embedding, experiments, isolations, prototypes, whole
 from leap_audit.policy.scope import Assessment, Scope
 from leap_audit.text.numbers import percent
 
@@ -264,6 +264,58 @@ CHECKS: dict[str, CheckKind] = {
             "where the finding `preprocessing-doubted` is not raised",
             "no photograph's class is known",
             whole.doubted,
+            per_class=False,
+        ),
+        CheckKind(
+            "labels-doubted",
+            "Do the photographs show what their labels say?",
+            "share",
+            "lower",
+            "photographs that look mislabelled, of all whose label was judged",
+            "fewer than 40 photographs of two known classes, or a model that gives no one class",
+            embedding.labels_in_doubt,
+            per_class=False,
+        ),
+        CheckKind(
+            "embedding-cosine",
+            "Does an encoder give different vectors to different pictures?",
+            "cosine",
+            "lower",
+            "mean cosine of the vectors of two different photographs",
+            "the model is no encoder, or there were fewer than 8 photographs",
+            embedding.mean_cosine,
+            per_class=False,
+        ),
+        CheckKind(
+            "embedding-rank",
+            "Do the vectors of an encoder fill their space?",
+            "share",
+            "higher",
+            "effective rank of the vectors, of the highest that so many photographs and dimensions "
+            "could have",
+            "the model is no encoder, or there were fewer than 8 photographs",
+            embedding.rank_share,
+            per_class=False,
+        ),
+        CheckKind(
+            "embedding-found-again",
+            "Is a picture found again after a mild change?",
+            "share",
+            "higher",
+            "photographs whose changed copy is nearer to them than to every other, after the mild "
+            "change where this is least",
+            "the model is no encoder, or there were fewer than 8 photographs",
+            embedding.found_again,
+            per_class=False,
+        ),
+        CheckKind(
+            "embedding-duplicates",
+            "Does no picture lie in two folders?",
+            "number",
+            "lower",
+            "pairs of near-duplicates in two folders or under two classes",
+            "the model is no encoder, or there were fewer than 8 photographs",
+            embedding.duplicates_across,
             per_class=False,
         ),
     )

@@ -12,14 +12,15 @@ from leap_audit.run.session import Array
 from tests.builders.classifiers import Node, write_model
 
 SIDE = 16
-Fault = Literal["none", "collapsed", "left"]
+Fault = Literal["none", "collapsed", "corner", "flat", "unequal"]
 
 
 def tiny_encoder(path: Path, fault: Fault = "none") -> Path:
     """Write an encoder (n, 1, SIDE, SIDE) -> (n, 64): edges of four kinds in 16 cells.
 
-    fault: "collapsed" adds so much to all numbers that all vectors are alike; "left" sees the left
-    half alone.
+    fault: "collapsed" adds so much to all numbers that all vectors are alike; "corner" weighs the
+    lower right corner eight times; "flat" sees two kinds in one cell alone; "unequal" does not
+    bring the vectors to one length.
     """
     bars = np.zeros((4, 1, 3, 3), np.float32)
     bars[0, 0] = [[-1, 0, 1]] * 3
@@ -36,37 +37,55 @@ def tiny_encoder(path: Path, fault: Fault = "none") -> Path:
         nodes += [("Add", ["r", "much"], "a")]
         weights["much"] = np.float32(500)
         last = "a"
-    if fault == "left":
-        nodes += [("Mul", ["r", "half"], "a")]
-        weights["half"] = (np.arange(SIDE - 2) < SIDE // 2 - 1).astype(np.float32)
+    if fault == "corner":
+        nodes += [("Mul", ["r", "often"], "a")]
+        weights["often"] = np.ones((SIDE - 2, SIDE - 2))
+        weights["often"][-4:, -4:] = 8
+        last = "a"
+    if fault == "flat":
+        nodes += [("Mul", ["r", "part"], "a")]
+        weights["part"] = np.zeros((4, SIDE - 2, SIDE - 2))
+        weights["part"][:2, :3, :3] = 1
         last = "a"
     nodes += [
         ("AveragePool", [last], "p", {"kernel_shape": [4, 4], "strides": [3, 3]}),
-        ("Flatten", ["p"], "y"),
+        ("Flatten", ["p"], "f"),
+        ("Identity", ["f"], "y") if fault == "unequal" else ("LpNormalization", ["f"], "y"),
     ]
     return write_model(path, nodes, weights, shape=("n", 1, SIDE, SIDE), outputs=[("y", ("n", 64))])
 
 
 def glyphs(count: int, classes: int, seed: int = 0) -> tuple[Array, list[int]]:
-    """Return pictures (count, 1, SIDE, SIDE) in 0..1 of classes by turns: strokes, a little moved.
+    """Return pictures (count, 1, SIDE, SIDE) in 0..1 of classes by turns, and their classes.
 
-    The classes are bars of different places and directions.
+    A class is a bar of one place and direction, on a ground of cells that each picture has of its
+    own.
     """
     rng = np.random.default_rng(seed)
     found, labels = [], []
     for i in range(count):
         class_ = i % classes
-        picture = np.zeros((SIDE, SIDE))
+        picture = 0.4 * rng.random((4, 4)).repeat(SIDE // 4, 0).repeat(SIDE // 4, 1)
         place = 2 + 3 * (class_ // 2) + int(rng.integers(0, 2))
         start, length = int(rng.integers(1, 4)), int(rng.integers(9, 12))
         if class_ % 2:
             picture[place : place + 2, start : start + length] = 1
         else:
             picture[start : start + length, place : place + 2] = 1
-        picture = picture * rng.uniform(0.6, 0.9) + 0.05
-        found.append(np.clip(picture + 0.06 * rng.standard_normal(picture.shape), 0, 1))
+        picture = picture * rng.uniform(0.7, 0.9)
+        found.append(np.clip(picture + 0.03 * rng.standard_normal(picture.shape), 0, 1))
         labels.append(class_)
     return np.asarray(found, np.float32)[:, None], labels
+
+
+def marked(pictures: Array, labels: list[int], class_: int) -> Array:
+    """Return the pictures, those of a class with a chequered mark in the lower right corner."""
+    found = pictures.copy()
+    mark = np.indices((3, 3)).sum(0) % 2
+    for i, label in enumerate(labels):
+        if label == class_:
+            found[i, 0, -4:-1, -4:-1] = mark
+    return found
 
 
 def write_folders(root: Path, pictures: Array, labels: list[int]) -> Path:

@@ -16,6 +16,7 @@ from tests.builders.records import (
     suspected,
     trial,
 )
+from tests.builders.vectors import changed, copies, mislabelled, vectors
 
 
 def audit(**changes: Any) -> Audit:
@@ -160,6 +161,31 @@ CASES: dict[str, tuple[tuple[Audit, float], tuple[Audit, float], Audit | None]] 
     "preprocessing-doubted": (
         (audit(readings=readings(10, 18, 0.5)), 0.0),
         (audit(readings=readings(10, 18, 0.001)), 0.4),
+        NOTHING,
+    ),
+    "labels-doubted": (
+        (audit(judged=50), 0.0),
+        (audit(judged=50, doubted=(mislabelled(),)), 0.02),
+        NOTHING,
+    ),
+    "embedding-cosine": (
+        (audit(embedding=vectors()), 0.4),
+        (audit(embedding=vectors(mean_cosine=0.99)), 0.99),
+        NOTHING,
+    ),
+    "embedding-rank": (
+        (audit(embedding=vectors()), 20 / 39),
+        (audit(embedding=vectors(effective_rank=3.9)), 0.1),
+        NOTHING,
+    ),
+    "embedding-found-again": (
+        (audit(embedding=vectors()), 0.95),
+        (audit(embedding=vectors(changes=(changed(found=10),))), 0.25),
+        NOTHING,
+    ),
+    "embedding-duplicates": (
+        (audit(embedding=vectors(duplicates=(copies(across=False),))), 0),
+        (audit(embedding=vectors(duplicates=(copies(), copies(across=False)))), 1),
         NOTHING,
     ),
 }

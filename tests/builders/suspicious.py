@@ -8,6 +8,7 @@ import numpy as np
 from leap_audit.artifacts import (
     Entanglement,
     Finding,
+    HubPicture,
     Isolation,
     Opinion,
     OtherReading,
@@ -21,6 +22,7 @@ from leap_audit.findings.evidence import Ranking
 from tests.builders import records
 from tests.builders.audits import a_model
 from tests.builders.records import suspected, trial
+from tests.builders.vectors import PICTURE, changed, copies, linked, mislabelled, vectors
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 Case = tuple[Any, ...]
@@ -106,6 +108,11 @@ def cropped(whole: float = 0.02, kept: float = 0.55) -> Isolation:
     return Isolation(**figures | {"prob": whole, "prob_keep": kept})
 
 
+def encoded(**differing: Any) -> Case:
+    """The vectors of an encoder, with these figures."""
+    return [], [], None, None, (), (), vectors(**differing)
+
+
 def sure(right: int, of: int, prob: float) -> Case:
     return (), answered(*[0] * of, known=(*[0] * right, *[1] * (of - right)), prob=prob)
 
@@ -142,6 +149,14 @@ LOUD: dict[str, Callable[[], Case]] = {
     "map-not-of-class": lambda: ([], opinions(3, other_class=0.95)),
     "map-not-of-weights": lambda: ([], opinions(3, other_weights=0.95)),
     "prototype-not-converged": lambda: ([prototype(converged=False)], []),
+    "vectors-alike": lambda: encoded(mean_cosine=0.99, changes=(changed(found=4),)),
+    "duplicates": lambda: encoded(duplicates=(copies(),)),
+    "labels-doubted": lambda: ([], [], None, None, (), (), None, (mislabelled(),), 60),
+    "few-directions": lambda: encoded(effective_rank=2.0),
+    "classes-not-apart": lambda: encoded(agreement=0.5),
+    "change-loses": lambda: encoded(changes=(changed(), changed("darker by 0.2", 10))),
+    "hubs": lambda: encoded(hubness=3.0, hubs=(HubPicture(picture=PICTURE, times=50),)),
+    "length-of-quality": lambda: encoded(lengths=(linked(),)),
 }
 
 

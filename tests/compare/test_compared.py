@@ -14,6 +14,7 @@ from leap_audit.compare.judged import pair_checks
 from leap_audit.errors import AuditRefused, PictureRefused
 from tests.builders.records import suspected
 from tests.builders.sides import check, compared, finding, make_side, rewritten
+from tests.builders.vectors import changed, vectors
 
 
 @pytest.fixture
@@ -282,3 +283,19 @@ def test_the_roles_of_pictures_are_kept(tmp_path: Path) -> None:
     new = make_side(tmp_path / "new", {"findings": (finding("shortcut:0", pictures=(shown,)),)})
     found, _ = compared(tmp_path, old, new)
     assert found.findings[0].new.pictures[0].role == "covered"
+
+
+def test_the_vectors_of_two_encoders_stand_side_by_side(tmp_path: Path) -> None:
+    better = vectors(mean_cosine=0.3, changes=(changed(found=30), changed("mirrored", 4)))
+    old = make_side(tmp_path / "old", {"embedding": vectors()})
+    new = make_side(tmp_path / "new", {"embedding": better})
+    comparison, _ = compared(tmp_path, old, new)
+    rows = {each.what: (each.old, each.new) for each in comparison.vectors}
+    assert rows["Mean cosine of two photographs"] == ("0.400", "0.300")
+    assert rows["Effective rank"] == ("20.0 of 39", "20.0 of 39")
+    assert rows["Found again, JPEG of quality 50"] == ("100\u00a0%", "75\u00a0%")
+    assert rows["Found again, darker by 0.2"] == ("95\u00a0%", "not tried")
+    assert rows["Nearest photographs of the same class"] == ("90\u00a0%", "90\u00a0%")
+    (tmp_path / "other").mkdir()
+    none, _ = compared(tmp_path / "other", make_side(tmp_path / "none"), new)
+    assert none.vectors == ()

@@ -40,6 +40,7 @@ from tests.builders.suspicious import (
     samples,
     sure,
 )
+from tests.builders.vectors import changed, copies, linked, vectors
 
 
 def raised(rule: str, *case: Any, **given: Any) -> bool:
@@ -63,6 +64,7 @@ def test_the_rules_of_each_severity() -> None:
         "scores-do-not-move",
         "preprocessing-doubted",
         "shortcut",
+        "vectors-alike",
         "one-corner",
         "one-answer",
         "class-not-reached",
@@ -71,13 +73,19 @@ def test_the_rules_of_each_severity() -> None:
     assert of["medium"] == [
         "border",
         "change-sways",
+        "duplicates",
+        "labels-doubted",
+        "few-directions",
+        "classes-not-apart",
+        "change-loses",
         "photographs-mistaken",
         "target-not-first",
         "strong-entanglement",
         "prototype-unstable",
         "crop-gives-another",
     ]
-    assert all(rule.severity == "low" for rule in FINDING_RULES[15:])
+    rest = FINDING_RULES[sum(map(len, of.values())) :]
+    assert {rule.id for rule in rest if rule.severity != "low"} == {"length-of-quality"}
 
 
 @pytest.mark.parametrize("rule", FINDING_RULES, ids=lambda rule: rule.id)
@@ -379,7 +387,7 @@ def test_a_search_that_was_still_improving_raises_nothing_grave() -> None:
 def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
     nothing = Evidence(CLASSES)
     asked = questions(nothing, find(nothing))
-    assert [each.rule for each in asked] == [rule.id for rule in FINDING_RULES]
+    assert [each.rule for each in asked] == [r.id for r in FINDING_RULES if not r.encoders]
     assert all(each.reason and not each.basis and not each.raised for each in asked)
     opinion = opinions(1)[0].opinions
     evidence = Evidence(
@@ -394,8 +402,12 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
         a_model(),
         (suspected(0, 0.1),),
         (trial(0, 0.1, "global"),),
+        vectors(),
+        (),
+        40,
     )
     asked = questions(evidence, find(evidence))
+    assert [each.rule for each in asked] == [rule.id for rule in FINDING_RULES]
     assert {each.rule for each in asked if each.reason} == set()
     assert {each.rule: each.basis for each in asked}["overconfident"] == "12 labelled photographs"
     assert [each.rule for each in asked if each.raised] == [each.rule for each in find(evidence)]
@@ -448,3 +460,91 @@ def test_the_concern_is_that_of_the_gravest_finding() -> None:
         assert concern(old) == said  # audits of before have the words of their rules
     (dead,) = [e for e in findings(*LOUD["constant-answer"]()) if e.rule == "constant-answer"]
     assert concern(dead).level == "critical"
+
+
+def rules_of(**differing: Any) -> dict[str, Finding]:
+    evidence = Evidence(CLASSES, embedding=vectors(**differing))
+    return {each.rule: each for each in find(evidence)}
+
+
+def test_sound_vectors_raise_nothing() -> None:
+    assert rules_of() == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "loud", "quiet"),
+    [
+        ("vectors-alike", {"mean_cosine": 0.98}, {"mean_cosine": 0.979}),
+        ("few-directions", {"effective_rank": 2.99}, {"effective_rank": 3.0}),
+        (
+            "few-directions",
+            {"effective_rank": 1.4, "possible_rank": 10},
+            {"effective_rank": 1.5, "possible_rank": 10},
+        ),
+        ("classes-not-apart", {"agreement": 0.6}, {"agreement": 0.61}),
+        ("classes-not-apart", {"agreement": 0.6}, {"agreement": None}),
+        ("duplicates", {"duplicates": (copies(),)}, {"duplicates": ()}),
+        (
+            "length-of-quality",
+            {"lengths": (linked(correlation=-0.5, longer=30),)},
+            {"lengths": (linked(correlation=0.49),)},
+        ),
+        ("length-of-quality", {"lengths": (linked(),)}, {"lengths": (linked(trial_p=0.011),)}),
+        ("length-of-quality", {"lengths": (linked(),)}, {"lengths": (linked(p=0.011),)}),
+        (
+            "change-loses",
+            {"changes": (changed(), changed("darker by 0.2", 15))},
+            {"changes": (changed(), changed("darker by 0.2", 16))},
+        ),
+        (
+            "change-loses",
+            {"changes": (changed(), changed("contrast halved", 1))},
+            {"changes": (changed(), changed("mirrored", 1))},
+        ),
+    ],
+)
+def test_the_edges_of_the_rules_on_vectors(
+    rule: str, loud: dict[str, Any], quiet: dict[str, Any]
+) -> None:
+    assert rule in rules_of(**loud)
+    assert rule not in rules_of(**quiet)
+
+
+@pytest.mark.parametrize(
+    ("hubness", "usual", "times", "said"),
+    [(1.3, 1.0, 40, True), (1.2, 1.0, 40, False), (1.3, 1.0, 39, False), (0.9, 0.1, 40, False)],
+)
+def test_hubs_are_more_than_chance_and_frequent(
+    hubness: float, usual: float, times: int, said: bool
+) -> None:
+    hubs = tuple(each.model_copy(update={"times": times}) for each in vectors().hubs)
+    found = rules_of(hubness=hubness, hubness_usual=usual, hubs=hubs)
+    assert ("hubs" in found) is said
+
+
+def test_a_shared_part_is_no_collapse_where_pictures_are_told_apart() -> None:
+    alike = rules_of(mean_cosine=0.999)["vectors-alike"]
+    assert (alike.severity, alike.action[:8]) == ("low", "Subtract")
+    lost = rules_of(mean_cosine=0.999, changes=(changed(found=5),), effective_rank=1.0)
+    assert set(lost) == {"vectors-alike"}
+    assert lost["vectors-alike"].severity == "high"
+
+
+def test_a_finding_about_a_principal_direction_is_no_fault() -> None:
+    for kind, severity in (("classes", "medium"), ("principal", "info")):
+        record = vectors(kind=kind)
+        (found,) = find(Evidence(CLASSES, [prototype(rank=2)], embedding=record))
+        assert (found.rule, found.severity) == ("target-not-first", severity)
+        assert ("is no class" in found.limits) is (kind == "principal")
+    alike = find(Evidence(CLASSES, embedding=vectors(kind="principal", effective_rank=2.0)))
+    assert [each.severity for each in alike] == ["medium"]
+
+
+def test_duplicates_are_named_by_where_they_lie() -> None:
+    pairs = (copies(), copies(across=False), copies(classes_differ=True), copies(equal=True))
+    found = find(Evidence(CLASSES, embedding=vectors(duplicates=pairs)))
+    assert [(each.detail, each.severity, each.figures["pairs"]) for each in found] == [
+        ("two-classes", "medium", 1),
+        ("two-folders", "medium", 2),
+        ("one-folder", "low", 1),
+    ]

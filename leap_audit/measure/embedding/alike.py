@@ -31,7 +31,7 @@ class AlikeOptions:
 
     masks: int = 96
     """Random masks, half of whose cells are kept."""
-    enough: float = 0.9
+    enough: float = 0.5
     """The part that a region keeps of what the picture adds to the cosine."""
     batch: int = 16
 
@@ -53,6 +53,11 @@ class AlikeRegion:
     """With all of the first erased."""
     enough: bool
     """Whether the region keeps as much as the options ask for."""
+
+    @property
+    def inside(self) -> Array:
+        """(height, width) bool: the region."""
+        return brightest(self.ranking, self.area)
 
 
 def alike_region(

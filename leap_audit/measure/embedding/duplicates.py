@@ -16,7 +16,7 @@ SIDE = 24
 """Cells along a side at which pictures are compared."""
 SHIFT = 1
 """Cells by which one may be shifted against the other."""
-SAME = 0.93
+SAME = 0.95
 """Correlation of two pictures' details from which they show the same."""
 FLAT = 0.01
 """Standard deviation of the grey below which a picture has nothing to compare."""

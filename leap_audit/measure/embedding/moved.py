@@ -1,6 +1,6 @@
 """How far changes of whole pictures move an encoder's vectors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,7 @@ def moved_by(
     chosen: Array,
     vectors_of: Callable[[Array], Array],
     seed: int,
+    same: Sequence[tuple[int, int]] = (),
     changes: tuple[PictureChange, ...] = CHANGES,
 ) -> tuple[Moved, ...]:
     """Return what each change does to the vectors of some of the pictures.
@@ -45,9 +46,14 @@ def moved_by(
 
     pictures: the chosen ones, (m, channels, height, width) in 0..1. vectors: of all, (n, d).
     chosen: the places, among all, of the pictures. vectors_of: the vectors of other pictures. seed:
-    of the noise.
+    of the noise. same: pairs of places that show the same: each may be found for the
+    other.
     """
     units = unit_vectors(vectors)
+    row = {int(place): i for i, place in enumerate(chosen)}
+    both = [*same, *((j, i) for i, j in same)]
+    pairs = [(row[i], j) for i, j in both if i in row]
+    beside = tuple(np.array(pairs, np.int64).reshape(-1, 2).T)
     found = []
     for change in changes:
         if change.coloured and pictures.shape[1] != 3:
@@ -58,6 +64,7 @@ def moved_by(
         rows = np.arange(len(chosen))
         own = cosines[rows, chosen].copy()
         cosines[rows, chosen] = -np.inf
+        cosines[beside] = -np.inf
         again = int((own > cosines.max(1) + 1e-6).sum())
         low, high = wilson(again, len(chosen))
         found.append(Moved(change.name, len(chosen), float(np.median(own)), again, low, high))

@@ -31,7 +31,7 @@ def test_the_shared_part_is_found_and_checked(run: Run) -> None:
     shared, own = cross(1, 1), cross(10, 10)
     other = np.where(own != 0.5, own, shared)
     vector = run.logits(shared[None])[0]
-    found = alike_region(run, other, vector, AlikeOptions(), 0)
+    found = alike_region(run, other, vector, AlikeOptions(enough=0.9), 0)
     units = unit_vectors(run.logits(np.stack([shared, other])))
     assert found.cosine == pytest.approx(units[0] @ units[1], abs=1e-5)
     inside = found.ranking > 255 * (1 - found.area)
@@ -40,7 +40,7 @@ def test_the_shared_part_is_found_and_checked(run: Run) -> None:
     assert found.area <= 0.4
     assert found.kept > found.cosine - 0.1
     assert found.erased < found.kept - 0.3
-    again = alike_region(run, other, vector, AlikeOptions(), 0)
+    again = alike_region(run, other, vector, AlikeOptions(enough=0.9), 0)
     assert np.array_equal(found.ranking, again.ranking)
 
 
