@@ -46,7 +46,7 @@ def matmul(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     if node.needs[0]:
         da = _summed_to(op, _by_transposed(op, dy, b), a_shape, (*static_shape(a),))
     if node.needs[1]:
-        db = _summed_to(op, op.MatMul(_transposed(op, a), dy), b_shape, (*static_shape(b),))
+        db = _summed_to(op, _transposed_by(op, a, dy, b), b_shape, (*static_shape(b),))
     return da, db
 
 
@@ -118,6 +118,16 @@ def _by_transposed(op: Emitter, dy: ir.Value, b: ir.Value) -> ir.Value:
     rows = op.Reshape(dy, (math.prod(batch), columns)) if len(batch) != 1 else dy
     product = op.Gemm(rows, b, transB=1)
     return product if len(batch) == 1 else op.Reshape(product, (*batch, static_shape(b)[0]))
+
+
+def _transposed_by(op: Emitter, a: ir.Value, dy: ir.Value, b: ir.Value) -> ir.Value:
+    """Aᵀ dy. Of one matrix B for a batch of A one product: by parts each item has B's size."""
+    *batch, rows, columns = static_shape(a)
+    if len(static_shape(b)) > 2 or not batch:
+        return op.MatMul(_transposed(op, a), dy)
+    every = math.prod(batch) * rows
+    left, right = op.Reshape(a, (every, columns)), op.Reshape(dy, (every, static_shape(b)[1]))
+    return op.Gemm(left, right, transA=1)
 
 
 def _transposed(op: Emitter, x: ir.Value) -> ir.Value:
