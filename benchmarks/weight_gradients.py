@@ -30,7 +30,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from benchmarks.networks import constructor
+from benchmarks.networks import constructor, torchvision_operators
 from leap_audit.gradient import build_gradient
 from leap_audit.run import Session, choose_provider
 
@@ -55,6 +55,7 @@ def module_of(spec: str) -> Any:
     package, _, name = spec.partition(":")
     if package == "tv":
         return constructor(f"torchvision.models:{name}")(weights=None).eval()
+    torchvision_operators()  # timm imports torchvision
     import timm
 
     return timm.create_model(name, pretrained=False).eval()
