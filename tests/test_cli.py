@@ -230,7 +230,7 @@ def test_words_win_over_files(calls: list[Call], tmp_path: Path) -> None:
         "m.onnx n.onnx",
         "--quiet",
         "gradient m.onnx --batch 0",
-        "gradient m.onnx --rules lrp",
+        "gradient m.onnx --rules saliency",
     ],
 )
 def test_wrong_words_end_with_2(calls: list[Call], words: str) -> None:

@@ -72,6 +72,7 @@ def _methods() -> Iterator[str]:
             "cost": method.cost,
             "depends on the class": "" if traits.classes else "hardly: a control",
             "advice": traits.advice,
+            "caution": traits.caution,
             "elsewhere": ", ".join(f"{peer}: {other}" for peer, other in traits.peers.items()),
             "source": method.source,
         }

@@ -218,9 +218,14 @@ def _table(model: Any = None) -> Iterator[str]:
     """The methods as lines; of a model, with what it lacks for each."""
     from leap_audit.pipeline.explain import methods
 
+    cautions: dict[str, list[str]] = {}
     for name, each in methods().items():
         why = "" if model is None else each.unmet(model)
         yield f"{name:<22} {('not here: ' + why) if why else each.summary}"
+        if each.traits.caution:
+            cautions.setdefault(each.traits.caution, []).append(name)
+    for caution, names in cautions.items():
+        yield f"{', '.join(names)}: {caution}"
 
 
 def _written(

@@ -267,12 +267,12 @@ GradientCheck = Annotated[
     ),
 ]
 GradientRules = Annotated[
-    Literal["guided", "deconvnet"] | None,
+    Literal["guided", "deconvnet", "lrp", "attnlrp"] | None,
     option(
         "--rules",
         "Options",
-        "Use other rules at Relu: those of guided backpropagation or of deconvnet.",
-        "guided|deconvnet",
+        "Use other rules: guided backpropagation or deconvnet at Relu, or relevance.",
+        "guided|deconvnet|lrp|attnlrp",
         case_sensitive=False,
     ),
 ]

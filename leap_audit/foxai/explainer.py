@@ -252,13 +252,17 @@ class XRAICVExplainer(Explainer):
 
 
 class LRPCVExplainer(Explainer):
-    """Layer-wise relevance propagation, which is refused."""
+    """Layer-wise relevance propagation, with FoXAI's rules by the order of the layers."""
 
-    missing = "relevance needs backward rules with options, which leap-audit does not have yet"
+    method = "lrp"
+    options: ClassVar = {"composite": "foxai"}
+    parameters: ClassVar = {"verbose": False}
 
 
 class LayerLRPCVExplainer(LRPCVExplainer):
-    """Relevance of a tensor inside the model, which is refused."""
+    """Relevance of a tensor inside the model."""
+
+    at_layer = True
 
 
 class DeepLIFTCVExplainer(Explainer):

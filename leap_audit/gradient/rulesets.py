@@ -11,7 +11,7 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
 from leap_audit.errors import GradientUnavailable, UsageError
-from leap_audit.gradient.path import node_view, path, tensors_on_path
+from leap_audit.gradient.path import list_nodes, node_view, path, tensors_on_path
 from leap_audit.gradient.rules.activation import between
 from leap_audit.gradient.table import Gradients, Node, Rule
 from leap_audit.graph.emit import Emitter
@@ -90,6 +90,9 @@ class RuleSet:
     options: RuleOptions = field(default_factory=RuleOptions)
     fitted: "Fit | None" = None
     gradient_is_answer: bool = False
+    relevance: bool = False
+    """Whether relevance is sent back, not slopes: the walk begins at cotangent · output, and a
+    node that `choose` has no rule for is refused, since the table's would send slopes."""
 
 
 Fit = Callable[[Sequence[ir.Node], Collection[ir.Value], Collection[ir.Value]], RuleSet]
@@ -142,6 +145,7 @@ def choose_rules(
     """Return the rules that a rule set puts in place of the table's.
 
     nodes: those that carry a gradient from the output to `wrt`, in topological order.
+    Raises GradientUnavailable: the rule set sends relevance, and has no rule for some operators.
     """
     if rules is None:
         return {}
@@ -149,6 +153,10 @@ def choose_rules(
         rules = rules.fitted(nodes, wrt, stop)
     on_path = tensors_on_path(nodes, wrt, stop)
     chosen = {node: rules.choose(node_view(node, on_path), place) for node, place in _places(nodes)}
+    if rules.relevance and (missing := [node for node, rule in chosen.items() if rule is None]):
+        raise GradientUnavailable(
+            f"the rule set {rules.name!r} has no rule for: {list_nodes(missing)}."
+        )
     return {node: rule for node, rule in chosen.items() if rule is not None}
 
 

@@ -67,7 +67,10 @@ def backpropagate(
     table = {**RULES, **OPAQUE_RULES}
     require_rules([node for node in nodes if node not in chosen], table)
     on_path = tensors_on_path(nodes, wrt, stop)
-    received: dict[ir.Value, list[ir.Value]] = {y: [dy] for y, dy in cotangents.items()}
+    relevant = rules is not None and rules.relevance
+    received: dict[ir.Value, list[ir.Value]] = {
+        y: [op.Mul(dy, y) if relevant else dy] for y, dy in cotangents.items()
+    }
     for node in reversed(nodes):
         dys = [sum_gradients(op, received.get(y, [])) for y in node.outputs]
         if all(dy is None for dy in dys):
@@ -75,7 +78,7 @@ def backpropagate(
         rule = chosen[node] if node in chosen else table[node.op_type]
         view = node_view(node, on_path)
         gradients = _per_input(_applied(rule, op, view, dys), view)
-        if has_pole(node):
+        if not relevant and has_pole(node):
             gradients = at_poles_zero(op, node, gradients)
         for value, needed, dx in zip(view.inputs, view.needs, gradients, strict=True):
             if not needed or value is None:

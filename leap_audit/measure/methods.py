@@ -129,6 +129,8 @@ class Traits:
     """When to use it, and when not."""
     peers: Mapping[str, str] = field(default_factory=dict)
     """Another library -> what it is called there."""
+    caution: str = ""
+    """What whoever uses it must decide first, such as about patents."""
 
 
 class Attribute(Protocol):

@@ -34,6 +34,7 @@ __all__ = [
     "place_scores",
     "place_tail",
     "preprocess",
+    "run_passes",
 ]
 
 PICTURE = "picture"
@@ -49,6 +50,8 @@ class Placed:
     model: Model
     tensors: dict[str, ir.Value]
     """Name in the canonical graph -> the tensor here. PICTURE: the pictures."""
+    entry: ir.Value
+    """The model's input, behind the preprocessing."""
     scores: ir.Value
     """(n, classes, places), of every place of a map; a picture with one answer has one place."""
 
@@ -130,7 +133,7 @@ def _placed(op: Emitter, model: Model, forward: ir.Graph, x: ir.Value) -> Placed
     op.graph.extend(nodes)
     if scores.dtype != ir.DataType.FLOAT:
         scores = op.Cast(scores, to=ir.DataType.FLOAT.value)
-    return Placed(model, tensors, model.answer.columns(op, scores))
+    return Placed(model, tensors, x, model.answer.columns(op, scores))
 
 
 def place_scores(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:
@@ -265,7 +268,7 @@ class Run:
             placed = place_model(op, self.model, picture)
             scores, *values = [placed.scores, *(placed.tensor(name) for name in names)]
             if replaced is not None:
-                scores, *values = _passed(op.graph, replaced, [scores, *values])
+                scores, *values = run_passes(op.graph, replaced, [scores, *values])
                 require_effect(replaced, op.graph, scores, values)
             dy = new_input(op.graph, "cotangent", (self.batch, *columns))
             gradients = backpropagate(op, {scores: dy}, values, rules=replaced)
@@ -342,8 +345,8 @@ class Run:
         return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
 
 
-def _passed(graph: ir.Graph, rules: RuleSet, values: Sequence[ir.Value]) -> list[ir.Value]:
-    """Run the passes of a rule set on a graph and return what these values are then."""
+def run_passes(graph: ir.Graph, rules: RuleSet, values: Sequence[ir.Value]) -> list[ir.Value]:
+    """Run the passes of a rule set on a graph, in place, and return what these values are then."""
     graph.outputs.extend(values)
     for change in rules.passes:
         change(ir.Model(graph, ir_version=IR_VERSION))

@@ -177,6 +177,14 @@ class CosineTarget:
         shorter = (a + b) / (long * short * (long + short))
         return np.asarray(unit * (1 / long + 1 / short) / 2 - along * shorter)
 
+    def share(self, scores: Array) -> Array:
+        """Return weights, of the shape of `scores`, whose product with them is the cosine.
+
+        r / |f|, of the vector r of length 1: the slope with the length of f held constant.
+        """
+        length = float(np.linalg.norm(np.asarray(scores, np.float64)))
+        return self._unit(scores) / length if length > 0 else np.zeros(np.shape(scores))
+
     def require_fit(self, answer: Answer) -> None:
         """Raise UsageError where the vector is no vector of this model."""
         _vector(self.vector, answer)

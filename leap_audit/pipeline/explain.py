@@ -277,6 +277,11 @@ def explained(
     gap = found.figures.get("completeness_gap")
     if gap is not None and gap > 0.01:
         notes.append(f"its numbers miss the sum that they promise by {gap:.1%}")
+    if (total := found.figures.get("relevance_sum")) is not None:
+        kept = found.figures["kept_by_constants"]
+        notes.append(
+            f"relevance adds up to {total:.4g}, constants keep {kept:.4g}, the score is {score:.4g}"
+        )
     return PictureExplanation(
         values=found.detail if found.detail is not None else found.values,
         map=found.values,

@@ -1,5 +1,6 @@
 """FoXAI's explainers beside captum, which FoXAI calls, and their shapes and refusals."""
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -104,12 +105,33 @@ ORACLES: dict[str, tuple[type[of.Explainer], dict[str, Any], Oracle]] = {
             x, WINDOW["sliding_window_shapes"], WINDOW["strides"], b, t
         ),
     ),
+    "LRP": (of.LRPCVExplainer, {}, lambda m, x, _, t: attr.LRP(by_order(m)).attribute(x, t)),
+    "LRP of a layer": (
+        of.LayerLRPCVExplainer,
+        {"layer": 2},
+        lambda m, x, _, t: layer_lrp(by_order(m), 2, x, t),
+    ),
     "occlusion": (
         of.OcclusionCVExplainer,
         {"sliding_window_shapes": (3, 5, 2), "strides": (3, 2, 2)},
         lambda m, x, _, t: attr.Occlusion(m).attribute(x, (3, 5, 2), (3, 2, 2), 0, t),
     ),
 }
+
+
+def by_order(module: Any) -> Any:
+    """Return a copy with FoXAI's rules as they fall to three linear layers: γ, γ, ε of 0."""
+    rules = pytest.importorskip("captum.attr._utils.lrp_rules")
+    changed = copy.deepcopy(module)
+    chosen = {0: rules.GammaRule(), 3: rules.GammaRule(), 6: rules.EpsilonRule(epsilon=0)}
+    for number, layer in enumerate(changed):
+        if type(layer) is not torch.nn.ReLU:
+            layer.rule = chosen.get(number) or rules.EpsilonRule()
+    return changed
+
+
+def layer_lrp(module: Any, layer: int, x: Any, target: int) -> Any:
+    return attr.LayerLRP(module, module[layer]).attribute(x, target)
 
 
 def error(found: Any, want: Any) -> float:
@@ -336,8 +358,6 @@ def test_without_a_class_each_input_has_its_most_probable(prepared: Prepared) ->
             "several of it",
         ),
         (of.LayerInputXGradientCVExplainer, {"layer": "33"}, UsageError, "no tensor '33'"),
-        (of.LRPCVExplainer, {}, ConfigRefused, "LRPCVExplainer: relevance needs backward rules"),
-        (of.LayerLRPCVExplainer, {}, ConfigRefused, "LayerLRPCVExplainer: relevance"),
         (of.DeepLIFTCVExplainer, {"eps": 1e-6}, ConfigRefused, "eps: what rounding"),
         (
             of.LayerDeepLIFTSHAPCVExplainer,

@@ -93,9 +93,26 @@ class Score:
         """Return the score of each picture, (n,) float64."""
         pictures = np.asarray(pictures, np.float32)
         if isinstance(self.target, TensorTarget):
-            return self._weighed(self.computed(pictures, _Graph(output=self._of, plain=True))[0])
+            return self._weighed(
+                self.computed(pictures, _Graph(output=self.explained, plain=True))[0]
+            )
         run = self.run.at_once(self._together(len(pictures)))
         return self._weighed(run.scores(pictures))
+
+    @property
+    def explained(self) -> str | None:
+        """Return the name of the tensor inside that is explained; None: the model's scores."""
+        return self.target.name if isinstance(self.target, TensorTarget) else None
+
+    def shares(self, picture: Array) -> Array:
+        """Return weights, (1, ...), whose product with what is explained is the score.
+
+        Of a cosine: with the length of the model's vector held constant.
+        """
+        if isinstance(self.target, CosineTarget):
+            (scores,) = self.run.at_once(1).scores(picture[None])
+            return np.asarray(self.target.share(scores), np.float32)[None]
+        return self._weights((), 1)
 
     def gradient(self, pictures: Array, rules: str | None = None) -> Array:
         """Return the gradient with respect to the pictures, of their shape, float32.
@@ -113,7 +130,7 @@ class Score:
     def inner(self, pictures: Array, at: str | Sequence[str]) -> dict[str, Inner]:
         """Return tensors inside the model by their names, with the gradients there."""
         names = (at,) if isinstance(at, str) else tuple(at)
-        found = self.computed(pictures, _Graph(names, names, self._of))
+        found = self.computed(pictures, _Graph(names, names, self.explained))
         pairs = zip(found[: len(names)], found[len(names) :], strict=True)
         return {name: Inner(*pair) for name, pair in zip(names, pairs, strict=True)}
 
@@ -125,13 +142,13 @@ class Score:
     def gradients(self, pictures: Array, wrt: Sequence[str]) -> dict[str, Array]:
         """Return the gradients with respect to tensors inside the model, or PICTURE, by name."""
         names = tuple(wrt)
-        found = self.computed(pictures, _Graph(wrt=names, output=self._of))
+        found = self.computed(pictures, _Graph(wrt=names, output=self.explained))
         return dict(zip(names, found, strict=True))
 
     def whole(self, picture: Array, at: Sequence[str]) -> dict[str, Inner]:
         """Return tensors for one picture, whole: their first axis may be anything."""
         names = tuple(at)
-        found = self.computed(picture[None], _Graph(names, names, self._of, whole=True))
+        found = self.computed(picture[None], _Graph(names, names, self.explained, whole=True))
         pairs = zip(found[: len(names)], found[len(names) :], strict=True)
         return {name: Inner(*pair) for name, pair in zip(names, pairs, strict=True)}
 
@@ -143,7 +160,7 @@ class Score:
 
         Raises GradientUnavailable: an operator of the model has no multipliers.
         """
-        graph = _Graph((at,), (at,), self._of, pair=True)
+        graph = _Graph((at,), (at,), self.explained, pair=True)
         values, slopes = self.computed(np.stack([picture, baseline]), graph)
         return Inner(values[0].astype(np.float64) - values[1], slopes[0])
 
@@ -153,7 +170,7 @@ class Score:
         Raises UsageError: what is explained is computed without that tensor.
         """
         graph = self.run.model.graph
-        ends = [str(graph.graph.outputs[0].name), *([self._of] if self._of else [])]
+        ends = [str(graph.graph.outputs[0].name), *([self.explained] if self.explained else [])]
         last = [v for n in graph.graph for v in n.outputs if v.name == ends[-1]]
         if not any(v.name == at for n in upstream(graph.graph, last) for v in n.outputs):
             raise UsageError(f"at: {ends[-1]!r} is computed without {at!r}; name another tensor.")
@@ -220,10 +237,6 @@ class Score:
         """How many pictures a graph takes: a power of two, at most the batch."""
         return max(1, min(self.batch, 1 << max(count - 1, 0).bit_length()))
 
-    @property
-    def _of(self) -> str | None:
-        return self.target.name if isinstance(self.target, TensorTarget) else None
-
     def _shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor inside the model for one picture; () where there is none."""
         nodes = self.run.model.graph.graph
@@ -283,7 +296,7 @@ class Tail:
     def multipliers(self, values: Array, baseline: Array) -> Array:
         """Return DeepLIFT's multipliers of the tensor between two values of it, of their shape."""
         alone = self.beside is None
-        graph = _Graph((), (self.at,), self.score._of, self.at, alone=alone, pair=True)
+        graph = _Graph((), (self.at,), self.score.explained, self.at, alone=alone, pair=True)
         return np.asarray(self._computed(np.stack([values, baseline]), graph)[0])
 
     def said(self, at: str) -> str:
@@ -293,7 +306,7 @@ class Tail:
 
     def _graph(self, wrt: tuple[str, ...] = (), plain: bool = False) -> _Graph:
         alone = self.beside is None
-        return _Graph((), wrt, self.score._of, replaced=self.at, alone=alone, plain=plain)
+        return _Graph((), wrt, self.score.explained, replaced=self.at, alone=alone, plain=plain)
 
     def _computed(self, values: Array, graph: _Graph) -> Array:
         values = np.asarray(values, np.float32)
@@ -311,7 +324,7 @@ def _with(op: Emitter, placed: Placed, at: str, value: ir.Value) -> Placed:
     new = value if old.dtype in (None, value.dtype) else op.Cast(value, to=old.dtype.value)
     old.replace_all_uses_with(new)
     scores = value if placed.scores is old else placed.scores
-    return Placed(placed.model, {**placed.tensors, at: value}, scores)
+    return Placed(placed.model, {**placed.tensors, at: value}, placed.entry, scores)
 
 
 def resolved(run: Run, target: Target, picture: Array | None = None) -> ScoreTarget:

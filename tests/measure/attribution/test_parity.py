@@ -22,6 +22,7 @@ LIMITS = {
 }
 COMPARED_ELSEWHERE = {
     "attention_rollout",  # on the transformer
+    "attnlrp",
     "blur_ig",
     "cam",
     "deeplift",  # in test_deeplift.py, where captum adds up
@@ -31,6 +32,7 @@ COMPARED_ELSEWHERE = {
     "gradient_rollout",
     "isolation_ranking",
     "kernel_shap",
+    "lrp",
     "rise",
     "shapley_sampling",
     "xrai",
