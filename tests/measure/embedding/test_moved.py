@@ -44,3 +44,14 @@ def test_changes_of_colour_need_three_channels() -> None:
     names = {each.change for each in moved_by(grey, details(grey), np.arange(20), details, 0)}
     assert "mirrored" in names
     assert not any("tinted" in name for name in names)
+
+
+def test_a_picture_may_be_found_for_its_duplicate() -> None:
+    pictures = shown()
+    pictures[1] = pictures[0]
+    chosen = np.arange(20)
+    alone = moved_by(pictures, details(pictures), chosen, details, 0)
+    paired = moved_by(pictures, details(pictures), chosen, details, 0, [(0, 1)])
+    of = {each.change: each.found for each in paired}
+    assert {each.change: each.found for each in alone}["contrast halved"] == 18
+    assert of["contrast halved"] == 20
