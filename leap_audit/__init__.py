@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from leap_audit.telemetry import disable_telemetry
 
 if TYPE_CHECKING:
+    from leap_audit.measure.detection_targets import DetectionTarget as Detection
     from leap_audit.measure.targets import ClassTarget as Class
     from leap_audit.measure.targets import DifferenceTarget as Difference
     from leap_audit.measure.targets import DimensionTarget as Dimension
@@ -25,13 +26,20 @@ if TYPE_CHECKING:
     from leap_audit.measure.targets import SimilarityTarget as Similarity
     from leap_audit.measure.targets import TensorTarget as Tensor
     from leap_audit.pipeline import AuditResult, Inspection, audit, inspect
-    from leap_audit.pipeline.explain import PictureExplanation, check, explain, methods
+    from leap_audit.pipeline.explain import (
+        PictureExplanation,
+        check,
+        detections,
+        explain,
+        methods,
+    )
 
 __version__ = "0.2.0.dev0"
 
 __all__ = [
     "AuditResult",
     "Class",
+    "Detection",
     "Difference",
     "Dimension",
     "Direction",
@@ -44,6 +52,7 @@ __all__ = [
     "__version__",
     "audit",
     "check",
+    "detections",
     "explain",
     "inspect",
     "methods",
@@ -51,6 +60,7 @@ __all__ = [
 
 TARGETS = (
     "Class",
+    "Detection",
     "Difference",
     "Dimension",
     "Direction",
@@ -73,7 +83,7 @@ def __getattr__(name: str) -> Any:
         from leap_audit import pipeline
 
         return getattr(pipeline, name)
-    if name in ("PictureExplanation", "check", "explain", "methods"):
+    if name in ("PictureExplanation", "check", "detections", "explain", "methods"):
         return getattr(importlib.import_module("leap_audit.pipeline.explain"), name)
     if name in TARGETS:
         return getattr(importlib.import_module("leap_audit.measure.targets"), f"{name}Target")

@@ -112,7 +112,7 @@ class DeclaredPreprocessing(Options):
     """Divided by, one number or one per channel in the model's order, in units of `range`."""
     resize: Resize | None = None
     """How photographs are fitted. crop: short side to size/`crop`, then the centre;
-    stretch: straight to the size."""
+    stretch: straight to the size; letterbox: as large as fits, the rest grey."""
     crop: float | None = Field(default=None, gt=0, le=1)
     """The part of the scaled short side that a crop keeps (0.875: 224 of 256)."""
     interpolation: Interpolation | None = None
@@ -279,6 +279,12 @@ class AuditOptions(Options):
     """Directions that make a classifier of an encoder: a .csv of names and numbers, or a .npy."""
     directions_scale: float = Field(default=100.0, gt=0)
     """What these cosines are multiplied by; CLIP's is 100."""
+    detector: str | None = None
+    """Format of a detector's output, such as yolo8. Left out: recognised, and reported."""
+    threshold: float = Field(default=0.25, ge=0, le=1)
+    """Confidence from which on a detection counts."""
+    overlap: float = Field(default=0.45, ge=0, le=1)
+    """Share of their union from which on two boxes of a class are taken for the same object."""
     region: _Region | None = None
     """Part of a segmentation's map to audit: top, left, bottom, right, as fractions."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()

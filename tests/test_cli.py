@@ -214,7 +214,7 @@ def test_words_win_over_files(calls: list[Call], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "m.onnx --task detection",
+        "m.onnx --task boxes",
         "m.onnx --region 0,1",
         "m.onnx --range x",
         "m.onnx --range 1",

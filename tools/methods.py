@@ -37,6 +37,9 @@ mean square or variance), `tta:gradcam` over mirrored and shifted views. Targets
 `leap_audit.Difference` (a class less others, which Finer-CAM explains), `leap_audit.Place` (a part
 of a segmentation) and `leap_audit.Tensor` (an element of a tensor inside the model).
 
+Of a detector, `leap_audit.Detection` is one detection: its class, or a side of its box
+([detectors](detectors.md)).
+
 Models whose answer is a vector without classes have targets too, for every method but
 `isolation_ranking`. `leap_audit.Embedding`, the default there, is the product with the explained
 picture's own vector, which stays as it is while a method looks at other pictures (Crabbé and van

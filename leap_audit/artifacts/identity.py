@@ -25,12 +25,13 @@ __all__ = [
 Layout = Literal["NCHW", "NHWC"]
 ChannelOrder = Literal["RGB", "BGR", "GRAY", "BANDS"]
 """BANDS: channels that are not colours, in the order of the file."""
-Task = Literal["classification", "multi-label", "binary", "segmentation", "embedding"]
-"""embedding: a vector without classes."""
+Task = Literal["classification", "multi-label", "binary", "segmentation", "embedding", "detection"]
+"""embedding: a vector without classes. detection: boxes, each with the scores of the classes."""
 Probabilities = Literal["softmax", "sigmoid", "given"]
 """How a probability follows from the scores: as the softmax of all; as the sigmoid of each; or the
 model gives it, and the score is its logarithm."""
-Resize = Literal["crop", "stretch"]
+Resize = Literal["crop", "stretch", "letterbox"]
+"""letterbox: scaled to fit, its proportions kept, and centred on grey (114 of 255)."""
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 

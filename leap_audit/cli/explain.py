@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from leap_audit.cli import flags, input_flags
+from leap_audit.cli import flags, input_flags, targets
 from leap_audit.cli.answers import answering
 from leap_audit.cli.app import Command, app
 from leap_audit.cli.trust import FollowLinks, TrustModel
@@ -97,6 +97,8 @@ class Wanted:
     target: str | None
     similar_to: Path | None
     dimension: int | None
+    detections: tuple[int, ...] | None
+    part: str | None
     at: str | None
     check: bool
     compare: bool
@@ -113,12 +115,17 @@ def explain(
     target: Target = None,
     similar_to: SimilarTo = None,
     dimension: Dimension = None,
+    which: targets.Which = None,
+    part: targets.Part = None,
     at: At = None,
     check: Check = False,
     compare: CompareMethods = False,
     list_methods: ListMethods = False,
     task: flags.Task = None,
     scores_output: flags.ScoresOutput = None,
+    detector: targets.Detector = None,
+    threshold: targets.Threshold = None,
+    overlap: targets.Overlap = None,
     directions: input_flags.Directions = None,
     directions_scale: input_flags.DirectionsScale = None,
     classes: flags.Classes = None,
@@ -153,6 +160,7 @@ def explain(
     )
     options = flags.method_options(ctx, method_options)
     names = tuple(flags.names(method) or ("auto",))
+    numbers = targets.numbers(ctx, which)
     with answering(debug=debug, quiet=quiet, as_json=as_json, trust=trust_model) as terminal:
         from leap_audit.errors import UsageError
         from leap_audit.pipeline.explain import opened
@@ -164,9 +172,10 @@ def explain(
                 )
             print("\n".join(_table()), flush=True)
             return
-        if sum(each is not None for each in (target, similar_to, dimension)) > 1:
+        if sum(each is not None for each in (target, similar_to, dimension, which)) > 1:
             raise UsageError(
-                "--target, --similar-to and --dimension each say what is explained; give one."
+                "--target, --similar-to, --dimension and --detections each say what is explained; "
+                "give one."
             )
         if not pictures and not list_methods:
             raise UsageError("explain takes PICTURES after the MODEL: files, or folders of them.")
@@ -186,6 +195,9 @@ def explain(
                     ("output", scores_output),
                     ("directions", directions),
                     ("directions_scale", directions_scale),
+                    ("detector", detector),
+                    ("threshold", threshold),
+                    ("overlap", overlap),
                 )
                 if value is not None
             },
@@ -201,6 +213,8 @@ def explain(
             target,
             similar_to,
             dimension,
+            numbers,
+            part,
             at,
             check or compare,
             compare,
@@ -246,13 +260,18 @@ def _written(
     album = read_album(
         AuditOptions.parse(values, "explain"), labels, run.model.preprocessing, terminal
     )
-    target, what = _target(run, wanted, labels, terminal, follow=follow)
+    wanted_of = targets.targets(run, wanted, labels, terminal, follow=follow)
+    several = [
+        (number, *each)
+        for number, picture in enumerate(album.pictures)
+        for each in wanted_of(picture, album.names[number])
+    ]
     with AuditFolder.open(place, EXPLANATIONS) as folder:
         rows: list[ExplainedPicture] = []
         gains: dict[str, dict[str, list[float]]] = {}
-        total = len(album.pictures) * len(chosen)
+        total = len(several) * len(chosen)
         with terminal.stage("Explaining", total) as advance:
-            for number in range(len(album.pictures)):
+            for number, target, what in several:
                 maps = []
                 for each in chosen:
                     ((found,),) = explain_album(
@@ -260,8 +279,8 @@ def _written(
                     )
                     checks = check(found, slow=not wanted.compare) if wanted.check else {}
                     for fill in ("blur", "mean") if wanted.compare else ():
-                        several = gains.setdefault(fill, {}).setdefault(found.method, [])
-                        several.append(checks[f"gain_{fill}"])
+                        gained = gains.setdefault(fill, {}).setdefault(found.method, [])
+                        gained.append(checks[f"gain_{fill}"])
                     maps.append(_record(found, checks))
                     advance()
                 subject = found.subject
@@ -322,34 +341,6 @@ def _options(wanted: Wanted) -> dict[str, dict[str, Any]]:
         if name != "auto" and "at" in explainer(name).options.model_fields and name != "xrai":
             found.setdefault(name, {}).setdefault("at", wanted.at)
     return found
-
-
-def _target(
-    run: Any, wanted: Wanted, labels: Any, terminal: Any, *, follow: bool
-) -> tuple[Any, str]:
-    """What is explained, and its name for the page; empty: that of a class."""
-    from leap_audit.config import AuditOptions
-    from leap_audit.errors import UsageError
-    from leap_audit.measure.targets import DimensionTarget, SimilarityTarget
-    from leap_audit.pipeline.photographs import read_album
-    from leap_audit.text.filenames import legible
-
-    text = wanted.target
-    if wanted.dimension is not None:
-        return DimensionTarget(wanted.dimension), f"dimension {wanted.dimension}"
-    if wanted.similar_to is not None:
-        values = {"samples": (str(wanted.similar_to),), "follow_links": follow}
-        album = read_album(
-            AuditOptions.parse(values, "explain"), labels, run.model.preprocessing, terminal
-        )
-        if len(album.pictures) != 1:
-            raise UsageError(
-                f"--similar-to: {wanted.similar_to} holds {len(album.pictures)} pictures; name one."
-            )
-        return SimilarityTarget(album.pictures[0]), f"similarity to {legible(album.names[0])}"
-    if text is None and run.model.identity.task == "embedding":
-        return None, "the model's vector"
-    return (int(text) if text is not None and text.isdigit() else text), ""
 
 
 def _one(album: "Album", number: int) -> "Album":

@@ -83,12 +83,13 @@ TopClasses = Annotated[
 ]
 
 Task = Annotated[
-    Literal["classification", "multi-label", "binary", "segmentation", "embedding"] | None,
+    Literal["classification", "multi-label", "binary", "segmentation", "embedding", "detection"]
+    | None,
     option(
         "--task",
         _WHAT,
         of_field("task"),
-        "classification|multi-label|binary|segmentation|embedding",
+        "classification|multi-label|binary|segmentation|embedding|detection",
         case_sensitive=False,
     ),
 ]
@@ -133,12 +134,12 @@ Mean = Annotated[
 ]
 Std = Annotated[str | None, option("--std", _PICTURE, of_field("preprocessing.std"), "A,B,C")]
 Resize = Annotated[
-    Literal["crop", "stretch"] | None,
+    Literal["crop", "stretch", "letterbox"] | None,
     option(
         "--resize",
         _PICTURE,
         of_field("preprocessing.resize"),
-        "crop|stretch",
+        "crop|stretch|letterbox",
         case_sensitive=False,
     ),
 ]

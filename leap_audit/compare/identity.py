@@ -137,7 +137,9 @@ def _preprocessing(each: Preprocessing) -> Iterator[tuple[str, str]]:
     yield "Range (black, white)", ", ".join(f"{x:g}" for x in each.range)
     yield "Mean", ", ".join(f"{x:g}" for x in each.mean)
     yield "Standard deviation", ", ".join(f"{x:g}" for x in each.std)
-    cut = f"centre, {each.crop:g} of the short side" if each.resize == "crop" else "stretched"
+    cut = "stretched" if each.resize == "stretch" else "scaled to fit, the rest grey"
+    if each.resize == "crop":
+        cut = f"centre, {each.crop:g} of the short side"
     yield "Cutting to size", f"{cut}, {each.interpolation}"
 
 

@@ -13,6 +13,7 @@ from leap_audit.ingest.sandbox.trust import trust_models
 from leap_audit.run.providers import Provider, choose_provider
 
 if TYPE_CHECKING:
+    from leap_audit.ingest.detectors.registry import DeclaredDetector
     from leap_audit.ingest.inputs.selection import Inputs
     from leap_audit.ingest.model import Model
     from leap_audit.ingest.outputs.directions import Directions
@@ -34,6 +35,7 @@ def load(
     output: str | None = None,
     inputs: "Inputs | None" = None,
     directions: "Directions | None" = None,
+    detector: "DeclaredDetector | None" = None,
     trust_model: bool = False,
 ) -> "Model":
     """Load a network as a `Model`, ready to be audited.
@@ -47,7 +49,8 @@ def load(
     answers to audit, as fractions. output: the name of the output, or tensor inside the graph,
     that holds the scores; None: chosen, and the reason said. inputs: which input takes the picture
     and what values the others get, where there are several. directions: those that make a
-    classifier of an encoder.
+    classifier of an encoder. detector: the format of a detector's outputs, and from when on its
+    detections count.
 
     trust_model: open a format that is a program (all but ONNX and most of TensorFlow Lite) also
     where the system offers no sandbox for that; it can then do whatever the user can.
@@ -63,7 +66,16 @@ def load(
     if isinstance(source, str | Path):
         with trust_models(trust_model):
             model = run_in_child(
-                load_file, Path(source), declared, task, names, region, output, inputs, directions
+                load_file,
+                Path(source),
+                declared,
+                task,
+                names,
+                region,
+                output,
+                inputs,
+                directions,
+                detector,
             )
         return replace(model, provider=chosen)
     from leap_audit.ingest.model import make_model
@@ -85,6 +97,7 @@ def load(
         output=output,
         inputs=inputs,
         directions=directions,
+        detector=detector,
     )
 
 
@@ -138,6 +151,7 @@ def load_file(
     output: str | None = None,
     inputs: "Inputs | None" = None,
     directions: "Directions | None" = None,
+    detector: "DeclaredDetector | None" = None,
 ) -> "Model":
     """What the child does for `load`, on the processor: a driver would not live in its limits."""
     from leap_audit.ingest.model import make_model
@@ -153,6 +167,7 @@ def load_file(
         output=output,
         inputs=inputs,
         directions=directions,
+        detector=detector,
     )
 
 

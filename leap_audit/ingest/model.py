@@ -20,6 +20,14 @@ from leap_audit.graph.digest import graph_digest
 from leap_audit.graph.protos import opset_of, parameters, real_inputs, tensor_info
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.weights import restore_weights, shared_with, split_weights
+from leap_audit.ingest.detectors.reading import (
+    DetectorReading,
+    find_detector,
+    scores_written,
+    usual,
+)
+from leap_audit.ingest.detectors.registry import DeclaredDetector
+from leap_audit.ingest.detectors.ssd import without_suppression
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.ingest.inputs.layout import input_dimensions
 from leap_audit.ingest.inputs.pixels import require_same_numbers
@@ -28,7 +36,7 @@ from leap_audit.ingest.outputs.answer import Answer, answer_kind
 from leap_audit.ingest.outputs.directions import Directions, with_directions
 from leap_audit.ingest.outputs.final_layer import FinalLayer, final_layer
 from leap_audit.ingest.outputs.head import find_head
-from leap_audit.ingest.outputs.reading import Reading, written
+from leap_audit.ingest.outputs.reading import Reading
 from leap_audit.ingest.outputs.task import DeclaredAnswer, refuse_boxes
 from leap_audit.ingest.outputs.tensor_outputs import (
     TensorOutputs,
@@ -74,7 +82,7 @@ class Model:
     batchable: bool
     """Whether several pictures can go through at once."""
     provider: Provider
-    reading: Reading
+    reading: Reading | DetectorReading
     """How the scores are read out of the model's output; already done in `graph`."""
     batch_leads: bool = True
     """Whether the batch is the first axis of every tensor. Where it is not, as in attention over
@@ -152,6 +160,7 @@ def make_model(
     output: str | None = None,
     inputs: Inputs | None = None,
     directions: Directions | None = None,
+    detector: DeclaredDetector | None = None,
 ) -> Model:
     """Return a network with everything that a later stage may know of it.
 
@@ -161,6 +170,7 @@ def make_model(
     the scores; None: chosen. inputs: which input takes the picture, and the values of the others.
 
     directions: those that make a classifier of an encoder; None: the model is what it is.
+    detector: what is declared of a detector.
 
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
@@ -170,7 +180,8 @@ def make_model(
         ends, output, names = _zero_shot(ends, directions), None, len(directions.vectors)
     # What was converted has its other inputs fixed already.
     chosen = Inputs() if source.converted or inputs is None else inputs
-    fixed, name, values = fix_inputs(ends.proto, chosen)
+    raw = without_suppression(ends.proto) if task in (None, "detection") else ends.proto
+    fixed, name, values = fix_inputs(raw, chosen)
     refuse_boxes(fixed)
     require_prediction(inlined(fixed))
     proto, pixels, unrounded = floating_input(fixed, name)
@@ -200,16 +211,27 @@ def make_model(
     answer_declared = DeclaredAnswer(
         task, named, first.layout, output if _is_output(proto, output) else None
     )
-    head = find_head(copied(canonical), answer_declared, OutputTrial(preprocessing, provider))
+    found = None
+    if output is None and directions is None:
+        declared_detector = detector or DeclaredDetector()
+        found = find_detector(
+            canonical.graph, preprocessing.input_size, declared_detector, task=task, names=named
+        )
+    reading: Reading | DetectorReading
+    if found is not None:
+        preprocessing, head = usual(preprocessing, found.format), found.head
+        reading = found.reading
+    else:
+        head = find_head(copied(canonical), answer_declared, OutputTrial(preprocessing, provider))
+        reading = head.reading
     if region is not None and head.places == (1, 1):
         raise ModelRefused(
             f"--region picks a part of a segmentation's map, and this model gives a picture one "
             f"answer ({head.task}); leave --region out."
         )
-    proto = with_outputs(proto, [head.reading.output])
-    canonical.graph.outputs[:] = [
-        v for v in canonical.graph.outputs if v.name == head.reading.output
-    ]
+    read = found.reading.outputs if found is not None else (head.reading.output,)
+    proto = with_outputs(proto, list(read))
+    canonical.graph.outputs[:] = [v for v in canonical.graph.outputs if v.name in read]
     common.RemoveUnusedNodesPass()(canonical)
     identity = ModelIdentity(
         file=legible(source.file),
@@ -238,15 +260,19 @@ def make_model(
         directions_sha256=directions.sha256 if directions is not None else "",
     )
     proto = with_weights_folded(proto)
-    batchable, leads = _batching(proto, canonical, head.reading, sizes, provider)
-    canonical.graph.outputs[:] = [written(canonical.graph, head.reading)]
-    answer = answer_kind(
-        head.classes,
-        head.probabilities,
-        single=head.single,
-        sides=head.places,
-        axis=head.axis,
-        region=region,
+    batchable, leads = _batching(proto, canonical, reading, sizes, provider)
+    canonical.graph.outputs[:] = [scores_written(canonical.graph, reading)]
+    answer = (
+        found.answer
+        if found is not None
+        else answer_kind(
+            head.classes,
+            head.probabilities,
+            single=head.single,
+            sides=head.places,
+            axis=head.axis,
+            region=region,
+        )
     )
     last = final_layer(canonical.graph.outputs[0], answer)
     return Model(
@@ -260,7 +286,7 @@ def make_model(
         batchable=batchable,
         batch_leads=leads,
         provider=provider,
-        reading=head.reading,
+        reading=reading,
         labels=ends.names if len(ends.names) == head.classes else (),
         labels_in=ends.names_in,
     )
@@ -276,7 +302,7 @@ def _zero_shot(ends: TensorOutputs, directions: Directions) -> TensorOutputs:
 def _batching(
     proto: onnx.ModelProto,
     canonical: ir.Model,
-    reading: Reading,
+    reading: Reading | DetectorReading,
     sizes: dict[str, tuple[int, ...]],
     provider: Provider,
 ) -> tuple[bool, bool]:
@@ -299,14 +325,14 @@ def _batching(
 
 def _canonicalised(
     proto: onnx.ModelProto,
-    reading: Reading,
+    reading: Reading | DetectorReading,
     batch: int,
     sizes: dict[str, tuple[int, ...]],
     provider: Provider | None,
 ) -> ir.Model:
     """The canonical graph of a batch, with the scores as its output."""
     again = canonicalise(proto, batch=batch, sizes=sizes, provider=provider)
-    scores = written(again.graph, reading)
+    scores = scores_written(again.graph, reading)
     if static_shape(scores)[0] != batch:
         raise ModelRefused(f"tensor {scores.name!r}: holds no scores for each of {batch} pictures.")
     again.graph.outputs[:] = [scores]

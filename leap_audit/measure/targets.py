@@ -7,11 +7,13 @@ import numpy as np
 
 from leap_audit.errors import UsageError
 from leap_audit.ingest.outputs.answer import Answer, ScoreMap
+from leap_audit.measure.detection_targets import DetectionTarget
 from leap_audit.run.session import Array
 
 __all__ = [
     "ClassTarget",
     "CosineTarget",
+    "DetectionTarget",
     "DifferenceTarget",
     "DimensionTarget",
     "DirectionTarget",
@@ -51,6 +53,8 @@ class DifferenceTarget:
     alpha: float = 1.0
     weights: tuple[float, ...] = ()
     """How much each of the others counts, brought to a sum of 1; empty: all the same."""
+    where: Array | None = None
+    """(places,) how much the answer at each place counts; together 1. None: all the same."""
 
     def cotangent(self, answer: Answer) -> Array:
         """Return (classes, places), whose product with the scores is the difference."""
@@ -61,9 +65,9 @@ class DifferenceTarget:
         weights = np.asarray(self.weights or np.ones(len(self.others)), np.float64)
         for index in (self.index, *self.others):
             _require_class(answer, index)
-        total = answer.cotangent((self.index,)).astype(np.float64)
+        total = answer.cotangent((self.index,), self.where).astype(np.float64)
         for other, weight in zip(self.others, weights / weights.sum(), strict=True):
-            total -= self.alpha * weight * answer.cotangent((other,))
+            total -= self.alpha * weight * answer.cotangent((other,), self.where)
         return np.asarray(total, np.float32)
 
 
@@ -103,6 +107,26 @@ class TensorTarget:
     name: str
     index: tuple[int, ...]
     """Its position, without the axis of the pictures."""
+    others: tuple[tuple[tuple[int, ...], float], ...] = ()
+    """More elements that are added to it, each by its position and with its factor."""
+
+    def weights(self, shape: tuple[int, ...]) -> Array:
+        """Return what each element counts, of the tensor's shape for one picture.
+
+        Raises UsageError: a position is none in it.
+        """
+        found = np.zeros(shape, np.float32)
+        for index, factor in ((self.index, 1.0), *self.others):
+            fits = len(index) == len(shape) and all(
+                0 <= i < size for i, size in zip(index, shape, strict=True)
+            )
+            if not fits:
+                raise UsageError(
+                    f"target: {self.name!r} has the shape {list(shape)} for a picture; "
+                    f"{list(index)} is no position in it."
+                )
+            found[index] += factor
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +269,7 @@ Target: TypeAlias = (
     | CosineTarget
     | EmbeddingTarget
     | SimilarityTarget
+    | DetectionTarget
 )
 """What may be asked for."""
 ScoreTarget: TypeAlias = (
@@ -255,29 +280,39 @@ ScoreTarget: TypeAlias = (
     | DimensionTarget
     | DirectionTarget
     | CosineTarget
+    | DetectionTarget
 )
 """What a score is of, once the vectors of the pictures are known that it depends on."""
 
 
 def difference_to_nearest(
-    answer: Answer, scores: Array, index: int, count: int = 3, alpha: float = 1.0
+    answer: Answer,
+    scores: Array,
+    index: int,
+    count: int = 3,
+    alpha: float = 1.0,
+    where: Array | None = None,
 ) -> DifferenceTarget:
     """Return a class less the `count` classes with the nearest scores, as Finer-CAM compares them.
 
     scores: (classes, places) on the picture. The others are weighed by their probabilities on this
-    picture, which stay as they are while a method looks at other pictures.
+    picture, which stay as they are while a method looks at other pictures. where: (places,) how
+    much the answer at each place counts, together 1; None: all the same.
     """
     _require_class(answer, index)
-    mean = np.asarray(scores, np.float64).mean(1)
+    wide = np.asarray(scores, np.float64)
+    weights = np.full(wide.shape[1], 1 / wide.shape[1]) if where is None else where
+    mean = wide @ weights
     apart = np.abs(mean - mean[index])
     apart[index] = np.inf
     others = np.argsort(apart, kind="stable")[: min(count, len(mean) - 1)]
-    shares = answer.probabilities(scores).mean(1)[others]
+    shares = (answer.probabilities(scores) @ weights)[others]
     return DifferenceTarget(
         index,
         tuple(int(other) for other in others),
         alpha,
         tuple(map(float, shares)) if shares.sum() > 0 else (),
+        where,
     )
 
 

@@ -14,6 +14,8 @@ from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
 from leap_audit.measure.attribution.score import Score, resolved
 from leap_audit.measure.attribution.smoothing import explainer
+from leap_audit.measure.detection_targets import DetectionTarget
+from leap_audit.measure.detections import DetectedBox, boxes_of, detection_number
 from leap_audit.measure.faithfulness.checks import Checked, check_attribution
 from leap_audit.measure.methods import Explanation, Method, load_methods
 from leap_audit.measure.run import Run
@@ -28,6 +30,7 @@ __all__ = [
     "PictureExplanation",
     "check",
     "chosen_methods",
+    "detections",
     "explain",
     "explain_album",
     "explained",
@@ -40,6 +43,8 @@ __all__ = [
 BATCH = 8
 AUTO = ("hirescam", "integrated_gradients", "rise")
 """What `auto` takes the first of that the model has all for."""
+AUTO_DETECTION = ("elementwise", *AUTO[1:])
+"""The same of a detector: ODAM's map (Zhao and Chan 2023), each element for itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +101,8 @@ def explain(
     model: a file, an object as `leap_audit.audit` takes it, or a `Run` of one that is read
     already. x: a path, paths, or pictures in 0..1, (channels, height, width) of the model's size
     or (n, ...). target: a class by number or name, or a target such as `Difference`; None: the
-    most probable class of each picture, or its vector where the model has no classes.
+    most probable class of each picture, or its vector where the model has no classes, or a
+    detector's most confident detection.
     method: a name, with wrappers before it ("smooth:gradcam"),
     or "auto". at: a tensor inside the model. baseline: names, or pictures in 0..1. options: those
     of the method.
@@ -122,6 +128,35 @@ def explain(
         explain_album(run, album, names, target, ((chosen, parsed),), seed=seed, baselines=given)
     )
     return found[0][0] if single else [each[0] for each in found]
+
+
+def detections(
+    model: object,
+    x: Any,
+    *,
+    classes: str | Path | Sequence[str] | None = None,
+    threads: int = 0,
+    preprocessing: Mapping[str, Any] | None = None,
+    trust_model: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Any:
+    """Return a detector's boxes in a picture, the most confident first; of several, a list of them.
+
+    model, x, classes, preprocessing: as `explain`. options: `detector`, `threshold`, `overlap`, as
+    of `leap_audit.audit`. Each is a `DetectedBox`, whose `target()` explains it.
+
+    Raises UsageError: the model is no detector.
+    """
+    progress = progress or Silent()
+    run, names = opened(
+        model, classes, 0, threads, preprocessing, progress, trust_model=trust_model, more=options
+    )
+    album, single = _album(x, run.model, names, progress)
+    found: list[tuple[DetectedBox, ...]] = [
+        boxes_of(run, picture, names) for picture in album.pictures
+    ]
+    return found[0] if single else found
 
 
 def opened(
@@ -159,7 +194,8 @@ def chosen_methods(
         if name == "all":
             wanted += [each for each, m in methods().items() if not m.unmet(model)]
         elif name == "auto":
-            wanted.append(next(each for each in AUTO if not explainer(each).unmet(model)))
+            auto = AUTO_DETECTION if model.identity.task == "detection" else AUTO
+            wanted.append(next(each for each in auto if not explainer(each).unmet(model)))
         else:
             wanted.append(name)
     found = []
@@ -208,13 +244,16 @@ def subject_of(
 ) -> Subject:
     """Return a picture with what is explained of it.
 
-    target: None: its most probable class; of a model whose answer is a vector, the vector.
+    target: None: its most probable class; of a model whose answer is a vector, the vector; of a
+    detector, the most confident detection.
     """
     picture = np.asarray(picture, np.float32)
     (scores,) = run.at_once(1).scores(picture[None])
     answer = run.model.answer
     if target is None and run.model.identity.task == "embedding":
         target = EmbeddingTarget()
+    if target is None and run.model.identity.task == "detection":
+        target = detection_number(run, picture, 0)
     if target is None:
         class_ = int(answer.probabilities(scores).mean(1).argmax())
     elif isinstance(target, int | np.integer):
@@ -225,10 +264,12 @@ def subject_of(
             raise UsageError(f"target: {target!r} is {len(several)} classes; name one.")
         (class_,) = several
     else:
-        class_ = getattr(target, "index", 0)
+        exact = resolved(run, target, picture)  # here, so that noisy copies have the same target
+        class_ = getattr(exact, "class_" if hasattr(exact, "class_") else "index", 0)
         class_ = class_ if isinstance(class_, int) and 0 <= class_ < answer.classes else 0
         where = answer.predicted_places(scores, class_)
-        exact = resolved(run, target, picture)  # here, so that noisy copies have the same target
+        if isinstance(exact, DetectionTarget):
+            where = np.eye(1, answer.places, exact.row, dtype=np.float32)[0]
         return Subject(picture, class_, 1.0, where, exact, baselines)
     if not 0 <= class_ < answer.classes:
         raise UsageError(

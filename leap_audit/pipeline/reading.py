@@ -16,6 +16,7 @@ from leap_audit.ingest.classes.sandboxed import (
     read_metadata_names_in_child,
 )
 from leap_audit.ingest.classes.targets import refuse_early
+from leap_audit.ingest.detectors.registry import DeclaredDetector
 from leap_audit.ingest.inputs.selection import inputs_in_words, read_inputs
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.directions import Directions
@@ -51,8 +52,8 @@ def read(
     """Return the model and its classes, and tell what was understood, assumed and measured.
 
     Parameters as of `leap_audit.audit`. embeddings: a model whose answer is a vector without
-    classes is accepted, and the names are those of its dimensions. directions: those that make a
-    classifier of an encoder; None: those of the options, if any.
+    classes is accepted, and the names are those of its dimensions; a detector too. directions:
+    those that make a classifier of an encoder; None: those of the options, if any.
 
     Raises LeapAuditError: each refusal with its reason.
     """
@@ -71,6 +72,7 @@ def read(
             output=options.output,
             inputs=read_inputs(options.input, options.set, options.signature),
             directions=directions,
+            detector=DeclaredDetector(options.detector, options.threshold, options.overlap),
             trust_model=trust_model,
         )
         if not embeddings:
@@ -83,8 +85,14 @@ def read(
 
 
 def require_classes(model: Model) -> None:
-    """Raise ModelRefused, with what to do, where a model answers with a vector without classes."""
+    """Raise ModelRefused, with what to do, where a model answers with a vector or with boxes."""
     identity = model.identity
+    if identity.task == "detection":
+        raise ModelRefused(
+            f"output {identity.output!r} holds the boxes of a detector ({identity.task_reason}), "
+            "which an audit does not look at yet: explain its detections with `leap-audit "
+            "explain`, give the classifier it was built on, or pass --task if it is none."
+        )
     if identity.task != "embedding":
         return
     raise ModelRefused(

@@ -14,10 +14,14 @@ import onnx_ir as ir
 from leap_audit.artifacts import Probabilities
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
+from leap_audit.ingest.outputs.boxes import suppressed
 from leap_audit.run.session import Array
 
 __all__ = [
+    "BOXES",
+    "BOX_SIDES",
     "Answer",
+    "Detections",
     "OneLogit",
     "OwnProbabilities",
     "ScoreMap",
@@ -27,6 +31,10 @@ __all__ = [
     "answer_kind",
 ]
 
+BOXES = "leap_audit/boxes"
+"""Name of the tensor of a detector's boxes in its canonical graph: (n, 4, rows), in the order of
+BOX_SIDES, as fractions of the picture that the model sees."""
+BOX_SIDES = ("left", "top", "right", "bottom")
 THRESHOLD = 0.5
 """Probability from which on a class with a probability of its own is predicted."""
 HALVES = np.array([[-0.5], [0.5]])
@@ -272,7 +280,75 @@ class ScoreMap(_Columns):
         return self.each.spread_of(upright.reshape(len(scores), self.numbers, self.places))
 
 
-Answer: TypeAlias = Softmax | Sigmoids | OwnProbabilities | OneLogit | ScoreMap
+@dataclass(frozen=True)
+class Detections(Sigmoids):
+    """A detector's boxes: each row has a box, and for every class the log-odds that it holds one.
+
+    The place of an answer is the row, such as an anchor or a query. The tensor that the model gives
+    holds the scores of the classes, then the box: (n, classes + 4, rows).
+    """
+
+    rows: int = 1
+    threshold: float = 0.25
+    """Least confidence, 0..1, of a detection that is kept."""
+    overlap: float = 0.45
+    """Intersection over union from which on the less confident of two boxes of a class is left
+    out."""
+    several: bool = True
+    """Whether several rows may name one object, so that boxes are sorted out by `overlap`."""
+
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers the model gives in a row: the classes and the four sides."""
+        return self.classes + len(BOX_SIDES)
+
+    @property
+    def places(self) -> int:
+        """Return how many rows there are."""
+        return self.rows
+
+    def predicted(self, scores: Array) -> Array:
+        """Return (classes, rows) bool: the most probable class of each row, if confident enough."""
+        return super(Sigmoids, self).predicted(scores) & (
+            self.probabilities(scores) >= self.threshold
+        )
+
+    def predicted_places(self, scores: Array, class_: int) -> Array:
+        """Return weights of the rows, (rows,), which add up to 1: all on the most confident."""
+        found = np.zeros(self.rows, np.float32)
+        found[int(np.asarray(scores)[class_].argmax())] = 1
+        return found
+
+    def kept(self, probs: Array, boxes: Array) -> tuple[int, ...]:
+        """Return the rows of the detections in one picture, the most confident first.
+
+        probs: (classes, rows) in 0..1; boxes: (4, rows), in the order of BOX_SIDES. Each row stands
+        for its most probable class.
+        """
+        best, confidence = probs.argmax(0), probs.max(0)
+        enough = np.flatnonzero(confidence >= self.threshold)
+        most = self.overlap if self.several else np.inf
+        found = suppressed(boxes[:, enough], confidence[enough], best[enough], most)
+        return tuple(int(enough[each]) for each in found)
+
+    def spread(self, op: Emitter, numbers: ir.Value) -> ir.Value:
+        """Append the scores alone: (n, classes, rows) of (n, numbers, rows)."""
+        return op.Slice(numbers, [0], [self.classes], [1])
+
+    def columns(self, op: Emitter, scores: ir.Value) -> ir.Value:
+        """Append (n, classes, rows) of what the model gives, (n, numbers, rows)."""
+        return self.spread(op, scores)
+
+    def columns_of(self, scores: Array) -> Array:
+        """Return what `columns` appends, of numbers."""
+        return self.spread_of(scores)
+
+    def spread_of(self, numbers: Array) -> Array:
+        """Return what `spread` appends, of numbers."""
+        return np.asarray(numbers[:, : self.classes])
+
+
+Answer: TypeAlias = Softmax | Sigmoids | OwnProbabilities | OneLogit | ScoreMap | Detections
 """What a model gives for a picture. A new kind has the methods of these."""
 
 

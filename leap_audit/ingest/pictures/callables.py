@@ -12,7 +12,7 @@ import numpy as np
 
 from leap_audit.artifacts import Interpolation, Preprocessing
 from leap_audit.errors import PreprocessingRefused
-from leap_audit.ingest.pictures.images import covering_size
+from leap_audit.ingest.pictures.images import LETTERBOX, covering_size, fitting_size
 from leap_audit.run.session import Array
 
 __all__ = ["Encode", "Fit", "steps"]
@@ -45,14 +45,24 @@ class Fit:
         height, width = self.preprocessing.input_size
         size = (int(x.shape[2]), int(x.shape[3]))
         if size != (height, width):
-            crop = self.preprocessing.resize == "crop"
-            kept, kind = self.preprocessing.crop, self.preprocessing.interpolation
-            full = covering_size(size, (height, width), kept) if crop else (height, width)
+            how, kept = self.preprocessing.resize, self.preprocessing.crop
+            kind, full = self.preprocessing.interpolation, (height, width)
+            if how == "crop":
+                full = covering_size(size, full, kept)
+            elif how == "letterbox":
+                full = fitting_size(size, full)
             rows = resampling(size[0], full[0], kind)
             columns = resampling(size[1], full[1], kind)
             top, left = (full[0] - height) // 2, (full[1] - width) // 2
-            rows, columns = rows[top : top + height], columns[left : left + width]
+            if how == "letterbox":  # whose places are counted from the canvas, as Pillow pastes
+                rows = _placed(rows, (height - full[0]) // 2, height)
+                columns = _placed(columns, (width - full[1]) // 2, width)
+            else:
+                rows, columns = rows[top : top + height], columns[left : left + width]
             x = (_like(x, rows) @ x @ _like(x, columns.T)).clip(0, 1)
+            if how == "letterbox":
+                inside = np.outer(rows.any(1), columns.any(1))
+                x = x + _like(x, np.where(inside, 0, LETTERBOX / 255))
         return x if first else _last(x)
 
 
@@ -90,6 +100,11 @@ def resampling(old: int, new: int, kind: Interpolation = "bilinear") -> Array:
     distance = np.abs(np.arange(old) + 0.5 - centres) / max(stretch, 1.0)
     weights = KERNELS[kind](distance)
     return np.asarray(weights / weights.sum(1, keepdims=True))
+
+
+def _placed(rows: Array, start: int, length: int) -> Array:
+    """A matrix of resampling whose results stand from `start` on among `length`."""
+    return np.pad(rows, ((start, length - start - len(rows)), (0, 0)))
 
 
 def _triangle(x: Array) -> Array:

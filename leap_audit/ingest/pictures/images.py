@@ -29,11 +29,13 @@ from leap_audit.ingest.pictures.dicom import DicomRendering, is_dicom, read_dico
 from leap_audit.ingest.pictures.files import DICOM_SUFFIXES, VOLUMES, find_pictures
 
 __all__ = [
+    "LETTERBOX",
     "MAX_PIXELS",
     "covering_size",
     "decoded_picture",
     "find_pictures",
     "fitted",
+    "fitting_size",
     "read_picture",
     "write_mask",
     "write_picture",
@@ -44,6 +46,8 @@ MAX_PIXELS = 100_000_000
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _ARRAY = ".npy"
+LETTERBOX = 114
+"""The grey around a picture that is fitted whole, of 255, as the detectors of YOLO have it."""
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -161,6 +165,12 @@ def covering_size(
     return round(size[0] * scale), round(size[1] * scale)
 
 
+def fitting_size(size: tuple[int, int], input_size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) to which a picture of `size` is scaled to fit in whole."""
+    scale = min(b / a for a, b in zip(size, input_size, strict=True))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 @contextmanager
 def _opened(path: Path, label: str) -> Iterator[Image.Image]:
     """Open a picture; whatever its decoder stumbles on while it is open is one sentence."""
@@ -269,6 +279,8 @@ def _fit(image: Image.Image, preprocessing: Preprocessing, label: str) -> Image.
         return image
     if preprocessing.resize == "stretch":
         return image.resize((width, height), _RESAMPLING[preprocessing.interpolation])
+    if preprocessing.resize == "letterbox":
+        return _letterboxed(image, width, height, _RESAMPLING[preprocessing.interpolation])
     size = covering_size((image.height, image.width), (height, width), preprocessing.crop)[::-1]
     if size[0] * size[1] > MAX_PIXELS:
         raise PictureRefused(
@@ -278,3 +290,12 @@ def _fit(image: Image.Image, preprocessing: Preprocessing, label: str) -> Image.
     image = image.resize(size, _RESAMPLING[preprocessing.interpolation])
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
+
+
+def _letterboxed(image: Image.Image, width: int, height: int, how: Image.Resampling) -> Image.Image:
+    """The whole picture, as large as fits, in the middle of a canvas of grey."""
+    size = fitting_size((image.height, image.width), (height, width))[::-1]
+    grey = LETTERBOX / 255 if image.mode == "F" else LETTERBOX
+    canvas = Image.new(image.mode, (width, height), (grey,) * 3 if image.mode == "RGB" else grey)
+    canvas.paste(image.resize(size, how), ((width - size[0]) // 2, (height - size[1]) // 2))
+    return canvas

@@ -108,6 +108,8 @@ def statement(preprocessing: Preprocessing) -> tuple[str, ...]:
         fit = "scaled to cover it, then cropped to the centre"
         if p.crop < 1:
             fit = f"scaled (the short side to size / {p.crop:g}), then cropped to the centre"
+    elif p.resize == "letterbox":
+        fit = "scaled to fit into it, in the middle of grey"
     if p.interpolation != "bilinear":
         fit += f", {p.interpolation}"
     colours = {"RGB": "red, green, blue", "BGR": "blue, green, red", "GRAY": "one grey channel"}

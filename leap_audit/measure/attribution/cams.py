@@ -11,8 +11,10 @@ from pydantic import Field
 from leap_audit.config import Options
 from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.attribution.entry import Item, LayerOptions, MethodValues, attribution
-from leap_audit.measure.attribution.places import Places, default_layer, layer_of, places_of
+from leap_audit.measure.attribution.places import Places, default_layer, places_of
+from leap_audit.measure.attribution.shared_maps import item_layer
 from leap_audit.measure.methods import GRADIENT, Need, Traits
 from leap_audit.measure.targets import difference_to_nearest
 from leap_audit.run.session import Array
@@ -128,7 +130,7 @@ def _enter(
     name: str, function: Callable[[Array, Array], Array], summary: str, source: str, traits: Traits
 ) -> None:
     def compute(item: Item, options: CamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
-        places = layer_of(item.score.run.model, options.at)
+        places = item_layer(item, options.at)
         return _cam(function(*_inner(item, places)), options, places)
 
     compute.__doc__ = summary
@@ -190,7 +192,7 @@ def gradcampp(
     rng: np.random.Generator,  # noqa: ARG001
 ) -> MethodValues:
     """Grad-CAM++: channels weighted by their positive gradients, rare ones more."""
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     values, gradients = _inner(item, places)
     score = None
     if options.exponential:
@@ -260,7 +262,7 @@ _enter(
 )
 def eigencam(item: Item, options: CamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Eigen-CAM: the first principal component of the feature map, of no class."""
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     values = places.of(item.score.values(item.picture[None], places.name)[places.name])[0]
     return _cam(eigen_cam(values), options, places)
 
@@ -292,9 +294,14 @@ def finercam(item: Item, options: FinerCamOptions, rng: np.random.Generator) -> 
     score, model = item.score, item.score.run.model
     (scores,) = score.run.scores(item.picture[None])
     target = difference_to_nearest(
-        model.answer, scores, item.subject.class_, options.others, options.alpha
+        model.answer,
+        scores,
+        item.subject.class_,
+        options.others,
+        options.alpha,
+        item.subject.where if isinstance(model.answer, Detections) else None,
     )
-    places = layer_of(model, options.at)
+    places = item_layer(item, options.at)
     other = Item(type(score)(score.run, target, score.batch), item.subject)
     return _cam(grad_cam(*_inner(other, places)), options, places)
 

@@ -16,7 +16,8 @@ from leap_audit.measure.attribution.entry import (
     attribution,
     enlarged,
 )
-from leap_audit.measure.attribution.places import layer_of, places_of
+from leap_audit.measure.attribution.places import places_of
+from leap_audit.measure.attribution.shared_maps import item_layer
 from leap_audit.measure.methods import GRADIENT, Need, Traits
 
 __all__: list[str] = []
@@ -163,7 +164,7 @@ def guided_gradcam(
     rng: np.random.Generator,  # noqa: ARG001
 ) -> MethodValues:
     """Guided backpropagation, weighted by Grad-CAM."""
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     cam = np.maximum(grad_cam_map(item, places), 0)
     shape = item.picture.shape[1:]
     if options.bilinear:

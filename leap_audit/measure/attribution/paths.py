@@ -14,7 +14,8 @@ from leap_audit.measure.attribution.entry import (
     MethodValues,
     attribution,
 )
-from leap_audit.measure.attribution.places import Places, layer_of, places_of
+from leap_audit.measure.attribution.places import Places, places_of
+from leap_audit.measure.attribution.shared_maps import item_layer
 from leap_audit.measure.methods import Traits
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
@@ -115,7 +116,7 @@ def layer_ig(item: Item, options: LayerIgOptions, rng: np.random.Generator) -> M
     """Integrated gradients between what a tensor inside holds for the baseline and the picture."""
     points, weights = nodes_and_weights(options.rule, options.steps)
     starts, x = item.baselines(options), item.picture
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     values = item.score.values(np.concatenate([x[None], starts]), places.name)[places.name]
     tail = item.score.tail(x, places.name)
     inside = values[0].astype(np.float64)
@@ -287,7 +288,7 @@ def internal_influence(
     rng: np.random.Generator,  # noqa: ARG001
 ) -> MethodValues:
     """Mean gradient at a tensor inside, over pictures between the baseline and the picture."""
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     points, weights = nodes_and_weights(options.rule, options.steps)
     found = []
     for x0 in item.baselines(options):
@@ -327,7 +328,7 @@ def conductance(
     rng: np.random.Generator,  # noqa: ARG001
 ) -> MethodValues:
     """Integrated gradients that go through each element of a tensor inside the model."""
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     points = np.linspace(0, 1, options.steps + 1)
     if options.rule == "captum":
         points = nodes_and_weights("gauss_legendre", options.steps + 1)[0]

@@ -1,7 +1,7 @@
 """Attributions from changed pictures: forward passes alone, so for any model."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, product
 from typing import Annotated, Literal, TypeAlias
 
@@ -17,20 +17,24 @@ from leap_audit.measure.attribution.entry import (
     attribution,
     enlarged,
 )
-from leap_audit.measure.attribution.places import layer_of
+from leap_audit.measure.attribution.match_score import changed_score
+from leap_audit.measure.attribution.shared_maps import item_layer
 from leap_audit.measure.methods import GRADIENT, Traits
 from leap_audit.measure.smooth import enlargement
 from leap_audit.run.session import Array
 
-__all__ = ["random_mask", "scores_of", "windows"]
+__all__ = ["RiseOptions", "masked_mean", "random_mask", "scores_of", "windows"]
 
 
 def scores_of(item: Item, pictures: Iterable[Array]) -> Array:
-    """Return the score of each picture, (n,), computed a batch at a time."""
-    found: list[Array] = []
+    """Return the score of each picture, (n,), computed a batch at a time.
+
+    Of a detection: how well any row matches it.
+    """
+    score, found = changed_score(item.score), list[Array]()
     stream = iter(pictures)
     while part := list(islice(stream, max(item.score.batch, 1))):
-        found.append(item.score(np.stack(part)))
+        found.append(score(np.stack(part)))
     return np.concatenate(found) if found else np.zeros(0)
 
 
@@ -81,7 +85,7 @@ def occlusion(item: Item, options: OcclusionOptions, rng: np.random.Generator) -
     half = max(1, window[0] // 2), max(1, window[1] // 2), max(1, window[2] // 2)
     stride = _sides(options.stride or half, x)
     places = list(windows(x.shape, window, stride))
-    whole = float(item.score(x[None])[0])
+    whole = float(changed_score(item.score)(x[None])[0])
     total, count = np.zeros(x.shape), np.zeros(x.shape)
     starts = item.baselines(options)
 
@@ -147,6 +151,15 @@ def random_mask(
 )
 def rise(item: Item, options: RiseOptions, rng: np.random.Generator) -> MethodValues:
     """Mean of random masks, each weighed by the class's probability behind it."""
+    if options.score == "probability" and item.subject.target is None:
+        return masked_mean(item, options, rng, lambda shown: _probabilities(item, shown))
+    return masked_mean(item, options, rng, changed_score(item.score))
+
+
+def masked_mean(
+    item: Item, options: RiseOptions, rng: np.random.Generator, weigh: Callable[[Array], Array]
+) -> MethodValues:
+    """Return the mean of random masks, each times what `weigh` gives the picture behind it."""
     x, shape = item.picture, item.picture.shape[1:]
     (x0, *_) = item.baselines(options)
     total, done = np.zeros(shape), 0
@@ -158,12 +171,7 @@ def rise(item: Item, options: RiseOptions, rng: np.random.Generator) -> MethodVa
                 for _ in range(count)
             ]
         )
-        shown = x0 + masks[:, None] * (x - x0)
-        if options.score == "probability" and item.subject.target is None:
-            weights = _probabilities(item, shown)
-        else:
-            weights = item.score(shown)
-        total += np.tensordot(weights, masks, 1)
+        total += np.tensordot(weigh(x0 + masks[:, None] * (x - x0)), masks, 1)
         done += count
     return MethodValues(total / (options.masks * options.kept))
 
@@ -199,7 +207,7 @@ class ScoreCamOptions(CamOptions):
 def scorecam(item: Item, options: ScoreCamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Channels weighed by the score of the picture behind each of them."""
     model, x = item.score.run.model, item.picture
-    places = layer_of(model, options.at)
+    places = item_layer(item, options.at)
     values = places.of(item.score.values(x[None], places.name)[places.name])[0]
     x0 = baseline(model, x, "zero")
 
@@ -243,7 +251,7 @@ def _to_one(values: Array) -> Array:
 )
 def ablationcam(item: Item, options: CamOptions, rng: np.random.Generator) -> MethodValues:  # noqa: ARG001
     """Channels weighed by the share of the score that is lost without them."""
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     inside = item.score.values(item.picture[None], places.name)[places.name][0]
     values = places.of(inside[None])[0]
     axis = places.order[1] - 1

@@ -205,7 +205,7 @@ def _places(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -> 
 def _readings(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -> Iterator[Places]:
     """Yield the ways in which a tensor may be a map of places, the likeliest first."""
     shape, name = shape_of(value), str(value.name)
-    if shape is None or shape[0] != 1:
+    if not shape or shape[0] != 1:
         return
     if len(shape) == 4:
         for axes in ((0, 1, 2, 3), (0, 3, 1, 2)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from leap_audit.measure.attribution.cams import PLACES
 from leap_audit.measure.attribution.entry import Item, LayerOptions, MethodValues, attribution
-from leap_audit.measure.attribution.places import layer_of
+from leap_audit.measure.attribution.shared_maps import item_layer
 from leap_audit.measure.methods import Traits
 from leap_audit.run.session import Array
 
@@ -55,7 +55,7 @@ def reciprocam(item: Item, options: ReciproCamOptions, rng: np.random.Generator)
     The paper takes the class's probability and brings the map to 0..1; here it is the score that
     is explained, less that of an empty map, so that a place which says nothing gets 0.
     """
-    places = layer_of(item.score.run.model, options.at)
+    places = item_layer(item, options.at)
     inside = item.score.values(item.picture[None], places.name)[places.name]
     tail = item.score.tail(item.picture, places.name)
     masks = list(cell_masks(places.rows, places.columns, options.spread))

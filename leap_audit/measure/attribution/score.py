@@ -13,7 +13,9 @@ from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.gradient.deeplift import DEEPLIFT, require_pairs
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
+from leap_audit.ingest.outputs.answer import BOXES, Detections
 from leap_audit.measure.attribution.places import upstream
+from leap_audit.measure.detection_targets import DetectionTarget
 from leap_audit.measure.run import PICTURE, Placed, Run, place_model, place_tail
 from leap_audit.measure.targets import (
     CosineTarget,
@@ -262,8 +264,7 @@ class Score:
             return np.asarray([self.target.slope(each) for each in scores], np.float32)
         weights = self._cotangent
         if isinstance(self.target, TensorTarget):
-            weights = np.zeros(self._shape(self.target.name), np.float32)
-            weights[_position(self.target, weights.shape)] = 1
+            weights = self.target.weights(self._shape(self.target.name))
         assert weights is not None
         return np.broadcast_to(weights, (count, *weights.shape))
 
@@ -339,7 +340,24 @@ def resolved(run: Run, target: Target, picture: Array | None = None) -> ScoreTar
         if picture is None:
             raise UsageError("target: an embedding is explained of a picture, and none is named.")
         return target.of(_vector_of(run, picture))
+    if isinstance(target, DetectionTarget) and not (target.box and target.part == "class"):
+        if picture is None:
+            raise UsageError("target: a detection is explained of a picture, and none is named.")
+        found = target.of(run.model.answer, *_detected(run, picture))
+        if target.part == "class":
+            return found
+        (index, _), *others = target.elements
+        return TensorTarget(BOXES, index, tuple(others))
     return target
+
+
+def _detected(run: Run, picture: Array) -> tuple[Array, Array]:
+    """The scores, (classes, rows), and the boxes, (4, rows), of one picture."""
+    if not isinstance(run.model.answer, Detections):
+        raise UsageError("target: only a detector has detections; name a class.")
+    one = run.at_once(1)
+    (scores,) = one.scores(picture[None])
+    return scores, one.activations(picture[None], BOXES)[BOXES][0]
 
 
 def _vector_of(run: Run, picture: Array) -> Array:
@@ -352,18 +370,6 @@ def _vector_of(run: Run, picture: Array) -> Array:
         )
     (scores,) = run.at_once(1).scores(picture[None])
     return scores
-
-
-def _position(target: TensorTarget, shape: tuple[int, ...]) -> tuple[int, ...]:
-    fits = len(target.index) == len(shape) and all(
-        0 <= i < size for i, size in zip(target.index, shape, strict=True)
-    )
-    if not fits:
-        raise UsageError(
-            f"target: {target.name!r} has the shape {list(shape)} for a picture; "
-            f"{list(target.index)} is no position in it."
-        )
-    return target.index
 
 
 def _filled(part: Array, batch: int) -> Array:

@@ -12,13 +12,16 @@ import numpy as np
 from pydantic import Field, create_model
 
 from leap_audit.config import Options
-from leap_audit.errors import ConfigRefused
+from leap_audit.errors import ConfigRefused, UsageError
+from leap_audit.ingest.outputs.answer import BOXES
 from leap_audit.measure.attribution.entry import as_map
 from leap_audit.measure.attribution.smoothgrad import SmoothOptions, moment, spread_of
+from leap_audit.measure.detection_targets import DetectionTarget
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.methods import Explanation, Method, require
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
+from leap_audit.measure.targets import TensorTarget
 from leap_audit.run.session import Array
 
 __all__ = ["WRAPPERS", "ViewOptions", "explainer"]
@@ -60,6 +63,13 @@ def _views(
     options: ViewOptions,
     rng: np.random.Generator,  # noqa: ARG001
 ) -> Explanation:
+    target = subject.target
+    boxes = isinstance(target, TensorTarget) and target.name == BOXES
+    if boxes or isinstance(target, DetectionTarget):
+        raise UsageError(
+            "tta moves the picture, and the detection to another row with it; average over noisy "
+            "copies instead, with smooth: before the method."
+        )
     picture, s = np.asarray(subject.picture, np.float32), options.shift
     shifts = [(0, 0), *([(s, 0), (-s, 0), (0, s), (0, -s)] if s else [])]
     ways = [(shift, mirror) for mirror in {False, options.mirrored} for shift in shifts]

@@ -8,7 +8,9 @@ import numpy as np
 
 from leap_audit.config import Options
 from leap_audit.errors import GradientUnavailable
+from leap_audit.measure.attribution.match_score import MatchScore
 from leap_audit.measure.attribution.score import Score
+from leap_audit.measure.detection_targets import DetectionTarget
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.faithfulness.dependence import entropy_gain, randomised, rank_correlation
 from leap_audit.measure.faithfulness.description import sparseness
@@ -64,9 +66,12 @@ class Checked:
         """Return the class's probability on each picture, (n,).
 
         Of a target that is no class: the cosine, or the score in shares of the explained
-        picture's.
+        picture's. Of a detection: how well any row matches it, which is its confidence on the
+        explained picture.
         """
         subject, answer = self.subject, self.run.model.answer
+        if isinstance(subject.target, DetectionTarget):
+            return MatchScore(self.run, subject.target.matched, self.run.batch)(pictures)
         if isinstance(subject.target, NO_CLASS):
             own = 1.0 if isinstance(subject.target, CosineTarget) else self._own
             return self.score(pictures) / (abs(own) or 1.0)
@@ -80,7 +85,7 @@ class Checked:
     def score(self, pictures: Array) -> Array:
         """Return the score that is explained on each picture, (n,)."""
         subject = self.subject
-        if isinstance(subject.target, NO_CLASS):
+        if isinstance(subject.target, (*NO_CLASS, DetectionTarget)):
             return Score(self.run, subject.target, self.run.batch)(pictures)
         found = [
             s[subject.class_].astype(np.float64) @ subject.where for s in self.run.scores(pictures)

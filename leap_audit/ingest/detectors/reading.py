@@ -1,0 +1,188 @@
+"""From a canonical graph to a detector's scores and boxes, and how they were recognised."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from leap_audit.artifacts import Preprocessing, Task
+from leap_audit.errors import ModelRefused
+from leap_audit.graph.emit import Emitter
+from leap_audit.ingest.detectors.registry import (
+    DeclaredDetector,
+    DetectorFormat,
+    Outputs,
+    Signature,
+    described,
+    load_detectors,
+    recognised,
+)
+from leap_audit.ingest.outputs.answer import BOXES, Detections
+from leap_audit.ingest.outputs.head import Head
+from leap_audit.ingest.outputs.reading import Reading, written
+
+__all__ = ["DetectorHead", "DetectorReading", "find_detector", "scores_written", "usual"]
+
+PREFIX = "leap_audit/detections"
+
+
+@dataclass(frozen=True)
+class DetectorReading:
+    """From the outputs of the graph to the scores and boxes of a detector, for every batch."""
+
+    format: str
+    outputs: tuple[str, ...]
+    """Their names in the canonical graph."""
+    size: tuple[int, int]
+    """(height, width) of the picture that the model sees, in pixels."""
+    names: int | None = None
+    """How many classes were named."""
+
+    @property
+    def output(self) -> str:
+        """Return the name of the first output that is read."""
+        return self.outputs[0]
+
+
+@dataclass(frozen=True)
+class DetectorHead:
+    """What a detector's outputs were recognised as."""
+
+    format: DetectorFormat
+    signature: Signature
+    reading: DetectorReading
+    declared: DeclaredDetector
+
+    @property
+    def answer(self) -> Detections:
+        """Return the kind of answer that the model gives."""
+        return Detections(
+            self.signature.classes,
+            self.signature.rows,
+            self.declared.threshold,
+            self.declared.overlap,
+            self.format.several,
+        )
+
+    @property
+    def head(self) -> Head:
+        """Return the same in the terms of every model's answer."""
+        said = self.declared.format is not None
+        names = " and ".join(map(repr, self.signature.outputs))
+        several = "outputs" if len(self.signature.outputs) > 1 else "output"
+        sorted_ = (
+            f"boxes of a class that share more than {self.declared.overlap:g} of their union are "
+            "one"
+            if self.format.several
+            else "each object has one row"
+        )
+        return Head(
+            reading=Reading(self.reading.output),
+            task="detection",
+            why=f"{'said with --detector' if said else 'its outputs are those of'} "
+            f"{self.format.name} ({self.format.about})",
+            classes=self.signature.classes,
+            places=(1, 1),
+            axis=1,
+            single=False,
+            independent=True,
+            probabilities="sigmoid",
+            constant=False,
+            text=f"{several} {names}, {self.signature.words}",
+            meaning=f"A score is the log-odds of a row's confidence in a class; detections count "
+            f"from a confidence of {self.declared.threshold:g} on, and {sorted_}.",
+        )
+
+
+def find_detector(
+    graph: ir.Graph,
+    size: tuple[int, int],
+    declared: DeclaredDetector,
+    *,
+    task: Task | None = None,
+    names: int | None = None,
+) -> DetectorHead | None:
+    """Return what a canonical graph of one picture is as a detector; None where it is none.
+
+    size: (height, width) of the picture. task, names: as in `make_model`.
+
+    Raises ModelRefused: what was declared does not fit.
+    """
+    if task not in (None, "detection"):
+        if declared.format is not None:
+            raise ModelRefused(
+                f"--detector {declared.format} is for detectors; leave out --task {task}."
+            )
+        return None
+    outputs = Outputs(graph, size, names)
+    found = recognised(outputs, declared)
+    if found is None:
+        if task == "detection":
+            raise ModelRefused(
+                f"--task detection: the outputs, {described(outputs)}, are those of none of the "
+                f"formats that are known: {', '.join(load_detectors())}. Export the detector "
+                "without its own decoding, or name the format with --detector."
+            )
+        return None
+    format_, signature = found
+    _require_names(signature, format_, names)
+    reading = DetectorReading(format_.name, signature.outputs, size, names)
+    return DetectorHead(format_, signature, reading, declared)
+
+
+def scores_written(graph: ir.Graph, reading: Reading | DetectorReading) -> ir.Value:
+    """Return the scores, appended to a canonical graph where they are not in it already.
+
+    Of a detector: (n, classes + 4, rows), the scores of the classes and the box of each row; the
+    boxes alone are the tensor BOXES.
+    """
+    if isinstance(reading, Reading):
+        return written(graph, reading)
+    outputs = Outputs(graph, reading.size, reading.names, declared=True)
+    signature = load_detectors()[reading.format].fits(outputs)
+    if signature is None:
+        raise ModelRefused(
+            f"the outputs, {described(outputs)}, are not those of {reading.format} with another "
+            "batch; export the model with a batch of 1."
+        )
+    values = {str(value.name): value for value in graph.outputs}
+    op = Emitter(graph, PREFIX)
+    raw = signature.write(op, [values[name] for name in signature.outputs], reading.size)
+    boxes = op.Identity(raw.boxes)
+    boxes.name = BOXES
+    return op.Concat(raw.scores, boxes, axis=1)
+
+
+def usual(preprocessing: Preprocessing, format_: DetectorFormat) -> Preprocessing:
+    """Return the preprocessing with what is usual for a format where nothing was declared."""
+    assumed, found = dict(preprocessing.assumed), dict[str, Any]()
+    why = f"usual for {format_.name}"
+    if "resize" in assumed:
+        found["resize"] = format_.resize
+        assumed["resize"] = why
+    if assumed.get("channel_order") == "the usual order":
+        found["channel_order"] = format_.channel_order
+        assumed["channel_order"] = why
+    channels = len(preprocessing.mean)
+    if format_.plain and {"mean", "std"} <= assumed.keys() and any(preprocessing.mean):
+        found |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
+        assumed |= dict.fromkeys(("mean", "std"), why)
+    if not found:
+        return preprocessing
+    return preprocessing.model_copy(update={**found, "assumed": assumed})
+
+
+def _require_names(signature: Signature, format_: DetectorFormat, names: int | None) -> None:
+    """COCO's classes are written as 80 or as 91 names, which shifts every one."""
+    if names is None or names == signature.classes:
+        return
+    coco = ""
+    if {names, signature.classes} <= {80, 90, 91}:
+        coco = (
+            ": COCO has 80 classes, which some lists number from 1 to 90 with gaps, so one list "
+            "does not fit models of the other"
+        )
+    raise ModelRefused(
+        f"--classes has {names} names, and the detector ({format_.name}) tells "
+        f"{signature.classes} classes apart{coco}; give a list of {signature.classes} names."
+    )
