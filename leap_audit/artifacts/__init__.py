@@ -9,6 +9,10 @@ from leap_audit.artifacts.audit import (
     SCHEMA,
     Audit,
 )
+from leap_audit.artifacts.detections import (
+    Coincident,
+    Detection,
+)
 from leap_audit.artifacts.embedding import (
     AlikePart,
     ClassAgreement,
@@ -82,8 +86,10 @@ __all__ = [
     "Check",
     "ClassAgreement",
     "ClassSuspicion",
+    "Coincident",
     "Coverage",
     "Declared",
+    "Detection",
     "DoubtedSample",
     "DuplicatePair",
     "EmbeddingAudit",

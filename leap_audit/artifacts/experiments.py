@@ -17,14 +17,17 @@ __all__ = [
     "TriggerSize",
 ]
 
-Experiment = Literal["paste", "cover", "search", "global", "background"]
+Experiment = Literal["paste", "cover", "search", "global", "background", "removal"]
+"""removal: a change of the whole picture, and on how many objects of a detector's it loses the
+detection."""
 SearchKind = Literal["trigger", "moved trigger", "colour map", "convolution"]
 """What is searched: a mask with a pattern at one place of all pictures, or at a random place of
 each; a map of the colours; a map of small neighbourhoods."""
 MarkKind = (
-    Literal["region", "moved region", "frame", "pattern", "texture", "colour", "detail"]
+    Literal["region", "moved region", "frame", "pattern", "texture", "colour", "detail", "context"]
     | SearchKind
 )
+"""context: what stands beside the objects that a detector finds."""
 TriedOn = Literal["photographs", "prototypes"]
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from leap_audit.artifacts.detections import Coincident, Detection
 from leap_audit.artifacts.frozen import Frozen
 
 __all__ = [
@@ -57,6 +58,9 @@ class Isolation(Frozen):
     """Of the class, on the whole picture; of a map of answers, averaged over it."""
     enough: bool
     """Whether a region of at most 60 % of the picture kept enough of the probability."""
+    box: tuple[float, float, float, float] | None = None
+    """Of a detector, the box of the object that it is of, as in `Detection`; its probabilities are
+    then the object's scores, matched by place. None: of a class."""
     outcome: Outcome = Field(default_factory=lambda fields: _outcome(fields))
     """How it did in its own check."""
 
@@ -191,6 +195,8 @@ class Prototype(Frozen):
     """None where only one seed was run."""
     nearest: tuple[Neighbour, ...] = ()
     """Of the samples, the nearest first."""
+    detections: tuple[Detection, ...] = ()
+    """What a detector finds in it, the most confident first."""
 
 
 class Prediction(Frozen):
@@ -199,7 +205,8 @@ class Prediction(Frozen):
     prob: float
     """0..1; of a map of answers, averaged over the map."""
     share: float | None = None
-    """The fraction of the map where the model says the class; None where there is no map."""
+    """The fraction of the map where the model says the class, or of the picture that a detector's
+    boxes of the class cover; None where there is neither."""
 
 
 class Sample(Frozen):
@@ -220,6 +227,10 @@ class Sample(Frozen):
     says a class that is not listed; None where a picture gets one answer."""
     map_classes: tuple[int, ...] = ()
     """The classes that are most of the map, the largest first."""
+    detections: tuple[Detection, ...] = ()
+    """What a detector finds in it, the most confident first."""
+    coincident: tuple[Coincident, ...] = ()
+    """Pairs of these at one place."""
     isolations: tuple[Isolation, ...] = ()
     attributions: tuple[Attribution, ...] = ()
     opinions: tuple[Opinion, ...] = ()

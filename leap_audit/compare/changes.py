@@ -52,7 +52,7 @@ def changes_of(pairs: Compared) -> tuple[Change, ...]:
     By severity; of equal ones what got worse before what differs before what got better; then
     findings, those first whose classes took part in most changed answers; then the rest.
     """
-    kinds = (_findings, _accuracy, _answers, _regions, _entanglements)
+    kinds = (_findings, _accuracy, _answers, _objects, _regions, _entanglements)
     weighed = [(kind, *each) for kind, changes in enumerate(kinds) for each in changes(pairs)]
     weighed.sort(
         key=lambda each: (
@@ -149,7 +149,7 @@ def _accuracy(pairs: Compared) -> Iterator[_Weighed]:
 
 
 def _answers(pairs: Compared) -> Iterator[_Weighed]:
-    changed = [each for each in pairs.photographs if each.changed]
+    changed = [each for each in pairs.photographs if each.changed and each.objects is None]
     if not changed:
         return
     ways = Counter(_way(each, pairs.classes) for each in changed)
@@ -167,6 +167,37 @@ def _answers(pairs: Compared) -> Iterator[_Weighed]:
             + (f", {times} of them {most}" if times > 1 else ""),
             evidence=f"The model's first answer, then → now: {said}.",
             limits="Another answer may be a better one: see how many of known classes are right.",
+            pictures=tuple(_photograph(each, pairs.classes) for each in changed[:PICTURES]),
+        ),
+    )
+
+
+def _objects(pairs: Compared) -> Iterator[_Weighed]:
+    """The objects that one detector alone finds."""
+    both = [(each, each.objects) for each in pairs.photographs if each.objects is not None]
+    lost = [found.name for _, objects in both for found in objects.lost]
+    gained = [found.name for _, objects in both for found in objects.gained]
+    if not lost and not gained:
+        return
+    kept = sum(objects.kept for _, objects in both)
+    changed = [each for each, _ in both if each.changed]
+    said = [
+        f"{what}: {listed([f'‘{name}’ ({n})' for name, n in Counter(names).most_common()])}."
+        for what, names in (("Lost", lost), ("Found now alone", gained))
+        if names
+    ]
+    yield (
+        (),
+        Change(
+            id="objects",
+            direction="different",
+            severity="medium" if len(lost) + len(gained) >= MOVED else "low",
+            title=f"The new detector loses {count(len(lost), 'object')} and finds {len(gained)} "
+            "that the old one did not",
+            evidence=f"On {count(len(both), 'photograph')} both find {count(kept, 'object')}, of "
+            f"the same class and at the same place. {' '.join(said)}",
+            limits="An object that is lost may be a mistake that is mended, and one that is found "
+            "a new mistake: nothing here says what is there.",
             pictures=tuple(_photograph(each, pairs.classes) for each in changed[:PICTURES]),
         ),
     )

@@ -5,10 +5,11 @@ from itertools import product
 
 from leap_audit.artifacts import Audit, Isolation, Sample
 from leap_audit.compare.classes import Classes
+from leap_audit.compare.objects import is_same_box, pair_objects
 from leap_audit.compare.record import Accuracy, ClassAccuracy, IsolationPair, PhotographPair
 from leap_audit.compare.sides import Gallery
 from leap_audit.compare.statistics import mcnemar, overlap, overlap_by_chance, spearman
-from leap_audit.findings.evidence import Ranking, core, read_ranking
+from leap_audit.findings.evidence import Ranking, core, labelled_answers, read_ranking
 
 __all__ = ["accuracy", "pair_photographs"]
 
@@ -25,8 +26,9 @@ def pair_photographs(
     left: dict[str, list[Sample]] = {}
     for sample in old.samples:
         left.setdefault(sample.sha256, []).append(sample)
+    detectors = old.model.task == new.model.task == "detection"
     pairs = [
-        _pair(left[sample.sha256].pop(0), sample, classes, galleries)
+        _pair(left[sample.sha256].pop(0), sample, classes, galleries, detectors=detectors)
         for sample in new.samples
         if left.get(sample.sha256)
     ]
@@ -69,20 +71,25 @@ def _drop(item: tuple[str, list[tuple[bool, bool]]]) -> tuple[int, str]:
 
 
 def _right(sample: Sample) -> bool:
-    return bool(sample.predicted) and sample.predicted[0].class_ == sample.known
+    return any(each.right for each in labelled_answers([sample]))
 
 
-def _pair(old: Sample, new: Sample, classes: Classes, galleries: Galleries) -> PhotographPair:
+def _pair(
+    old: Sample, new: Sample, classes: Classes, galleries: Galleries, *, detectors: bool
+) -> PhotographPair:
     known = None
     if old.known is not None and classes.to_new.get(old.known) == new.known:
         known = classes.new[new.known] if new.known is not None else None
+    objects = pair_objects(old, new, classes.to_new) if detectors else None
+    changed = _answer(old, classes.to_new) != _answer(new, None)
     return PhotographPair(
         sha256=new.sha256,
         old=galleries[0].sample(old),
         new=galleries[1].sample(new),
-        changed=_answer(old, classes.to_new) != _answer(new, None),
+        changed=changed if objects is None else bool(objects.lost or objects.gained),
         known=known,
         isolations=tuple(_isolations(old, new, classes, galleries)),
+        objects=objects,
     )
 
 
@@ -97,9 +104,16 @@ def _answer(sample: Sample, to_new: dict[int, int] | None) -> int | None:
 def _isolations(
     old: Sample, new: Sample, classes: Classes, galleries: Galleries
 ) -> Iterator[IsolationPair]:
-    """The same classes; and the first answers where they are not the same."""
+    """The same classes; and the first answers where they are not the same. Of detectors, the same
+    objects."""
     for before, after in product(old.isolations, new.isolations):
         same = classes.to_new.get(before.class_) == after.class_
+        if before.box is not None and after.box is not None:
+            if same and is_same_box(before.box, after.box):
+                yield _compared(
+                    galleries[0].isolation(before), galleries[1].isolation(after), same, galleries
+                )
+            continue
         answers = (
             bool(old.predicted and new.predicted)
             and before.class_ == old.predicted[0].class_

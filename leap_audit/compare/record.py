@@ -13,6 +13,7 @@ from pydantic import Field
 from leap_audit.artifacts import (
     Check,
     ClassSuspicion,
+    Detection,
     Entanglement,
     Finding,
     Isolation,
@@ -39,6 +40,7 @@ __all__ = [
     "EntanglementPair",
     "FindingPair",
     "IsolationPair",
+    "ObjectsPair",
     "PhotographPair",
     "PicturePair",
     "PrototypePair",
@@ -191,6 +193,17 @@ class IsolationPair(Frozen):
     other, 0..1."""
 
 
+class ObjectsPair(Frozen):
+    """The objects that two detectors find in a photograph, matched by class and place."""
+
+    kept: int
+    """How many both find."""
+    lost: tuple[Detection, ...]
+    """Those that the old one alone finds."""
+    gained: tuple[Detection, ...]
+    """Those that the new one alone finds."""
+
+
 class PhotographPair(Frozen):
     """A photograph that both audits show, by the SHA-256 of its file."""
 
@@ -198,10 +211,12 @@ class PhotographPair(Frozen):
     old: Sample
     new: Sample
     changed: bool
-    """Whether the model's first answer is another one."""
+    """Whether the model's first answer is another one; of detectors, whether an object is."""
     known: str | None
     """The class that both audits know it to show."""
     isolations: tuple[IsolationPair, ...] = ()
+    objects: ObjectsPair | None = None
+    """None unless both models are detectors."""
 
 
 class ClassAccuracy(Frozen):

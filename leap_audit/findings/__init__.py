@@ -39,6 +39,7 @@ def find(evidence: Evidence) -> tuple[Finding, ...]:
     pairs = [
         (suspicion, _capped(finding, evidence))
         for rule in FINDING_RULES
+        if rule.asked_of(evidence)
         for suspicion, finding in rule.findings(evidence)
     ]
     causes = [finding for _, finding in pairs if finding.rule in CAUSES]
@@ -82,7 +83,7 @@ def _capped(finding: Finding, evidence: Evidence) -> Finding:
 
 
 def questions(evidence: Evidence, findings: tuple[Finding, ...]) -> tuple[Question, ...]:
-    """Return every rule with whether it raised one of `findings`, and what it looked at.
+    """Return every rule that fits the model, and whether it raised one of `findings`.
 
     Those that ask of an encoder's vectors are left out where the model is none.
     """
@@ -90,7 +91,7 @@ def questions(evidence: Evidence, findings: tuple[Finding, ...]) -> tuple[Questi
     return tuple(
         rule.asked(evidence, raised=rule.id in raised)
         for rule in FINDING_RULES
-        if evidence.embedding is not None or not rule.encoders
+        if rule.asked_of(evidence) and (evidence.embedding is not None or not rule.encoders)
     )
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from leap_audit.findings.evidence import Evidence, labelled_answers
+from leap_audit.findings.objects import removals
 from leap_audit.findings.suspicion import TooLittle
 from leap_audit.ingest.outputs.trial import TRIAL_PICTURES
 from leap_audit.measure.experiments.score import Q
@@ -14,18 +15,22 @@ __all__ = [
     "PICTURES_NEEDED",
     "changes",
     "experiments",
+    "isolated_objects",
     "labelled",
     "labelled_enough",
     "located",
+    "objects",
     "opinions",
     "opinions_checked",
     "other_preprocessings",
     "photographs",
     "prototypes",
+    "removals_tried",
     "searches",
     "seeds",
     "several_classes",
     "stated_isolations",
+    "surroundings",
     "trial",
 ]
 
@@ -184,3 +189,45 @@ def changes(evidence: Evidence) -> str:
     if not tried:
         raise TooLittle("no change of whole pictures was tried")
     return count(len(tried), "change")
+
+
+def objects(evidence: Evidence) -> str:
+    """Return how many objects a detector found on the photographs."""
+    if not evidence.samples:
+        raise TooLittle("there were no photographs")
+    found = sum(len(each.detections) for each in evidence.samples)
+    if not found:
+        raise TooLittle("nothing was found on the photographs (see --threshold)")
+    return f"{count(found, 'object')} on {count(len(evidence.samples), 'photograph')}"
+
+
+def isolated_objects(evidence: Evidence) -> str:
+    """Return how many classes have enough isolated objects to say what these depend on."""
+    objects(evidence)
+    times = Counter(
+        each.isolation.class_ for each in evidence.stated_classes() if each.isolation.box
+    )
+    enough = [class_ for class_, several in times.items() if several >= PICTURES_NEEDED]
+    if not enough:
+        raise TooLittle(f"of no class {PICTURES_NEEDED} objects were isolated")
+    return f"{count(len(enough), 'class', 'classes')} with {PICTURES_NEEDED} or more objects"
+
+
+def surroundings(evidence: Evidence) -> str:
+    """Return of how many classes the surroundings of objects were tried."""
+    objects(evidence)
+    tried = [
+        each for each in evidence.suspicion if each.kind == "context" and each.pasted is not None
+    ]
+    if not tried:
+        raise TooLittle("of no class there were an object, and six objects of other classes")
+    return f"the surroundings of {count(len(tried), 'class', 'classes')}"
+
+
+def removals_tried(evidence: Evidence) -> str:
+    """Return how many changes were tried on a detector's objects, and how many objects."""
+    objects(evidence)
+    tried = removals(evidence.trials)
+    if not tried:
+        raise TooLittle("of no class three objects were found")
+    return f"{count(len(tried), 'change')} of {count(tried[0].objects, 'object')}"

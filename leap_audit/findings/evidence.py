@@ -152,12 +152,18 @@ def _stated(isolation: Isolation) -> bool:
 
 
 def labelled_answers(samples: Iterable[Sample]) -> list[LabelledAnswer]:
-    """Return the answers to the photographs whose class is known, in their order."""
-    return [
-        LabelledAnswer(each, each.known, each.predicted[0].class_, each.predicted[0].prob)
-        for each in samples
-        if each.known is not None and each.predicted
-    ]
+    """Return the answers to the photographs whose class is known, in their order.
+
+    Of a detector the most confident object of that class, if it finds any.
+    """
+    found = []
+    for each in samples:
+        if each.known is None or not each.predicted:
+            continue
+        first = each.predicted[0].class_, each.predicted[0].prob
+        own = [(d.class_, d.prob) for d in each.detections if d.class_ == each.known]
+        found.append(LabelledAnswer(each, each.known, *next(iter(own), first)))
+    return found
 
 
 def shares_of_own(prototype: Prototype) -> dict[int, float] | None:

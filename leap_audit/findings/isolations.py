@@ -152,7 +152,8 @@ def border(evidence: Evidence) -> Iterator[Suspicion]:
         for each in stated:
             weights = _core(evidence, each)
             top, left = (max(1, round(side * BORDER_SIDE)) for side in weights.shape)
-            shares.append(1.0 - float(weights[top:-top, left:-left].sum()))
+            whole = 1.0 if each.isolation.box is None else float(weights.sum())
+            shares.append(whole - float(weights[top:-top, left:-left].sum()))
         hits = sum(share >= BORDER_SHARE for share in shares)
         if hits >= PICTURES_SHARE * len(stated):
             label = evidence.labels[target]
@@ -182,7 +183,15 @@ def _by_class(evidence: Evidence) -> dict[int, list[StatedClass]]:
 
 def _core(evidence: Evidence, each: StatedClass) -> NDArray[np.float64]:
     isolation = each.isolation
-    return core(evidence.rankings[isolation.mask], min(isolation.area, CORE_AREA))
+    weights = core(evidence.rankings[isolation.mask], min(isolation.area, CORE_AREA))
+    if isolation.box is None:
+        return weights
+    # An object may lie anywhere: of a detection, what counts is beside its box.
+    height, width = weights.shape
+    left, top, right, bottom = (max(0.0, side) for side in isolation.box)
+    rows = slice(round(top * height), round(bottom * height))
+    weights[rows, round(left * width) : round(right * width)] = 0
+    return weights
 
 
 def _classes(stated: Sequence[StatedClass]) -> tuple[int, ...]:

@@ -15,6 +15,14 @@ from leap_audit.findings.answers import (
     preprocessing_doubted,
     scores_do_not_move,
 )
+from leap_audit.findings.detections import (
+    class_not_found,
+    context,
+    evidence_outside,
+    removed_by_change,
+    twice_found,
+    two_classes,
+)
 from leap_audit.findings.isolations import (
     border,
     crop_gives_another,
@@ -39,7 +47,9 @@ from leap_audit.findings.suspicion import FindingRule
 
 __all__ = ["CAUSES", "FINDING_RULES", "FindingRule"]
 
-CAUSES = frozenset({"preprocessing-doubted", "shortcut", "one-corner", "border", "one-answer"})
+CAUSES = frozenset(
+    {"preprocessing-doubted", "shortcut", "context", "one-corner", "border", "one-answer"}
+)
 """Rules whose findings may explain wrong or overconfident answers with their class."""
 
 FINDING_RULES: tuple[FindingRule, ...] = (
@@ -79,6 +89,18 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "Pictures with the mark get this answer whatever they show.",
         "Look for the mark in the training pictures. Train again without it, or with it on all "
         "classes alike, and repeat the audit.",
+        but="detection",
+    ),
+    FindingRule(
+        "context",
+        "high",
+        "Is any object called by what stands beside it?",
+        context,
+        basis.surroundings,
+        "Objects in such surroundings get this name whatever they are, and lose it elsewhere.",
+        "Look for the surroundings in the training pictures. Add the objects in others, and other "
+        "objects in these.",
+        task="detection",
     ),
     FindingRule(
         "vectors-alike",
@@ -144,6 +166,47 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.changes,
         "Such pictures in use, from another camera or in other light, will be answered wrongly.",
         "Test it on photographs that were taken that way. Add such changes to the training.",
+        but="detection",
+    ),
+    FindingRule(
+        "evidence-outside",
+        "medium",
+        "Do detections depend on what is inside their boxes?",
+        evidence_outside,
+        basis.isolated_objects,
+        "The model may use the surroundings instead of the object.",
+        "Test the objects in other surroundings.",
+        task="detection",
+    ),
+    FindingRule(
+        "removed-by-change",
+        "medium",
+        "Are objects still found on a darker, blurred or mirrored picture?",
+        removed_by_change,
+        basis.removals_tried,
+        "Objects in such pictures will be missed.",
+        "Test it on photographs that were taken that way. Add such changes to the training.",
+        task="detection",
+    ),
+    FindingRule(
+        "two-classes",
+        "medium",
+        "Does each object have one name?",
+        two_classes,
+        basis.objects,
+        "Such objects are counted under both names.",
+        "Keep the more confident of boxes of both classes that overlap, or merge the classes.",
+        task="detection",
+    ),
+    FindingRule(
+        "class-not-found",
+        "medium",
+        "Is every audited class found somewhere?",
+        class_not_found,
+        basis.prototypes,
+        "The detector may never find objects of the class.",
+        "Test photographs of the class, and whether the list of names fits the model.",
+        task="detection",
     ),
     FindingRule(
         "duplicates",
@@ -267,6 +330,16 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "Products and distances of these vectors compare the quality of pictures as well.",
         "Compare the vectors by their cosine.",
         encoders=True,
+    ),
+    FindingRule(
+        "found-twice",
+        "low",
+        "Is each object found once?",
+        twice_found,
+        basis.objects,
+        "Objects are counted more often than they are there.",
+        "Try a smaller overlap (--overlap), and count on labelled pictures.",
+        task="detection",
     ),
     FindingRule(
         "isolation-not-enough",

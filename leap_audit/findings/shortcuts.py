@@ -25,7 +25,7 @@ def tested(evidence: Evidence, class_: int) -> bool:
 def shortcut(evidence: Evidence) -> Iterator[Suspicion]:
     """Suspect the classes that a mark calls up, where the experiment confirmed it."""
     for each in evidence.suspicion:
-        if not each.confirmed or each.pasted is None or each.kind is None:
+        if not each.confirmed or each.pasted is None or each.kind in (None, "context"):
             continue
         label = evidence.labels[each.class_]
         what, verb = _what(each)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from leap_audit.artifacts import EvidencePicture, Finding, PictureRole, Question, Severity
+from leap_audit.artifacts import EvidencePicture, Finding, PictureRole, Question, Severity, Task
 from leap_audit.findings.evidence import Evidence
 
 __all__ = [
@@ -65,6 +65,15 @@ class FindingRule:
     """What to do about it next; a sentence."""
     encoders: bool = False
     """Whether it is asked of encoders alone."""
+    task: Task | None = None
+    """The kind of model that it is asked of; None: of all."""
+    but: Task | None = None
+    """The kind of model that it is not asked of."""
+
+    def asked_of(self, evidence: Evidence) -> bool:
+        """Return whether the question makes sense for the model."""
+        task = None if evidence.model is None else evidence.model.task
+        return self.task in (None, task) and (self.but is None or self.but != task)
 
     def findings(self, evidence: Evidence) -> Iterator[tuple[Suspicion, Finding]]:
         """Yield the suspicions of this rule, each with the finding that it becomes."""

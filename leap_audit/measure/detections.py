@@ -11,7 +11,7 @@ from leap_audit.measure.detection_targets import DetectionTarget, Part
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
-__all__ = ["DetectedBox", "boxes_of", "detection_number", "raw_detections"]
+__all__ = ["DetectedBox", "boxes_of", "detected_box", "detection_number", "raw_detections"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def boxes_of(run: Run, picture: Array, names: Sequence[str] = ()) -> tuple[Detec
     picture = np.asarray(picture, np.float32)
     probs, boxes = raw_detections(run, picture)
     assert isinstance(run.model.answer, Detections)
-    return tuple(_box(probs, boxes, row, names) for row in run.model.answer.kept(probs, boxes))
+    return tuple(
+        detected_box(probs, boxes, row, names) for row in run.model.answer.kept(probs, boxes)
+    )
 
 
 def detection_number(run: Run, picture: Array, number: int) -> DetectionTarget:
@@ -72,7 +74,7 @@ def detection_number(run: Run, picture: Array, number: int) -> DetectionTarget:
         return found[number].target()
     if number == 0:
         probs, boxes = raw_detections(run, picture)
-        return _box(probs, boxes, int(probs.max(0).argmax()), ()).target()
+        return detected_box(probs, boxes, int(probs.max(0).argmax()), ()).target()
     threshold = getattr(run.model.answer, "threshold", 0.0)
     raise UsageError(
         f"target: there is no detection {number}; the picture has {len(found)} with a confidence "
@@ -80,7 +82,11 @@ def detection_number(run: Run, picture: Array, number: int) -> DetectionTarget:
     )
 
 
-def _box(probs: Array, boxes: Array, row: int, names: Sequence[str]) -> DetectedBox:
+def detected_box(probs: Array, boxes: Array, row: int, names: Sequence[str] = ()) -> DetectedBox:
+    """Return the detection of a row of an answer, of its most probable class.
+
+    probs: (classes, rows) in 0..1; boxes: (4, rows); names: see `boxes_of`.
+    """
     class_ = int(probs[:, row].argmax())
     left, top, right, bottom = map(float, boxes[:, row])
     name = names[class_] if names else str(class_)

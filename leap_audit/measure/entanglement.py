@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run.session import Array
 
@@ -99,13 +100,23 @@ def cosines_of(a: Array, b: Array) -> Array:
 def compare_gradients(
     run: Run, picture: Array, target: tuple[int, ...], classes: Sequence[int]
 ) -> Shared:
-    """Return the cosine of each class's gradient with the target's, on one picture."""
-    single = run.at_once(1)
+    """Return the cosine of each class's gradient with the target's, on one picture.
+
+    Of a detector, at the row where the target has most: what is shared by objects at one place.
+    """
+    single, answer, where = run.at_once(1), run.model.answer, None
+    if isinstance(answer, Detections):
+        (scores,) = single.scores(picture[None])
+        where = answer.predicted_places(scores, target[0])
 
     def gradient(of: tuple[int, ...]) -> Array:
-        cotangent = run.model.answer.cotangent(of)
+        cotangent = answer.cotangent(of, where)
         return single.gradient(picture[None], cotangent)[PICTURE].ravel()
 
-    others = np.stack([gradient((k,)) for k in classes])
-    cosines = cosines_of(gradient(target)[None], others)[0]
+    others, own = np.stack([gradient((k,)) for k in classes]), gradient(target)
+    if isinstance(answer, Detections) and len(classes) > 2:
+        # That there is an object at all moves all classes alike, and is no likeness of two.
+        shared = others.mean(0)
+        others, own = others - shared, own - shared
+    cosines = cosines_of(own[None], others)[0]
     return Shared(dict(zip(classes, map(float, cosines), strict=True)))

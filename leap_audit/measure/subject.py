@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leap_audit.ingest.outputs.answer import Answer
-from leap_audit.measure.targets import ClassTarget, Target
+from leap_audit.measure.targets import ClassTarget, DetectionTarget, Target
 from leap_audit.run.session import Array
 
 __all__ = ["Subject", "sharpness"]
@@ -30,11 +30,19 @@ class Subject:
     baselines: Array | None = None
     """(m, channels, height, width), the pictures without content that a method of attribution
     compares with; None: those that its options name."""
+    box: tuple[float, float, float, float] | None = None
+    """Left, top, right and bottom in fractions, of the detection that is asked about: where
+    the picture is changed, its score is matched by place (see `measure.matching`). None:
+    not a detection."""
 
     @property
     def explained(self) -> Target:
         """Return what a method of attribution explains."""
-        return self.target if self.target is not None else ClassTarget(self.class_, self.where)
+        if self.target is not None:
+            return self.target
+        if self.box is not None:
+            return DetectionTarget(int(np.argmax(self.where)), "class", self.class_, self.box)
+        return ClassTarget(self.class_, self.where)
 
 
 def sharpness(scores: Array, answer: Answer) -> float:

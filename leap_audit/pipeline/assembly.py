@@ -20,18 +20,20 @@ from leap_audit.artifacts import (
     Sample,
     Trial,
 )
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.ingest.pictures.bands import write_bands
 from leap_audit.ingest.pictures.images import write_mask, write_picture
 from leap_audit.measure.embedding.alike import AlikeRegion
 from leap_audit.measure.isolation.region import Region, shown
 from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.pipeline.doubted import doubted_samples, judged_labels
-from leap_audit.pipeline.experiments import outcome
+from leap_audit.pipeline.experiments import coincident, outcome
 from leap_audit.pipeline.maps import map_classes, map_levels, map_path
 from leap_audit.pipeline.opinions import with_opinions
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.prototypes import (
     bands_path,
+    detections_of,
     image_path,
     matrix_of,
     prototype_records,
@@ -148,7 +150,7 @@ def assemble(study: Study, parts: Parts, embedding: EmbeddingParts | None = None
     record = AuditParts(
         prototypes=prototype_records(study, shown_groups, photographs),
         matrix=matrix_of(shown_groups) if shown_groups else None,
-        samples=tuple(_sample(study, each) for each in photographs),
+        samples=tuple(_sample(study, each, parts) for each in photographs),
         readings=_readings(study, parts),
         doubted=doubted_samples(study, photographs),
         judged=len(judged_labels(study, photographs)),
@@ -221,7 +223,7 @@ def _readings(study: Study, parts: Parts) -> Readings | None:
     return None
 
 
-def _sample(study: Study, answered: Answered) -> Sample:
+def _sample(study: Study, answered: Answered, parts: Parts) -> Sample:
     album, i = study.album, answered.index
     image = f"images/{sample_stem(i)}.png"
     return Sample(
@@ -233,6 +235,8 @@ def _sample(study: Study, answered: Answered) -> Sample:
         known=album.known[i],
         map=map_path(sample_stem(i)) if answered.answer.first is not None else None,
         map_classes=map_classes(answered.answer),
+        detections=detections_of(study, answered),
+        coincident=coincident(study, parts).get(i, ()),
     )
 
 
@@ -251,7 +255,7 @@ def _isolated(
     found = regions_of(isolation_units(study, wanted), parts)
     for task, region in zip(wanted, found, strict=False):
         if region is not None:
-            path = f"images/{stems[task.owner]}-class-{task.subject.class_:04d}"
+            path = f"images/{stems[task.owner]}-{_which(study, task)}"
             faded[f"{path}.png"] = (task.subject.picture, region)
             maps[f"{path}-mask.png"] = region.ranking
             regions[task.owner].append(_isolation(study, task, region, path))
@@ -259,7 +263,7 @@ def _isolated(
         explained = explanations_of(explanations(study, name, wanted), parts)
         for task, explanation in zip(wanted, explained, strict=True):
             if explanation is not None:
-                path = f"images/{stems[task.owner]}-class-{task.subject.class_:04d}-{name}.png"
+                path = f"images/{stems[task.owner]}-{_which(study, task)}-{name}.png"
                 made, maps[path] = _attribution(study, task, explanation, name, path)
                 attributed[task.owner].append(made)
     updated = tuple(
@@ -272,6 +276,13 @@ def _isolated(
         for owner, of_owner, maps_of_owner in zip(owners, regions, attributed, strict=True)
     )
     return replace(record, faded=faded, maps=maps), updated
+
+
+def _which(study: Study, task: IsolationTask) -> str:
+    """Tell the isolations of a picture apart: by class, of a detector by object too."""
+    if isinstance(study.model.answer, Detections):
+        return f"object-{task.rank:02d}-class-{task.subject.class_:04d}"
+    return f"class-{task.subject.class_:04d}"
 
 
 def _isolation(study: Study, task: IsolationTask, region: Region, path: str) -> Isolation:
@@ -287,6 +298,7 @@ def _isolation(study: Study, task: IsolationTask, region: Region, path: str) -> 
         prob_delete=region.prob_delete,
         enough=region.enough,
         logit=task.logit,
+        box=task.subject.box,
     )
 
 

@@ -7,18 +7,29 @@ import numpy as np
 
 from leap_audit.artifacts import (
     ClassSuspicion,
+    Coincident,
     EvidencePicture,
     MarkKind,
     PictureRole,
     Trial,
 )
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.material import evenly
-from leap_audit.measure.experiments.study import Settled, settle
+from leap_audit.measure.experiments.study import Settled, Tried, settle
+from leap_audit.measure.objects.surroundings import framed
 from leap_audit.pipeline.parts import Parts, result_of
-from leap_audit.pipeline.study import Study, answered_drawn
+from leap_audit.pipeline.study import Study, answered_drawn, answered_photographs
 from leap_audit.pipeline.tasks import isolation_units, photographs_to_isolate, regions_of, tasks
-from leap_audit.pipeline.units import Supply, TryBackgrounds, TryChanges, TryMarks
+from leap_audit.pipeline.units import (
+    Supply,
+    TryBackgrounds,
+    TryChanges,
+    TryCoincidences,
+    TryContext,
+    TryMarks,
+    TryRemovals,
+)
 from leap_audit.run.session import Array
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.places import place_in_words
@@ -27,6 +38,8 @@ __all__ = [
     "ExperimentParts",
     "background_trials",
     "change_trials",
+    "coincidence_trials",
+    "coincident",
     "mark_trials",
     "outcome",
     "tried_classes",
@@ -60,8 +73,25 @@ def tried_classes(study: Study) -> list[int]:
     return audited(study)
 
 
-def mark_trials(study: Study, parts: Parts) -> list[TryMarks]:
-    """Return a unit for each class that marks are tried of."""
+def found_classes(study: Study, parts: Parts) -> list[int]:
+    """Return the audited classes that a detector finds on the photographs; none of another model.
+
+    Of a class that it does not find nothing can be tried.
+    """
+    if not isinstance(study.model.answer, Detections):
+        return []
+    found = {o.class_ for each in answered_photographs(study, parts) for o in each.objects}
+    return [class_ for class_ in audited(study) if class_ in found]
+
+
+def mark_trials(study: Study, parts: Parts) -> list[TryMarks] | list[TryContext]:
+    """Return a unit for each class that marks, or the surroundings of objects, are tried of."""
+    if found := found_classes(study, parts):
+        supply, options = _supply(study, parts), study.options
+        return [
+            TryContext(study.ground, supply, options.experiments, options.seed, class_)
+            for class_ in found
+        ]
     if not tried_classes(study):
         return []
     supply, options = _supply(study, parts), study.options
@@ -71,8 +101,12 @@ def mark_trials(study: Study, parts: Parts) -> list[TryMarks]:
     ]
 
 
-def change_trials(study: Study, parts: Parts) -> list[TryChanges]:
+def change_trials(study: Study, parts: Parts) -> list[TryChanges] | list[TryRemovals]:
     """Return the unit that changes whole pictures, where marks are tried."""
+    if found := found_classes(study, parts):
+        supply, options = _supply(study, parts), study.options
+        several = options.experiments, options.seed, tuple(found)
+        return [TryRemovals(study.ground, supply, *several)]
     if not tried_classes(study):
         return []
     supply, options, classes = _supply(study, parts), study.options, tuple(audited(study))
@@ -99,9 +133,35 @@ def background_trials(study: Study, parts: Parts) -> list[TryBackgrounds]:
     return [TryBackgrounds(study.ground, *several, options.experiments.hosts, options.seed)]
 
 
+def coincidence_trials(study: Study, parts: Parts) -> list[TryCoincidences]:
+    """Return the unit that tries a detector's detections at one place."""
+    if not found_classes(study, parts):
+        return []
+    return [TryCoincidences(study.ground, _supply(study, parts))]
+
+
+def coincident(study: Study, parts: Parts) -> dict[int, tuple[Coincident, ...]]:
+    """Return the pairs of detections at one place, by the number of their photograph."""
+    found: dict[int, tuple[Coincident, ...]] = {}
+    chosen = _chosen(study)
+    for unit in coincidence_trials(study, parts):
+        for each in result_of(unit, parts) or ():
+            pair = Coincident(
+                first=each.first, second=each.second, held=each.held, covered=each.covered
+            )
+            photograph = chosen[each.place]
+            found[photograph] = (*found.get(photograph, ()), pair)
+    return found
+
+
+def _chosen(study: Study) -> list[int]:
+    """The photographs that experiments use."""
+    return [int(i) for i in evenly(np.arange(len(study.album.pictures)), MOST)]
+
+
 def _supply(study: Study, parts: Parts) -> Supply:
     album = study.album
-    chosen = [int(i) for i in evenly(np.arange(len(album.pictures)), MOST)]
+    chosen = _chosen(study)
     pairs = [(d, a) for d, a in answered_drawn(study, parts) if len(d.request.target) == 1]
     return Supply(
         tuple(album.pictures[i] for i in chosen),
@@ -113,7 +173,7 @@ def _supply(study: Study, parts: Parts) -> Supply:
 
 def outcome(study: Study, parts: Parts) -> ExperimentParts:
     """Return what the finished experiments come to: a row for each audited class."""
-    results = [result_of(unit, parts) for unit in mark_trials(study, parts)]
+    results: list[Tried | None] = [result_of(unit, parts) for unit in mark_trials(study, parts)]
     tried = [each for each in results if each is not None]
     others = [*change_trials(study, parts), *background_trials(study, parts)]
     rest = [trial for unit in others for trial in result_of(unit, parts) or ()]
@@ -178,7 +238,7 @@ def captioned(
 ) -> list[tuple[EvidencePicture, Array]]:
     """Return what was shown to the model, with its answers, and a trigger by itself."""
     whole = mark.kind in CHANGED_WHOLE
-    thing = "change" if whole else "mark"
+    thing = "change" if whole else "mark" if mark.kind != "context" else "part beside the object"
     several: list[tuple[PictureRole, str, Shown | None]] = [
         ("original", "original", mark.carrier),
         ("covered", f"the {thing} taken back" if whole else f"the {thing} covered", mark.erased),
@@ -186,8 +246,9 @@ def captioned(
         ("pasted", f"that picture with the {thing}", mark.marked),
         *(("counter-example", f"a picture with the {thing}", each) for each in mark.unmoved),
     ]
+    said = "answered" if mark.kind != "context" else "the object is called"
     captions = [
-        (role, f"{text}: answered ‘{labels[shown.answer]}’", shown.picture)
+        (role, f"{text}: {said} ‘{labels[shown.answer]}’", _boxed(shown))
         for role, text, shown in several
         if shown is not None
     ]
@@ -202,3 +263,10 @@ def captioned(
         image = f"images/experiment-{class_:04d}-{role}{further}.png"
         found.append((EvidencePicture(image=image, caption=caption, role=role), picture))
     return found
+
+
+def _boxed(shown: Shown) -> Array:
+    """The picture, with the frame of the object that the answer is about, if it is about one."""
+    if shown.box is None:
+        return shown.picture
+    return framed(shown.picture, shown.box)

@@ -8,7 +8,12 @@ from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan
 from leap_audit.pipeline.execution import Executor, finish
-from leap_audit.pipeline.experiments import background_trials, change_trials, mark_trials
+from leap_audit.pipeline.experiments import (
+    background_trials,
+    change_trials,
+    coincidence_trials,
+    mark_trials,
+)
 from leap_audit.pipeline.opinions import first_answers, opinion_units
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import Album, read_album
@@ -162,6 +167,7 @@ class Measuring:
             finish(change_trials(self.study, self.parts), self.executor, self.parts)
             self._timed(advance)(0)
             finish(background_trials(self.study, self.parts), self.executor, self.parts)
+            finish(coincidence_trials(self.study, self.parts), self.executor, self.parts)
 
     def _tasks(self, *sources: Source) -> list[list[IsolationTask]]:
         """The tasks on photographs, and those on prototypes."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from leap_audit.artifacts import OtherReading, Readings, Trial
 from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.measure.detections import DetectedBox
 from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.seek import Sought
@@ -18,6 +19,7 @@ from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
+from leap_audit.measure.objects.changes import Coincidence
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
 from leap_audit.pipeline.plain import decoded, encoded
 from leap_audit.pipeline.spool import Spool, as_it_is
@@ -31,6 +33,8 @@ Parts = MutableMapping[str, object]
 TYPES: dict[str, type] = {
     each.__name__: each
     for each in (
+        Coincidence,
+        DetectedBox,
         Drawn,
         Explanation,
         Located,

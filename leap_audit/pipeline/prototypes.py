@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leap_audit.artifacts import Entanglement, EntanglementMatrix, Neighbour, Prototype, Stability
+from leap_audit.artifacts import (
+    Detection,
+    Entanglement,
+    EntanglementMatrix,
+    Neighbour,
+    Prototype,
+    Stability,
+)
 from leap_audit.ingest.classes.names import display_name
 from leap_audit.measure.entanglement import standardised
 from leap_audit.measure.overlap import Overlap, class_overlaps
@@ -14,7 +21,15 @@ from leap_audit.pipeline.study import LISTED, Answered, Group, Study
 from leap_audit.run.session import Array
 from leap_audit.text.names import joined
 
-__all__ = ["bands_path", "image_path", "matrix_of", "prototype_records", "sample_stem", "stem"]
+__all__ = [
+    "bands_path",
+    "detections_of",
+    "image_path",
+    "matrix_of",
+    "prototype_records",
+    "sample_stem",
+    "stem",
+]
 
 NEAREST = 3
 """Samples listed beside a prototype."""
@@ -81,6 +96,7 @@ def prototype_records(
                     for k in listed
                 ),
                 stability=_stability(group),
+                detections=detections_of(study, answered),
                 nearest=tuple(
                     Neighbour(
                         file=album.names[photographs[n].index],
@@ -92,6 +108,19 @@ def prototype_records(
             )
         )
     return tuple(found)
+
+
+def detections_of(study: Study, answered: Answered) -> tuple[Detection, ...]:
+    """Return what a detector finds in a picture, the most confident first."""
+    return tuple(
+        Detection(
+            class_=each.class_,
+            name=study.classes[each.class_],
+            prob=each.confidence,
+            box=each.box,
+        )
+        for each in answered.objects
+    )
 
 
 def _overlaps(study: Study, every: Sequence[Group]) -> list[Overlap]:

@@ -85,14 +85,8 @@ def read(
 
 
 def require_classes(model: Model) -> None:
-    """Raise ModelRefused, with what to do, where a model answers with a vector or with boxes."""
+    """Raise ModelRefused, with what to do, where a model answers with a vector without classes."""
     identity = model.identity
-    if identity.task == "detection":
-        raise ModelRefused(
-            f"output {identity.output!r} holds the boxes of a detector ({identity.task_reason}), "
-            "which an audit does not look at yet: explain its detections with `leap-audit "
-            "explain`, give the classifier it was built on, or pass --task if it is none."
-        )
     if identity.task != "embedding":
         return
     raise ModelRefused(

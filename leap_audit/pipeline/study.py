@@ -14,11 +14,13 @@ from leap_audit.artifacts import Prediction
 from leap_audit.config import AuditOptions, Options
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.outputs.answer import Summary
+from leap_audit.ingest.outputs.answer import Detections, Summary
+from leap_audit.measure.detections import DetectedBox
 from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.faithfulness.opinions import chosen_opinions
+from leap_audit.measure.matching_graph import MIDDLE
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
 from leap_audit.measure.plan import Batches, choose_batches, even_batch
 from leap_audit.measure.prototype import (
@@ -213,6 +215,8 @@ class Answered:
     answer: Summary
     logits: Array
     features: Array
+    objects: tuple[DetectedBox, ...] = ()
+    """What a detector finds in it."""
 
 
 def predictions(
@@ -232,12 +236,17 @@ def predictions(
 def drawn_predictions(study: Study, parts: Parts) -> list[Predict]:
     """Return the units that show the model the finished prototypes: of a map, their middle."""
     pictures = [each.picture for each in drawn_so_far(study, parts)]
-    return predictions(study, pictures, middle_places(study.model, study.options.prototype))
+    units = predictions(study, pictures, middle_places(study.model, study.options.prototype))
+    if isinstance(study.model.answer, Detections):
+        return [replace(unit, box=MIDDLE) for unit in units]
+    return units
 
 
 def rereads(study: Study) -> list[Reread]:
     """Return the unit that tries other preprocessings on photographs of known classes, if any."""
     album = study.album
+    if isinstance(study.model.answer, Detections):
+        return []  # the first object is no answer to what a photograph shows
     known = [class_ for class_ in album.known if class_ is not None]
     return [Reread(study.ground, album.pictures, album.known)] if known else []
 
@@ -278,7 +287,9 @@ def _answered(units: Sequence[Predict], parts: Parts) -> list[Answered]:
     start = 0
     for unit in units:
         if (result := result_of(unit, parts)) is not None:
-            rows = zip(unit.pictures, result.answers, result.logits, result.features, strict=True)
+            objects = result.objects or ((),) * len(unit.pictures)
+            said = (result.answers, result.logits, result.features, objects)
+            rows = zip(unit.pictures, *said, strict=True)
             found += [Answered(start + i, *row) for i, row in enumerate(rows)]
         start += len(unit.pictures)
     return found

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leap_audit.ingest.classes.targets import select_targets
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.methods import Explanation
 from leap_audit.measure.plan import even_batch
@@ -38,6 +39,10 @@ BACKGROUNDS = frozenset({"background", "bg", "unlabeled", "unlabelled", "void"})
 """Names of the class of whatever is no object."""
 
 
+MOST_OBJECTS = 10
+"""Objects of a photograph that are isolated, the most confident first."""
+
+
 @dataclass(frozen=True, eq=False)
 class IsolationTask:
     """A class to isolate, or to explain, in a photograph or a prototype."""
@@ -47,15 +52,25 @@ class IsolationTask:
     """Which of the photographs, or of the groups of prototypes, the picture is."""
     logit: float
     """Of the class, on the whole picture."""
+    rank: int = 0
+    """Its place among those of its picture; of a detector, among the objects found."""
 
 
 def _located(
-    study: Study, pictures: Sequence[Array], classes: Sequence[tuple[int, ...]]
+    study: Study,
+    pictures: Sequence[Array],
+    classes: Sequence[tuple[int, ...]],
+    rows: Sequence[tuple[int, ...]] = (),
 ) -> list[Locate]:
-    """Return the units that ask where in pictures the classes are said."""
+    """Return the units that ask where in pictures the classes are said. rows: see `Locate`."""
     size = study.ground.batch
     return [
-        Locate(study.ground, tuple(pictures[i : i + size]), tuple(classes[i : i + size]))
+        Locate(
+            study.ground,
+            tuple(pictures[i : i + size]),
+            tuple(classes[i : i + size]),
+            tuple(rows[i : i + size]),
+        )
         for i in range(0, len(pictures), size)
     ]
 
@@ -63,7 +78,9 @@ def _located(
 def photographs_to_isolate(study: Study, parts: Parts) -> list[Locate]:
     """Return the units that locate the classes of the photographs."""
     every, classes = answered_photographs(study, parts), classes_in_photographs(study, parts)
-    return _located(study, [each.picture for each in every], classes)
+    rows = [tuple(o.row for o in each.objects[:MOST_OBJECTS]) for each in every]
+    detector = isinstance(study.model.answer, Detections) and study.isolated is None
+    return _located(study, [each.picture for each in every], classes, rows if detector else ())
 
 
 def classes_in_photographs(study: Study, parts: Parts) -> list[tuple[int, ...]]:
@@ -90,6 +107,8 @@ def _in_photograph(study: Study, answered: Answered) -> tuple[int, ...]:
     Of a map those that are somewhere on it: of these the targets where any were named, else all
     but a background.
     """
+    if isinstance(study.model.answer, Detections):
+        return tuple(each.class_ for each in answered.objects[:MOST_OBJECTS])
     listed = predicted(study, answered)
     if study.model.answer.places == 1:
         least = study.options.isolation.least
@@ -124,13 +143,19 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[IsolationTask]:
         results = result_of(unit, parts) or ()
         rows = zip(unit.pictures, unit.classes, results, strict=False)
         for i, (picture, classes, result) in enumerate(rows):
-            each = zip(classes, result.where, result.logits, strict=True)
+            boxes = result.boxes or (None,) * len(classes)
+            each = zip(classes, result.where, result.logits, boxes, strict=True)
             found += [
                 (
                     rank,
-                    IsolationTask(Subject(picture, k, result.sharpness, where), owner + i, logit),
+                    IsolationTask(
+                        Subject(picture, k, result.sharpness, where, box=box),
+                        owner + i,
+                        logit,
+                        rank,
+                    ),
                 )
-                for rank, (k, where, logit) in enumerate(each)
+                for rank, (k, where, logit, box) in enumerate(each)
             ]
         owner += len(unit.pictures)
     return [task for _, task in sorted(found, key=lambda pair: pair[0])]

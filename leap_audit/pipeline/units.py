@@ -16,12 +16,15 @@ from leap_audit.config import ExperimentOptions, IsolationOptions, Options, Prot
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
+from leap_audit.measure.detections import DetectedBox
 from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.experiments.study import Tried
 from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
+from leap_audit.measure.matching import BoxSides
 from leap_audit.measure.methods import Explanation
+from leap_audit.measure.objects.changes import Coincidence
 from leap_audit.measure.prototype import Drawn, Request
 from leap_audit.measure.subject import Subject
 from leap_audit.pipeline.plain import digest
@@ -45,7 +48,10 @@ __all__ = [
     "Supply",
     "TryBackgrounds",
     "TryChanges",
+    "TryCoincidences",
+    "TryContext",
     "TryMarks",
+    "TryRemovals",
     "Unit",
     "ground_of",
 ]
@@ -114,6 +120,8 @@ class Predict(Unit["Predicted"]):
     """(channels, height, width) in 0..1 each."""
     where: Array | None = None
     """How much each place of a map counts, (places,), together 1; None: all the same."""
+    box: BoxSides | None = None
+    """Of a detector, where its rows count for the classes' scores; None: anywhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +134,8 @@ class Predicted:
     features: Array
     """(pictures, features): what pictures are compared by, the penultimate features, or the logits
     where the last step is not linear."""
+    objects: tuple[tuple[DetectedBox, ...], ...] = ()
+    """What a detector finds in each; its logits are those of the row where each class has most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +193,8 @@ class Locate(Unit["tuple[Located, ...]"]):
     pictures: tuple[Array, ...]
     classes: tuple[tuple[int, ...], ...]
     """Those asked about, of each picture."""
+    rows: tuple[tuple[int, ...], ...] = ()
+    """Of a detector, the row of each; empty: that in which the class has most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +206,9 @@ class Located:
     where: tuple[Array, ...]
     """See `Subject.where`, of each class."""
     logits: tuple[float, ...]
-    """Of each class, averaged over the places."""
+    """Of each class, averaged over the places; of a detection, of its row."""
+    boxes: tuple[BoxSides, ...] = ()
+    """See `Subject.box`, of each class of a detector."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,6 +331,43 @@ class TryChanges(Supplied[tuple[Trial, ...]]):
     options: ExperimentOptions
     seed: int
     classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TryContext(Supplied[Tried]):
+    """Try what stands beside a detector's objects of one class. Result: `Tried`."""
+
+    noun = "surroundings of objects"
+
+    options: ExperimentOptions
+    seed: int
+    class_: int
+
+    @property
+    def steps(self) -> int:
+        return 1
+
+    @property
+    def title(self) -> str:
+        return f"{self.noun} of {_classes([self.class_])}"
+
+
+@dataclass(frozen=True, eq=False)
+class TryRemovals(Supplied[tuple[Trial, ...]]):
+    """Change whole pictures and see which detections are lost. Result: a tuple of `Trial`."""
+
+    noun = "changes of pictures of objects"
+
+    options: ExperimentOptions
+    seed: int
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TryCoincidences(Supplied[tuple[Coincidence, ...]]):
+    """Try whether detections at one place are of one object. Result: a tuple of `Coincidence`."""
+
+    noun = "detections at one place"
 
 
 @dataclass(frozen=True, eq=False)

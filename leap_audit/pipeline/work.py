@@ -10,6 +10,7 @@ import numpy as np
 
 from leap_audit.config import IsolationOptions, PrototypeOptions
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import BOXES, Detections, Summary
 from leap_audit.measure.entanglement import compare_gradients
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
@@ -19,7 +20,11 @@ from leap_audit.measure.faithfulness.opinions import Opined, second_opinion
 from leap_audit.measure.isolation.optimise import RankingSearch
 from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
 from leap_audit.measure.isolation.region import Region, read_region
+from leap_audit.measure.matching import BoxSides, box_at, covered_shares, detected, look, rows_at
 from leap_audit.measure.methods import Explanation, load_methods
+from leap_audit.measure.objects.changes import coincidences, try_removals
+from leap_audit.measure.objects.context import try_context
+from leap_audit.measure.objects.finds import Finds, finds_of
 from leap_audit.measure.plan import logit_spread
 from leap_audit.measure.preprocessing import compare_readings
 from leap_audit.measure.prototype import Drawn, PrototypeSearch
@@ -40,9 +45,13 @@ from leap_audit.pipeline.units import (
     Predicted,
     R,
     Reread,
+    Supplied,
     TryBackgrounds,
     TryChanges,
+    TryCoincidences,
+    TryContext,
     TryMarks,
+    TryRemovals,
     Unit,
 )
 from leap_audit.run.session import Array
@@ -127,6 +136,16 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
         case TryChanges():
             run, given = loaded.run.at_once(TOGETHER), _materials(unit, loaded)
             return try_changes(run, given, unit.classes, unit.options, unit.seed)
+        case TryContext():
+            finds, run = _finds(unit, loaded), loaded.run.at_once(TOGETHER)
+            tried = try_context(run, unit.class_, finds, unit.options, unit.seed)
+            advance(1)
+            return tried
+        case TryRemovals():
+            finds, run = _finds(unit, loaded), loaded.run.at_once(TOGETHER)
+            return try_removals(run, finds, unit.classes, unit.options, unit.seed)
+        case TryCoincidences():
+            return coincidences(loaded.run.at_once(TOGETHER), _finds(unit, loaded))
         case TryBackgrounds():
             run = loaded.run.at_once(TOGETHER)
             several = (unit.pictures, unit.rankings, unit.answers, unit.classes)
@@ -153,12 +172,37 @@ def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
     return found
 
 
+def _finds(unit: Supplied[Any], loaded: Loaded) -> Finds:
+    """The photographs of an experiment with what a detector finds, asked for once an audit."""
+    supply = unit.supply
+    found = loaded.kept(
+        lambda: finds_of(loaded.run.at_once(TOGETHER), supply.photographs), "finds", supply.digest
+    )
+    assert isinstance(found, Finds)
+    return found
+
+
 def _predict(unit: Predict, loaded: Loaded) -> Predicted:
     run, answer, pictures = loaded.run, loaded.model.answer, np.stack(unit.pictures)
+    if isinstance(answer, Detections):
+        return _detect(run, answer, pictures, unit.box)
     logits = run.logits(pictures, unit.where)
     answers = tuple(answer.summary(scores, unit.where) for scores in run.scores(pictures))
     features = logits if run.weights is None else run.features(pictures, unit.where)
     return Predicted(answers, logits, features)
+
+
+def _detect(run: Run, answer: Detections, pictures: Array, box: BoxSides | None) -> Predicted:
+    seen = list(look(run, pictures))
+    objects = tuple(detected(each, answer) for each in seen)
+    counted = [rows_at(each, box) for each in seen]
+    every = zip(run.scores(pictures), counted, strict=True)
+    logits = np.stack([scores[:, rows].max(1) for scores, rows in every])
+    answers = tuple(
+        Summary(each.probs[:, rows].max(1), covered_shares(found, answer.classes))
+        for each, found, rows in zip(seen, objects, counted, strict=True)
+    )
+    return Predicted(answers, logits, logits, objects)
 
 
 def prototype_search(
@@ -211,6 +255,8 @@ def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
 def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:
     answer = loaded.model.answer
     every = loaded.run.scores(np.stack(unit.pictures))
+    if isinstance(answer, Detections):
+        return _locate_detections(unit, loaded.run, answer)
     return tuple(
         Located(
             sharpness(scores, answer),
@@ -219,6 +265,27 @@ def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:
         )
         for scores, classes in zip(every, unit.classes, strict=True)
     )
+
+
+def _locate_detections(unit: Locate, run: Run, answer: Detections) -> tuple[Located, ...]:
+    pictures = np.stack(unit.pictures)
+    boxes = run.activations(pictures, BOXES)[BOXES]
+    rows_of = unit.rows or (None,) * len(pictures)
+    several = zip(run.scores(pictures), boxes, unit.classes, rows_of, strict=True)
+    found = []
+    for scores, sides, classes, given in several:
+        rows = given or tuple(int(scores[k].argmax()) for k in classes)
+        where = np.zeros((len(rows), answer.places), np.float32)
+        where[np.arange(len(rows)), list(rows)] = 1
+        found.append(
+            Located(
+                sharpness(scores, answer),
+                tuple(where),
+                tuple(float(scores[k, row]) for k, row in zip(classes, rows, strict=True)),
+                tuple(box_at(sides, row) for row in rows),
+            )
+        )
+    return tuple(found)
 
 
 def _isolate(unit: Isolate, loaded: Loaded, advance: Advance) -> tuple[Region, ...]:

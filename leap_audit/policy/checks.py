@@ -8,7 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from leap_audit.policy import embedding, experiments, isolations, prototypes, whole
+from leap_audit.policy import (
+    detections,
+    embedding,
+    experiments,
+    isolations,
+    prototypes,
+    whole,
+)
 from leap_audit.policy.scope import Assessment, Scope
 from leap_audit.text.numbers import percent
 
@@ -194,6 +201,45 @@ CHECKS: dict[str, CheckKind] = {
             "how many take it on before a third background; the class where this is largest",
             "no background was exchanged: it takes photographs of several classes",
             experiments.background,
+        ),
+        CheckKind(
+            "objects-lost",
+            "Does a detector find its objects on a changed picture too?",
+            "share",
+            "lower",
+            "objects that are no longer found on a changed picture, such as a darker or a blurred "
+            "one; of the change that loses most",
+            "of no class three objects were found",
+            detections.lost_objects,
+        ),
+        CheckKind(
+            "objects-with-two-names",
+            "Does a detector give each object one name?",
+            "ratio",
+            "lower",
+            "places with boxes of two classes, also on the mirrored picture, as a share of the "
+            "objects found",
+            "no object was found on the photographs",
+            detections.confused_places,
+        ),
+        CheckKind(
+            "objects-found-twice",
+            "Does a detector find each object once?",
+            "ratio",
+            "lower",
+            "pairs of boxes of a class, one in the other, that covering their common part loses "
+            "together, as a share of the objects found",
+            "no object was found on the photographs",
+            detections.twice_found_objects,
+        ),
+        CheckKind(
+            "classes-found",
+            "Does a detector find each audited class somewhere?",
+            "share",
+            "higher",
+            "audited classes found on a photograph or on a prototype, of all audited",
+            "the model is no detector, or no prototype was made",
+            detections.found_classes,
         ),
         CheckKind(
             "findings-high",

@@ -10,6 +10,7 @@ from leap_audit.findings import action_of, concern_of, consequence_of
 from leap_audit.findings.assumptions import open_assumptions
 from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.report import wording
+from leap_audit.report.boxes import BOXES_SHOWN, Boxes
 from leap_audit.report.charts import calibration, entanglement_scale
 from leap_audit.report.confusion import confusion_of
 from leap_audit.report.limits import limits_of, requirements
@@ -86,6 +87,8 @@ def render_html(
         labels=labels,
         pictures=pictures,
         regions=Regions(audit, pictures),
+        boxes=Boxes(pictures, labels),
+        BOXES_SHOWN=BOXES_SHOWN,
         prototypes=list(_prototypes(audit, labels, chosen)),
         photographs=list(_photographs(audit, labels, chosen)),
         findings=_findings(audit),
@@ -140,6 +143,7 @@ def _named(audit: Audit) -> set[tuple[int, str]]:
     indices = {k for each in audit.prototypes for k in each.target}
     indices |= {e.class_ for p in audit.prototypes for e in p.entanglements}
     indices |= {p.class_ for s in audit.samples for p in s.predicted}
+    indices |= {d.class_ for s in audit.samples for d in s.detections}
     indices |= {s.known for s in audit.samples if s.known is not None}
     return {(k, audit.classes[k]) for k in indices if k < len(audit.classes)}
 
@@ -155,9 +159,10 @@ def _prototypes(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterato
 
 def _photographs(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterator[Entry]:
     """Yield the photographs, those answered wrong first."""
+    detector = audit.model.task == "detection"
     for place in wrong_first(audit.samples):
         each = audit.samples[place]
-        name, facts = shortened(each.file, 32), _answer(each, labels)
+        name, facts = shortened(each.file, 32), _answer(each, labels, detector=detector)
         title = f"{name}: {facts}" if facts else name
         wrong = bool(
             each.predicted and each.known is not None and each.predicted[0].class_ != each.known
@@ -166,10 +171,12 @@ def _photographs(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterat
         yield Entry(each, anchor, title, name, facts, place in chosen.samples, wrong)
 
 
-def _answer(sample: Sample, labels: ClassLabels) -> str:
+def _answer(sample: Sample, labels: ClassLabels, *, detector: bool) -> str:
     """What the model says to a photograph, in few words; nothing where it was not asked."""
     if not sample.predicted:
         return ""
+    if detector:
+        return wording.objects_found(sample, labels)
     first = sample.predicted[0]
     if first.share is not None:
         parts = [f"‘{labels[p.class_]}’ {percent(p.share or 0)}" for p in sample.predicted[:3]]

@@ -86,6 +86,19 @@ class Regions:
         shown[_edge(inside, max(2, round(LINE * max(inside.shape))))] = ORANGE
         return _uri(shown, flat=flat)
 
+    def boxed(self, source: str, isolation: Isolation, side: int) -> Markup:
+        """Return the picture with the box of the object that an isolation is of, in orange."""
+        shown, flat = self._base(source, isolation.mask, side)
+        height, width = shown.shape[:2]
+        assert isolation.box is not None
+        left, top, right, bottom = (min(max(each, 0.0), 1.0) for each in isolation.box)
+        inside = np.zeros((height, width), bool)
+        rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
+        columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
+        inside[rows, columns] = True
+        shown[_edge(inside, max(2, round(LINE * max(height, width))))] = ORANGE
+        return _uri(shown, flat=flat)
+
     def overlaid(self, source: str, map_: str, side: int) -> Markup:
         """Return a ranking of all pixels, or another map, in colour over the picture in grey."""
         colours, flat = self._base(source, map_, side)

@@ -2,11 +2,13 @@
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leap_audit.artifacts import (
     Audit,
+    Coincident,
     Declared,
     Isolation,
     ModelIdentity,
@@ -20,17 +22,20 @@ from leap_audit.findings.evidence import labelled_answers
 from leap_audit.findings.prototypes import UNLIKE
 from leap_audit.ingest.pictures.preprocessing import shown_bands
 from leap_audit.statistics import wilson
+from leap_audit.text.names import ClassLabels
 from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "averaging",
     "averaging_of_prototypes",
     "channels",
+    "coincidence",
     "data_digest",
     "facts_of",
     "file_size",
     "isolation_check",
     "number",
+    "objects_found",
     "opinions_reading",
     "probability_meaning",
     "probability_source",
@@ -95,6 +100,13 @@ def reading(isolation: Isolation, label: str) -> str:
     """Return what the three probabilities of an isolation mean."""
     area, whole = percent(isolation.area), percent(isolation.prob)
     keep, delete = percent(isolation.prob_keep), percent(isolation.prob_delete)
+    if isolation.box is not None and isolation.outcome in ("carried", "not needed"):
+        kept = (
+            f"With the outlined {area} of the picture alone, the detector still gives this "
+            f"‘{label}’ a score of {keep} (before: {whole}). Without it, {delete} is left"
+        )
+        also = ": other parts of the picture are evidence too"
+        return f"{kept}{also if isolation.outcome == 'not needed' else ''}."
     if isolation.outcome == "trace":
         return (
             f"The whole picture gives ‘{label}’ only {whole}; the outlined {area} alone gives "
@@ -115,6 +127,26 @@ def reading(isolation: Isolation, label: str) -> str:
     if isolation.outcome == "not needed":
         return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
     return f"{kept}. Without it, {delete} is left."
+
+
+def objects_found(sample: Sample, labels: ClassLabels) -> str:
+    """Return what a detector finds in a photograph, in few words: '2 dogs' is 'dog (2)'."""
+    times = Counter(each.class_ for each in sample.detections)
+    if not times:
+        return "nothing found"
+    return listed([labels[k] if n == 1 else f"{labels[k]} ({n})" for k, n in times.items()], 4)
+
+
+def coincidence(sample: Sample, pair: Coincident, labels: ClassLabels) -> str:
+    """Return what two detections at one place of a photograph come to."""
+    first, second = sample.detections[pair.first], sample.detections[pair.second]
+    numbers = f"Objects {pair.first + 1} and {pair.second + 1}"
+    if first.class_ != second.class_:
+        held = "and again" if pair.held else "but not again"
+        both = f"‘{labels[first.class_]}’ and ‘{labels[second.class_]}’"
+        return f"{numbers} are {both} at one place, {held} on the mirrored picture."
+    lost = "loses both" if pair.covered else "does not lose both"
+    return f"{numbers} may be one ‘{labels[first.class_]}’: covering what they share {lost}."
 
 
 def opinions_reading(sample: Sample) -> str:
@@ -170,6 +202,12 @@ def where_averaged(model: ModelIdentity) -> str:
 
 def probability_meaning(model: ModelIdentity) -> str:
     """Return what a probability of this model says."""
+    if model.task == "detection":
+        return (
+            "How confident the detector is that a box holds an object of the class. Changed "
+            "pictures are judged by the score: the greatest product of this and the overlap with "
+            "the object's box."
+        )
     if model.independent:
         return (
             "How probable the model considers a class by itself. Several classes can hold at once."
@@ -179,6 +217,8 @@ def probability_meaning(model: ModelIdentity) -> str:
 
 def probability_source(model: ModelIdentity, classes: int) -> str:
     """Return what a probability of this model was computed from."""
+    if model.task == "detection":
+        return "The confidence that the detector's format defines, of the row of the box."
     if model.probabilities == "given":
         return f"The model's own number{averaging(model)}; the logit is its logarithm."
     if model.independent:

@@ -7,6 +7,7 @@ from leap_audit.artifacts import Audit, ClassSuspicion, Isolation, Sample
 from tests.builders.audits import make_audit
 from tests.builders.records import (
     CLASSES,
+    detected,
     finding,
     isolation,
     prototype,
@@ -47,6 +48,13 @@ TWO = (prototype(0), prototype(1))
 CORNER = finding("one-corner:0:upper-left", "high", 0)
 BORDER = finding("border:0", "medium", 0)
 THREE = seen(isolation(), isolation(), isolation())
+
+
+def a_detector(*photographs: Sample) -> Audit:
+    """Return the audit of two classes of a detector."""
+    made = audit(prototypes=TWO, samples=photographs)
+    return made.model_copy(update={"model": made.model.model_copy(update={"task": "detection"})})
+
 
 # Check -> (audit, value) of a good one and of a bad one, and an audit that it cannot judge.
 CASES: dict[str, tuple[tuple[Audit, float], tuple[Audit, float], Audit | None]] = {
@@ -131,6 +139,26 @@ CASES: dict[str, tuple[tuple[Audit, float], tuple[Audit, float], Audit | None]] 
         (audit(experiments=(trial(0, 0.25, "background"), trial(1, -0.5, "background"))), 0.25),
         (audit(experiments=(trial(0, 0.75, "background"),)), 0.75),
         audit(experiments=(trial(0, 0.75),)),
+    ),
+    "objects-lost": (
+        (audit(experiments=(trial(0, -0.25, "removal"), trial(1, 0.25, "removal"))), 0.25),
+        (audit(experiments=(trial(0, 0.5, "removal"),)), 0.75),
+        audit(experiments=(trial(0, 0.75),)),
+    ),
+    "objects-with-two-names": (
+        (audit(samples=(detected(0, 1, held=False), detected(0, 0, held=True))), 0.0),
+        (audit(samples=(detected(0, 1, held=True), detected(1, 0))), 0.25),
+        audit(samples=THREE),
+    ),
+    "objects-found-twice": (
+        (audit(samples=(detected(0, 0, held=True), detected(0, 1, covered=True))), 0.0),
+        (audit(samples=(detected(0, 0, covered=True),)), 0.5),
+        audit(samples=THREE),
+    ),
+    "classes-found": (
+        (a_detector(detected(0, 1)), 1.0),
+        (a_detector(detected(0)), 0.5),
+        audit(prototypes=TWO, samples=(detected(0, 1),)),
     ),
     "findings-high": (
         (audit(samples=THREE, findings=(BORDER,)), 0),

@@ -4,6 +4,8 @@ from typing import Any
 
 from leap_audit.artifacts import (
     ClassSuspicion,
+    Coincident,
+    Detection,
     Entanglement,
     Finding,
     Isolation,
@@ -63,6 +65,18 @@ def sample(known: int | None, answer: int, *parts: Isolation) -> Sample:
     return Sample(
         file="p.png", sha256="", image="", predicted=predicted, known=known, isolations=parts
     )
+
+
+def detected(*classes: int, **how: bool) -> Sample:
+    """Return a photograph on which a detector finds one object of each class, all at one place.
+
+    how: held and covered of the first two, if any.
+    """
+    box = 0.25, 0.25, 0.75, 0.75
+    found = tuple(Detection(class_=k, name=CLASSES[k], prob=0.9, box=box) for k in classes)
+    pairs = (Coincident(first=0, second=1, **{"held": False, "covered": False} | how),)
+    made = sample(None, classes[0])
+    return made.model_copy(update={"detections": found, "coincident": pairs if how else ()})
 
 
 def finding(name: str, severity: Any, *classes: int) -> Finding:

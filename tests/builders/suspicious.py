@@ -21,7 +21,7 @@ from leap_audit.findings import Evidence, find
 from leap_audit.findings.evidence import Ranking
 from tests.builders import records
 from tests.builders.audits import a_model
-from tests.builders.records import suspected, trial
+from tests.builders.records import detected, suspected, trial
 from tests.builders.vectors import PICTURE, changed, copies, linked, mislabelled, vectors
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
@@ -120,6 +120,20 @@ def sure(right: int, of: int, prob: float) -> Case:
 CONSTANT = a_model().model_copy(
     update={"constant": True, "meaning": "On 10 pictures its numbers lie in 1..1: the same."}
 )
+DETECTOR = a_model().model_copy(update={"task": "detection"})
+BOX = 0.4, 0.4, 0.6, 0.6
+
+
+def beside_their_boxes() -> list[Sample]:
+    """Photographs whose key pixels lie in a corner, outside of the box of the object."""
+    made = samples(*["corner.png"] * 3)
+    boxed = [tuple(i.model_copy(update={"box": BOX}) for i in each.isolations) for each in made]
+    return [
+        each.model_copy(update={"isolations": parts, "detections": detected(0).detections})
+        for each, parts in zip(made, boxed, strict=True)
+    ]
+
+
 LOUD: dict[str, Callable[[], Case]] = {
     "scores-do-not-move": lambda: (
         [prototype().model_copy(update={"curve": (1.0, 1.0005, 1.0002)})],
@@ -130,6 +144,15 @@ LOUD: dict[str, Callable[[], Case]] = {
     "class-not-reached": lambda: ([prototype(rank=7)], []),
     "preprocessing-doubted": lambda: ([], [], read(right=4, other=18, p=1e-4)),
     "shortcut": lambda: ([], [], None, None, (suspected(0, 0.75, confirmed=True),)),
+    "context": lambda: (
+        *([], [], None, DETECTOR),
+        (suspected(0, 0.75, confirmed=True, kind="context"),),
+    ),
+    "evidence-outside": lambda: ([], beside_their_boxes(), None, DETECTOR),
+    "removed-by-change": lambda: ([], [], None, DETECTOR, (), (trial(2, 0.5, "removal"),)),
+    "two-classes": lambda: ([], [detected(0, 1, held=True)] * 2, None, DETECTOR),
+    "found-twice": lambda: ([], [detected(0, 0, covered=True)] * 2, None, DETECTOR),
+    "class-not-found": lambda: ([prototype()], [detected(1)], None, DETECTOR),
     "change-sways": lambda: ([], [], None, None, (), (trial(2, 0.5, "global"),)),
     "one-corner": lambda: ([], samples(*["corner.png"] * 3)),
     "overconfident": lambda: ([], answered(*[0] * 12, known=(0, 1) * 6, prob=0.98)),

@@ -21,9 +21,10 @@ from leap_audit.findings.evidence import core
 from leap_audit.findings.suspicion import pattern_certainty
 from leap_audit.statistics import wilson
 from tests.builders.audits import a_model
-from tests.builders.records import suspected, trial
+from tests.builders.records import detected, suspected, trial
 from tests.builders.suspicious import (
     CLASSES,
+    DETECTOR,
     EDGE,
     LOUD,
     RANKINGS,
@@ -64,6 +65,7 @@ def test_the_rules_of_each_severity() -> None:
         "scores-do-not-move",
         "preprocessing-doubted",
         "shortcut",
+        "context",
         "vectors-alike",
         "one-corner",
         "one-answer",
@@ -73,6 +75,10 @@ def test_the_rules_of_each_severity() -> None:
     assert of["medium"] == [
         "border",
         "change-sways",
+        "evidence-outside",
+        "removed-by-change",
+        "two-classes",
+        "class-not-found",
         "duplicates",
         "labels-doubted",
         "few-directions",
@@ -387,7 +393,8 @@ def test_a_search_that_was_still_improving_raises_nothing_grave() -> None:
 def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
     nothing = Evidence(CLASSES)
     asked = questions(nothing, find(nothing))
-    assert [each.rule for each in asked] == [r.id for r in FINDING_RULES if not r.encoders]
+    fitting = [r.id for r in FINDING_RULES if not r.encoders and r.task is None]
+    assert [each.rule for each in asked] == fitting
     assert all(each.reason and not each.basis and not each.raised for each in asked)
     opinion = opinions(1)[0].opinions
     evidence = Evidence(
@@ -407,7 +414,7 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
         40,
     )
     asked = questions(evidence, find(evidence))
-    assert [each.rule for each in asked] == [rule.id for rule in FINDING_RULES]
+    assert [each.rule for each in asked] == [r.id for r in FINDING_RULES if r.task is None]
     assert {each.rule for each in asked if each.reason} == set()
     assert {each.rule: each.basis for each in asked}["overconfident"] == "12 labelled photographs"
     assert [each.rule for each in asked if each.raised] == [each.rule for each in find(evidence)]
@@ -548,3 +555,49 @@ def test_duplicates_are_named_by_where_they_lie() -> None:
         ("two-folders", "medium", 2),
         ("one-folder", "low", 1),
     ]
+
+
+def test_what_concerns_detectors_is_not_asked_of_others() -> None:
+    for rule in (each for each in FINDING_RULES if each.task == "detection"):
+        made, photographs, read_, _, *rest = [*LOUD[rule.id](), (), ()][:6]
+        assert not raised(rule.id, made, photographs, read_, a_model(), *rest), rule.id
+    marks = (suspected(0, 0.75, confirmed=True),)
+    assert raised("shortcut", [], [], None, a_model(), marks)
+    assert not raised("shortcut", [], [], None, DETECTOR, marks)
+
+
+@pytest.mark.parametrize(("times", "found"), [(1, False), (2, True)])
+@pytest.mark.parametrize(
+    ("rule", "classes", "how"),
+    [("two-classes", (0, 1), "held"), ("found-twice", (0, 0), "covered")],
+)
+def test_detections_at_one_place_are_suspected_from_two_times_on(
+    rule: str, classes: tuple[int, int], how: str, times: int, found: bool
+) -> None:
+    several = [detected(*classes, **{how: True})] * times
+    assert raised(rule, [], several, None, DETECTOR) == found
+    assert not raised(rule, [], [detected(*classes, **{how: False})] * times, None, DETECTOR)
+
+
+def test_a_pair_of_classes_is_one_finding_however_often_it_occurs() -> None:
+    several = [detected(*pair, held=True) for pair in [(0, 1), (1, 0), (0, 1), (2, 1), (1, 2)]]
+    found = [e for e in findings([], several, None, DETECTOR) if e.rule == "two-classes"]
+    assert [(each.target, each.figures["times"]) for each in found] == [((0, 1), 3), ((1, 2), 2)]
+
+
+@pytest.mark.parametrize(("effect", "found"), [(0.25, True), (0.2, False)])
+def test_half_of_the_objects_must_be_lost(effect: float, found: bool) -> None:
+    lost = (trial(2, effect, "removal"),)
+    assert raised("removed-by-change", [], [], None, DETECTOR, (), lost) == found
+
+
+def test_evidence_outside_is_left_to_the_experiment_where_there_was_one() -> None:
+    case = LOUD["evidence-outside"]()
+    assert raised("evidence-outside", *case)
+    assert not raised("evidence-outside", *case, (suspected(0, 0.1, kind="context"),))
+
+
+def test_a_class_that_is_found_anywhere_is_not_called_missing() -> None:
+    shown = prototype().model_copy(update={"detections": detected(0).detections})
+    assert not raised("class-not-found", [shown], [detected(1)], None, DETECTOR)
+    assert not raised("class-not-found", [prototype()], [detected(0)], None, DETECTOR)

@@ -49,6 +49,9 @@ class Shown:
 
     picture: Array
     answer: int
+    box: tuple[float, float, float, float] | None = None
+    """Of the object that the answer is about: left, top, right and bottom in fractions; None: the
+    answer is about the whole picture."""
 
 
 @dataclass(frozen=True, eq=False)

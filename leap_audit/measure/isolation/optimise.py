@@ -23,8 +23,10 @@ from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import BOXES, Detections
 from leap_audit.measure.draws import content_key, generator
-from leap_audit.measure.run import Run, place_scores
+from leap_audit.measure.matching_graph import best_row
+from leap_audit.measure.run import Run, place_model
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.measure.subject import Subject
 from leap_audit.run.opaque import AnyLoop, AnySession
@@ -118,9 +120,9 @@ def ranking_step(model: Model, batch: int, options: IsolationOptions) -> ir.Mode
 
     Inputs: `scores` (a coarse map each) and Adam's state, `pictures`, `fills` (three blurred
     copies of each picture, one after the other), `weights` (one-hot classes), `where` (how much
-    the answer at each place counts), `sharpness` (of each subject), `fill` (which copy this step
-    uses), `rank` (where the quantile of the drawn area stands among sorted scores) and
-    `softness` (of the mask's edge).
+    the answer at each place counts; of a detector `boxes` of the objects), `sharpness` (of each
+    subject), `fill` (which copy this step uses), `rank` (where the quantile of the drawn area
+    stands among sorted scores) and `softness` (of the mask's edge).
     """
     op = Emitter(new_graph(), "isolation")
     graph = op.graph
@@ -130,7 +132,8 @@ def ranking_step(model: Model, batch: int, options: IsolationOptions) -> ir.Mode
     pictures = new_input(graph, "pictures", (batch, channels, height, width))
     fills = new_input(graph, "fills", (len(FILLS) * batch, channels, height, width))
     weights = new_input(graph, "weights", (batch, model.classes, 1))
-    where = new_input(graph, "where", (batch, model.answer.places))
+    if not isinstance(model.answer, Detections):
+        where = new_input(graph, "where", (batch, model.answer.places))
     sharp = new_input(graph, "sharpness", (batch, 1, 1))
     fill = new_input(graph, "fill", (batch,), ir.DataType.INT64)
     rank = new_input(graph, "rank", (batch, 1), ir.DataType.INT64)
@@ -143,9 +146,13 @@ def ranking_step(model: Model, batch: int, options: IsolationOptions) -> ir.Mode
     erased = op.Gather(fills, fill, axis=0)
     difference = op.Mul(mask, op.Sub(pictures, erased))
     kept, deleted = op.Add(erased, difference), op.Sub(pictures, difference)
-    answers = place_scores(op, model, op.Concat(kept, deleted, axis=0))
-    tempered = op.Mul(answers, op.Concat(sharp, sharp, axis=0))
+    placed = place_model(op, model, op.Concat(kept, deleted, axis=0))
+    tempered = op.Mul(placed.scores, op.Concat(sharp, sharp, axis=0))
     log_p = model.answer.log_probabilities(op, tempered)
+    if isinstance(model.answer, Detections):
+        boxes = new_input(graph, "boxes", (batch, 4, 1))
+        log_p = best_row(op, log_p, placed.tensor(BOXES), op.Concat(boxes, boxes, axis=0))
+        where = op.constant(np.ones((batch, 1)))
     kept_loss, deleted_loss = _losses(op, log_p, weights, where)
     ones = np.ones(batch)
     cotangents = {
@@ -246,16 +253,25 @@ def _started(
     pictures = np.stack([s.picture for s in subjects]).astype(np.float32)
     weights = np.zeros((len(subjects), model.classes, 1), np.float32)
     weights[np.arange(len(subjects)), [s.class_ for s in subjects]] = 1
+    counted = {"where": np.stack([s.where for s in subjects])}
+    if isinstance(model.answer, Detections):
+        counted = {"boxes": np.stack([_box_of(s) for s in subjects])[:, :, None]}
     constants = {
+        **counted,
         "pictures": pictures,
         "fills": blurred(pictures).reshape(-1, *pictures.shape[1:]),
         "weights": weights,
-        "where": np.stack([s.where for s in subjects]),
         "sharpness": np.array([[[s.sharpness]] for s in subjects], np.float32)
         * np.float32(options.logit_scale),
     }
     state = adam_state("scores", np.stack(first) * np.float32(FIRST_SPREAD))
     return session.loop(state, constants)
+
+
+def _box_of(subject: Subject) -> Array:
+    """The box of a detection; of a class of a detector the whole picture."""
+    whole = np.array([0, 0, 1, 1]) if subject.box is None else subject.box
+    return np.asarray(whole, np.float32)
 
 
 def _softness(step: int, steps: int) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from leap_audit.ingest.pictures.bands import in_colour
 from leap_audit.measure.isolation.optimise import blurred
+from leap_audit.measure.matching import look, matched
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
@@ -90,6 +91,12 @@ def brightest(ranking: Array, area: float) -> Array:
 
 
 def class_probabilities(run: Run, pictures: Array, subject: Subject) -> Array:
-    """Return (n,): the probability of the subject's class on each picture, as the places count."""
+    """Return (n,): the probability of the subject's class on each picture, as the places count.
+
+    Of a detection its matched score, 0..1 (see `measure.matching`).
+    """
+    if subject.box is not None:
+        several = look(run, pictures)
+        return np.array([matched(each, subject.class_, subject.box) for each in several])
     found = map(run.model.answer.probabilities, run.scores(pictures))
     return np.array([each[subject.class_] @ subject.where for each in found])

@@ -17,8 +17,9 @@ from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.outputs.answer import ScoreMap
+from leap_audit.ingest.outputs.answer import BOXES, Detections, ScoreMap
 from leap_audit.measure.draws import generator
+from leap_audit.measure.matching_graph import one_object
 from leap_audit.measure.prototype.image import Painted, coefficient_channels, ground, over, paint
 from leap_audit.measure.prototype.middle import place_weights
 from leap_audit.measure.prototype.objective import (
@@ -80,7 +81,9 @@ def step_graph(
     if objective == "target":
         weights = new_input(graph, "weights", (batch, model.classes))
         wanted = logits
-        if options.objective == "standardised":
+        if isinstance(model.answer, Detections):
+            wanted = one_object(op, placed.scores, placed.tensor(BOXES))
+        elif options.objective == "standardised":
             wanted = standardised_logits(op, logits)
         elif options.middle:
             where = new_input(graph, "where", (pictures_at_once, model.answer.places))

@@ -1,0 +1,73 @@
+"""Photographs with the boxes of a detector drawn on them, as SVG over the picture."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from leap_audit.artifacts import Detection
+from leap_audit.report.pictures import Pictures
+from leap_audit.report.svg import drawing, text, width_of
+from leap_audit.text.names import ClassLabels
+from leap_audit.text.numbers import percent
+
+__all__ = ["BOXES_SHOWN", "Boxes", "box_colour"]
+
+BOXES_SHOWN = 20
+"""Boxes that are drawn on a picture, and listed beside it, at most: the most confident."""
+COLOURS = (
+    *("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"),
+    "#ffffff",
+)
+"""A palette for all kinds of colour vision (Okabe and Ito 2008), one colour for each class."""
+DARK = frozenset({"#0072b2", "#009e73", "#d55e00"})
+HEIGHT = 15
+"""Of a label."""
+
+
+def box_colour(class_: int) -> str:
+    """Return the colour of a class's boxes."""
+    return COLOURS[class_ % len(COLOURS)]
+
+
+class Boxes:
+    """The detections of an audit drawn on the pictures in its folder."""
+
+    def __init__(self, pictures: Pictures, labels: ClassLabels) -> None:
+        self._pictures, self._labels = pictures, labels
+
+    def drawn(self, image: str, detections: Sequence[Detection], side: int) -> Markup:
+        """Return a picture with boxes, numbered and named, as a data URI of an SVG.
+
+        side: of the drawing, the longer one, in its own units. The first boxes lie on top.
+        """
+        size = self._pictures.read(image).size
+        scale = side / max(size)
+        width, height = size[0] * scale, size[1] * scale
+        smooth = "pixelated" if self._pictures.is_small(image) else "auto"
+        parts = [
+            f'<image href="{self._pictures.photo(image, 2 * side)}" width="{width:g}" '
+            f'height="{height:g}" style="image-rendering:{smooth}"/>'
+        ]
+        numbered = list(enumerate(detections[:BOXES_SHOWN], 1))
+        for number, each in reversed(numbered):
+            parts += self._box(number, each, width, height)
+        return drawing(width, height, *parts)
+
+    def _box(self, number: int, each: Detection, width: float, height: float) -> list[str]:
+        left, top, right, bottom = (
+            min(max(side, 0.0), 1.0) * length
+            for side, length in zip(each.box, (width, height) * 2, strict=True)
+        )
+        colour = box_colour(each.class_)
+        words = f"{number} {self._labels[each.class_]} {percent(each.prob)}"
+        wide = min(width_of(words) + 6, width)
+        x = min(left, width - wide)
+        y = top - HEIGHT if top >= HEIGHT else top
+        frame = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}"'
+        frame += f' height="{bottom - top:.1f}" fill="none"'
+        return [
+            f'<rect {frame} stroke="#111" stroke-width="4"/>',
+            f'<rect {frame} stroke="{colour}" stroke-width="2"/>',
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{HEIGHT}" fill="{colour}"/>',
+            text(x + 3, y + 11, words, fill="#ffffff" if colour in DARK else "#111111"),
+        ]
