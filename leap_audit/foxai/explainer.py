@@ -8,6 +8,7 @@ import numpy as np
 from leap_audit.errors import ConfigRefused
 from leap_audit.foxai.arrays import numbers_of
 from leap_audit.foxai.base_explainer import Explainer, Translated, chosen_from, require_default
+from leap_audit.foxai.object_detection import LayerGradCAMObjectDetectionExplainer
 from leap_audit.pipeline.explain import PictureExplanation
 from leap_audit.run.session import Array
 
@@ -28,7 +29,6 @@ __all__ = [
     "LayerDeepLIFTCVExplainer",
     "LayerDeepLIFTSHAPCVExplainer",
     "LayerGradCAMCVExplainer",
-    "LayerGradCAMObjectDetectionExplainer",
     "LayerGradientSHAPCVExplainer",
     "LayerInputXGradientCVExplainer",
     "LayerIntegratedGradientsCVExplainer",
@@ -303,12 +303,6 @@ class LayerDeepLIFTSHAPCVExplainer(DeepLIFTSHAPCVExplainer):
     """DeepLIFT at a tensor inside the model, averaged over several baselines."""
 
     at_layer = True
-
-
-class LayerGradCAMObjectDetectionExplainer(Explainer):
-    """Grad-CAM of each detection, which is refused."""
-
-    missing = "detectors are not read yet: leap-audit explains the scores of classes"
 
 
 def _deviation(given: Any) -> float:

@@ -92,7 +92,6 @@ def test_files_are_explained_too(path: Path, inputs: Any) -> None:
     [
         ([], UsageError, "explainers: none"),
         (["CV_SALIENCI_EXPLAINER"], ConfigRefused, "did you mean 'CV_SALIENCY_EXPLAINER'"),
-        (["CV_LAYER_GRADCAM_OBJECT_DETECTION_EXPLAINER"], ConfigRefused, "detectors"),
     ],
 )
 def test_explainers_are_refused_before_anything_is_computed(

@@ -12,6 +12,7 @@ from leap_audit.errors import ConfigRefused, PictureRefused, TargetRefused, Usag
 from leap_audit.foxai import explainer as of
 from leap_audit.foxai.context_manager import CVClassificationExplainers
 from leap_audit.foxai.explainer import CLASSIFICATION, DETECTION
+from leap_audit.foxai.object_detection import LayerGradCAMObjectDetectionExplainer
 from leap_audit.pipeline.explain import methods
 from tests.foxai.conftest import HEIGHT, TARGET, WIDTH, Prepared
 
@@ -365,7 +366,7 @@ def test_without_a_class_each_input_has_its_most_probable(prepared: Prepared) ->
             ConfigRefused,
             "multiply_by_inputs: multipliers",
         ),
-        (of.LayerGradCAMObjectDetectionExplainer, {}, ConfigRefused, "detectors are not read yet"),
+        (LayerGradCAMObjectDetectionExplainer, {}, PictureRefused, "explains one at a time"),
     ],
 )
 def test_what_cannot_be_explained_is_refused(
