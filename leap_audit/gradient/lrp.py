@@ -241,7 +241,7 @@ def _rule_set(
         if passing is Passing.LAYER:
             return _at_layer(node, place)
         if passing is Passing.PRODUCT:
-            return _at_product(others, node, gates=not attention)
+            return _at_product(others, node)
         return _elsewhere(others, node, passing)
 
     def _at_layer(node: Node, place: Place) -> Rule | None:
@@ -278,8 +278,8 @@ def _elsewhere(rules: Rules, node: Node, passing: Passing) -> Rule | None:
     return rules.passed(node)
 
 
-def _at_product(rules: Rules, node: Node, *, gates: bool) -> Rule:
-    """The rule of Mul and Div. gates: whether a factor that is a gate gets nothing."""
+def _at_product(rules: Rules, node: Node) -> Rule:
+    """The rule of Mul and Div; a factor that is a gate gets nothing."""
     if sum(node.needs) == 1:
         return rules.passed(node)
     if node.op_type == "Div":
@@ -287,9 +287,9 @@ def _at_product(rules: Rules, node: Node, *, gates: bool) -> Rule:
     a, b = node.inputs
     assert a is not None
     assert b is not None
-    if _is_function(b, _root(a)) or (gates and _is_gate(b) and not _is_gate(a)):
+    if _is_function(b, _root(a)) or (_is_gate(b) and not _is_gate(a)):
         return rules.shared(node, (1.0, 0.0))
-    if _is_function(a, _root(b)) or (gates and _is_gate(a) and not _is_gate(b)):
+    if _is_function(a, _root(b)) or (_is_gate(a) and not _is_gate(b)):
         return rules.shared(node, (0.0, 1.0))
     return rules.shared(node, (0.5, 0.5))
 

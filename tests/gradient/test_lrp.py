@@ -348,7 +348,7 @@ W44 = "<float[4,4] w = {1,2,0,0, 0,1,0,1, 3,0,1,0, 0,0,1,1}, float[1,4] k = {1,-
 
 
 def test_a_gate_gets_nothing_and_a_product_halves() -> None:
-    """y = u · σ(v): u takes all of it in lrp, half in attnlrp; of u · v each takes half."""
+    """y = u · σ(v): u takes all of it; of u · v each takes half."""
     gated = text("u = MatMul(x, w) v = Neg(u) p = Softmax(v) y = Mul(u, p)", W44)
     with pytest.raises(GradientUnavailable, match="'lrp' has no rule for: Softmax"):
         relevance(gated, V, 0)
@@ -356,12 +356,17 @@ def test_a_gate_gets_nothing_and_a_product_halves() -> None:
         "u = MatMul(x, w) t = Slice(x, a, b, ax) g = Sigmoid(t) y = Mul(u, g)",
         W44[:-1] + ", int64[1] a = {3}, int64[1] b = {4}, int64[1] ax = {1}>",
     )
-    for attention, part in ((False, 0.0), (True, 0.5)):
-        r, _, score = relevance(gated, V, 0, options_of("epsilon"), attention=attention)
-        u = V[0] * np.array([1, 0, 3, 0])
-        expected = (1 - part) * score * u / u.sum()
-        expected[3] += part * score
-        np.testing.assert_allclose(r[0], expected, rtol=1e-4)
+    product = text(
+        "u = MatMul(x, w) t = Slice(x, a, b, ax) y = Mul(u, t)",
+        W44[:-1] + ", int64[1] a = {3}, int64[1] b = {4}, int64[1] ax = {1}>",
+    )
+    for attention in (False, True):
+        for proto, part in ((gated, 0.0), (product, 0.5)):
+            r, _, score = relevance(proto, V, 0, options_of("epsilon"), attention=attention)
+            u = V[0] * np.array([1, 0, 3, 0])
+            expected = (1 - part) * score * u / u.sum()
+            expected[3] += part * score
+            np.testing.assert_allclose(r[0], expected, rtol=1e-4)
 
 
 def test_a_divisor_is_held_constant() -> None:

@@ -235,8 +235,7 @@ def lrp(item: Item, options: LrpOptions, rng: np.random.Generator) -> MethodValu
     traits=Traits(
         "as lrp; Softmax: x (r - y Σr), products of two: half each, deviations held constant",
         complete="score",
-        advice="LRP for transformers; on convolutional networks the epsilon composite of lrp, but "
-        "for gates.",
+        advice="LRP for transformers; on convolutional networks the epsilon composite of lrp.",
         caution=PATENTS,
         peers={"LXT": "AttnLRP"},
     ),
