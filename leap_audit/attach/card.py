@@ -28,7 +28,7 @@ BESIDE = "leap-audit"
 FINDINGS = 3
 ReportPlace = Literal["copy", "link"]
 _TAGS = ["onnx", "leap-audit"]
-_PIPELINE = {"segmentation": "image-segmentation"}
+_PIPELINE = {"segmentation": "image-segmentation", "detection": "object-detection"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def _inside(pdf: Path, card: Path) -> str:
 def _new_card(audit: Audit) -> bytes:
     """A card for a model that has none: only what the audit records."""
     model_card, card_data = _model_card(), _card_data()
-    data = card_data(pipeline_tag=_PIPELINE.get(audit.model.task, "image-classification"))
+    usual = "image-classification" if audit.embedding is None else "image-feature-extraction"
+    data = card_data(pipeline_tag=_PIPELINE.get(audit.model.task, usual))
     data.tags = list(_TAGS)
     template = "---\n{{ card_data }}\n---\n\n# {{ title }}\n"
     card = model_card.from_template(data, template_str=template, title=escaped(audit.model.file))

@@ -83,7 +83,7 @@ def _card(record: Record) -> dict[str, Any]:
     audit, model = record.audit, record.audit.model
     return {
         "modelParameters": {
-            "task": f"image {model.task}",
+            "task": f"image {'embedding' if audit.embedding is not None else model.task}",
             "inputs": [{"format": "image"}],
             "outputs": [{"format": f"scores of {len(audit.classes)} classes"}],
         },

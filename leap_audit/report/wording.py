@@ -46,6 +46,7 @@ __all__ = [
     "signed",
     "stability_reading",
     "status_sentence",
+    "task_of",
     "verdict_sentence",
     "where_averaged",
 ]
@@ -198,6 +199,13 @@ def raised(config: Mapping[str, Any]) -> str:
 def where_averaged(model: ModelIdentity) -> str:
     """Return where the probabilities of an isolation were taken, nothing without a map."""
     return "" if model.places == (1, 1) else " where the model says it on the whole picture"
+
+
+def task_of(audit: Audit) -> str:
+    """Return the kind of answer the model gives; an encoder is audited by directions."""
+    if audit.embedding is not None:
+        return "embedding, audited as a classifier of directions"
+    return audit.model.task
 
 
 def probability_meaning(model: ModelIdentity) -> str:

@@ -21,6 +21,7 @@ from leap_audit.attach.strip import shown_prototypes
 from leap_audit.errors import AuditRefused, CardRefused, LeapAuditError, RuntimeMissing
 from leap_audit.text.names import shortened
 from tests.attach.conftest import Made
+from tests.builders.vectors import vectors
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -70,15 +71,23 @@ def test_a_card_is_made_and_then_stays(record: Record, tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns for path in written] == times
 
 
-def test_a_segmentation_says_so(made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("differing", "tag"),
+    [
+        ({"task": "segmentation"}, "image-segmentation"),
+        ({"task": "detection"}, "object-detection"),
+        ({"embedding": vectors()}, "image-feature-extraction"),
+    ],
+)
+def test_the_kind_of_model_is_the_cards_tag(
+    made: Made, tmp_path: Path, differing: dict[str, Any], tag: str
+) -> None:
     audit = made().audit
-    record = Record(
-        tmp_path / "model-audit",
-        audit.model_copy(update={"model": audit.model.model_copy(update={"task": "segmentation"})}),
-        "0" * 64,
-    )
+    model = audit.model.model_copy(update={k: v for k, v in differing.items() if k == "task"})
+    changed = {"model": model, "embedding": differing.get("embedding")}
+    record = Record(tmp_path / "model-audit", audit.model_copy(update=changed), "0" * 64)
     card = card_files(record, tmp_path / "README.md").contents["README.md"].decode()
-    assert card.startswith("---\npipeline_tag: image-segmentation\n")
+    assert card.startswith(f"---\npipeline_tag: {tag}\n")
 
 
 def test_only_the_section_of_a_card_changes(made: Made, tmp_path: Path) -> None:

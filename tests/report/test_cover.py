@@ -22,6 +22,7 @@ from leap_audit.report.confusion import confusion_of
 from leap_audit.report.limits import limits_of
 from leap_audit.report.selection import for_print
 from tests.builders.pages import HOSTILE, Page
+from tests.builders.vectors import vectors
 from tests.report.conftest import Build
 
 LONG = " ".join(["long"] * 60)
@@ -118,6 +119,11 @@ def test_declared_facts_are_on_the_cover_and_their_lack_is_said(build: Build, fo
     assert "Intended use, owner and version were not declared." in (
         Page(render_html(build(), folder)).text
     )
+
+
+def test_an_encoder_is_called_one(build: Build, folder: Path) -> None:
+    said = Page(render_html(build(embedding=vectors()), folder)).text
+    assert said.count("embedding, audited as a classifier of directions") == 2
 
 
 def test_what_was_not_assessed_stands_apart_from_what_raised_nothing(
