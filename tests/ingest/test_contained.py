@@ -206,7 +206,7 @@ def test_data_is_unpickled(sample_models: Path, tmp_path: Path) -> None:
     [
         ("os", "system"),
         ("builtins", "eval"),
-        ("leap_audit.config", "layered"),
+        ("leap_audit.tables", "layered"),
         ("leap_audit.ingest.sandbox.parent", "run_in_child"),
         ("leap_audit.ingest.sandbox.parent", "subprocess"),
         ("leap_audit.ingest.sandbox.parent", "subprocess.run"),

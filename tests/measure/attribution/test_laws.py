@@ -11,18 +11,23 @@ import pytest
 from leap_audit.config import DeclaredPreprocessing
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.ingest.pictures.images import read_picture
 from leap_audit.measure.attribution.smoothing import WRAPPERS, explainer
+from leap_audit.measure.detection_targets import DetectionTarget
+from leap_audit.measure.detections import raw_detections
 from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run import choose_provider
 from leap_audit.run.session import Array
+from tests.builders import coloured
 from tests.builders.attention import attending, averaging
 
 ROOT = Path(__file__).resolve().parents[3] / "sample_models"
 NAMES = [m.name for m in load_methods().values() if m.kind == "attribution"]
 QUICK: dict[str, dict[str, Any]] = {
+    "drise": {"masks": 400},
     "rise": {"masks": 400},
     "kernel_shap": {"samples": 200},
     "shapley_sampling": {"permutations": 3},
@@ -36,9 +41,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "layer_ig": {"steps": 16},
     "smoothgrad": {"kind": "square"},
 }
+COLOURED = DeclaredPreprocessing(range=(0, 1), mean=(0,), std=(1,), channel_order="BGR")
 CLASSLESS = {"eigencam", "attention_rollout"}
 """Controls that look at no score at all; other controls depend on it, but hardly."""
-DRAWING = {"rise", "gradient_shap", "smoothgrad", "kernel_shap", "shapley_sampling"}
+DRAWING = {"drise", "rise", "gradient_shap", "smoothgrad", "kernel_shap", "shapley_sampling"}
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +65,24 @@ def subjects(run: Run) -> list[Subject]:
 def others(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """Networks that have what the digits lack."""
     folder = tmp_path_factory.mktemp("others")
-    models = (attending(folder / "attending.onnx"), averaging(folder / "averaging.onnx"))
+    coloured.detector(folder / "coloured.onnx")
+    models = (
+        attending(folder / "attending.onnx"),
+        averaging(folder / "averaging.onnx"),
+        load(folder / "coloured.onnx", COLOURED, choose_provider("cpu"), names=3),
+    )
     return [Run(model, 8, 1) for model in models]
+
+
+def asked(run: Run, picture: Array, class_: int) -> Subject:
+    """A class of a picture; of a detector at the row that is surest of it."""
+    if not isinstance(run.model.answer, Detections):
+        return Subject(picture, class_)
+    probs, boxes = raw_detections(run, picture)
+    row = int(probs[class_].argmax())
+    left, top, right, bottom = map(float, boxes[:, row])
+    target = DetectionTarget(row, "class", class_, (left, top, right, bottom))
+    return Subject(picture, class_, target=target)
 
 
 @pytest.fixture
@@ -73,6 +95,8 @@ def case(
     fitting = next(each for each in others if not explainer(name).unmet(each.model))
     rng = np.random.default_rng(0)
     pictures = [rng.random(fitting.model.picture_shape).astype(np.float32) for _ in range(3)]
+    if isinstance(fitting.model.answer, Detections):
+        return fitting, [asked(fitting, p, 0) for p in coloured.pictures(3)]
     return fitting, [Subject(p, int(fitting.logits(p[None])[0].argmax())) for p in pictures]
 
 
@@ -132,7 +156,7 @@ def test_maps_depend_on_the_class_but_for_the_controls(
 ) -> None:
     run, subjects = case
     subject = subjects[0]
-    other = Subject(subject.picture, (subject.class_ + 1) % run.model.classes)
+    other = asked(run, subject.picture, (subject.class_ + 1) % run.model.classes)
     (one,), (two,) = explained(run, name, [subject]), explained(run, name, [other])
     a, b = one.values - one.values.mean(), two.values - two.values.mean()
     cosine = float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-12))
@@ -142,15 +166,16 @@ def test_maps_depend_on_the_class_but_for_the_controls(
         assert cosine == pytest.approx(1)
 
 
+@pytest.mark.parametrize("name", sorted(DRAWING))
 def test_the_same_seed_gives_the_same_bytes_in_another_process_order(
-    run: Run, subjects: list[Subject]
+    case: tuple[Run, list[Subject]], name: str
 ) -> None:
     """Draws belong to the picture, the class and the seed, not to what ran before."""
-    for name in sorted(DRAWING):
-        (first,) = explained(run, name, subjects[2:])
-        explained(run, name, subjects[:1])
-        (again,) = explained(run, name, subjects[2:])
-        assert again.values.tobytes() == first.values.tobytes(), name
+    run, subjects = case
+    (first,) = explained(run, name, subjects[2:])
+    explained(run, name, subjects[:1])
+    (again,) = explained(run, name, subjects[2:])
+    assert again.values.tobytes() == first.values.tobytes()
 
 
 @pytest.mark.parametrize("prefix", WRAPPERS)
@@ -231,9 +256,20 @@ def test_a_bright_mark_is_shown_where_the_answer_is_what_is_bright(
     assert (row // 2, column // 2) == (2, 1)
 
 
+def test_the_object_of_a_detection_is_shown(others: list[Run]) -> None:
+    """Of two squares, the one that is asked about."""
+    (run,) = (each for each in others if isinstance(each.model.answer, Detections))
+    picture = coloured.picture(("red", 2, 3), ("green", 9, 8))
+    for class_, middle in ((0, (2, 3)), (1, (9, 8))):
+        (found,) = explained(run, "drise", [asked(run, picture, class_)])
+        highest = np.unravel_index(found.values.argmax(), found.values.shape)
+        cell = [int(x) // coloured.CELL for x in highest]
+        assert np.abs(np.subtract(cell, middle)).max() <= 1
+
+
 def test_every_shortcut_is_tested_somewhere(run: Run) -> None:
     lacking = {n for n in NAMES if explainer(n).traits.shortcut and explainer(n).unmet(run.model)}
-    assert lacking == {"cam", "gradient_rollout"}
+    assert lacking == {"cam", "drise", "gradient_rollout"}
 
 
 def test_a_model_without_the_shortcut_shows_none(marked: list[Subject]) -> None:

@@ -27,6 +27,7 @@ COMPARED_ELSEWHERE = {
     "cam",
     "deeplift",  # in test_deeplift.py, where captum adds up
     "deeplift_shap",
+    "drise",  # in test_detections.py, against the paper's formula
     "finercam",
     "fullgrad",
     "gradient_rollout",
