@@ -10,10 +10,12 @@ from leap_audit.report.svg import drawing, text, width_of
 from leap_audit.text.names import ClassLabels
 from leap_audit.text.numbers import percent
 
-__all__ = ["BOXES_SHOWN", "Boxes", "box_colour"]
+__all__ = ["BOXES_SHOWN", "PAIRS_SHOWN", "Boxes", "box_colour"]
 
 BOXES_SHOWN = 20
 """Boxes that are drawn on a picture, and listed beside it, at most: the most confident."""
+PAIRS_SHOWN = 3
+"""Pairs of objects at one place that stand beside it, at most; all are in audit.json."""
 COLOURS = (
     *("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"),
     "#ffffff",

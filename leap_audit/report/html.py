@@ -10,7 +10,7 @@ from leap_audit.findings import action_of, concern_of, consequence_of
 from leap_audit.findings.assumptions import open_assumptions
 from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.report import wording
-from leap_audit.report.boxes import BOXES_SHOWN, Boxes
+from leap_audit.report.boxes import BOXES_SHOWN, PAIRS_SHOWN, Boxes
 from leap_audit.report.charts import calibration, entanglement_scale
 from leap_audit.report.confusion import confusion_of
 from leap_audit.report.limits import limits_of, requirements
@@ -89,6 +89,7 @@ def render_html(
         regions=Regions(audit, pictures),
         boxes=Boxes(pictures, labels),
         BOXES_SHOWN=BOXES_SHOWN,
+        PAIRS_SHOWN=PAIRS_SHOWN,
         prototypes=list(_prototypes(audit, labels, chosen)),
         photographs=list(_photographs(audit, labels, chosen)),
         findings=_findings(audit),

@@ -30,6 +30,7 @@ __all__ = [
     "averaging_of_prototypes",
     "channels",
     "coincidence",
+    "confirmed_pairs",
     "data_digest",
     "facts_of",
     "file_size",
@@ -136,6 +137,11 @@ def objects_found(sample: Sample, labels: ClassLabels) -> str:
     if not times:
         return "nothing found"
     return listed([labels[k] if n == 1 else f"{labels[k]} ({n})" for k, n in times.items()], 4)
+
+
+def confirmed_pairs(sample: Sample) -> list[Coincident]:
+    """Return the pairs of detections at one place that held up when they were tried."""
+    return [pair for pair in sample.coincident if pair.held or pair.covered]
 
 
 def coincidence(sample: Sample, pair: Coincident, labels: ClassLabels) -> str:

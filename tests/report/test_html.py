@@ -4,7 +4,15 @@ from typing import get_args
 
 import pytest
 
-from leap_audit.artifacts import Audit, Entanglement, Finding, Isolation, Outcome, Stability
+from leap_audit.artifacts import (
+    Audit,
+    Coincident,
+    Entanglement,
+    Finding,
+    Isolation,
+    Outcome,
+    Stability,
+)
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
 from leap_audit.report.selection import PHOTOGRAPHS_IN_FULL
@@ -12,6 +20,7 @@ from leap_audit.report.templates import template_folder
 from leap_audit.report.wording import isolation_check, reading, stability_reading
 from tests.builders.audits import changed, seen_once
 from tests.builders.pages import HOSTILE, Page, assert_sound
+from tests.builders.records import detected
 from tests.report.conftest import Build
 
 
@@ -270,3 +279,19 @@ def test_photographs_beyond_those_printed_are_folded_on_the_screen(
     summaries = page.split('class="sample folded"')[1:]
     assert all("<details><summary>" in each.split("</h3>")[0] for each in summaries)
     assert "sample folded" not in render_html(audit, folder, paper=True)
+
+
+def test_few_pairs_of_objects_are_told_and_the_rest_counted(build: Build, folder: Path) -> None:
+    def told(pairs: tuple[Coincident, ...]) -> str:
+        photograph = detected(0, 0, 1).model_copy(update={"coincident": pairs})
+        audit = build()
+        model = audit.model.model_copy(update={"task": "detection"})
+        shown = audit.model_copy(update={"model": model, "samples": (photograph,)})
+        return Page(render_html(shown, folder)).text
+
+    held = Coincident(first=0, second=1, held=True, covered=True)
+    three, five = told((held,) * 3), told((held,) * 5)
+    assert (three.count("may be one"), five.count("may be one")) == (3, 3)
+    assert "more such pair" not in three
+    assert "2 more such pairs in audit.json." in five
+    assert "may be one" not in told((Coincident(first=0, second=1, held=False, covered=False),))
