@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from leap_audit.gradient.lrp import AttnLrpRuleOptions
 from leap_audit.run import Session, choose_provider
-from tests.gradient.test_lrp import Array, close, model, options_of, relevance
+from tests.builders.relevance import Array, close, model, options_of, relevance
 
 RNG = np.random.default_rng(5)
 TOKENS, WIDTH, CLASSES = 5, 6, 3

@@ -1,19 +1,14 @@
 """Relevance: each rule against its formula, written out over a matrix of products x · w."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from leap_audit.errors import GradientUnavailable, UsageError
-from leap_audit.gradient import RULES, backpropagate, build_gradient
-from leap_audit.gradient.build import prepare
-from leap_audit.gradient.ledger import Ledger
+from leap_audit.gradient import RULES, build_gradient
 from leap_audit.gradient.lrp import (
     CLASSES,
     COMPOSITES,
@@ -22,11 +17,9 @@ from leap_audit.gradient.lrp import (
     attnlrp_rules,
     lrp_rules,
 )
-from leap_audit.graph.emit import Emitter
-from leap_audit.graph.shapes import static_shape
 from leap_audit.run import Session, choose_provider
+from tests.builders.relevance import Array, close, model, options_of, relevance
 
-Array = NDArray[Any]
 RNG = np.random.default_rng(0)
 X = RNG.normal(0.2, 1, (1, 2, 5, 5)).astype(np.float32)
 W = {
@@ -67,19 +60,6 @@ def network(*, biases: bool = True) -> onnx.ModelProto:
         helper.make_node("Gemm", ["r3", "w4", "b4"], ["y"]),
     ]
     return model(nodes, (1, 2, 5, 5), (1, 3), {**weights, **norm})
-
-
-def model(
-    nodes: list[Any], x: tuple[int, ...], y: tuple[int, ...], weights: dict[str, Array]
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, y)],
-        [numpy_helper.from_array(w.astype(np.float32), n) for n, w in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
 
 
 def dense(kernel: Array, bias: Array, shape: tuple[int, ...], stride: int) -> tuple[Array, ...]:
@@ -200,44 +180,6 @@ def by_hand(formulas: list[Formula], *, biases: bool = True) -> list[Array]:
         r = formula(x, w, b, linked, r)
         found.append(r)
     return found[::-1]
-
-
-def relevance(
-    proto: onnx.ModelProto,
-    x: Array,
-    target: int,
-    options: LrpRuleOptions | None = None,
-    *,
-    attention: bool = False,
-    wrt: str = "x",
-) -> tuple[Array, float, float]:
-    """(relevance of `wrt`, what constants keep, the score)"""
-    ledger = Ledger()
-    rules = (attnlrp_rules if attention else lrp_rules)(options, ledger)
-    prepared = prepare(proto, wrt=wrt, passes=rules.passes)
-    graph, output = prepared.model.graph, prepared.output
-    dy = ir.Value(name="cotangent", shape=output.shape, type=output.type)
-    graph.inputs.append(dy)
-    op = Emitter(graph, "lrp")
-    (r,) = backpropagate(op, {output: dy}, list(prepared.values), rules=rules)
-    graph.outputs.clear()
-    graph.outputs.extend([op.Identity(r), op.Identity(ledger.total(op)), op.Identity(output)])
-    session = Session(ir.Model(graph, ir_version=10), choose_provider("cpu"), 1)
-    cotangent = np.zeros(static_shape(output), np.float32)
-    cotangent.reshape(-1)[target] = 1
-    given = {"x": x, "cotangent": cotangent}
-    found, kept, y = session.run({name: given[name] for name in (v.name for v in graph.inputs)})
-    return found, float(kept), float(y.reshape(-1)[target])
-
-
-def options_of(composite: str, **more: Any) -> LrpRuleOptions:
-    box = {"low": (-2.5,), "high": (3.5,)} if composite == "epsilon_gamma_box" else {}
-    return LrpRuleOptions.model_validate({"composite": composite, **box, **more})
-
-
-def close(a: Array, b: Array, tolerance: float = 2e-5) -> None:
-    assert b.any()
-    assert np.linalg.norm(a.ravel() - b.ravel()) < tolerance * np.linalg.norm(b.ravel())
 
 
 @pytest.mark.parametrize("composite", COMPOSITES)
