@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from leap_audit.artifacts import Detection, Sample
+from leap_audit.artifacts import Sample
 from leap_audit.compare.record import ObjectsPair
-from leap_audit.ingest.outputs.boxes import box_iou
+from leap_audit.ingest.outputs.boxes import iou
 
 __all__ = ["is_same_box", "pair_objects"]
 
@@ -24,7 +22,7 @@ def pair_objects(old: Sample, new: Sample, to_new: dict[int, int]) -> ObjectsPai
     gained, kept = [], 0
     for found in new.detections:
         others = [each for each in left if to_new.get(each.class_) == found.class_]
-        nearest = max(others, key=lambda each: _overlap(each, found), default=None)
+        nearest = max(others, key=lambda each: iou(each.box, found.box), default=None)
         if nearest is not None and is_same_box(nearest.box, found.box):
             left.remove(nearest)
             kept += 1
@@ -35,8 +33,4 @@ def pair_objects(old: Sample, new: Sample, to_new: dict[int, int]) -> ObjectsPai
 
 def is_same_box(one: Sequence[float], other: Sequence[float]) -> bool:
     """Return whether two boxes overlap by half of their union or more."""
-    return bool(box_iou(np.asarray(one), np.asarray(other)[:, None])[0] >= SAME)
-
-
-def _overlap(one: Detection, other: Detection) -> float:
-    return float(box_iou(np.asarray(one.box), np.asarray(other.box)[:, None])[0])
+    return iou(one, other) >= SAME

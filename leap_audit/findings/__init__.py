@@ -91,7 +91,7 @@ def questions(evidence: Evidence, findings: tuple[Finding, ...]) -> tuple[Questi
     return tuple(
         rule.asked(evidence, raised=rule.id in raised)
         for rule in FINDING_RULES
-        if rule.asked_of(evidence) and (evidence.embedding is not None or not rule.encoders)
+        if rule.asked_of(evidence)
     )
 
 

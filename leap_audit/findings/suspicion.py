@@ -73,6 +73,8 @@ class FindingRule:
     def asked_of(self, evidence: Evidence) -> bool:
         """Return whether the question makes sense for the model."""
         task = None if evidence.model is None else evidence.model.task
+        if self.encoders and evidence.embedding is None:
+            return False
         return self.task in (None, task) and (self.but is None or self.but != task)
 
     def findings(self, evidence: Evidence) -> Iterator[tuple[Suspicion, Finding]]:

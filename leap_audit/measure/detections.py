@@ -1,6 +1,6 @@
 """What a detector finds in a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +8,17 @@ import numpy as np
 from leap_audit.errors import UsageError
 from leap_audit.ingest.outputs.answer import BOXES, Detections
 from leap_audit.measure.detection_targets import DetectionTarget, Part
-from leap_audit.measure.run import Run
+from leap_audit.measure.run import SCORES, Run
 from leap_audit.run.session import Array
 
-__all__ = ["DetectedBox", "boxes_of", "detected_box", "detection_number", "raw_detections"]
+__all__ = [
+    "DetectedBox",
+    "boxes_of",
+    "detected_box",
+    "detection_number",
+    "raw_answers",
+    "raw_detections",
+]
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,19 @@ def raw_detections(run: Run, picture: Array) -> tuple[Array, Array]:
             f"the model is no detector: it was taken for {run.model.identity.task}; name its "
             "format with --detector if it is one."
         )
-    one = run.at_once(1)
-    (scores,) = one.scores(picture[None])
-    return answer.probabilities(scores), one.activations(picture[None], BOXES)[BOXES][0]
+    return next(raw_answers(run.at_once(1), picture[None]))
+
+
+def raw_answers(run: Run, pictures: Sequence[Array] | Array) -> Iterator[tuple[Array, Array]]:
+    """Yield `raw_detections` of each of n pictures, both of one pass through the detector.
+
+    pictures: (n, channels, height, width) in 0..1.
+    """
+    for start in range(0, len(pictures), run.batch):
+        part = np.asarray(pictures[start : start + run.batch], np.float32)
+        found = run.activations(part, (SCORES, BOXES))
+        for own, boxes in zip(found[SCORES], found[BOXES], strict=True):
+            yield run.model.answer.probabilities(own), boxes
 
 
 def boxes_of(run: Run, picture: Array, names: Sequence[str] = ()) -> tuple[DetectedBox, ...]:

@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from leap_audit.ingest.outputs.answer import BOXES, Detections
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.ingest.outputs.boxes import box_iou
 from leap_audit.measure.detection_targets import MatchedTarget
-from leap_audit.measure.detections import DetectedBox, detected_box
+from leap_audit.measure.detections import DetectedBox, detected_box, raw_answers
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
@@ -24,7 +24,6 @@ __all__ = [
     "class_at",
     "covered_shares",
     "detected",
-    "iou",
     "look",
     "matched",
     "rows_at",
@@ -50,17 +49,8 @@ class Look:
 
 def look(run: Run, pictures: Sequence[Array] | Array) -> Iterator[Look]:
     """Yield what a detector says of each of n pictures, (n, channels, height, width) in 0..1."""
-    answer = run.model.answer
-    for start in range(0, len(pictures), run.batch):
-        part = np.asarray(pictures[start : start + run.batch], np.float32)
-        boxes = run.activations(part, BOXES)[BOXES]
-        for scores, sides in zip(run.scores(part), boxes, strict=True):
-            yield Look(answer.probabilities(scores), sides)
-
-
-def iou(one: BoxSides, other: BoxSides) -> float:
-    """Return the intersection over union of two boxes, 0..1."""
-    return float(box_iou(np.asarray(one), np.asarray(other)[:, None])[0])
+    for probs, boxes in raw_answers(run, pictures):
+        yield Look(probs, boxes)
 
 
 def matched(seen: Look, class_: int, box: BoxSides) -> float:

@@ -26,6 +26,7 @@ from leap_audit.run.session import Array, Session
 
 __all__ = [
     "PICTURE",
+    "SCORES",
     "Placed",
     "Run",
     "mean_over_places",
@@ -39,6 +40,8 @@ __all__ = [
 
 PICTURE = "picture"
 """Name of the pictures, beside those of the model's own tensors."""
+SCORES = "leap_audit/scores"
+"""The scores of every place, (n, classes, places), among the tensors that can be looked at."""
 WITHIN = "model/"
 """Stands before the model's own names, which may be any, also ours."""
 
@@ -133,7 +136,8 @@ def _placed(op: Emitter, model: Model, forward: ir.Graph, x: ir.Value) -> Placed
     op.graph.extend(nodes)
     if scores.dtype != ir.DataType.FLOAT:
         scores = op.Cast(scores, to=ir.DataType.FLOAT.value)
-    return Placed(model, tensors, x, model.answer.columns(op, scores))
+    tensors[SCORES] = model.answer.columns(op, scores)
+    return Placed(model, tensors, x, tensors[SCORES])
 
 
 def place_scores(op: Emitter, model: Model, picture: ir.Value) -> ir.Value:

@@ -1,10 +1,12 @@
 """Boxes: how much two of them share, and which of several that overlap are kept."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from leap_audit.run.session import Array
 
-__all__ = ["box_iou", "suppressed"]
+__all__ = ["box_iou", "iou", "suppressed"]
 
 
 def box_iou(one: Array, others: Array) -> Array:
@@ -18,6 +20,11 @@ def box_iou(one: Array, others: Array) -> Array:
     areas = np.clip(several[2:] - several[:2], 0, None).prod(0)
     union = np.clip(first[2:] - first[:2], 0, None).prod() + areas - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
+
+
+def iou(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the intersection over union of two boxes, 0..1: see `box_iou`."""
+    return float(box_iou(np.asarray(one), np.asarray(other)[:, None])[0])
 
 
 def suppressed(boxes: Array, confidence: Array, classes: Array, overlap: float) -> tuple[int, ...]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leap_audit.ingest.outputs.answer import BOXES
 from leap_audit.measure.attribution.score import Score
 from leap_audit.measure.detection_targets import DetectionTarget, MatchedTarget
+from leap_audit.measure.detections import raw_answers
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
@@ -23,11 +23,7 @@ class MatchScore:
 
     def __call__(self, pictures: Array) -> Array:
         """Return the match of each picture, (n,) float64 in 0..1."""
-        answer, run = self.run.model.answer, self.run.at_once(self.batch)
-        pictures = np.asarray(pictures, np.float32)
-        scores = run.scores(pictures)
-        boxes = run.activations(pictures, BOXES)[BOXES]
-        pairs = zip(map(answer.probabilities, scores), boxes, strict=True)
+        pairs = raw_answers(self.run.at_once(self.batch), pictures)
         return np.array([self.target.value(*pair) for pair in pairs], np.float64)
 
 

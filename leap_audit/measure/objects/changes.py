@@ -7,12 +7,13 @@ import numpy as np
 
 from leap_audit.artifacts import Trial
 from leap_audit.config import ExperimentOptions
+from leap_audit.ingest.outputs.boxes import iou
 from leap_audit.measure.detections import DetectedBox
 from leap_audit.measure.draws import generator
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import evenly
 from leap_audit.measure.experiments.trials import trial_of
-from leap_audit.measure.matching import BoxSides, iou, look, matched
+from leap_audit.measure.matching import BoxSides, look, matched
 from leap_audit.measure.objects.context import LOST
 from leap_audit.measure.objects.finds import Finds
 from leap_audit.measure.objects.surroundings import box_pixels

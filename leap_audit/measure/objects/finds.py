@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from leap_audit.ingest.outputs.answer import Detections
+from leap_audit.ingest.outputs.boxes import iou
 from leap_audit.measure.detections import DetectedBox
 from leap_audit.measure.experiments.material import evenly
-from leap_audit.measure.matching import BoxSides, detected, iou, look
+from leap_audit.measure.matching import BoxSides, detected, look
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
