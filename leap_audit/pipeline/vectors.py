@@ -12,9 +12,7 @@ from leap_audit.artifacts import (
     ClassAgreement,
     DuplicatePair,
     EmbeddingAudit,
-    EmbeddingChange,
     HubPicture,
-    LengthLink,
     NamedPicture,
     NearestOf,
     NearPair,
@@ -129,29 +127,8 @@ def measure_embedding(
             for i in range(min(total, LISTED))
         ),
         duplicates=tuple(_duplicate(embedded, each) for each in duplicates[:LISTED]),
-        lengths=tuple(
-            LengthLink(
-                quality=each.quality,
-                pictures=each.pictures,
-                correlation=each.correlation,
-                p=each.p,
-                shorter=each.shorter,
-                longer=each.longer,
-                trial_p=each.trial_p,
-            )
-            for each in links
-        ),
-        changes=tuple(
-            EmbeddingChange(
-                change=each.change,
-                pictures=each.pictures,
-                cosine=each.cosine,
-                found=each.found,
-                low=each.low,
-                high=each.high,
-            )
-            for each in changes
-        ),
+        lengths=links,
+        changes=changes,
         alike=tuple(alike),
     )
     if apart is not None:

@@ -1,33 +1,17 @@
 """How far changes of whole pictures move an encoder's vectors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from leap_audit.artifacts import EmbeddingChange
 from leap_audit.measure.draws import generator
 from leap_audit.measure.embedding.spread import unit_vectors
 from leap_audit.measure.experiments.changes import CHANGES, PictureChange
 from leap_audit.run.session import Array
 from leap_audit.statistics import wilson
 
-__all__ = ["Moved", "moved_by"]
-
-
-@dataclass(frozen=True)
-class Moved:
-    """How far one change of whole pictures moves their vectors."""
-
-    change: str
-    """In words, with its dose."""
-    pictures: int
-    cosine: float
-    """Between a picture's vector and that of its changed copy, -1..1, the median."""
-    found: int
-    """Pictures whose changed copy is nearer to them than to every other picture."""
-    low: float
-    """95 % interval of that share."""
-    high: float
+__all__ = ["moved_by"]
 
 
 def moved_by(
@@ -38,7 +22,7 @@ def moved_by(
     seed: int,
     same: Sequence[tuple[int, int]] = (),
     changes: tuple[PictureChange, ...] = CHANGES,
-) -> tuple[Moved, ...]:
+) -> tuple[EmbeddingChange, ...]:
     """Return what each change does to the vectors of some of the pictures.
 
     A changed copy that is as near to another picture as to its own is not found again: so it is
@@ -67,5 +51,14 @@ def moved_by(
         cosines[beside] = -np.inf
         again = int((own > cosines.max(1) + 1e-6).sum())
         low, high = wilson(again, len(chosen))
-        found.append(Moved(change.name, len(chosen), float(np.median(own)), again, low, high))
+        found.append(
+            EmbeddingChange(
+                change=change.name,
+                pictures=len(chosen),
+                cosine=float(np.median(own)),
+                found=again,
+                low=low,
+                high=high,
+            )
+        )
     return tuple(found)

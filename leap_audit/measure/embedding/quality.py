@@ -1,25 +1,21 @@
 """Whether the length of an encoder's vectors follows the sharpness or the contrast of pictures."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from leap_audit.artifacts import LengthLink
 from leap_audit.measure.faithfulness.dependence import rank_correlation
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 from leap_audit.statistics import sign_test
 
 __all__ = [
-    "Quality",
-    "QualityLink",
     "contrast_of",
     "quality_links",
     "sharpness_of",
 ]
 
-Quality = Literal["sharpness", "contrast"]
 SHUFFLES = 999
 EVEN = 1e-4
 """Relative deviation of the lengths below which all are equal, as behind a normalisation."""
@@ -27,23 +23,6 @@ BLUR = 0.03
 """Of the short side: the deviation of the blur that takes sharpness."""
 CONTRAST = 0.5
 """What is left of the contrast where it is taken."""
-
-
-@dataclass(frozen=True)
-class QualityLink:
-    """How the length of the vectors goes with a quality of the pictures."""
-
-    quality: Quality
-    pictures: int
-    correlation: float
-    """Spearman's, between pictures, -1..1."""
-    p: float
-    """Of such a correlation by chance, from SHUFFLES permutations."""
-    shorter: int
-    """Pictures whose vector was shorter once the quality was taken from them."""
-    longer: int
-    trial_p: float
-    """Of so many changes in the direction of the correlation by chance: a sign test."""
 
 
 def sharpness_of(pictures: Array) -> Array:
@@ -69,7 +48,7 @@ def quality_links(
     lengths: Array,
     length_of: Callable[[Array], Array],
     rng: np.random.Generator,
-) -> tuple[QualityLink, ...]:
+) -> tuple[LengthLink, ...]:
     """Return how the length of the vectors goes with each quality; none where all are as long.
 
     What goes together between pictures may have a third cause, what they show. So the quality is
@@ -95,14 +74,14 @@ def quality_links(
         longer = int((after > wide * (1 + EVEN)).sum())
         along = (shorter, longer) if correlation > 0 else (longer, shorter)
         found.append(
-            QualityLink(
-                quality,  # type: ignore[arg-type]
-                len(wide),
-                correlation,
-                p,
-                shorter,
-                longer,
-                sign_test(*along),
+            LengthLink(
+                quality=quality,
+                pictures=len(wide),
+                correlation=correlation,
+                p=p,
+                shorter=shorter,
+                longer=longer,
+                trial_p=sign_test(*along),
             )
         )
     return tuple(found)
