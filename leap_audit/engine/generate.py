@@ -19,7 +19,7 @@ from leap_audit.engine.settings import Settings, isolate_lists, read_settings
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.classes.names import match_classes
 from leap_audit.measure.prototype import Request
-from leap_audit.pipeline.assembly import ONE_AT_A_TIME, AuditParts, assemble, write_pictures
+from leap_audit.pipeline.assembly import AuditParts, assemble, write_pictures
 from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring
 from leap_audit.pipeline.photographs import album_of
@@ -149,10 +149,7 @@ def _measure(measuring: Measuring, settings: Settings, folder: Path, tracker: Tr
         log_stages(drawn_so_far(study, measuring.parts), study, folder, tracker)
     else:
         measuring.ask_photographs()
-    if not study.model.batchable:
-        if settings.isolation or not study.requests:
-            measuring.progress.warn(ONE_AT_A_TIME)
-    elif settings.isolation or not study.requests:
+    if settings.isolation or not study.requests:
         measuring.isolate()
 
 

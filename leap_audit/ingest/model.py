@@ -27,6 +27,7 @@ from leap_audit.ingest.detectors.reading import (
     usual,
 )
 from leap_audit.ingest.detectors.registry import DeclaredDetector
+from leap_audit.ingest.detectors.selection import with_all_rows
 from leap_audit.ingest.detectors.ssd import without_suppression
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.ingest.inputs.layout import input_dimensions
@@ -180,7 +181,9 @@ def make_model(
         ends, output, names = _zero_shot(ends, directions), None, len(directions.vectors)
     # What was converted has its other inputs fixed already.
     chosen = Inputs() if source.converted or inputs is None else inputs
-    raw = without_suppression(ends.proto) if task in (None, "detection") else ends.proto
+    raw = ends.proto
+    if task in (None, "detection"):
+        raw = with_all_rows(without_suppression(raw))
     fixed, name, values = fix_inputs(raw, chosen)
     refuse_boxes(fixed)
     require_prediction(inlined(fixed))

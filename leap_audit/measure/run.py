@@ -30,6 +30,7 @@ __all__ = [
     "Placed",
     "Run",
     "mean_over_places",
+    "place_each",
     "place_logits",
     "place_model",
     "place_scores",
@@ -89,15 +90,36 @@ class Placed:
         return op.Reshape(value, (static_shape(self.scores)[0], layer.weights.shape[1]))
 
 
-def place_model(op: Emitter, model: Model, picture: ir.Value) -> Placed:
+def place_model(op: Emitter, model: Model, picture: ir.Value, within: str = WITHIN) -> Placed:
     """Append preprocessing and model to the graph of `op`.
 
-    picture: (n, channels, height, width) in 0..1, red first.
+    picture: (n, channels, height, width) in 0..1, red first. within: stands before the names of
+    what is appended; another for each time a graph has the model, whose weights it has once.
     """
     forward = model.with_batch(static_shape(picture)[0]).graph
-    placed = _placed(op, model, forward, preprocess(op, model.preprocessing, picture))
+    placed = _placed(op, model, forward, preprocess(op, model.preprocessing, picture), within)
     placed.tensors[PICTURE] = picture  # over one of the model by this name, which is preprocessed
     return placed
+
+
+def place_each(
+    op: Emitter, model: Model, pictures: ir.Value, names: Sequence[str] = ()
+) -> list[ir.Value]:
+    """Append preprocessing and model; return the scores of n pictures, then the tensors named.
+
+    pictures, scores, names: as in `place_model` and `Placed.tensor`. A model that takes one picture
+    at a time stands in the graph once for each of them.
+    """
+    count = static_shape(pictures)[0]
+    if count == 1 or model.batchable:
+        placed = place_model(op, model, pictures)
+        return [placed.scores, *(placed.tensor(name) for name in names)]
+    apart = [
+        place_model(op, model, op.Slice(pictures, [i], [i + 1], [0]), f"{i}/{WITHIN}")
+        for i in range(count)
+    ]
+    found = [[each.scores, *(each.tensor(name) for name in names)] for each in apart]
+    return [op.Concat(*parts, axis=0) for parts in zip(*found, strict=True)]
 
 
 def place_tail(
@@ -115,7 +137,9 @@ def place_tail(
     return placed
 
 
-def _placed(op: Emitter, model: Model, forward: ir.Graph, x: ir.Value) -> Placed:
+def _placed(
+    op: Emitter, model: Model, forward: ir.Graph, x: ir.Value, within: str = WITHIN
+) -> Placed:
     """Move the nodes of a graph of one input, whose first output are the scores, behind `x`."""
     entry, scores = forward.inputs[0], forward.outputs[0]
     if entry.dtype not in (None, x.dtype):
@@ -126,12 +150,16 @@ def _placed(op: Emitter, model: Model, forward: ir.Graph, x: ir.Value) -> Placed
     for name, value in list(forward.initializers.items()):
         del forward.initializers[name]
         value.name = f"{WITHIN}{name}"
-        op.graph.register_initializer(value)
+        if (shared := op.graph.initializers.get(value.name)) is not None:
+            value.replace_all_uses_with(shared)
+        else:
+            op.graph.register_initializer(value)
     nodes = list(forward)
     for node in nodes:
+        node.name = f"{within.removesuffix(WITHIN)}{node.name}"
         for value in node.outputs:
             tensors.setdefault(str(value.name), value)
-            value.name = f"{WITHIN}{value.name}"
+            value.name = f"{within}{value.name}"
     forward.remove(nodes)
     op.graph.extend(nodes)
     if scores.dtype != ir.DataType.FLOAT:

@@ -62,12 +62,8 @@ from leap_audit.pipeline.tasks import (
 from leap_audit.pipeline.vectors import EmbeddingParts, hidden_embedding
 from leap_audit.run.session import Array
 
-__all__ = ["ONE_AT_A_TIME", "AuditParts", "assemble", "stem", "write_pictures"]
+__all__ = ["AuditParts", "assemble", "stem", "write_pictures"]
 
-ONE_AT_A_TIME = (
-    "Isolations were not measured: this model takes one picture at a time, and an isolation "
-    "compares two. Export it with a free batch dimension."
-)
 Owner = TypeVar("Owner", Sample, Prototype)
 WITHOUT_PHOTOGRAPHS = (
     "The photographs were kept out of this report: it has the answers to them, and where in them "
@@ -163,8 +159,6 @@ def assemble(study: Study, parts: Parts, embedding: EmbeddingParts | None = None
             if each.answer.first is not None
         },
     )
-    if not study.model.batchable and study.requests:
-        record = replace(record, notes=(*record.notes, ONE_AT_A_TIME))
     of_samples = tasks(photographs_to_isolate(study, parts), parts)
     of_prototypes = tasks(prototypes_to_isolate(study, parts), parts)
     stems = [sample_stem(each.index) for each in photographs]

@@ -122,8 +122,6 @@ class Measuring:
         sources: of which only; none are both.
         """
         study = self.study
-        if not study.model.batchable:
-            return
         units = [
             unit
             for wanted in self._tasks(*sources)

@@ -114,11 +114,9 @@ def amount_of(study: Study, parts: Parts) -> Amount:
     options, drawing = study.options, draws(study)
     targets = len(study.requests) // study.seeds
     photographs = answered_photographs(study, parts)
-    of_photographs = of_prototypes = 0
-    if study.model.batchable:
-        of_photographs = sum(map(len, classes_in_photographs(study, parts)))
-        each = min(options.isolation.per_prototype, study.model.classes)
-        of_prototypes = round(targets * (min(each, 1) + FURTHER * max(0, each - 1)))
+    of_photographs = sum(map(len, classes_in_photographs(study, parts)))
+    each = min(options.isolation.per_prototype, study.model.classes)
+    of_prototypes = round(targets * (min(each, 1) + FURTHER * max(0, each - 1)))
     most, workers = study.batches.isolations, study.batches.workers
     several = [(n, even_batch(n, most, workers)) for n in (of_photographs, of_prototypes) if n]
     isolated = sum(-(-number // together) * together for number, together in several)
@@ -150,7 +148,7 @@ def costs_of(study: Study, loaded: Loaded) -> Costs:
         run.logits(pictures)
         answers.append(time.perf_counter() - started)
     drawing = draws(study)
-    prototype_step = isolation_step = 0.0
+    prototype_step = 0.0
     if drawing:
         batch = drawing[0].batch
         search = prototype_search(loaded, options.prototype, options.seed, batch)
@@ -158,10 +156,9 @@ def costs_of(study: Study, loaded: Loaded) -> Costs:
         prototype_step = steady(taken) / batch / (options.prototype.views or 1)
     places = np.full(model.answer.places, 1 / model.answer.places, np.float32)
     subject = Subject(pictures[0], 0, 1.0, places)
-    if model.batchable:
-        size = study.batches.isolations
-        ranking = ranking_search(loaded, options.isolation, options.seed, size)
-        isolation_step = steady(ranking.rehearse(subject, REHEARSED)) / size
+    size = study.batches.isolations
+    ranking = ranking_search(loaded, options.isolation, options.seed, size)
+    isolation_step = steady(ranking.rehearse(subject, REHEARSED)) / size
     return Costs(
         multiply_adds(model.graph.graph),
         steady(answers) / run.batch,

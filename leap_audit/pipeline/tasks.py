@@ -162,8 +162,8 @@ def tasks(units: Sequence[Locate], parts: Parts) -> list[IsolationTask]:
 
 
 def isolation_units(study: Study, wanted: Sequence[IsolationTask]) -> list[Isolate]:
-    """Return the units that isolate tasks; none of a model that takes one picture at a time."""
-    if not study.model.batchable or not wanted:
+    """Return the units that isolate tasks."""
+    if not wanted:
         return []
     slopes, options = study.batches.isolations, study.options
     size = even_batch(len(wanted), slopes, study.batches.workers)

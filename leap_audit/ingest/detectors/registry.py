@@ -125,6 +125,8 @@ class DetectorFormat:
     channel_order: ChannelOrder = "RGB"
     plain: bool = True
     """Whether its detectors usually take 0..1 or 0..255 with no mean subtracted."""
+    range: tuple[float, float] | None = None
+    """What black and white usually are in the input; None: as for other models."""
 
 
 DETECTORS: dict[str, DetectorFormat] = {}
@@ -138,6 +140,7 @@ def detector(
     resize: Resize = "stretch",
     channel_order: ChannelOrder = "RGB",
     plain: bool = True,
+    range: tuple[float, float] | None = None,
 ) -> Callable[[Fits], Fits]:
     """Return a decorator that enters a function of the outputs as the format `name`.
 
@@ -147,7 +150,9 @@ def detector(
     def enter(fits: Fits) -> Fits:
         if name in DETECTORS:
             raise ValueError(f"two formats of detectors are called {name!r}")
-        DETECTORS[name] = DetectorFormat(name, about, fits, several, resize, channel_order, plain)
+        DETECTORS[name] = DetectorFormat(
+            name, about, fits, several, resize, channel_order, plain, range
+        )
         return fits
 
     return enter

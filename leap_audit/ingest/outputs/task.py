@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from leap_audit.artifacts import Layout, Task
 from leap_audit.errors import ModelRefused
+from leap_audit.graph.protos import every_graph
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
 
@@ -35,7 +36,8 @@ ARRANGING = frozenset(
 )
 IMAGENET = (1000, 1001)
 """As many scores as ImageNet has classes, without or with one for the background."""
-BOXES = frozenset({"NonMaxSuppression", "RoiAlign", "MaxRoiPool"})
+REGIONS = frozenset({"RoiAlign", "MaxRoiPool"})
+BOXES = frozenset({"NonMaxSuppression"}) | REGIONS
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,21 @@ def _refused_detector(output: ir.Value, reason: str) -> ModelRefused:
 
 def refuse_boxes(proto: onnx.ModelProto) -> None:
     """Raise ModelRefused for a graph that proposes or sorts out boxes, before working on it."""
-    found = sorted({node.op_type for node in proto.graph.node} & BOXES)
-    if found:
+    found = {node.op_type for graph in every_graph(proto) for node in graph.node} & BOXES
+    if not found:
+        return
+    has = f"it has {', '.join(sorted(found))}"
+    if found & REGIONS:
         raise ModelRefused(
-            f"the model is taken for a detector (it has {', '.join(found)}), which cannot be "
-            "audited: give the classifier it was built on."
+            f"the model is taken for a detector of two stages, such as Faster R-CNN ({has}): the "
+            "regions that it scores are others in each picture, which cannot be audited; give a "
+            "detector of one stage, or the classifier it was built on."
         )
+    raise ModelRefused(
+        f"the model is taken for a detector ({has}) of none of the formats that are known "
+        "(docs/detectors.md), which cannot be audited: export it for one picture, without its own "
+        "non-maximum suppression, or give the classifier it was built on."
+    )
 
 
 def _scores(count: int) -> str:

@@ -20,12 +20,14 @@ from leap_audit.ingest.pictures.scaling import Scaling
 from leap_audit.tables import read_table
 from leap_audit.text.filenames import legible
 
-__all__ = ["read_preprocessing", "resolve", "shown_bands", "statement"]
+__all__ = ["NO_RANGE", "read_preprocessing", "resolve", "shown_bands", "statement"]
 
 CROP = 0.875
 """The part of the short side that a crop keeps unless it is declared: 224 of 256."""
 MAX_SIDE = 8192
 """Pixels. A larger input is a slip of the keyboard."""
+NO_RANGE = "no range was declared"
+"""How the reason begins why a range was assumed of which the model shows nothing."""
 
 
 def read_preprocessing(what: str | Path) -> DeclaredPreprocessing:
@@ -251,7 +253,7 @@ def _range(
         return scaling.range, scaling.why
     if max((*(declared.mean or ()), *(declared.std or ())), default=0) > 2:
         return (0.0, 255.0), "the mean and deviation declared are in units of 0 to 255"
-    return (0.0, 1.0), f"no range was declared{f'; {scaling.why}' if scaling.why else ''}"
+    return (0.0, 1.0), f"{NO_RANGE}{f'; {scaling.why}' if scaling.why else ''}"
 
 
 def _per_channel(flag: str, values: tuple[float, ...], channels: int) -> tuple[float, ...]:

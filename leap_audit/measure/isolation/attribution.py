@@ -7,19 +7,20 @@ import numpy as np
 
 from leap_audit.config import IsolationOptions
 from leap_audit.errors import UsageError
+from leap_audit.measure.detection_targets import DetectionTarget
 from leap_audit.measure.isolation.ranking import rankings
-from leap_audit.measure.methods import BATCH_OF_TWO, GRADIENT, Explanation, Traits, method
+from leap_audit.measure.methods import GRADIENT, Explanation, Traits, method
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject, sharpness
 
-__all__: list[str] = []
+__all__ = ["matched_subject"]
 
 
 @method(
     "isolation_ranking",
     kind="attribution",
     options=IsolationOptions,
-    needs=(GRADIENT, BATCH_OF_TWO),
+    needs=(GRADIENT,),
     source="after Fong, Patrick and Vedaldi 2019, Petsiuk et al. 2018 and Smilkov et al. 2017",
     cost="about 300 passes",
     check="probability with only the region kept, and with the region erased",
@@ -33,14 +34,28 @@ def isolation_ranking(
     run: Run, subjects: Sequence[Subject], options: IsolationOptions, *, seed: int
 ) -> Iterator[Explanation]:
     """The ranking of pixels that an isolation is read off."""
-    if any(subject.target is not None for subject in subjects):
-        raise UsageError("isolation_ranking explains the probability of a class alone.")
     scores = run.scores([subject.picture for subject in subjects])
     answer = run.model.answer
     ready = [
-        replace(subject, sharpness=sharpness(each, answer))
+        replace(matched_subject(subject), sharpness=sharpness(each, answer))
         for subject, each in zip(subjects, scores, strict=True)
     ]
     batch = max(1, min(run.batch, len(ready)))
     for found in rankings(run, ready, options, seed=seed, batch=batch, advance=lambda _: None):
         yield Explanation(np.asarray(found, np.float64))
+
+
+def matched_subject(subject: Subject) -> Subject:
+    """Return the subject whose probability an isolation keeps: a class's, or a detection's match.
+
+    Raises UsageError: another target.
+    """
+    target = subject.target
+    if target is None:
+        return subject
+    if not isinstance(target, DetectionTarget) or target.part != "class":
+        raise UsageError(
+            "isolation_ranking explains the probability of a class, or of a detection's class, "
+            "alone."
+        )
+    return replace(subject, target=None, box=target.matched.box)

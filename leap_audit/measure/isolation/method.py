@@ -4,7 +4,7 @@ from typing import Any
 
 from leap_audit.config import IsolationOptions
 from leap_audit.measure.isolation.ranking import rankings
-from leap_audit.measure.methods import BATCH_OF_TWO, GRADIENT, Setting, method
+from leap_audit.measure.methods import GRADIENT, Setting, method
 from leap_audit.measure.validation import validated
 
 __all__: list[str] = []
@@ -36,7 +36,7 @@ method(
     kind="region",
     summary="The smallest region of a picture that carries a class, checked by erasing it.",
     options=IsolationOptions,
-    needs=(GRADIENT, BATCH_OF_TWO),
+    needs=(GRADIENT,),
     source=SOURCE,
     cost="about 6 passes a step, and 80 to read the region",
     check=CHECK,

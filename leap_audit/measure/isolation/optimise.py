@@ -26,7 +26,7 @@ from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import BOXES, Detections
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.matching_graph import best_row
-from leap_audit.measure.run import Run, place_model
+from leap_audit.measure.run import Run, place_each
 from leap_audit.measure.smooth import blur_matrix, enlargement
 from leap_audit.measure.subject import Subject
 from leap_audit.run.opaque import AnyLoop, AnySession
@@ -73,15 +73,10 @@ def rank_pixels(
 
 
 class RankingSearch:
-    """A search for the rankings of up to `batch` subjects at a time, on one loaded graph.
-
-    Raises ValueError: the model takes one picture at a time.
-    """
+    """A search for the rankings of up to `batch` subjects at a time, on one loaded graph."""
 
     def __init__(self, run: Run, options: IsolationOptions, *, seed: int, batch: int) -> None:
         model = run.model
-        if not model.batchable:  # the kept and the erased picture go through together
-            raise ValueError("a model that takes one picture at a time cannot be isolated")
         self._model, self._options, self._seed, self._batch = model, options, seed, batch
         key = ("isolation step", batch, options.model_dump_json(exclude=set(NOT_IN_GRAPH)))
         self._session = run.session(key, lambda: ranking_step(model, batch, options))
@@ -146,12 +141,13 @@ def ranking_step(model: Model, batch: int, options: IsolationOptions) -> ir.Mode
     erased = op.Gather(fills, fill, axis=0)
     difference = op.Mul(mask, op.Sub(pictures, erased))
     kept, deleted = op.Add(erased, difference), op.Sub(pictures, difference)
-    placed = place_model(op, model, op.Concat(kept, deleted, axis=0))
-    tempered = op.Mul(placed.scores, op.Concat(sharp, sharp, axis=0))
+    names = (BOXES,) if isinstance(model.answer, Detections) else ()
+    answers, *sides = place_each(op, model, op.Concat(kept, deleted, axis=0), names)
+    tempered = op.Mul(answers, op.Concat(sharp, sharp, axis=0))
     log_p = model.answer.log_probabilities(op, tempered)
     if isinstance(model.answer, Detections):
         boxes = new_input(graph, "boxes", (batch, 4, 1))
-        log_p = best_row(op, log_p, placed.tensor(BOXES), op.Concat(boxes, boxes, axis=0))
+        log_p = best_row(op, log_p, sides[0], op.Concat(boxes, boxes, axis=0))
         where = op.constant(np.ones((batch, 1)))
     kept_loss, deleted_loss = _losses(op, log_p, weights, where)
     ones = np.ones(batch)

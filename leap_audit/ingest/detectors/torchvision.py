@@ -1,0 +1,54 @@
+"""Detectors of torchvision: SSD and RetinaNet, read before their rows are picked."""
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.ingest.detectors.decoding import as_float, corners, log_odds_of_log, log_probability
+from leap_audit.ingest.detectors.logits import log_odds
+from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
+from leap_audit.ingest.detectors.selection import ALL_BOXES
+
+__all__: list[str] = []
+
+
+@detector("torchvision", about="torchvision's SSD, SSDLite and RetinaNet, before rows are picked")
+def torchvision(outputs: Outputs) -> Signature | None:
+    """Return the boxes of all rows, and their probabilities, of one Softmax or of Sigmoids."""
+    boxes = [value for value in outputs.floats if value.name == ALL_BOXES]
+    if len(boxes) != 1:
+        return None
+    rows = static_shape(boxes[0])[1]
+    levels = [value for value in outputs.floats if value is not boxes[0]]
+    numbers = {static_shape(value)[-1] for value in levels}
+    if len(numbers) != 1 or sum(static_shape(value)[-2] for value in levels) != rows:
+        return None
+    softmax = _is_softmax(levels[0])
+    classes = numbers.pop() - softmax
+    words = (
+        f"{rows} rows, before thresholds, TopK and non-maximum suppression: four sides, and "
+        f"{'the background and ' * softmax}{classes} classes"
+    )
+    names = tuple(str(value.name) for value in (*levels, boxes[0]))
+    return Signature(names, classes, rows, words, _torchvision)
+
+
+def _is_softmax(value: ir.Value) -> bool:
+    node = value.producer()
+    return node is not None and node.op_type == "Softmax"
+
+
+def _torchvision(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int]) -> RawDetections:
+    *levels, boxes = values
+    numbers = static_shape(levels[0])[-1]
+    if _is_softmax(levels[0]):
+        odds = [log_odds_of_log(op, log_probability(op, levels[0]))]
+    else:
+        odds = [log_odds(op, each, 0, numbers, len(static_shape(each)) - 1) for each in levels]
+    rows = op.Concat(*(op.Reshape(each, [1, -1, numbers]) for each in odds), axis=1)
+    if _is_softmax(levels[0]):
+        rows = op.Slice(rows, [1], [numbers], [2])
+    sides = op.Transpose(as_float(op, boxes), perm=[0, 2, 1])
+    return RawDetections(op.Transpose(rows, perm=[0, 2, 1]), corners(op, sides, size))
