@@ -237,6 +237,15 @@ class ExperimentOptions(Options):
     """Pictures that a step of it looks at."""
 
 
+class VectorOptions(Options):
+    """How the vectors of an encoder are measured."""
+
+    changed: int = Field(default=48, ge=4, le=1000)
+    """Pictures that changes are tried on, at most."""
+    pairs: int = Field(default=3, ge=0, le=100)
+    """Pairs of near pictures of which it is asked what makes them alike, at most."""
+
+
 class AuditOptions(Options):
     """Everything that decides what an audit contains."""
 
@@ -291,6 +300,7 @@ class AuditOptions(Options):
     prototype: PrototypeOptions = PrototypeOptions()
     isolation: IsolationOptions = IsolationOptions()
     experiments: ExperimentOptions = ExperimentOptions()
+    vectors: VectorOptions = VectorOptions()
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     second_opinions: Words | None = None

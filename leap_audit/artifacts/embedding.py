@@ -197,6 +197,8 @@ class EmbeddingAudit(Frozen):
     """Pictures nearer to another class than to their own, the clearest first."""
     changes: tuple[EmbeddingChange, ...] = ()
     alike: tuple[AlikePart, ...] = ()
+    lacking: tuple[str, ...] = ()
+    """What was planned and not measured because the audit was stopped, in words."""
 
 
 class DoubtedSample(Frozen):

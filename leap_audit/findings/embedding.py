@@ -64,20 +64,19 @@ def vectors_alike(evidence: Evidence) -> Iterator[Suspicion]:
         else f"Tried: after the mildest change ({least.change}) {least.found} of "
         f"{least.pictures} pictures are still nearest to themselves."
     )
+    title = "A part that all vectors share hides the differences between pictures"
+    sure = "Confidence: high; the pictures are still told apart by what is left."
+    if lost or least is None:
+        title = f"The encoder gives all pictures {'' if lost else 'nearly '}the same vector"
+        sure = "Confidence: high, it is a measured figure."
     yield Suspicion(
-        title=(
-            "The encoder gives all pictures the same vector"
-            if lost
-            else "A part that all vectors share hides the differences between pictures"
-        ),
+        title=title,
         evidence=f"Two different pictures have a cosine of {found.mean_cosine:.4f} on average, "
         f"and {found.still:,} of {found.dimensions:,} dimensions do not move. {trial}",
-        sure="Confidence: high, it is a measured figure."
-        if lost
-        else "Confidence: high; the pictures are still told apart by what is left.",
+        sure=sure,
         confirm="Compare the vectors of pictures from the training set; check the preprocessing.",
         limits=_PICTURES_ALONE,
-        severity="high" if lost else "low",
+        severity="high" if lost else "medium" if least is None else "low",
         consequence=""
         if lost
         else "Thresholds on the cosine of these vectors mean little: they differ in late digits.",
@@ -90,8 +89,8 @@ def vectors_alike(evidence: Evidence) -> Iterator[Suspicion]:
 def few_directions(evidence: Evidence) -> Iterator[Suspicion]:
     """The vectors lie in a line or a plane of their space."""
     found = evidence.embedding
-    if found is None or _collapsed(found):
-        return  # what is left of them is rounding
+    if found is None or _collapsed(found) or (found.mean_cosine >= ALIKE and not found.changes):
+        return  # what is left of them is, or may be, rounding
     if found.effective_rank >= min(FEW, FEW_SHARE * found.possible_rank):
         return
     yield Suspicion(
@@ -329,6 +328,8 @@ def embedding_pictures(evidence: Evidence) -> str:
 def embedding_lengths(evidence: Evidence) -> str:
     """Return the number of pictures whose vectors have different lengths."""
     found = _embedding(evidence)
+    if not found.lengths and found.lacking:
+        raise TooLittle("the audit was stopped before")
     if not found.lengths:
         raise TooLittle("all vectors have the same length")
     return count(found.lengths[0].pictures, "picture")
@@ -344,7 +345,10 @@ def embedding_classes(evidence: Evidence) -> str:
 
 def embedding_changes(evidence: Evidence) -> str:
     """Return the number of changes that were tried."""
-    return count(len(_embedding(evidence).changes), "change")
+    changes = _embedding(evidence).changes
+    if not changes:
+        raise TooLittle("the audit was stopped before a change was tried")
+    return count(len(changes), "change")
 
 
 def judged_samples(evidence: Evidence) -> str:

@@ -1,5 +1,6 @@
 """The evidence that rules look at, and the questions that rules and checks ask of it."""
 
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
     "doubt",
     "labelled_answers",
     "overlapping",
+    "prob_on_photographs",
     "read_ranking",
     "read_rankings",
     "shares_of_own",
@@ -49,6 +51,11 @@ CHANCE = 0.01
 GAIN_SHARE = 0.15
 GAIN_LEAST = 3
 """Photographs that another preprocessing must gain, and the share of all that they must be."""
+
+
+PHOTOGRAPHS, TOLD_APART = 5, 0.9
+"""Photographs of a class, and the share of them that must be told apart from others, before they
+count more than its prototype."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,28 @@ def shares_of_own(prototype: Prototype) -> dict[int, float] | None:
         for e in prototype.entanglements
         if e.class_ not in prototype.target
     }
+
+
+def prob_on_photographs(evidence: Evidence, prototype: Prototype) -> float | None:
+    """Return how probable the class of a prototype is on photographs that it falls short of.
+
+    The median, of an encoder that tells the photographs of the class apart: TOLD_APART of
+    them are answered with it, and of their nearest. None where that is not so, or where the
+    prototype is as probable. A cosine is bounded, and directions are made of photographs: a
+    search that ends below them has not reached the class, and its picture foretells no confusion.
+    """
+    vectors = evidence.embedding
+    if vectors is None or len(prototype.target) != 1:
+        return None
+    (class_,) = prototype.target
+    shown = [each for each in labelled_answers(evidence.samples) if each.shows == class_]
+    right = [each.prob for each in shown if each.right]
+    name = evidence.classes[class_]
+    agreement = {each.name: each.agreement for each in vectors.by_class}.get(name, 0.0)
+    if len(shown) < PHOTOGRAPHS or min(len(right) / len(shown), agreement) < TOLD_APART:
+        return None
+    usual = statistics.median(right)
+    return usual if prototype.prob < usual else None
 
 
 def overlapping(prototype: Prototype) -> list[Entanglement]:

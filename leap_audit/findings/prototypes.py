@@ -3,7 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from leap_audit.artifacts import EvidencePicture, Prototype
-from leap_audit.findings.evidence import REACHED_RANK, Evidence, shares_of_own
+from leap_audit.findings.evidence import (
+    REACHED_RANK,
+    Evidence,
+    prob_on_photographs,
+    shares_of_own,
+)
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures
 from leap_audit.text.numbers import count, decimal, listed, percent
 
@@ -52,7 +57,7 @@ def target_not_first(evidence: Evidence) -> Iterator[Suspicion]:
     for target, replicates in evidence.by_target().items():
         if min(each.rank for each in replicates) > REACHED_RANK:
             continue
-        beaten = [each for each in replicates if each.rank > 1]
+        beaten = [each for each in _reached(evidence, replicates) if each.rank > 1]
         if beaten:
             worst = max(beaten, key=lambda each: each.rank)
             label = evidence.labels.of(target)
@@ -84,6 +89,29 @@ def prototype_not_converged(evidence: Evidence) -> Iterator[Suspicion]:
             confirm="Run more steps (--steps), and look whether the pictures change.",
             limits="The logits of these prototypes are lower bounds.",
             figures={"unsettled": len(rising), "prototypes": len(evidence.prototypes)},
+        )
+    short = [(e, prob_on_photographs(evidence, e)) for e in evidence.prototypes]
+    if below := [(each, usual) for each, usual in short if usual is not None]:
+        yield Suspicion(
+            severity="info",
+            detail="photographs",
+            classes=tuple(dict.fromkeys(k for each, _ in below for k in each.target)),
+            title=f"{count(len(below), 'prototype falls', 'prototypes fall')} short of the "
+            "photographs of the class",
+            evidence="Probability of the class on its prototype, and on half of its photographs or "
+            "more: "
+            + listed(
+                [
+                    f"‘{evidence.labels.of(each.target)}’ {percent(each.prob)}, {percent(usual)}"
+                    for each, usual in below
+                ]
+            )
+            + ".",
+            sure="Confidence: high. It was measured.",
+            confirm="Run more steps and seeds (--steps, --seeds), and look whether it is reached.",
+            limits="These photographs are told apart from those of other classes.",
+            consequence="The search did not reach the class: these pictures foretell no confusion.",
+            figures={"short": len(below), "prototypes": len(evidence.prototypes)},
         )
 
 
@@ -117,7 +145,7 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
 def strong_entanglement(evidence: Evidence) -> Iterator[Suspicion]:
     """Suspect the classes whose prototype points almost as much to another class."""
     for target, replicates in evidence.by_target().items():
-        close = _close(replicates)
+        close = _close(_reached(evidence, replicates))
         if close:
             order = sorted(close, key=lambda index: (-close[index], index))
             names = [f"‘{evidence.labels[index]}’ ({percent(close[index])})" for index in order]
@@ -140,6 +168,11 @@ def strong_entanglement(evidence: Evidence) -> Iterator[Suspicion]:
                 pictures=_pictures(evidence, [replicates[0], *beside]),
                 figures={"share of own": close[order[0]], "classes": len(order)},
             )
+
+
+def _reached(evidence: Evidence, replicates: Sequence[Prototype]) -> list[Prototype]:
+    """Those that do not fall short of photographs of their class, which then say more."""
+    return [each for each in replicates if prob_on_photographs(evidence, each) is None]
 
 
 def _close(replicates: Sequence[Prototype]) -> dict[int, float]:

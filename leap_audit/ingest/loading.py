@@ -63,6 +63,7 @@ def load(
     """
     declared = declared or DeclaredPreprocessing()
     chosen = provider or choose_provider()
+    features = None if directions is None else directions.vectors.shape[1]
     if isinstance(source, str | Path):
         with trust_models(trust_model):
             model = run_in_child(
@@ -74,10 +75,10 @@ def load(
                 region,
                 output,
                 inputs,
-                directions,
+                features,
                 detector,
             )
-        return replace(model, provider=chosen)
+        return _classified(replace(model, provider=chosen), directions, task)
     from leap_audit.ingest.model import make_model
     from leap_audit.ingest.source import open_object
 
@@ -87,7 +88,7 @@ def load(
         if (inputs is not None and inputs.specified) or directions is not None:
             raise  # PyTorch itself is asked about pictures alone
         return autograd_model(source, str(error), declared, task=task, region=region, output=output)
-    return make_model(
+    model = make_model(
         opened,
         declared,
         chosen,
@@ -96,9 +97,18 @@ def load(
         region=region,
         output=output,
         inputs=inputs,
-        directions=directions,
+        features=features,
         detector=detector,
     )
+    return _classified(model, directions, task)
+
+
+def _classified(model: "Model", directions: "Directions | None", task: Task | None) -> "Model":
+    if directions is None:
+        return model
+    from leap_audit.ingest.zero_shot import zero_shot
+
+    return zero_shot(model, directions, task)
 
 
 def autograd_model(
@@ -150,7 +160,7 @@ def load_file(
     region: Region | None,
     output: str | None = None,
     inputs: "Inputs | None" = None,
-    directions: "Directions | None" = None,
+    features: int | None = None,
     detector: "DeclaredDetector | None" = None,
 ) -> "Model":
     """What the child does for `load`, on the processor: a driver would not live in its limits."""
@@ -166,7 +176,7 @@ def load_file(
         region=region,
         output=output,
         inputs=inputs,
-        directions=directions,
+        features=features,
         detector=detector,
     )
 

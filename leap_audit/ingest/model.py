@@ -1,7 +1,7 @@
 """From a network as ONNX to a Model: everything a later stage may know of it."""
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,13 +34,12 @@ from leap_audit.ingest.inputs.layout import input_dimensions
 from leap_audit.ingest.inputs.pixels import require_same_numbers
 from leap_audit.ingest.inputs.selection import Inputs, fix_inputs
 from leap_audit.ingest.outputs.answer import Answer, answer_kind
-from leap_audit.ingest.outputs.directions import Directions, with_directions
+from leap_audit.ingest.outputs.directions import DirectionReading, output_of_vectors
 from leap_audit.ingest.outputs.final_layer import FinalLayer, final_layer
 from leap_audit.ingest.outputs.head import find_head
 from leap_audit.ingest.outputs.reading import Reading
 from leap_audit.ingest.outputs.task import DeclaredAnswer, refuse_boxes
 from leap_audit.ingest.outputs.tensor_outputs import (
-    TensorOutputs,
     output_info,
     with_outputs,
     with_tensor_outputs,
@@ -83,7 +82,7 @@ class Model:
     batchable: bool
     """Whether several pictures can go through at once."""
     provider: Provider
-    reading: Reading | DetectorReading
+    reading: Reading | DetectorReading | DirectionReading
     """How the scores are read out of the model's output; already done in `graph`."""
     batch_leads: bool = True
     """Whether the batch is the first axis of every tensor. Where it is not, as in attention over
@@ -94,6 +93,8 @@ class Model:
     """Names of the classes that stood in an operator at the end of the graph."""
     labels_in: str = ""
     """That operator."""
+    encoder: "Model | None" = None
+    """The encoder whose vectors it compares with directions; None of every other model."""
 
     @property
     def classes(self) -> int:
@@ -160,7 +161,7 @@ def make_model(
     region: tuple[float, float, float, float] | None = None,
     output: str | None = None,
     inputs: Inputs | None = None,
-    directions: Directions | None = None,
+    features: int | None = None,
     detector: DeclaredDetector | None = None,
 ) -> Model:
     """Return a network with everything that a later stage may know of it.
@@ -170,15 +171,17 @@ def make_model(
     to audit, as fractions. output: the name of the output, or tensor inside the graph, that holds
     the scores; None: chosen. inputs: which input takes the picture, and the values of the others.
 
-    directions: those that make a classifier of an encoder; None: the model is what it is.
-    detector: what is declared of a detector.
+    features: of an encoder, how many numbers its vectors have; the output that holds so many is
+    read, and the task is embedding. detector: what is declared of a detector.
 
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
     ends = with_tensor_outputs(source.proto, output)
-    if directions is not None:
-        ends, output, names = _zero_shot(ends, directions), None, len(directions.vectors)
+    if features is not None:
+        task, names = "embedding", None
+        read = output_of_vectors(ends.proto.graph.output, features)
+        ends = replace(ends, proto=with_outputs(ends.proto, [read]))
     # What was converted has its other inputs fixed already.
     chosen = Inputs() if source.converted or inputs is None else inputs
     raw = ends.proto
@@ -215,7 +218,7 @@ def make_model(
         task, named, first.layout, output if _is_output(proto, output) else None
     )
     found = None
-    if output is None and directions is None:
+    if output is None and features is None:
         declared_detector = detector or DeclaredDetector()
         found = find_detector(
             canonical.graph, preprocessing.input_size, declared_detector, task=task, names=named
@@ -232,9 +235,9 @@ def make_model(
             f"--region picks a part of a segmentation's map, and this model gives a picture one "
             f"answer ({head.task}); leave --region out."
         )
-    read = found.reading.outputs if found is not None else (head.reading.output,)
-    proto = with_outputs(proto, list(read))
-    canonical.graph.outputs[:] = [v for v in canonical.graph.outputs if v.name in read]
+    held = found.reading.outputs if found is not None else (head.reading.output,)
+    proto = with_outputs(proto, list(held))
+    canonical.graph.outputs[:] = [v for v in canonical.graph.outputs if v.name in held]
     common.RemoveUnusedNodesPass()(canonical)
     identity = ModelIdentity(
         file=legible(source.file),
@@ -260,7 +263,6 @@ def make_model(
         picture=source.picture or name,
         fixed_inputs=(*source.fixed_inputs, *values),
         signature=source.signature,
-        directions_sha256=directions.sha256 if directions is not None else "",
     )
     proto = with_weights_folded(proto)
     batchable, leads = _batching(proto, canonical, reading, sizes, provider)
@@ -295,13 +297,6 @@ def make_model(
     )
 
 
-def _zero_shot(ends: TensorOutputs, directions: Directions) -> TensorOutputs:
-    """The encoder as a classifier, with the names of its directions."""
-    proto, text = with_directions(ends.proto, directions)
-    where = f"file of directions, {directions.file}"
-    return TensorOutputs(proto, directions.names, where, (*ends.taken, text))
-
-
 def _batching(
     proto: onnx.ModelProto,
     canonical: ir.Model,
@@ -328,7 +323,7 @@ def _batching(
 
 def _canonicalised(
     proto: onnx.ModelProto,
-    reading: Reading | DetectorReading,
+    reading: Reading | DetectorReading | DirectionReading,
     batch: int,
     sizes: dict[str, tuple[int, ...]],
     provider: Provider | None,

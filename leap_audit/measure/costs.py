@@ -14,6 +14,8 @@ READING = 140
 TRYING, JUDGING = 20, 50
 """Passes that the experiments on a class take for each picture that they paste into (700 with 36),
 and those that say how large what the searches found must be, beside the steps of the searches."""
+LIKENING = 180
+"""Passes that the region takes which makes two pictures alike: masks, slopes, the check."""
 PAGES, PICTURE = 6.0, 0.1
 """Seconds that the report takes: in all, and for each picture in it."""
 
@@ -83,6 +85,10 @@ class Amount:
     """Batches of prototypes."""
     searches: int = 1
     """Batches of isolations."""
+    changed: int = 0
+    """Changed pictures that an encoder is shown, each change counted."""
+    likened: int = 0
+    """Regions that make two pictures alike."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class Costs:
             amount.isolated * amount.isolation_steps * self.isolation_step
             + amount.isolations * (READING * self.answer + self.explanation)
         )
+        passes = amount.answers + amount.changed + amount.likened * LIKENING
         asking = (amount.opinions + 2 * amount.opinions_checked) * self.opinion
         searching = JUDGING if amount.searched else 0
         trying = (
@@ -119,11 +126,11 @@ class Costs:
             + amount.searched * self.prototype_step
         )
         return (
-            (amount.answers * self.answer + asking) / workers
+            (passes * self.answer + asking) / workers
             + drawing * _longest(amount.drawings, workers)
             + isolating * _longest(amount.searches, workers)
             + trying * _longest(amount.tried, workers)
-            + (amount.answers + amount.isolations) * PICTURE
+            + (amount.answers + amount.isolations + amount.likened) * PICTURE
             + PAGES
         )
 

@@ -8,7 +8,15 @@ from leap_audit.config import AuditOptions, Effort, Options
 from leap_audit.tables import layered
 from leap_audit.text.numbers import count
 
-__all__ = ["LADDER", "Rung", "changed_amounts", "declared_paths", "first_rung", "with_rung"]
+__all__ = [
+    "LADDER",
+    "OF_VECTORS",
+    "Rung",
+    "changed_amounts",
+    "declared_paths",
+    "first_rung",
+    "with_rung",
+]
 
 
 @dataclass(frozen=True)
@@ -30,22 +38,27 @@ class Rung:
     """None: as many as suit the input (`prototype.settings`)."""
     second_opinions: tuple[str, ...] | None = None
     """None: those that suit the model."""
+    changed: int = 48
+    """Of an encoder, the pictures that changes are tried on."""
+    pairs: int = 3
+    """Of an encoder, the pairs of pictures of which it is asked what makes them alike."""
     name: Effort | None = None
 
 
+_LESS: dict[str, Any] = {"second_opinions": (), "changed": 24, "pairs": 0}
 LADDER = (
     Rung(5, 5, 384, 96, 5, name="full"),
     Rung(3, 3, 192, 48, 3, name="standard"),
     Rung(2, 3, 192, 48, 3),
     Rung(2, 2, 192, 48, 2),
-    Rung(1, 2, 192, 48, 2),
-    Rung(1, 1, 192, 48, 1),
-    Rung(1, 1, 192, 48, 1, 0),
-    Rung(1, 1, 128, 32, 1, 0, hosts=18, second_opinions=(), name="quick"),
-    Rung(1, 1, 128, 32, 1, 0, hosts=18, views=1, second_opinions=()),
-    Rung(1, 1, 128, 32, 0, 0, hosts=18, views=1, second_opinions=()),
-    Rung(1, 1, 96, 32, 0, 0, hosts=12, views=1, second_opinions=()),
-    Rung(1, 1, 64, 24, 0, 0, hosts=6, views=1, second_opinions=()),
+    Rung(1, 2, 192, 48, 2, pairs=2),
+    Rung(1, 1, 192, 48, 1, pairs=1),
+    Rung(1, 1, 192, 48, 1, 0, pairs=1),
+    Rung(1, 1, 128, 32, 1, 0, hosts=18, **_LESS, name="quick"),
+    Rung(1, 1, 128, 32, 1, 0, hosts=18, views=1, **_LESS),
+    Rung(1, 1, 128, 32, 0, 0, hosts=18, views=1, **_LESS),
+    Rung(1, 1, 96, 32, 0, 0, hosts=12, views=1, **_LESS | {"changed": 16}),
+    Rung(1, 1, 64, 24, 0, 0, hosts=6, views=1, **_LESS | {"changed": 8}),
 )
 """From the most work to the least. What says least for its time goes first: further seeds, then
 further isolations, the search for triggers, then second opinions, steps and experiments, then
@@ -60,8 +73,12 @@ PATHS = {
     "search_steps": ("experiments", "search_steps"),
     "views": ("prototype", "views"),
     "second_opinions": ("second_opinions",),
+    "changed": ("vectors", "changed"),
+    "pairs": ("vectors", "pairs"),
 }
 """Field of a rung -> the option that it sets."""
+OF_VECTORS = frozenset({PATHS["changed"], PATHS["pairs"]})
+"""The options that matter to encoders alone."""
 
 
 def first_rung(effort: Effort | None) -> int:
@@ -134,6 +151,8 @@ def changed_amounts(options: AuditOptions, others: AuditOptions) -> tuple[str, .
             "of a search for a trigger",
         ),
         (_opinions(options), _opinions(others), "second opinion", "on a photograph"),
+        (options.vectors.changed, others.vectors.changed, "picture", "that changes are tried on"),
+        (options.vectors.pairs, others.vectors.pairs, "pair", "of near pictures explained"),
     )
     return tuple(
         f"{_counted(here, noun, where)} instead of {there}"

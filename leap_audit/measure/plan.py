@@ -138,16 +138,24 @@ class Plan:
     """How much longer the next larger plan would take; 0 where there is none."""
     next_adds: tuple[str, ...] = ()
     """What that plan would add."""
+    changed: int = 0
+    """Changed pictures that an encoder is shown, each change counted."""
+    likened: int = 0
+    """Regions that make two pictures alike, of an encoder."""
 
     @property
     def sentence(self) -> str:
         """Return the plan in words."""
         seeds = f" from {self.seeds} seeds" if self.seeds > 1 else ""
         views = f"of {self.views} views " if self.views > 1 else ""
+        vectors = ""
+        if self.changed:
+            vectors = f"; vectors of {self.changed} changed pictures"
+            vectors += f", and {self.likened} regions that make two alike" if self.likened else ""
         return (
             f"Plan: {self.classes} of {self.classes_in_all} classes{seeds}, {self.steps} steps "
-            f"{views}each; {self.isolations} isolations, {self.isolation_steps} steps each: about "
-            f"{_duration(self.low)} to {_duration(self.high)}."
+            f"{views}each; {self.isolations} isolations, {self.isolation_steps} steps each{vectors}"
+            f": about {_duration(self.low)} to {_duration(self.high)}."
         )
 
     @property

@@ -59,7 +59,7 @@ from leap_audit.pipeline.tasks import (
     regions_of,
     tasks,
 )
-from leap_audit.pipeline.vectors import EmbeddingParts, hidden_embedding
+from leap_audit.pipeline.vectors import embedding_parts, hidden_embedding
 from leap_audit.run.session import Array
 
 __all__ = ["AuditParts", "assemble", "stem", "write_pictures"]
@@ -96,13 +96,14 @@ class AuditParts:
 
     def without_photographs(self) -> "AuditParts":
         """Return the record without the photographs, and without what shows parts of them."""
-        if not self.samples:
+        if not self.samples and self.embedding is None:
             return self
         hidden = {sample.image for sample in self.samples}
         hidden |= {each.image for sample in self.samples for each in sample.isolations}
         hidden |= {p.image for each in self.suspicion for p in each.pictures}
         embedding, doubted = self.embedding, self.doubted
         if embedding is not None:
+            hidden |= {f"images/{sample_stem(i)}.png" for i in range(embedding.pictures)}
             hidden |= {each.image for each in embedding.alike}
             embedding = hidden_embedding(embedding)
         unseen = [each.picture.model_copy(update={"image": ""}) for each in doubted]
@@ -134,11 +135,8 @@ def _hidden(sample: Sample) -> Sample:
     return sample.model_copy(update={"image": "", "bands": None, "isolations": isolations})
 
 
-def assemble(study: Study, parts: Parts, embedding: EmbeddingParts | None = None) -> AuditParts:
-    """Return the record of what is finished. It depends on the study and the parts alone.
-
-    embedding: what was measured of the vectors of an encoder.
-    """
+def assemble(study: Study, parts: Parts) -> AuditParts:
+    """Return the record of what is finished. It depends on the study and the parts alone."""
     photographs, shown_groups = answered_photographs(study, parts), groups(study, parts)
     pictures = {f"images/{sample_stem(each.index)}.png": each.picture for each in photographs}
     for drawn, answered in answered_drawn(study, parts):
@@ -167,10 +165,15 @@ def assemble(study: Study, parts: Parts, embedding: EmbeddingParts | None = None
     stems = [stem(group.drawn[0]) for group in shown_groups]
     record, prototypes = _isolated(study, parts, record, record.prototypes, stems, of_prototypes)
     found = outcome(study, parts)
-    if embedding is not None and len(photographs) == len(study.album.pictures):
-        maps |= embedding.maps
+    if study.embedded is not None:
+        vectors = embedding_parts(study, study.embedded, parts)
+        maps |= vectors.maps
+        every = enumerate(study.album.pictures)  # also those without an answer may be shown
         record = replace(
-            record, embedding=embedding.record, faded={**record.faded, **embedding.faded}
+            record,
+            embedding=vectors.record,
+            faded={**record.faded, **vectors.faded},
+            pictures={f"images/{sample_stem(i)}.png": x for i, x in every} | record.pictures,
         )
     return replace(
         record,

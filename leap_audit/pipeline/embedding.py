@@ -1,41 +1,42 @@
-"""An encoder in an audit: its vectors on the photographs, and what stands for classes."""
+"""Read the model of an audit: of an encoder also its vectors, and what stands for classes."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from leap_audit.config import AuditOptions
-from leap_audit.errors import ModelRefused
-from leap_audit.ingest import load
+from leap_audit.errors import AuditIncomplete, ModelRefused
 from leap_audit.ingest.classes.sandboxed import read_ground_truth_in_child
-from leap_audit.ingest.inputs.selection import read_inputs
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.directions import Directions
 from leap_audit.ingest.pictures.images import find_pictures
+from leap_audit.ingest.zero_shot import zero_shot
 from leap_audit.measure.embedding.directions import class_directions, principal_directions
-from leap_audit.measure.run import Run
-from leap_audit.pipeline.parts import Parts
+from leap_audit.pipeline.deadline import Deadline, TimeIsUp
+from leap_audit.pipeline.embedded import DirectionsKind, Embedded
+from leap_audit.pipeline.execution import InThisProcess, finish
+from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import Album, read_album
-from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.reading import Understood, read, require_classes
 from leap_audit.pipeline.spool import as_it_is
-from leap_audit.progress import Progress, Silent
-from leap_audit.run.providers import choose_provider
+from leap_audit.pipeline.study import batches_of_options
+from leap_audit.pipeline.units import Supply, ground_of
+from leap_audit.pipeline.vector_units import Embed
+from leap_audit.pipeline.work import Loaded
+from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 from leap_audit.text.filenames import legible
 from leap_audit.text.numbers import count
 
-DirectionsKind: TypeAlias = Literal["named", "classes", "principal"]
-
-__all__ = ["Embedded", "read_audited"]
+__all__ = ["read_audited"]
 
 LEAST = 8
 """Photographs below which nothing is measured of an encoder's vectors."""
-BATCH = 16
+TOGETHER = 32
+"""Photographs whose vectors are kept in one part."""
 MOST_FOLDERS = 200
 """Folders that are taken for classes at most."""
 SETS = frozenset(
@@ -43,31 +44,6 @@ SETS = frozenset(
     | {"query", "queries", "gallery", "reference", "images", "samples"}
 )
 """Names of folders that are parts of a data set and no classes."""
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """An encoder and its vectors on the photographs of an audit."""
-
-    run: Run
-    album: Album
-    """`known` counts `names`."""
-    folders: tuple[str, ...]
-    """Of each photograph; empty where the paths may name patients."""
-    vectors: Array
-    """(photographs, dimensions), as the encoder gives them."""
-    names: tuple[str, ...]
-    """Of the classes that the folders or labels say; empty: none."""
-    directions: str
-    """What stands for classes, in words."""
-    scale: float
-    """What the cosines are multiplied by."""
-    kind: DirectionsKind = "named"
-    """See `EmbeddingAudit.kind`."""
-
-    def vectors_of(self, pictures: Array) -> Array:
-        """Return the vectors of other pictures, (n, dimensions)."""
-        return self.run.logits(np.asarray(pictures, np.float32))
 
 
 def read_audited(
@@ -79,25 +55,27 @@ def read_audited(
     *,
     trust_model: bool = False,
     keep: Callable[[Array], Array] = as_it_is,
+    deadline: Deadline | None = None,
 ) -> tuple[Understood, Embedded | None]:
     """Return the model and its classes, and of an encoder its vectors on the photographs.
 
     An encoder is audited as the classifier of directions: those that the options name, else the
     centroids of the classes that folders or labels say, else the principal directions of the
-    photographs. parts: of earlier runs, which keep the vectors. Other parameters as of `read`.
+    photographs. parts: of earlier runs, which keep the vectors. deadline: what ends the computing
+    of vectors; those that are finished are returned. Other parameters as of `read`.
 
     Raises LeapAuditError: each refusal with its reason; an encoder without directions and with
-    too few photographs among them.
+    too few photographs among them. AuditIncomplete: stopped before LEAST had a vector.
     """
     understood = read(source, classes, options, told, trust_model=trust_model, embeddings=True)
     model = understood.model
     own = model.identity.task == "embedding"
-    if not own and options.directions is None:
+    if not own and model.encoder is None:
         return understood, None
     if not options.samples:
         require_classes(model)
         return understood, None
-    encoder = model if own else _encoder(source, options, trust_model=trust_model)
+    encoder = model.encoder or model
     paths = find_pictures(options.samples)
     if len(paths) < LEAST:
         if own:
@@ -108,16 +86,21 @@ def read_audited(
             )
         return understood, None
     album = read_album(options, understood.names, encoder.preprocessing, told, keep)
+    places, vectors, stopped = _vectors(
+        encoder, album, options, parts, told, deadline or Deadline()
+    )
+    if stopped is not None:
+        album, paths = _part(album, places), tuple(paths[i] for i in places)
     names = understood.names
     if own:
         names, known = _classes(paths, album, classes, understood.names, options)
         album = replace(album, known=known)
-    run = Run(encoder, min(BATCH, len(paths)), options.threads)
-    vectors = _vectors(run, album, parts, told)
     folders = () if album.private else tuple(str(path.resolve().parent) for path in paths)
     if not own:
         where, scale = str(options.directions.name), options.directions_scale  # type: ignore[union-attr]
-        return understood, Embedded(run, album, folders, vectors, names, legible(where), scale)
+        return understood, Embedded(
+            album, folders, vectors, names, legible(where), scale, options.seed, stopped=stopped
+        )
     declared = options.directions_scale if "directions_scale" in options.model_fields_set else None
     if names:
         found = class_directions(vectors, album.known, names, declared)
@@ -129,35 +112,86 @@ def read_audited(
         words = "the principal directions of the photographs, both ways"
     told.note(f"{model.identity.file} is an encoder: {words} stand for classes.")
     index = {name: i for i, name in enumerate(found.names)}
-    known = tuple(None if k is None else index.get(names[k]) for k in album.known)
-    album = replace(album, known=known)
-    again = read(
-        source,
-        found.names,
-        options,
-        Silent(),
-        trust_model=trust_model,
-        directions=Directions(found.vectors, found.scale, found.names),
+    album = replace(
+        album, known=tuple(None if k is None else index.get(names[k]) for k in album.known)
     )
-    notes = (
+    note = (
         f"The model is an encoder. {words[:1].upper()}{words[1:]} stand for classes: what the "
         "report says of probabilities and right answers is of the cosines with them, and the "
-        "directions were made of these photographs.",
+        "directions were made of these photographs."
     )
-    again = again._replace(notes=(*notes, *again.notes), classes_sha256=understood.classes_sha256)
-    return again, Embedded(run, album, folders, vectors, found.names, words, found.scale, kind)
+    classifier = understood._replace(
+        model=zero_shot(encoder, Directions(found.vectors, found.scale, found.names), options.task),
+        names=found.names,
+        notes=(note, *understood.notes),
+    )
+    return classifier, Embedded(
+        album,
+        folders,
+        vectors,
+        found.names,
+        words,
+        found.scale,
+        options.seed,
+        kind,
+        stopped,
+    )
 
 
-def _encoder(source: object, options: AuditOptions, *, trust_model: bool) -> Model:
-    """The encoder without the directions that make a classifier of it."""
-    return load(
-        source,
-        options.preprocessing,
-        choose_provider(options.provider),
-        task="embedding",
-        output=options.output,
-        inputs=read_inputs(options.input, options.set, options.signature),
-        trust_model=trust_model,
+def _vectors(
+    encoder: Model,
+    album: Album,
+    options: AuditOptions,
+    parts: Parts,
+    told: Progress,
+    deadline: Deadline,
+) -> tuple[list[int], Array, BaseException | None]:
+    """The places of the photographs that have a vector, these vectors, and what stopped the rest.
+
+    Raises AuditIncomplete: it was stopped before LEAST had one.
+    """
+    batches = batches_of_options(encoder, options, parts)
+    ground = ground_of(encoder, batches.threads, batches.predictions)
+    pictures = album.pictures
+    units = [
+        Embed(ground, Supply(pictures[i : i + TOGETHER], (), (), ()))
+        for i in range(0, len(pictures), TOGETHER)
+    ]
+    executor = InThisProcess(Loaded(encoder, ground), batches.workers)
+    stopped: BaseException | None = None
+    try:
+        with told.stage("Computing vectors", len(pictures)) as advance:
+            finish(units, executor, parts, deadline.timed(advance))
+    except (KeyboardInterrupt, TimeIsUp) as reason:
+        stopped = reason
+    places: list[int] = []
+    found = []
+    for number, unit in enumerate(units):
+        if (vectors := result_of(unit, parts)) is not None:
+            places += range(number * TOGETHER, number * TOGETHER + len(vectors))
+            found.append(vectors)
+    if stopped is not None and len(places) < LEAST:
+        raise AuditIncomplete(
+            f"stopped when {count(len(places), 'photograph')} had a vector, too few for a report. "
+            "The same command goes on from there.",
+            interrupted=not isinstance(stopped, TimeIsUp),
+        ) from None
+    return places, np.concatenate(found), stopped
+
+
+def _part(album: Album, places: Sequence[int]) -> Album:
+    """The album of some of its photographs."""
+    note = (
+        f"The audit was stopped when {len(places):,} of {len(album.pictures):,} photographs had a "
+        "vector. The others are left out."
+    )
+    return replace(
+        album,
+        pictures=tuple(album.pictures[i] for i in places),
+        names=tuple(album.names[i] for i in places),
+        digests=tuple(album.digests[i] for i in places),
+        known=tuple(album.known[i] for i in places),
+        notes=(*album.notes, note),
     )
 
 
@@ -188,17 +222,3 @@ def _several(known: Sequence[int | None]) -> bool:
     """Whether two classes have two pictures each."""
     times = Counter(each for each in known if each is not None)
     return sum(number > 1 for number in times.values()) >= 2
-
-
-def _vectors(run: Run, album: Album, parts: Parts, told: Progress) -> Array:
-    key = f"embedding-{digest([run.model.digest, run.model.provider.name, album.digests])}"
-    kept = parts.get(key)
-    if isinstance(kept, np.ndarray) and len(kept) == len(album.pictures):
-        return kept
-    found = []
-    with told.stage("Computing vectors", len(album.pictures)) as advance:
-        for start in range(0, len(album.pictures), run.batch):
-            found.append(run.logits(np.stack(album.pictures[start : start + run.batch])))
-            advance(len(found[-1]))
-    parts[key] = vectors = np.concatenate(found)
-    return vectors

@@ -19,6 +19,7 @@ from leap_audit.measure.plan import Batches, working_memory
 from leap_audit.pipeline.assembly import assemble, write_pictures
 from leap_audit.pipeline.cluster import executor_at
 from leap_audit.pipeline.connection import require_cluster
+from leap_audit.pipeline.deadline import Deadline, TimeIsUp
 from leap_audit.pipeline.embedding import read_audited
 from leap_audit.pipeline.environment import (
     WITHHELD,
@@ -30,11 +31,10 @@ from leap_audit.pipeline.environment import (
     without_paths,
 )
 from leap_audit.pipeline.kept import kept_parts
-from leap_audit.pipeline.measuring import Measuring, TimeIsUp, measure
+from leap_audit.pipeline.measuring import Measuring, measure
 from leap_audit.pipeline.result import AuditResult
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.study import prepared
-from leap_audit.pipeline.vectors import measure_embedding
 from leap_audit.policy import judge, read_policy
 from leap_audit.progress import Progress
 from leap_audit.publish.folder import AuditFolder, default_folder, write_file
@@ -87,6 +87,7 @@ def audit(
     started, clock, began = now(), time.perf_counter(), time.monotonic()
     values = layered(options.model_dump(exclude_unset=True) if options else {}, nested(settings))
     chosen = AuditOptions.parse(values, "audit()")
+    deadline = Deadline(None if repeat is not None else chosen.minutes, began)
     progress = progress or default_progress()
     source = Path(model) if isinstance(model, str | Path) else model
     place = Path(out) if out else default_folder(_named(source))
@@ -106,16 +107,13 @@ def audit(
             kept.parts,
             trust_model=trust_model,
             keep=kept.keep,
+            deadline=deadline,
         )
         loaded, names = understood.model, understood.names
         if declared is not None:
             declared.fit(names)
         again = None if repeat is None else _batches(repeat)
-        vectors = None
-        if embedded is not None:
-            explained = chosen.effort != "quick"
-            vectors = measure_embedding(embedded, chosen.seed, progress, explained=explained)
-        study, computing = prepared(loaded, names, chosen, kept.parts, again)
+        study, computing = prepared(loaded, names, chosen, kept.parts, again, embedded)
         repeated = repeat is not None
         one = replace(study.batches, workers=1)  # a worker of a cluster has one unit at a time
         stopped, up = "", False
@@ -127,9 +125,12 @@ def audit(
             memory=working_memory(loaded, one, study.options.prototype.views or 1),
             workers=study.batches.workers,
         ) as executor:
-            measuring = Measuring(study, executor, kept.parts, progress, repeated, kept.keep, began)
-            measuring.album = None if embedded is None else embedded.album
+            measuring = Measuring(
+                study, executor, kept.parts, progress, repeated, kept.keep, deadline
+            )
             try:
+                if embedded is not None and embedded.stopped is not None:
+                    raise embedded.stopped
                 measure(measuring)
             except (KeyboardInterrupt, TimeIsUp) as reason:
                 up = isinstance(reason, TimeIsUp)
@@ -139,7 +140,7 @@ def audit(
                 progress.warn(f"{stopped} Writing what is finished, marked INCOMPLETE.")
         complete = not stopped
         study = measuring.study
-        record = assemble(study, measuring.parts, vectors)
+        record = assemble(study, measuring.parts)
         if not chosen.photographs:
             record = record.without_photographs()
         write_pictures(record, study, folder.staging)

@@ -8,9 +8,9 @@ from typing import Any
 from leap_audit.artifacts import ModelIdentity
 from leap_audit.config import AuditOptions
 from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.embedding import read_audited
 from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring, plan
-from leap_audit.pipeline.reading import read
 from leap_audit.pipeline.settings import nested
 from leap_audit.pipeline.study import prepared
 from leap_audit.policy import read_policy
@@ -63,11 +63,15 @@ def inspect(
     progress = progress or default_progress()
     source = Path(model) if isinstance(model, str | Path) else model
     declared = read_policy(policy) if policy is not None else None
-    loaded, names, notes, _ = read(source, classes, chosen, progress, trust_model=trust_model)
+    parts: dict[str, object] = {}
+    understood, embedded = read_audited(
+        source, classes, chosen, progress, parts, trust_model=trust_model
+    )
+    loaded, names, notes, _ = understood
     if declared is not None:
         declared.fit(names)
-    study, computing = prepared(loaded, names, chosen)
-    measuring = Measuring(study, InThisProcess(computing, study.batches.workers), {}, progress)
+    study, computing = prepared(loaded, names, chosen, parts, embedded=embedded)
+    measuring = Measuring(study, InThisProcess(computing, study.batches.workers), parts, progress)
     planned = plan(measuring)
     album = measuring.study.album
     return Inspection(loaded.identity, names, (*notes, *album.notes), planned)

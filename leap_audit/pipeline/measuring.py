@@ -1,12 +1,12 @@
 """The middle of an audit: every unit of work, in order, each result put into the parts."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from leap_audit.findings.evidence import doubt
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.measure.plan import Plan
+from leap_audit.pipeline.deadline import Deadline
 from leap_audit.pipeline.execution import Executor, finish
 from leap_audit.pipeline.experiments import (
     background_trials,
@@ -16,7 +16,7 @@ from leap_audit.pipeline.experiments import (
 )
 from leap_audit.pipeline.opinions import first_answers, opinion_units
 from leap_audit.pipeline.parts import Parts, result_of
-from leap_audit.pipeline.photographs import Album, read_album
+from leap_audit.pipeline.photographs import read_album
 from leap_audit.pipeline.planning import limit_of, planned
 from leap_audit.pipeline.spool import as_it_is
 from leap_audit.pipeline.study import (
@@ -37,16 +37,13 @@ from leap_audit.pipeline.tasks import (
     tasks,
 )
 from leap_audit.pipeline.units import Locate
-from leap_audit.progress import Advance, Progress
+from leap_audit.pipeline.vectors import change_units, liken_units
+from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
-__all__ = ["Measuring", "TimeIsUp", "measure", "plan"]
+__all__ = ["Measuring", "measure", "plan"]
 
 Source = Callable[[Study, Parts], list[Locate]]
-
-
-class TimeIsUp(Exception):
-    """The minutes that an audit may take are over."""
 
 
 @dataclass
@@ -64,24 +61,18 @@ class Measuring:
     """Whether this repeats an earlier audit, whose plan is in its options."""
     keep: Callable[[Array], Array] = as_it_is
     """What photographs are exchanged for (see `KeptParts.keep`)."""
-    began: float = field(default_factory=time.monotonic)
-    album: Album | None = None
-    """The photographs, where they were read before."""
-
-    @property
-    def elapsed(self) -> float:
-        """Return the seconds since the audit began."""
-        return time.monotonic() - self.began
+    deadline: Deadline = field(default_factory=Deadline)
 
     def read_photographs(self) -> None:
         """Read the photographs, and show them to the model."""
         study = self.study
         select_targets(study.options.targets, study.classes)  # a wrong one is refused at once
         model = study.model
-        album = self.album or read_album(
-            study.options, study.classes, model.preprocessing, self.progress, self.keep
-        )
-        self.study = study = replace(study, album=album)
+        if study.embedded is None:
+            album = read_album(
+                study.options, study.classes, model.preprocessing, self.progress, self.keep
+            )
+            self.study = study = replace(study, album=album)
         self.ask_photographs()
         finish(rereads(study), self.executor, self.parts)
 
@@ -111,10 +102,35 @@ class Measuring:
             if units:
                 total = sum(unit.steps for unit in units)
                 with self.progress.stage("Prototypes", total) as advance:
-                    finish(units, self.executor, parts, self._timed(advance))
+                    finish(units, self.executor, parts, self.deadline.timed(advance))
         finally:  # an interrupted run reports those it has
             finish(drawn_predictions(study, parts), self.executor, parts)
             finish(comparisons(study, parts), self.executor, parts)
+
+    def compare_vectors(self) -> None:
+        """Compare an encoder's vectors with each other."""
+        if self.study.embedded is not None:
+            with self.progress.stage("Comparing vectors", 1) as advance:
+                _ = self.study.embedded.figures  # kept there
+                advance()
+
+    def change_pictures(self) -> None:
+        """Compute the vectors of changed photographs."""
+        embedded = self.study.embedded
+        if embedded is None:
+            return
+        units = change_units(self.study, embedded).values()
+        with self.progress.stage("Changing pictures", sum(u.steps for u in units)) as advance:
+            finish(units, self.executor, self.parts, self.deadline.timed(advance))
+
+    def liken_pictures(self) -> None:
+        """Ask what makes photographs alike whose vectors are near."""
+        embedded = self.study.embedded
+        units = {} if embedded is None else liken_units(self.study, embedded)
+        if not units:
+            return
+        with self.progress.stage("Comparing pictures", len(units)) as advance:
+            finish(units.values(), self.executor, self.parts, self.deadline.timed(advance))
 
     def isolate(self, *sources: Source) -> None:
         """Isolate the classes of the photographs, then those of the prototypes.
@@ -131,7 +147,7 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Isolations", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.executor, self.parts, self._timed(advance))
+            finish(units, self.executor, self.parts, self.deadline.timed(advance))
 
     def explain(self) -> None:
         """Run the attribution methods on the same classes of the same pictures."""
@@ -144,7 +160,7 @@ class Measuring:
             for name in study.attributions:
                 for wanted in several:
                     units = explanations(study, name, wanted)
-                    finish(units, self.executor, self.parts, self._timed(advance))
+                    finish(units, self.executor, self.parts, self.deadline.timed(advance))
 
     def opine(self) -> None:
         """Compare other methods with the isolations of the photographs."""
@@ -153,7 +169,7 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Second opinions", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.executor, self.parts, self._timed(advance))
+            finish(units, self.executor, self.parts, self.deadline.timed(advance))
 
     def experiment(self) -> None:
         """Try what the pictures of each class carry on those of the others."""
@@ -161,9 +177,9 @@ class Measuring:
         if not units:
             return
         with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.executor, self.parts, self._timed(advance))
+            finish(units, self.executor, self.parts, self.deadline.timed(advance))
             finish(change_trials(self.study, self.parts), self.executor, self.parts)
-            self._timed(advance)(0)
+            self.deadline.timed(advance)(0)
             finish(background_trials(self.study, self.parts), self.executor, self.parts)
             finish(coincidence_trials(self.study, self.parts), self.executor, self.parts)
 
@@ -176,17 +192,6 @@ class Measuring:
             found.append(tasks(units, self.parts))
         return found
 
-    def _timed(self, advance: Advance) -> Advance:
-        """Return what also stops the work once the minutes of the audit are over."""
-        minutes = None if self.repeated else self.study.options.minutes
-
-        def counted(units: int = 1) -> None:
-            advance(units)
-            if minutes is not None and self.elapsed > minutes * 60:
-                raise TimeIsUp
-
-        return counted
-
 
 def plan(measuring: Measuring) -> Plan:
     """Read the photographs, choose the targets, and return and tell the plan of the rest.
@@ -194,10 +199,11 @@ def plan(measuring: Measuring) -> Plan:
     An audit that is repeated does what it did; else what fits the limit.
     """
     measuring.read_photographs()
+    measuring.compare_vectors()
     _tell_doubt(measuring)
     measuring.choose_targets()
     study = measuring.study
-    limit = None if measuring.repeated else limit_of(study.options, measuring.elapsed)
+    limit = None if measuring.repeated else limit_of(study.options, measuring.deadline.elapsed)
     measuring.study, found = planned(
         study, measuring.executor.loaded, measuring.parts, limit, measuring.executor.workers
     )
@@ -209,13 +215,16 @@ def plan(measuring: Measuring) -> Plan:
 def measure(measuring: Measuring) -> None:
     """Compute everything in rounds, what says most first, so that little is lost when it stops.
 
-    First one prototype of every target, and where in the photographs their answers are; then the
-    prototypes from other seeds, the isolations of prototypes, second opinions on the photographs,
-    the experiments, the attribution methods. Raises TimeIsUp.
+    Of an encoder first what changes do to its vectors. One prototype of every target, and where in
+    the photographs their answers are; of an encoder, what makes pictures alike; then the prototypes
+    from other seeds, the isolations of prototypes, second opinions on the photographs, the
+    experiments, the attribution methods. Raises TimeIsUp.
     """
     plan(measuring)
+    measuring.change_pictures()
     measuring.draw(seeds=1)
     measuring.isolate(photographs_to_isolate)
+    measuring.liken_pictures()
     measuring.draw()
     measuring.isolate()
     measuring.opine()

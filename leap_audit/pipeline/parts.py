@@ -12,6 +12,7 @@ import numpy as np
 from leap_audit.artifacts import OtherReading, Readings, Trial
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.detections import DetectedBox
+from leap_audit.measure.embedding.alike import AlikeRegion
 from leap_audit.measure.entanglement import Shared
 from leap_audit.measure.experiments.carry import Shown, TriedMark
 from leap_audit.measure.experiments.seek import Sought
@@ -33,6 +34,7 @@ Parts = MutableMapping[str, object]
 TYPES: dict[str, type] = {
     each.__name__: each
     for each in (
+        AlikeRegion,
         Coincidence,
         DetectedBox,
         Drawn,

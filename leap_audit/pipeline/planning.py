@@ -25,6 +25,7 @@ from leap_audit.pipeline.parts import Parts
 from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.study import Study, answered_photographs, draws, restudied
 from leap_audit.pipeline.tasks import classes_in_photographs
+from leap_audit.pipeline.vectors import change_units, liken_units
 from leap_audit.pipeline.work import Loaded, prototype_search, ranking_search
 
 __all__ = ["amount_of", "costs_of", "limit_of", "planned"]
@@ -104,6 +105,8 @@ def _plan(made: Study, amount: Amount, costs: Costs, seconds: float, limit: floa
         low=seconds * LOW,
         high=seconds * HIGH,
         multiply_adds=costs.multiply_adds,
+        changed=amount.changed,
+        likened=amount.likened,
         left_out=made.left_out,
         limit=limit,
     )
@@ -120,6 +123,10 @@ def amount_of(study: Study, parts: Parts) -> Amount:
     most, workers = study.batches.isolations, study.batches.workers
     several = [(n, even_batch(n, most, workers)) for n in (of_photographs, of_prototypes) if n]
     isolated = sum(-(-number // together) * together for number, together in several)
+    changed = likened = 0
+    if study.embedded is not None:
+        changed = sum(unit.steps for unit in change_units(study, study.embedded).values())
+        likened = len(liken_units(study, study.embedded))
     return Amount(
         answers=len(study.requests) + len(photographs),
         drawn=sum(unit.batch for unit in drawing) * (options.prototype.views or 1),
@@ -134,6 +141,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         opinions_checked=min(CHECKED_PHOTOGRAPHS, len(photographs)) if study.opinions else 0,
         drawings=len(drawing),
         searches=sum(-(-number // together) for number, together in several),
+        changed=changed,
+        likened=likened,
     )
 
 

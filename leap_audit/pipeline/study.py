@@ -16,7 +16,13 @@ from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Detections, Summary
 from leap_audit.measure.detections import DetectedBox
-from leap_audit.measure.effort import LADDER, declared_paths, first_rung, with_rung
+from leap_audit.measure.effort import (
+    LADDER,
+    OF_VECTORS,
+    declared_paths,
+    first_rung,
+    with_rung,
+)
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.faithfulness.opinions import chosen_opinions
@@ -30,6 +36,7 @@ from leap_audit.measure.prototype import (
     middle_places,
     settled_for,
 )
+from leap_audit.pipeline.embedded import Embedded
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
 from leap_audit.pipeline.plain import digest
@@ -91,6 +98,8 @@ class Study:
     """The attribution methods that are run beside the isolations."""
     opinions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
     """The attribution methods that are compared with the isolations of photographs."""
+    embedded: Embedded | None = None
+    """An encoder's vectors on the photographs; None of every other model."""
 
 
 def prepared(
@@ -99,16 +108,19 @@ def prepared(
     options: AuditOptions,
     parts: Parts | None = None,
     batches: Batches | None = None,
+    embedded: Embedded | None = None,
 ) -> tuple[Study, Loaded]:
-    """Return the study of a model without photographs and prototypes, and the model loaded.
+    """Return the study of a model without prototypes, and the model loaded.
 
     parts: of earlier runs. How many items go together depends on the free memory, so the choice
     is kept in them, and an audit that goes on makes it again. batches: those of an audit that is
-    repeated.
+    repeated. embedded: the vectors of an encoder, with their photographs.
 
     Raises ConfigRefused: options that do not fit the model, or a method that there is none of.
     """
     declared = declared_paths(options)
+    if embedded is None:
+        declared |= OF_VECTORS
     if options.effort is not None:
         options = with_rung(options, LADDER[first_rung(options.effort)], declared)
     prototype = settled_for(options.prototype, model, options.threads)
@@ -143,6 +155,8 @@ def prepared(
         declared=declared,
         attributions=chosen,
         opinions=opinions,
+        album=NO_PHOTOGRAPHS if embedded is None else embedded.album,
+        embedded=embedded,
     )
     return study, loaded
 
@@ -247,6 +261,8 @@ def rereads(study: Study) -> list[Reread]:
     album = study.album
     if isinstance(study.model.answer, Detections):
         return []  # the first object is no answer to what a photograph shows
+    if study.embedded is not None and study.embedded.kind != "named":
+        return []  # the directions were made of these photographs under this preprocessing
     known = [class_ for class_ in album.known if class_ is not None]
     return [Reread(study.ground, album.pictures, album.known)] if known else []
 

@@ -1,7 +1,7 @@
-"""From an encoder's vectors to their record in the audit, with the pictures that it names."""
+"""The units of work on an encoder's vectors, and the record of what is finished of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,27 +19,32 @@ from leap_audit.artifacts import (
     OutlyingPicture,
 )
 from leap_audit.artifacts.frozen import Frozen
+from leap_audit.ingest.model import Model
 from leap_audit.measure.draws import generator
-from leap_audit.measure.embedding.alike import AlikeOptions, AlikeRegion, alike_region
-from leap_audit.measure.embedding.duplicates import Duplicate, near_duplicates
-from leap_audit.measure.embedding.folders import ClassSeparation, separation_of
-from leap_audit.measure.embedding.moved import moved_by
-from leap_audit.measure.embedding.quality import quality_links
-from leap_audit.measure.embedding.spread import hubs_of, nearest_of, vector_spread
-from leap_audit.pipeline.embedding import Embedded
+from leap_audit.measure.embedding.alike import AlikeOptions, AlikeRegion
+from leap_audit.measure.embedding.duplicates import Duplicate
+from leap_audit.measure.embedding.folders import ClassSeparation
+from leap_audit.measure.embedding.moved import change_names, moved_by
+from leap_audit.measure.embedding.quality import WITHOUT, lengths_differ, quality_links
+from leap_audit.pipeline.embedded import Embedded
+from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.prototypes import sample_stem
-from leap_audit.progress import Progress
+from leap_audit.pipeline.study import Study
+from leap_audit.pipeline.units import Ground, Supply
+from leap_audit.pipeline.vector_units import Embed, Liken
 from leap_audit.run.session import Array
 
-__all__ = ["EmbeddingParts", "alike_pairs", "hidden_embedding", "measure_embedding"]
+__all__ = [
+    "EmbeddingParts",
+    "alike_pairs",
+    "change_units",
+    "embedding_parts",
+    "hidden_embedding",
+    "liken_units",
+]
 
 LISTED = 60
 """Duplicates, and pictures with their neighbours, that a record lists at most."""
-NEAREST = 3
-CHANGED = 48
-"""Pictures that changes are tried on at most."""
-PAIRS = 3
-"""Pairs of pictures of which it is asked what makes them alike."""
 HUBS = 4
 
 
@@ -54,53 +59,66 @@ class EmbeddingParts:
     """Path -> a ranking, (height, width)."""
 
 
-def measure_embedding(
-    embedded: Embedded, seed: int, progress: Progress, *, explained: bool = True
-) -> EmbeddingParts:
-    """Measure the vectors of an encoder on the photographs of an audit.
+def change_units(study: Study, embedded: Embedded) -> dict[str, Embed]:
+    """Return the unit of each change of photographs, and of each quality that is taken from them.
 
-    explained: whether it is asked what makes pictures alike, and changes are tried on CHANGED
-    pictures and not on half as many, which takes most of the time.
+    Qualities are taken only where the vectors have different lengths.
     """
-    album, vectors, run = embedded.album, embedded.vectors, embedded.run
-    total = len(vectors)
-    pictures = np.stack(album.pictures)
-    spread = vector_spread(vectors)
-    hubs = hubs_of(vectors, generator(seed, "embedding hubs"))
-    duplicates = near_duplicates(album.pictures, vectors, album.digests)
-    pairs = [(each.first, each.second) for each in duplicates]
-    apart = separation_of(vectors, album.known, generator(seed, "embedding classes"), pairs)
-    cosines, nearest = nearest_of(vectors, min(NEAREST, total - 1))
-    chosen = np.arange(total)
-    most = CHANGED if explained else CHANGED // 2
-    if total > most:
-        drawn = generator(seed, "embedding pictures").choice(total, most, replace=False)
-        chosen = np.sort(drawn)
-    with progress.stage("Changing pictures", 1) as advance:
-        changes = moved_by(pictures[chosen], vectors, chosen, embedded.vectors_of, seed, pairs)
-        links = quality_links(
-            pictures[chosen],
-            np.linalg.norm(vectors[chosen], axis=1),
-            lambda several: np.linalg.norm(embedded.vectors_of(several), axis=1),
-            generator(seed, "embedding lengths"),
+    chosen = embedded.chosen(study.options.vectors.changed)
+    supply = Supply(tuple(embedded.album.pictures[i] for i in chosen), (), (), ())
+    names = change_names(study.model.picture_shape[0])
+    qualities = tuple(WITHOUT) if lengths_differ(embedded.vectors[chosen]) else ()
+    ground, seed = _ground(study), study.options.seed
+    return {name: Embed(ground, supply, name, seed) for name in (*names, *qualities)}
+
+
+def liken_units(study: Study, embedded: Embedded) -> dict[tuple[int, int], Liken]:
+    """Return the units that ask what makes near photographs alike, by the places of the two."""
+    figures, ground = embedded.figures, _ground(study)
+    pairs = alike_pairs(figures.cosines, figures.nearest, figures.same, study.options.vectors.pairs)
+    return {
+        (one, other): Liken(
+            ground,
+            embedded.album.pictures[one],
+            embedded.vectors[other],
+            AlikeOptions(),
+            study.options.seed,
         )
-        advance(1)
+        for i, j in pairs
+        for one, other in ((i, j), (j, i))
+    }
+
+
+def _ground(study: Study) -> Ground:
+    """The ground of units on the encoder, whatever directions stand for classes."""
+    encoder: Model = study.model.encoder or study.model
+    return replace(study.ground, model=encoder.digest)
+
+
+def embedding_parts(study: Study, embedded: Embedded, parts: Parts) -> EmbeddingParts:
+    """Return what is finished of the measurements of an encoder's vectors, as a record."""
+    album, vectors, figures = embedded.album, embedded.vectors, embedded.figures
+    spread, hubs = figures.spread, figures.hubs
+    total = len(vectors)
+    chosen = embedded.chosen(study.options.vectors.changed)
+    planned = change_units(study, embedded)
+    results = {name: result_of(unit, parts) for name, unit in planned.items()}
+    changed = {name: copies for name, copies in results.items() if copies is not None}
+    without = {name: found for name, found in changed.items() if name in WITHOUT}
+    changes = {name: found for name, found in changed.items() if name not in WITHOUT}
+    regions = liken_units(study, embedded)
     alike: list[AlikePart] = []
     faded: dict[str, tuple[Array, AlikeRegion]] = {}
     maps: dict[str, NDArray[np.uint8]] = {}
-    explaining = alike_pairs(cosines, nearest, pairs) if explained else []
-    with progress.stage("Comparing pictures", max(1, 2 * len(explaining))) as advance:
-        for number, (i, j) in enumerate(explaining):
-            for side, (one, other) in (("first", (i, j)), ("second", (j, i))):
-                found = alike_region(run, pictures[one], vectors[other], AlikeOptions(), seed)
-                stem = f"images/alike-{number:02d}-{side}"
-                faded[f"{stem}.png"] = (pictures[one], found)
-                maps[f"{stem}-mask.png"] = found.ranking
-                alike.append(_alike(_named(embedded, one), _named(embedded, other), stem, found))
-                advance(1)
+    for number, ((one, other), unit) in enumerate(regions.items()):
+        if (region := result_of(unit, parts)) is not None:
+            stem = f"images/alike-{number // 2:02d}-{('first', 'second')[number % 2]}"
+            faded[f"{stem}.png"] = (album.pictures[one], region)
+            maps[f"{stem}-mask.png"] = region.ranking
+            alike.append(_alike(_named(embedded, one), _named(embedded, other), stem, region))
     order = np.argsort(-hubs.times, kind="stable")[:HUBS]
     record = EmbeddingAudit(
-        output=run.model.identity.output,
+        output=study.model.identity.output,
         dimensions=int(vectors.shape[1]),
         pictures=total,
         directions=embedded.directions,
@@ -121,41 +139,59 @@ def measure_embedding(
         nearest=tuple(
             NearestOf(
                 picture=_named(embedded, i),
-                nearest=tuple(_named(embedded, int(j)) for j in nearest[i]),
-                cosines=tuple(map(float, cosines[i])),
+                nearest=tuple(_named(embedded, int(j)) for j in figures.nearest[i]),
+                cosines=tuple(map(float, figures.cosines[i])),
             )
             for i in range(min(total, LISTED))
         ),
-        duplicates=tuple(_duplicate(embedded, each) for each in duplicates[:LISTED]),
-        lengths=links,
-        changes=changes,
+        duplicates=tuple(_duplicate(embedded, each) for each in figures.duplicates[:LISTED]),
+        lengths=quality_links(
+            np.stack([album.pictures[i] for i in chosen]),
+            vectors[chosen],
+            without,
+            generator(embedded.seed, "embedding lengths"),
+        ),
+        changes=moved_by(vectors, chosen, changes, figures.same),
         alike=tuple(alike),
+        lacking=_lacking(planned, changed, len(regions), len(alike)),
     )
-    if apart is not None:
-        record = _with_classes(record, embedded, apart)
+    if figures.apart is not None:
+        record = _with_classes(record, embedded, figures.apart)
     return EmbeddingParts(record, faded, maps)
 
 
+def _lacking(
+    planned: dict[str, Embed], changed: dict[str, Array], regions: int, alike: int
+) -> tuple[str, ...]:
+    """What an audit that was stopped did not measure, in words."""
+    found = []
+    if missing := [name for name in planned if name not in changed]:
+        found.append(f"{len(missing)} of {len(planned)} changes of pictures")
+    if alike < regions:
+        found.append(f"{regions - alike} of {regions} regions that make pictures alike")
+    return tuple(found)
+
+
 def alike_pairs(
-    cosines: Array, nearest: Array, duplicates: Sequence[tuple[int, int]]
+    cosines: Array, nearest: Array, duplicates: Sequence[tuple[int, int]], most: int
 ) -> list[tuple[int, int]]:
     """Return the nearest pairs that are no duplicates, each picture once, the nearest first.
 
-    cosines, nearest: (n, k) of each picture's neighbours and their places.
+    cosines, nearest: (n, k) of each picture's neighbours and their places. most: pairs at most.
     """
     same = {frozenset(each) for each in duplicates}
     order = np.argsort(-cosines, axis=None, kind="stable")
     found: list[tuple[int, int]] = []
     used: set[int] = set()
     for place in order:
+        if len(found) == most:
+            break
         i, column = divmod(int(place), cosines.shape[1])
         j = int(nearest[i, column])
         if used & {i, j} or frozenset((i, j)) in same:
             continue
         used |= {i, j}
         found.append((min(i, j), max(i, j)))
-        if len(found) == PAIRS:
-            break
     return found
 
 

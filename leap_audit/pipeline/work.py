@@ -11,6 +11,8 @@ import numpy as np
 from leap_audit.config import IsolationOptions, PrototypeOptions
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import BOXES, Detections, Summary
+from leap_audit.measure.embedding.alike import alike_region
+from leap_audit.measure.embedding.moved import pictures_changed
 from leap_audit.measure.entanglement import compare_gradients
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
 from leap_audit.measure.experiments.material import TOGETHER, Materials, materials
@@ -54,6 +56,7 @@ from leap_audit.pipeline.units import (
     TryRemovals,
     Unit,
 )
+from leap_audit.pipeline.vector_units import Embed, Liken
 from leap_audit.run.session import Array
 
 __all__ = [
@@ -86,6 +89,13 @@ class Loaded:
     def run(self) -> Run:
         """Return the model, run on pictures."""
         return Run(self.model, self.ground.batch, self.ground.threads)
+
+    @cached_property
+    def encoder(self) -> Run:
+        """Return the encoder behind a classifier of directions, run on pictures; else the model."""
+        if self.model.encoder is None:
+            return self.run
+        return Run(self.model.encoder, self.ground.batch, self.ground.threads)
 
     def spread(self, seed: int) -> float:
         """Return the standard deviation of the logits over random pictures."""
@@ -146,6 +156,14 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
             return try_removals(run, finds, unit.classes, unit.options, unit.seed)
         case TryCoincidences():
             return coincidences(loaded.run.at_once(TOGETHER), _finds(unit, loaded))
+        case Embed():
+            return _embed(unit, loaded.encoder, advance)
+        case Liken():
+            region = alike_region(
+                loaded.encoder, unit.picture, unit.vector, unit.options, unit.seed
+            )
+            advance(1)
+            return region
         case TryBackgrounds():
             run = loaded.run.at_once(TOGETHER)
             several = (unit.pictures, unit.rankings, unit.answers, unit.classes)
@@ -203,6 +221,15 @@ def _detect(run: Run, answer: Detections, pictures: Array, box: BoxSides | None)
         for each, found, rows in zip(seen, objects, counted, strict=True)
     )
     return Predicted(answers, logits, logits, objects)
+
+
+def _embed(unit: Embed, run: Run, advance: Advance) -> Array:
+    pictures = pictures_changed(np.stack(unit.supply.photographs), unit.change, unit.seed)
+    found = []
+    for start in range(0, len(pictures), run.batch):
+        found.append(run.logits(pictures[start : start + run.batch]))
+        advance(len(found[-1]))
+    return np.concatenate(found)
 
 
 def prototype_search(

@@ -32,9 +32,10 @@ def rank_share(scope: Scope) -> Assessment:
 def found_again(scope: Scope) -> Assessment:
     """The share of pictures found again after the mild change that loses most."""
     found = scope.audit.embedding
-    worst = None if found is None else worst_mild(found)
-    if worst is None:
+    if found is None:
         return NotAssessed(NO_ENCODER)
+    if (worst := worst_mild(found)) is None:
+        return NotAssessed("the audit was stopped before a change was tried")
     share = worst.found / worst.pictures
     return Assessed(
         share,

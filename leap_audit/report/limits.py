@@ -105,7 +105,7 @@ def _of_coverage(audit: Audit) -> Iterator[Limit]:
             f"{'; '.join(coverage.left_out)}. With more time (--minutes, --effort) the prototypes "
             "may be clearer and the figures more certain.",
         )
-    if not audit.samples:
+    if not audit.samples and audit.embedding is None:
         yield Limit(
             "No photographs were examined",
             "Prototypes alone do not show how the model decides on real pictures.",

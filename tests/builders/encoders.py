@@ -1,7 +1,7 @@
 """Tiny encoders, whole and with faults that were planted, and pictures to show them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -9,9 +9,18 @@ from onnx import helper
 from PIL import Image
 
 from leap_audit.run.session import Array
-from tests.builders.classifiers import Node, write_model
+from tests.builders.classifiers import RAW, Node, write_model
 
 SIDE = 16
+QUICK: dict[str, Any] = {
+    "effort": "quick",
+    "prototype": {"steps": 24},
+    "isolation": {"steps": 2},
+    "top_classes": 1,
+    "preprocessing": RAW,
+    "threads": 1,
+}
+"""Options of an audit of a tiny encoder that takes seconds."""
 Fault = Literal["none", "collapsed", "corner", "flat", "unequal"]
 
 

@@ -12,6 +12,7 @@ from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest.model import Model
 from leap_audit.measure.costs import (
     JUDGING,
+    LIKENING,
     PAGES,
     PICTURE,
     READING,
@@ -65,6 +66,8 @@ def test_every_kind_of_work_takes_its_time() -> None:
     costs = Costs(1, answer=1.0, prototype_step=2.0, isolation_step=3.0, explanation=4.0)
     assert costs.seconds(nothing) == PAGES
     assert costs.seconds(replace(nothing, answers=2)) == PAGES + 2 * (1 + PICTURE)
+    assert costs.seconds(replace(nothing, changed=2)) == PAGES + 2
+    assert costs.seconds(replace(nothing, likened=2)) == PAGES + 2 * (LIKENING + PICTURE)
     assert costs.seconds(replace(nothing, drawn=2)) == PAGES + 2 * 10 * 2
     assert costs.seconds(replace(nothing, isolated=2)) == PAGES + 2 * 10 * 3
     each = READING + 4 + PICTURE

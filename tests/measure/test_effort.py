@@ -36,6 +36,8 @@ def work(options: AuditOptions) -> tuple[float, ...]:
         options.experiments.hosts,
         96 if options.experiments.search_steps is None else options.experiments.search_steps,
         2 if options.second_opinions is None else len(options.second_opinions),
+        options.vectors.changed,
+        options.vectors.pairs,
     )
 
 
@@ -79,10 +81,12 @@ def test_differences_in_words() -> None:
         "6 pictures in an experiment instead of 36",
         "no step of a search for a trigger instead of 96",
         "no second opinion on a photograph instead of 2",
+        "8 pictures that changes are tried on instead of 48",
+        "no pair of near pictures explained instead of 3",
     )
     assert changed_amounts(least, least) == ()
     more = changed_amounts(SETTLED, least)
-    assert more[-1] == "2 second opinions on a photograph instead of 0"
+    assert more[-3] == "2 second opinions on a photograph instead of 0"
     assert "2 views in a step of a prototype instead of 1" in more
 
 

@@ -18,6 +18,7 @@ from leap_audit.ingest.detectors.registry import (
     recognised,
 )
 from leap_audit.ingest.outputs.answer import BOXES, Detections
+from leap_audit.ingest.outputs.directions import DirectionReading, cosines_written
 from leap_audit.ingest.outputs.head import Head
 from leap_audit.ingest.outputs.reading import Reading, written
 from leap_audit.ingest.pictures.preprocessing import NO_RANGE
@@ -131,7 +132,9 @@ def find_detector(
     return DetectorHead(format_, signature, reading, declared)
 
 
-def scores_written(graph: ir.Graph, reading: Reading | DetectorReading) -> ir.Value:
+def scores_written(
+    graph: ir.Graph, reading: Reading | DetectorReading | DirectionReading
+) -> ir.Value:
     """Return the scores, appended to a canonical graph where they are not in it already.
 
     Of a detector: (n, classes + 4, rows), the scores of the classes and the box of each row; the
@@ -139,6 +142,8 @@ def scores_written(graph: ir.Graph, reading: Reading | DetectorReading) -> ir.Va
     """
     if isinstance(reading, Reading):
         return written(graph, reading)
+    if isinstance(reading, DirectionReading):
+        return cosines_written(graph, written(graph, reading.vectors), reading.directions)
     outputs = Outputs(graph, reading.size, reading.names, declared=True)
     signature = load_detectors()[reading.format].fits(outputs)
     if signature is None:

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+import onnx_ir as ir
 
 from leap_audit.errors import ModelRefused
-from leap_audit.graph.opset import ONNX_DOMAIN
+from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
+from leap_audit.ingest.outputs.reading import Reading
 from leap_audit.run.session import Array
 
-__all__ = ["Directions", "with_directions"]
+__all__ = ["DirectionReading", "Directions", "cosines_written", "output_of_vectors"]
 
-SCORES = "leap_audit_cosines"
-"""The output that holds the scores of the directions."""
+PREFIX = "leap_audit/directions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,49 +40,37 @@ class Directions:
     """Of that file."""
 
 
-def with_directions(proto: onnx.ModelProto, directions: Directions) -> tuple[onnx.ModelProto, str]:
-    """Return an encoder with the scores of directions for its one output, and their text.
+@dataclass(frozen=True)
+class DirectionReading:
+    """From an output of the graph of an encoder to the scores of directions."""
 
-    Raises ModelRefused: no output, or more than one, holds vectors of the directions' length.
+    vectors: Reading
+    """From that output to the vectors."""
+    directions: Directions
+
+
+def cosines_written(graph: ir.Graph, vectors: ir.Value, directions: Directions) -> ir.Value:
+    """Append the scores of directions, (n, classes) float32, and return them.
+
+    vectors: (n, ...) with as many numbers for a picture as a direction has.
     """
-    classes, features = directions.vectors.shape
-    output = _of_vectors(proto.graph.output, features)
-    changed = onnx.ModelProto()
-    changed.CopyFrom(proto)
-    graph = changed.graph
-    units = directions.vectors / np.linalg.norm(directions.vectors, axis=1, keepdims=True)
-    weights = np.asarray(directions.scale * units.T, np.float32)
-    graph.initializer.append(numpy_helper.from_array(weights, f"{SCORES}_weights"))
-    graph.node.extend(
-        [
-            helper.make_node(
-                "Cast", [output.name], [f"{SCORES}_vector"], to=onnx.TensorProto.FLOAT
-            ),
-            helper.make_node("Flatten", [f"{SCORES}_vector"], [f"{SCORES}_flat"], axis=1),
-            helper.make_node("LpNormalization", [f"{SCORES}_flat"], [f"{SCORES}_unit"], axis=1),
-            helper.make_node("MatMul", [f"{SCORES}_unit", f"{SCORES}_weights"], [SCORES]),
-        ]
-    )
-    if not any(each.domain in ("", ONNX_DOMAIN) for each in changed.opset_import):
-        changed.opset_import.append(helper.make_opsetid("", 17))
-    batch = output.type.tensor_type.shape.dim[:1]
-    first = (batch[0].dim_value or batch[0].dim_param or None) if batch else None
-    del graph.output[:]
-    graph.output.append(
-        helper.make_tensor_value_info(SCORES, onnx.TensorProto.FLOAT, (first, classes))
-    )
-    where = f" of {directions.file}" if directions.file else ""
-    return changed, (
-        f"the cosines of output {output.name!r} and {classes} directions{where}, times "
-        f"{directions.scale:g}"
-    )
+    op = Emitter(graph, PREFIX)
+    if vectors.dtype != ir.DataType.FLOAT:
+        vectors = op.Cast(vectors, to=ir.DataType.FLOAT.value)
+    rows = op.Reshape(vectors, (static_shape(vectors)[0], directions.vectors.shape[1]))
+    lengths = np.linalg.norm(directions.vectors, axis=1, keepdims=True)
+    units = directions.scale * directions.vectors / lengths
+    return op.MatMul(op.LpNormalization(rows, axis=1), units.T)
 
 
-def _of_vectors(outputs: Sequence[onnx.ValueInfoProto], features: int) -> onnx.ValueInfoProto:
-    """The one output that may hold `features` numbers for a picture."""
+def output_of_vectors(outputs: Sequence[onnx.ValueInfoProto], features: int) -> str:
+    """Return the name of the one output that may hold `features` numbers for a picture.
+
+    Raises ModelRefused: none does, or more than one.
+    """
     sizes = {value.name: _numbers(value) for value in outputs}
-    fitting = [value for value in outputs if sizes[value.name] == features]
-    open_ = [value for value in outputs if sizes[value.name] is None]
+    fitting = [name for name, size in sizes.items() if size == features]
+    open_ = [name for name, size in sizes.items() if size is None]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting and len(open_) == 1:

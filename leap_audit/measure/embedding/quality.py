@@ -1,6 +1,6 @@
 """Whether the length of an encoder's vectors follows the sharpness or the contrast of pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -10,11 +10,7 @@ from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
 from leap_audit.statistics import sign_test
 
-__all__ = [
-    "contrast_of",
-    "quality_links",
-    "sharpness_of",
-]
+__all__ = ["WITHOUT", "contrast_of", "lengths_differ", "quality_links", "sharpness_of"]
 
 SHUFFLES = 999
 EVEN = 1e-4
@@ -43,10 +39,16 @@ def contrast_of(pictures: Array) -> Array:
     return np.asarray(np.asarray(pictures, np.float64).mean(1).std((1, 2)))
 
 
+def lengths_differ(vectors: Array) -> bool:
+    """Return whether vectors, (n, d), have different lengths; behind a normalisation none do."""
+    lengths = np.linalg.norm(np.asarray(vectors, np.float64), axis=1)
+    return bool(lengths.std() > EVEN * lengths.mean())
+
+
 def quality_links(
     pictures: Array,
-    lengths: Array,
-    length_of: Callable[[Array], Array],
+    vectors: Array,
+    without: Mapping[str, Array],
     rng: np.random.Generator,
 ) -> tuple[LengthLink, ...]:
     """Return how the length of the vectors goes with each quality; none where all are as long.
@@ -54,22 +56,19 @@ def quality_links(
     What goes together between pictures may have a third cause, what they show. So the quality is
     also taken from each picture itself, and the length of its vector measured again.
 
-    pictures: (n, channels, height, width) in 0..1, n at least 4. lengths: (n,) of their vectors.
-    length_of: the lengths of other pictures' vectors.
+    pictures: (n, channels, height, width) in 0..1, n at least 4. vectors: theirs, (n, d). without:
+    quality -> the vectors of the pictures that it was taken from, (n, d).
     """
-    wide = np.asarray(lengths, np.float64)
-    if wide.std() <= EVEN * wide.mean():
+    if not lengths_differ(vectors):
         return ()
+    wide = np.linalg.norm(np.asarray(vectors, np.float64), axis=1)
     found = []
-    for quality, measured, without in (
-        ("sharpness", sharpness_of, _blurred),
-        ("contrast", contrast_of, _pale),
-    ):
-        values = measured(pictures)
+    for quality, copies in without.items():
+        values = MEASURED[quality](pictures)
         correlation = rank_correlation(values, wide)
         drawn = [abs(rank_correlation(values, rng.permutation(wide))) for _ in range(SHUFFLES)]
         p = (1 + sum(each >= abs(correlation) for each in drawn)) / (1 + SHUFFLES)
-        after = np.asarray(length_of(without(pictures)), np.float64)
+        after = np.linalg.norm(np.asarray(copies, np.float64), axis=1)
         shorter = int((after < wide * (1 - EVEN)).sum())
         longer = int((after > wide * (1 + EVEN)).sum())
         along = (shorter, longer) if correlation > 0 else (longer, shorter)
@@ -96,3 +95,9 @@ def _blurred(pictures: Array) -> Array:
 def _pale(pictures: Array) -> Array:
     middle = pictures.mean((2, 3), keepdims=True)
     return np.asarray(middle + CONTRAST * (pictures - middle))
+
+
+MEASURED: dict[str, Callable[[Array], Array]] = {"sharpness": sharpness_of, "contrast": contrast_of}
+"""Quality -> what measures it, (n,)."""
+WITHOUT: dict[str, Callable[[Array], Array]] = {"sharpness": _blurred, "contrast": _pale}
+"""Quality -> what takes it from pictures."""

@@ -1,8 +1,11 @@
 """How far changes of whole pictures move vectors."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from leap_audit.measure.embedding.moved import moved_by
+from leap_audit.artifacts import EmbeddingChange
+from leap_audit.measure.embedding.moved import change_names, moved_by, pictures_changed
 from leap_audit.run.session import Array
 
 
@@ -15,11 +18,22 @@ def details(pictures: Array) -> Array:
     return (grey - grey.mean((1, 2), keepdims=True)).reshape(len(pictures), -1)
 
 
+def tried(
+    pictures: Array,
+    encoder: Callable[[Array], Array],
+    chosen: Array,
+    same: Sequence[tuple[int, int]] = (),
+) -> dict[str, EmbeddingChange]:
+    changed = {
+        name: encoder(pictures_changed(pictures[chosen], name, 0))
+        for name in change_names(pictures.shape[1])
+    }
+    return {each.change: each for each in moved_by(encoder(pictures), chosen, changed, same)}
+
+
 def test_an_encoder_of_details_is_moved_by_a_mirror_and_not_by_light() -> None:
     pictures = shown()
-    chosen = np.arange(0, 20, 2)
-    found = moved_by(pictures[chosen], details(pictures), chosen, details, 0)
-    by_name = {each.change: each for each in found}
+    by_name = tried(pictures, details, np.arange(0, 20, 2))
     assert by_name["contrast halved"].found == 10
     assert by_name["contrast halved"].cosine > 0.999
     assert by_name["mirrored"].found <= 2
@@ -34,14 +48,14 @@ def test_a_collapsed_encoder_finds_no_picture_again() -> None:
     def one(several: Array) -> Array:
         return np.ones((len(several), 4))
 
-    found = moved_by(pictures, one(pictures), np.arange(20), one, 0)
-    assert {each.found for each in found} == {0}
-    assert {each.cosine for each in found} == {1.0}
+    found = tried(pictures, one, np.arange(20))
+    assert {each.found for each in found.values()} == {0}
+    assert {each.cosine for each in found.values()} == {1.0}
 
 
 def test_changes_of_colour_need_three_channels() -> None:
     grey = shown()[:, :1]
-    names = {each.change for each in moved_by(grey, details(grey), np.arange(20), details, 0)}
+    names = tried(grey, details, np.arange(20))
     assert "mirrored" in names
     assert not any("tinted" in name for name in names)
 
@@ -49,9 +63,7 @@ def test_changes_of_colour_need_three_channels() -> None:
 def test_a_picture_may_be_found_for_its_duplicate() -> None:
     pictures = shown()
     pictures[1] = pictures[0]
-    chosen = np.arange(20)
-    alone = moved_by(pictures, details(pictures), chosen, details, 0)
-    paired = moved_by(pictures, details(pictures), chosen, details, 0, [(0, 1)])
-    of = {each.change: each.found for each in paired}
-    assert {each.change: each.found for each in alone}["contrast halved"] == 18
-    assert of["contrast halved"] == 20
+    alone = tried(pictures, details, np.arange(20))
+    paired = tried(pictures, details, np.arange(20), [(0, 1)])
+    assert alone["contrast halved"].found == 18
+    assert paired["contrast halved"].found == 20
