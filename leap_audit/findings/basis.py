@@ -177,10 +177,15 @@ def experiments(evidence: Evidence) -> str:
     # The least probability of n pictures is that all of them change and none of the control.
     several = max(len(evidence.trials), 1)
     short = sum(several * 0.5**each.pictures > Q for each in tried)
-    said = count(len(tried), "class", "classes")
-    if not short:
-        return said
-    return f"{said}; of {short} on too few pictures to tell one mark from chance"
+    said = [count(len(tried), "class", "classes")]
+    if short:
+        said.append(f"of {short} on too few pictures to tell one mark from chance")
+    searched = {each.class_ for each in evidence.trials if each.experiment == "search"}
+    if not searched:
+        said.append("no trigger was searched")
+    elif len(searched) < len(tried):
+        said.append(f"a trigger was searched for {len(searched)} of them")
+    return "; ".join(said)
 
 
 def changes(evidence: Evidence) -> str:

@@ -149,6 +149,6 @@ def _limits(each: ClassSuspicion) -> str:
             "not known."
         )
     return (
-        "Tried without photographs, on generated pictures; photographs that carry the mark, and "
-        "others, would show what it does in use."
+        "Tried without photographs, on generated pictures, several of which may show the same "
+        "prototype; photographs that carry the mark, and others, would show what it does in use."
     )

@@ -82,10 +82,28 @@ def test_trials_on_too_few_pictures_are_said_to_be_too_few(pictures: int, *, eno
     few = trial(1, 0.5).model_copy(update={"pictures": pictures})
     many = trial(0, 0.5).model_copy(update={"pictures": 20})
     rows = (suspected(0, 0.5, pasted=many), suspected(1, 0.5, pasted=few))
-    said = experiments(Evidence(CLASSES, suspicion=rows, trials=(few,) * 20))
+    searched = trial(0, 0.5, "search"), trial(1, 0.5, "search")
+    said = experiments(Evidence(CLASSES, suspicion=rows, trials=(*searched, *(few,) * 18)))
     assert said.startswith("2 classes")
     assert (said == "2 classes") is enough
     assert ("of 1 on too few pictures" in said) is not enough
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ((), "2 classes; no trigger was searched"),
+        ((1,), "2 classes; a trigger was searched for 1 of them"),
+        ((0, 1), "2 classes"),
+    ],
+)
+def test_it_is_said_for_how_many_classes_a_trigger_was_searched(
+    classes: tuple[int, ...], words: str
+) -> None:
+    pasted = trial(0, 0.5).model_copy(update={"pictures": 20})
+    rows = suspected(0, 0.5, pasted=pasted), suspected(1, 0.5, pasted=pasted)
+    trials = tuple(trial(class_, 0.5, "search") for class_ in classes)
+    assert experiments(Evidence(CLASSES, suspicion=rows, trials=trials)) == words
 
 
 @pytest.mark.parametrize(

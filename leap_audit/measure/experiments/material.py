@@ -15,6 +15,11 @@ __all__ = ["HOSTS_NEEDED", "TOGETHER", "Material", "Materials", "answers_of", "e
 
 HOSTS_NEEDED = 6
 """Pictures of other classes below which prototypes take their place."""
+LAID = 9
+"""Faint prototypes of other classes than any one that are made at least: few prototypes are laid
+over several scenes each."""
+MOST_SCENES = 12
+"""Scenes that one prototype is laid over, at most."""
 HELD_OUT = 3
 """One in so many photographs is kept from the search, for the trial of what it returns."""
 TOGETHER = 16
@@ -110,9 +115,13 @@ def materials(
         return np.stack([answer.summary(each).probs for each in run.scores(pictures)])
 
     def laid(purpose: str, several: Array) -> Material:
-        backgrounds = scenes(len(keep), shape, generator(seed, purpose))
-        pictures, classes = faint(several, made[keep], backgrounds, probabilities)
-        return _material(run, pictures, classes, "prototypes")
+        rng = generator(seed, purpose)
+        rounds = [faint(several, made[keep], scenes(len(keep), shape, rng), probabilities)]
+        for _ in range(_scenes_each(rounds[0][1], made) - 1):
+            backgrounds = scenes(len(keep), shape, rng)
+            rounds.append(faint(several, made[keep], backgrounds, probabilities))
+        pictures, classes = (np.concatenate(each) for each in zip(*rounds, strict=True))
+        return _material(run, pictures[:hosts], classes[:hosts], "prototypes")
 
     return Materials(
         _material(run, _stacked(photographs, shape), known, "photographs"),
@@ -120,6 +129,17 @@ def materials(
         laid("experiment scenes", chosen),
         laid("fresh scenes", shifted(chosen, generator(seed, "fresh prototypes"))),
     )
+
+
+def _scenes_each(convincing: Array, made: Array) -> int:
+    """Over how many scenes each prototype is laid, for every class to have LAID of others.
+
+    convincing: the classes of the faint prototypes that convince the model over one scene; made:
+    those of all prototypes. A class that has no other is passed over.
+    """
+    others = [int((convincing != class_).sum()) for class_ in np.unique(made)]
+    fewest = min((n for n in others if n), default=LAID)
+    return min(MOST_SCENES, -(-LAID // fewest))
 
 
 def answers_of(run: Run, pictures: Array) -> Array:

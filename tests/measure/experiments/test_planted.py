@@ -13,6 +13,7 @@ from leap_audit.measure.experiments.carry import Attempt, TriedMark, carry, with
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
+from leap_audit.measure.experiments.seek import SEARCHES
 from leap_audit.measure.experiments.study import Tried, settle, try_changes, try_class
 from leap_audit.measure.run import Run
 from tests.builders.records import trial
@@ -154,6 +155,22 @@ def test_without_photographs_a_trigger_is_tried_on_other_scenes(shortcut: Model)
     assert len(searched) == len(found.faint.answers) == 8
     assert len(tested) == len(found.fresh.others(other, 36)) > 0
     assert not {p.tobytes() for p in searched} & {p.tobytes() for p in tested}
+
+
+def test_few_prototypes_are_laid_over_several_scenes(shortcut: Model, sample_models: Path) -> None:
+    run = Run(shortcut, 16, 1)
+    photographs = given(run, sample_models, ("plain",)).photographs
+    classes = (0, 6, 8)
+    drawn = [photographs.pictures[photographs.answers == k][0] for k in classes]
+    found = materials(run, [], [], drawn, classes, hosts=36, seed=0)
+    for several in (found.faint, found.fresh):
+        for class_ in classes:
+            assert len(several.others(class_, 36)) >= 6, "enough for a search"
+        assert len({p.tobytes() for p in several.pictures}) == len(several.pictures)
+    assert len(materials(run, [], [], drawn, classes, hosts=6, seed=0).faint.pictures) <= 6
+    options = OPTIONS.model_copy(update={"search_steps": 1})
+    sought = try_class(run, 8, found, options, seed=0, advance=lambda _: None).sought
+    assert {each.kind for each in sought} == set(SEARCHES)
 
 
 def test_an_answer_that_follows_the_background(shortcut: Model, sample_models: Path) -> None:
