@@ -12,7 +12,7 @@ from leap_audit.artifacts import SearchKind
 from leap_audit.config import ExperimentOptions
 from leap_audit.measure.experiments.carry import TriedMark, with_hosts
 from leap_audit.measure.experiments.filters import search_filter
-from leap_audit.measure.experiments.material import HOSTS_NEEDED, Materials, answers_of
+from leap_audit.measure.experiments.material import HOSTS_NEEDED, Materials, answers_of, evenly
 from leap_audit.measure.experiments.search import search_trigger
 from leap_audit.measure.experiments.sizes import SIZE_SCALES, half_size
 from leap_audit.measure.experiments.trials import trial_of
@@ -21,6 +21,9 @@ from leap_audit.run.session import Array
 
 __all__ = ["SEARCHES", "Sought", "search_work", "seek", "steps_of"]
 
+JUDGED = 24
+"""Pictures that the size of a trigger is judged on: half of them is told from a third, and more cost
+as much as the search itself."""
 REACH = 2
 """Pixels that a convolution looks at in each direction."""
 
@@ -112,6 +115,7 @@ def _tried(
     """Its size, and its trial; see `Candidate.control`."""
     _, tested = pictures
     judged = np.concatenate(pictures)
+    judged = judged[evenly(np.arange(len(judged)), JUDGED)]
     sizes = SIZE_SCALES[kind].sizes
     flips: list[float] = []
     while len(flips) < len(sizes) and max(flips, default=0.0) < 0.5:
