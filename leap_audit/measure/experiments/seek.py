@@ -22,8 +22,8 @@ from leap_audit.run.session import Array
 __all__ = ["SEARCHES", "Sought", "search_work", "seek", "steps_of"]
 
 JUDGED = 24
-"""Pictures that the size of a trigger is judged on: half of them is told from a third, and more cost
-as much as the search itself."""
+"""Pictures that the size of a trigger is judged on: half of them is told from a third, and more
+would cost as much as the search itself."""
 REACH = 2
 """Pixels that a convolution looks at in each direction."""
 
