@@ -89,7 +89,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "Pictures with the mark get this answer whatever they show.",
         "Look for the mark in the training pictures. Train again without it, or with it on all "
         "classes alike, and repeat the audit.",
-        but="detection",
+        of="all but detectors",
     ),
     FindingRule(
         "context",
@@ -100,7 +100,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "Objects in such surroundings get this name whatever they are, and lose it elsewhere.",
         "Look for the surroundings in the training pictures. Add the objects in others, and other "
         "objects in these.",
-        task="detection",
+        of="detectors",
     ),
     FindingRule(
         "vectors-alike",
@@ -110,7 +110,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         embedding.embedding_pictures,
         "The vectors tell no pictures apart: the encoder has collapsed.",
         "Do not use the encoder. Check the preprocessing, the export and the training.",
-        encoders=True,
+        of="encoders",
     ),
     FindingRule(
         "one-corner",
@@ -166,7 +166,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.changes,
         "Such pictures in use, from another camera or in other light, will be answered wrongly.",
         "Test it on photographs that were taken that way. Add such changes to the training.",
-        but="detection",
+        of="all but detectors",
     ),
     FindingRule(
         "evidence-outside",
@@ -176,7 +176,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.isolated_objects,
         "The model may use the surroundings instead of the object.",
         "Test the objects in other surroundings.",
-        task="detection",
+        of="detectors",
     ),
     FindingRule(
         "removed-by-change",
@@ -186,7 +186,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.removals_tried,
         "Objects in such pictures will be missed.",
         "Test it on photographs that were taken that way. Add such changes to the training.",
-        task="detection",
+        of="detectors",
     ),
     FindingRule(
         "two-classes",
@@ -196,7 +196,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.objects,
         "Such objects are counted under both names.",
         "Keep the more confident of boxes of both classes that overlap, or merge the classes.",
-        task="detection",
+        of="detectors",
     ),
     FindingRule(
         "class-not-found",
@@ -206,7 +206,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.prototypes,
         "The detector may never find objects of the class.",
         "Test photographs of the class, and whether the list of names fits the model.",
-        task="detection",
+        of="detectors",
     ),
     FindingRule(
         "duplicates",
@@ -216,7 +216,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         embedding.embedding_pictures,
         "Figures measured on these pictures count some of them twice.",
         "Take one of each pair out.",
-        encoders=True,
+        of="encoders",
     ),
     FindingRule(
         "labels-doubted",
@@ -235,7 +235,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         embedding.embedding_pictures,
         "Most of the numbers of a vector say nothing new.",
         "Check the training for a collapse of dimensions.",
-        encoders=True,
+        of="encoders",
     ),
     FindingRule(
         "classes-not-apart",
@@ -245,7 +245,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         embedding.embedding_classes,
         "A search or a classifier on these vectors does not find these classes.",
         "Do not use the vectors for these classes. Check the preprocessing.",
-        encoders=True,
+        of="encoders",
     ),
     FindingRule(
         "change-loses",
@@ -255,7 +255,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         embedding.embedding_changes,
         "The same thing, taken in other light or with another camera, will not be found.",
         "Test it on such photographs. Add such changes to the training.",
-        encoders=True,
+        of="encoders",
     ),
     FindingRule(
         "photographs-mistaken",
@@ -319,7 +319,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         embedding.embedding_pictures,
         "A search returns these pictures whatever is asked.",
         "Look at these pictures, and take those out that show nothing.",
-        encoders=True,
+        of="encoders",
     ),
     FindingRule(
         "length-of-quality",
@@ -329,7 +329,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         embedding.embedding_lengths,
         "Products and distances of these vectors compare the quality of pictures as well.",
         "Compare the vectors by their cosine.",
-        encoders=True,
+        of="encoders",
     ),
     FindingRule(
         "found-twice",
@@ -339,7 +339,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.objects,
         "Objects are counted more often than they are there.",
         "Try a smaller overlap (--overlap), and count on labelled pictures.",
-        task="detection",
+        of="detectors",
     ),
     FindingRule(
         "isolation-not-enough",

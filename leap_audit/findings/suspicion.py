@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from leap_audit.artifacts import EvidencePicture, Finding, PictureRole, Question, Severity, Task
+from leap_audit.artifacts import EvidencePicture, Finding, PictureRole, Question, Severity
 from leap_audit.findings.evidence import Evidence
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
 
 SHOWN_PICTURES = 4
 """Pictures of one role that a finding shows at most."""
+Models = Literal["all", "encoders", "detectors", "all but detectors"]
 SURE, LIKELY = 8, 5
 """Pictures from which on the confidence in a pattern is high, and medium."""
 
@@ -63,19 +65,15 @@ class FindingRule:
     """What follows for whoever uses the model; a sentence."""
     action: str
     """What to do about it next; a sentence."""
-    encoders: bool = False
-    """Whether it is asked of encoders alone."""
-    task: Task | None = None
-    """The kind of model that it is asked of; None: of all."""
-    but: Task | None = None
-    """The kind of model that it is not asked of."""
+    of: Models = "all"
+    """Which models the question makes sense for."""
 
     def asked_of(self, evidence: Evidence) -> bool:
         """Return whether the question makes sense for the model."""
-        task = None if evidence.model is None else evidence.model.task
-        if self.encoders and evidence.embedding is None:
-            return False
-        return self.task in (None, task) and (self.but is None or self.but != task)
+        detector = evidence.model is not None and evidence.model.task == "detection"
+        if self.of == "encoders":
+            return evidence.embedding is not None
+        return self.of == "all" or detector == (self.of == "detectors")
 
     def findings(self, evidence: Evidence) -> Iterator[tuple[Suspicion, Finding]]:
         """Yield the suspicions of this rule, each with the finding that it becomes."""

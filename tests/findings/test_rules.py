@@ -393,7 +393,7 @@ def test_a_search_that_was_still_improving_raises_nothing_grave() -> None:
 def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
     nothing = Evidence(CLASSES)
     asked = questions(nothing, find(nothing))
-    fitting = [r.id for r in FINDING_RULES if not r.encoders and r.task is None]
+    fitting = [r.id for r in FINDING_RULES if r.of in ("all", "all but detectors")]
     assert [each.rule for each in asked] == fitting
     assert all(each.reason and not each.basis and not each.raised for each in asked)
     opinion = opinions(1)[0].opinions
@@ -414,7 +414,7 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
         40,
     )
     asked = questions(evidence, find(evidence))
-    assert [each.rule for each in asked] == [r.id for r in FINDING_RULES if r.task is None]
+    assert [each.rule for each in asked] == [r.id for r in FINDING_RULES if r.of != "detectors"]
     assert {each.rule for each in asked if each.reason} == set()
     assert {each.rule: each.basis for each in asked}["overconfident"] == "12 labelled photographs"
     assert [each.rule for each in asked if each.raised] == [each.rule for each in find(evidence)]
@@ -558,7 +558,7 @@ def test_duplicates_are_named_by_where_they_lie() -> None:
 
 
 def test_what_concerns_detectors_is_not_asked_of_others() -> None:
-    for rule in (each for each in FINDING_RULES if each.task == "detection"):
+    for rule in (each for each in FINDING_RULES if each.of == "detectors"):
         made, photographs, read_, _, *rest = [*LOUD[rule.id](), (), ()][:6]
         assert not raised(rule.id, made, photographs, read_, a_model(), *rest), rule.id
     marks = (suspected(0, 0.75, confirmed=True),)
