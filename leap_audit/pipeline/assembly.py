@@ -26,7 +26,7 @@ from leap_audit.ingest.pictures.images import write_mask, write_picture
 from leap_audit.measure.embedding.alike import AlikeRegion
 from leap_audit.measure.isolation.region import Region, shown
 from leap_audit.measure.methods import Explanation, load_methods
-from leap_audit.pipeline.doubted import doubted_samples, judged_labels
+from leap_audit.pipeline.doubted import label_doubts
 from leap_audit.pipeline.experiments import coincident, outcome
 from leap_audit.pipeline.maps import map_classes, map_levels, map_path
 from leap_audit.pipeline.opinions import with_opinions
@@ -141,14 +141,15 @@ def assemble(study: Study, parts: Parts) -> AuditParts:
     pictures = {f"images/{sample_stem(each.index)}.png": each.picture for each in photographs}
     for drawn, answered in answered_drawn(study, parts):
         pictures[image_path(drawn)] = answered.picture
+    doubts = label_doubts(study, photographs)
     record = AuditParts(
         prototypes=prototype_records(study, shown_groups, photographs),
         matrix=matrix_of(shown_groups) if shown_groups else None,
         samples=tuple(_sample(study, each, parts) for each in photographs),
         readings=_readings(study, parts),
-        doubted=doubted_samples(study, photographs),
-        judged=len(judged_labels(study, photographs)),
-        notes=study.album.notes,
+        doubted=doubts.doubted,
+        judged=doubts.judged,
+        notes=(*study.album.notes, *doubts.notes),
         methods=_methods(study) if study.requests else {},
         pictures=pictures,
         maps={

@@ -2,18 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from leap_audit.artifacts import DoubtedSample, NamedPicture
 from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.measure.examples.gathered import Gathered
-from leap_audit.measure.examples.mislabelled import doubted_labels
+from leap_audit.measure.examples.mislabelled import (
+    alike_in_words,
+    doubted_labels,
+    features_alike,
+)
 from leap_audit.measure.examples.probe import out_of_fold, ridge_of
 from leap_audit.pipeline.prototypes import sample_stem
 from leap_audit.pipeline.study import Answered, Study
 
-__all__ = ["doubted_samples", "judged_labels"]
+__all__ = ["LabelDoubts", "label_doubts"]
 
 LEAST, LEAST_OF_CLASS = 40, 5
 """Photographs, in all and of a class, below which no label is doubted."""
@@ -21,8 +26,19 @@ LARGEST_FIT = 200_000_000
 """Photographs times classes times features above which the layer takes too long to fit."""
 
 
-def judged_labels(study: Study, photographs: Sequence[Answered]) -> list[Answered]:
-    """Return the photographs whose labels can be judged; none where there are too few.
+@dataclass(frozen=True)
+class LabelDoubts:
+    """The photographs whose labels look wrong, and how many were judged."""
+
+    doubted: tuple[DoubtedSample, ...] = ()
+    """The highest self-influence first."""
+    judged: int = 0
+    notes: tuple[str, ...] = ()
+    """Why none was judged, where that needs a word."""
+
+
+def _judged(study: Study, photographs: Sequence[Answered]) -> list[Answered]:
+    """The photographs whose labels can be judged; none where there are too few.
 
     A layer is fitted to features without a fifth of the photographs, so each class needs some.
     """
@@ -42,16 +58,18 @@ def judged_labels(study: Study, photographs: Sequence[Answered]) -> list[Answere
     return chosen if size <= LARGEST_FIT else []
 
 
-def doubted_samples(study: Study, photographs: Sequence[Answered]) -> tuple[DoubtedSample, ...]:
-    """Return the photographs that look mislabelled, the highest self-influence first."""
-    chosen, known = judged_labels(study, photographs), study.album.known
+def label_doubts(study: Study, photographs: Sequence[Answered]) -> LabelDoubts:
+    """Return the photographs that look mislabelled, by a layer that was fitted without them."""
+    chosen, known = _judged(study, photographs), study.album.known
     if not chosen:
-        return ()
+        return LabelDoubts()
     classes = sorted({class_ for each in chosen if (class_ := known[each.index]) is not None})
     labels = [classes.index(class_) for e in chosen if (class_ := known[e.index]) is not None]
     gathered = Gathered.of(np.stack([each.features for each in chosen]), None, labels)
-    scores = out_of_fold(gathered, len(classes), ridge_of(gathered))
-    return tuple(
+    scored = gathered.with_scores(out_of_fold(gathered, len(classes), ridge_of(gathered)))
+    if (cosine := features_alike(scored)) is not None:
+        return LabelDoubts(notes=(alike_in_words(cosine, "photographs"),))
+    doubted = tuple(
         DoubtedSample(
             picture=NamedPicture(
                 file=study.album.names[chosen[each.place].index],
@@ -64,5 +82,6 @@ def doubted_samples(study: Study, photographs: Sequence[Answered]) -> tuple[Doub
             self_influence=each.influence,
             q=each.q,
         )
-        for each in doubted_labels(gathered.with_scores(scores))
+        for each in doubted_labels(scored)
     )
+    return LabelDoubts(doubted, len(chosen))

@@ -20,7 +20,12 @@ from leap_audit.measure.examples.methods import (
     ExampleMethod,
     Examples,
 )
-from leap_audit.measure.examples.mislabelled import DoubtedLabel, doubted_labels
+from leap_audit.measure.examples.mislabelled import (
+    DoubtedLabel,
+    alike_in_words,
+    doubted_labels,
+    features_alike,
+)
 from leap_audit.measure.examples.probe import fitted_probe, out_of_fold, ridge_of
 from leap_audit.measure.run import Run
 from leap_audit.pipeline.explain import opened
@@ -158,6 +163,7 @@ def examples(
     folders: dict[str, Folder] = {}
     targets = np.full(len(read["pictures"][0]), NO_LABEL, np.int64)
     doubted: tuple[DoubtedLabel, ...] = ()
+    alike: float | None = None
     labelled = np.flatnonzero(truth != NO_LABEL)
     for number, (each, _, _) in enumerate(opened_runs):
         gathered = {
@@ -180,14 +186,24 @@ def examples(
         if labelled.size:
             if number == 0:
                 targets = _targets(seen, names, target)
-                doubted = _doubted(known.chosen(labelled), labelled, len(names), ridge, bias=bias)
+                judged = _judged(known.chosen(labelled), len(names), ridge)
+                alike = features_alike(judged)
+                doubted = tuple(
+                    replace(one, place=int(labelled[one.place]))
+                    for one in doubted_labels(judged, bias=bias)
+                )
             seen = seen.with_labels(targets)
+        elif number == 0:
+            alike = features_alike(known)
         if number == 0:
             for key, value in (("training", known), ("pictures", seen)):
                 paths, of = read[key]
                 folders[key] = Folder(paths, of.names, of.digests, value)
         used = known.chosen(labelled) if chosen.needs == "labels" else known
         found.append(Checkpoint(used, seen, bias, ridge))
+    if alike is not None:
+        notes = (*notes, alike_in_words(alike, "training pictures"))
+        progress.warn(notes[-1])
     with progress.stage("Comparing", 1) as advance:
         results = chosen.function(found, count, parsed)
         advance()
@@ -291,18 +307,14 @@ def _targets(pictures: Gathered, names: Sequence[str], target: int | str | None)
     return np.full(len(pictures), index, np.int64)
 
 
-def _doubted(
-    known: Gathered, places: Array, classes: int, ridge: float | None, *, bias: bool
-) -> tuple[DoubtedLabel, ...]:
-    """The training pictures that look mislabelled, by their places among all.
+def _judged(known: Gathered, classes: int, ridge: float | None) -> Gathered:
+    """Training pictures with the scores that judge their labels.
 
     A layer that was fitted to the features without a picture judges it: the model may have learned
     wrong labels by heart. Where that takes too long, the model judges.
     """
-    if len(known) * classes * known.width <= LARGEST_FIT:
-        plain = replace(known, linear=None)
-        fitted = ridge if ridge is not None else ridge_of(plain)
-        known = known.with_scores(out_of_fold(plain, classes, fitted))
-    return tuple(
-        replace(each, place=int(places[each.place])) for each in doubted_labels(known, bias=bias)
-    )
+    if len(known) * classes * known.width > LARGEST_FIT:
+        return known
+    plain = replace(known, linear=None)
+    fitted = ridge if ridge is not None else ridge_of(plain)
+    return known.with_scores(out_of_fold(plain, classes, fitted))

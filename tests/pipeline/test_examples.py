@@ -14,6 +14,8 @@ from leap_audit.cli import main
 from leap_audit.errors import ConfigRefused, OutputRefused, PictureRefused
 from leap_audit.pipeline.examples import examples
 from leap_audit.pipeline.features import FeatureFile
+from tests.builders.classifiers import RAW
+from tests.builders.encoders import glyphs, tiny_encoder, write_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "sample_models/digits_clean.onnx"
@@ -46,6 +48,22 @@ def ran(folder: Path, method: str, **more: Any) -> Any:
         count=3,
         **more,
     )
+
+
+def test_training_pictures_with_one_vector_are_said_to_be_alike(tmp_path: Path) -> None:
+    shown, labels = glyphs(24, 4)
+    mixed = np.random.default_rng(0).permutation(labels).tolist()
+    folder = write_folders(tmp_path / "train", shown, mixed)
+    result = examples(
+        tiny_encoder(tmp_path / "encoder.onnx", "collapsed"),
+        folder / "class-0",
+        folder,
+        preprocessing=RAW,
+        features=tmp_path / "features",
+    )
+    assert result.mislabelled == ()
+    (said,) = [note for note in result.notes if "nearly the same" in note]
+    assert "check it. No label is judged" in said
 
 
 def test_a_picture_of_the_training_set_is_its_own_neighbour_and_mixture(folder: Any) -> None:

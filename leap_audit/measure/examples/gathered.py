@@ -100,6 +100,18 @@ class Gathered:
         delta[np.arange(len(labels)), labels] -= 1
         return delta
 
+    def mean_cosine(self) -> float:
+        """Return the mean cosine of the features of two different pictures; 0 of one alone."""
+        count = len(self)
+        total, own = np.zeros(self.width), 0.0
+        for part in self.blocks():
+            h = self.features(part)
+            lengths = np.linalg.norm(h, axis=1, keepdims=True)
+            units = h / np.where(lengths > 0, lengths, 1)
+            total += units.sum(0)
+            own += float((units**2).sum())
+        return (float(total @ total) - own) / max(1, count * (count - 1))
+
     def chosen(self, which: Array) -> Self:
         """Return some of the pictures: their places, or a bool for each."""
         separate = None if self.separate is None else self.separate[which]

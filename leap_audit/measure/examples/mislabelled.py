@@ -10,7 +10,7 @@ from leap_audit.measure.examples.last_layer import self_influence
 from leap_audit.run.session import Array
 from leap_audit.statistics import benjamini_hochberg
 
-__all__ = ["DoubtedLabel", "doubted_labels"]
+__all__ = ["DoubtedLabel", "alike_in_words", "doubted_labels", "features_alike"]
 
 QUANTILE = 0.1
 """Of the probabilities that a class has on its own pictures."""
@@ -18,6 +18,8 @@ MARGIN = 4.0
 """How many times as probable as its label another class must be."""
 FALSE = 0.01
 """The share of the pictures listed that may stand there by chance."""
+ALIKE, RIGHT = 0.98, 0.9
+"""Mean cosine from which features are alike, unless the scores are right on such a share."""
 NORMAL = 1.4826
 """The standard deviation of a normal distribution, in median absolute deviations."""
 
@@ -39,6 +41,29 @@ class DoubtedLabel:
     """The share of pictures listed by chance if the list went as far as this one, 0..1."""
 
 
+def features_alike(pictures: Gathered) -> float | None:
+    """Return the mean cosine of features that are alike in all pictures; None of others.
+
+    So they are behind a wrong preprocessing, and what differs is little more than rounding. Where
+    scores give the right class nevertheless, they tell the pictures apart and count as not alike.
+    """
+    cosine = pictures.mean_cosine()
+    labelled = np.flatnonzero(pictures.labels != NO_LABEL)
+    if cosine < ALIKE or not pictures.classes or not len(labelled):
+        return cosine if cosine >= ALIKE else None
+    right = pictures.scores(labelled).argmax(1) == pictures.labels[labelled]
+    return cosine if right.mean() < RIGHT else None
+
+
+def alike_in_words(cosine: float, pictures: str) -> str:
+    """Return what `features_alike` means for whoever asks about pictures, as a sentence."""
+    return (
+        f"The features of all {pictures} are nearly the same (their mean cosine is {cosine:.4f}), "
+        "as behind a wrong preprocessing: check it. No label is judged, and which pictures are "
+        "neighbours means little."
+    )
+
+
 def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLabel, ...]:
     """Return the pictures that look mislabelled, the highest self-influence first.
 
@@ -52,10 +77,11 @@ def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLab
     and Hochberg 1995). The
     order is that of self-influence (Pruthi et al. 2020). Pictures without a label are left out. A
     model that has learned the wrong labels by heart does not contradict them: scores of a layer
-    that was fitted without the picture do (`out_of_fold`).
+    that was fitted without the picture do (`out_of_fold`). Nobody is listed where the features of
+    all are alike.
     """
     labelled = np.flatnonzero(pictures.labels != NO_LABEL)
-    if not len(labelled):
+    if not len(labelled) or features_alike(pictures.chosen(labelled)) is not None:
         return ()
     known = pictures.chosen(labelled)
     p = softmax_rows(known.scores())
