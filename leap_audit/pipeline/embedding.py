@@ -109,7 +109,7 @@ def read_audited(
     else:
         found = principal_directions(vectors, declared)
         kind = "principal"
-        words = "the principal directions of the photographs, both ways"
+        words = "both ways along each principal direction of the photographs"
     told.note(f"{model.identity.file} is an encoder: {words} stand for classes.")
     index = {name: i for i, name in enumerate(found.names)}
     album = replace(
