@@ -166,7 +166,7 @@ def test_without_classes_the_principal_directions_stand_for_them(tmp_path: Path)
     folder = write_folders(tmp_path / "one", shown, [0] * COUNT)
     understood, embedded = opened(folder, tiny_encoder(tmp_path / "encoder.onnx"))
     assert understood.names == tuple(
-        f"principal direction {i}{way}" for i in (1, 2, 3) for way in "+−"
+        f"direction {i}{way}" for i in (1, 2, 3) for way in "+−"
     )
     assert set(embedded.album.known) == {None}
     assert embedded.kind == "principal"
@@ -178,7 +178,7 @@ def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
     (folder / "class-0").rename(folder / "Train")
     (folder / "class-1").rename(folder / "val")
     understood, _ = opened(folder, tiny_encoder(tmp_path / "encoder.onnx"))
-    assert understood.names[0] == "principal direction 1+"
+    assert understood.names[0] == "direction 1+"
 
 
 def test_an_encoder_without_enough_pictures_is_refused(pictures: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def principal_directions(vectors: Array, scale: float | None = None) -> OwnDirec
     signs = np.sign(chosen[np.arange(count), np.abs(chosen).argmax(1)])
     both = np.concatenate([chosen * signs[:, None], -chosen * signs[:, None]])
     both = both.reshape(2, count, -1).transpose(1, 0, 2).reshape(2 * count, -1)
-    names = tuple(f"principal direction {i + 1}{way}" for i in range(count) for way in ("+", "−"))
+    names = tuple(f"direction {i + 1}{way}" for i in range(count) for way in ("+", "−"))
     deviation = float((units @ chosen.T).std(0).max())
     return OwnDirections(both, names, scale if scale is not None else REACH / deviation)
 

@@ -60,7 +60,7 @@ def test_principal_directions_count_both_ways() -> None:
     assert (np.diff(deviations) < 0).all()
     assert found.scale * deviations[0] == pytest.approx(3)
     line = principal_directions(4 + rng.normal(size=(80, 1)) * np.eye(6)[0])
-    assert line.names == ("principal direction 1+", "principal direction 1−")
+    assert line.names == ("direction 1+", "direction 1−")
 
 
 def test_vectors_that_are_all_alike_have_two_dimensions_instead() -> None:
