@@ -165,9 +165,7 @@ def test_without_classes_the_principal_directions_stand_for_them(tmp_path: Path)
     shown, _ = glyphs(COUNT, CLASSES)
     folder = write_folders(tmp_path / "one", shown, [0] * COUNT)
     understood, embedded = opened(folder, tiny_encoder(tmp_path / "encoder.onnx"))
-    assert understood.names == tuple(
-        f"direction {i}{way}" for i in (1, 2, 3) for way in "+−"
-    )
+    assert understood.names == tuple(f"direction {i}{way}" for i in (1, 2, 3) for way in "+−")
     assert set(embedded.album.known) == {None}
     assert embedded.kind == "principal"
 

@@ -163,10 +163,12 @@ def _require_fit(where: str, task: Task, shape: tuple[int, ...]) -> None:
             "binary": "a single score",
             "embedding": "one list of numbers",
         }
+        action = "leave --task out, or give another model"
+        if task == "embedding":
+            action = "name a tensor with one vector for a picture with --output"
         raise ModelRefused(
             f"--task {task} does not fit: it needs {wanted.get(task, 'one list of scores')}, and "
-            f"{where} gives {' × '.join(map(str, shape))} for a picture; leave --task out, or "
-            "give another model."
+            f"{where} gives {' × '.join(map(str, shape))} for a picture; {action}."
         )
 
 
