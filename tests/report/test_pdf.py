@@ -88,6 +88,14 @@ def test_a_figure_that_runs_out_of_its_column_is_noticed() -> None:
     assert running_out(f"{table}one") == []
 
 
+def test_no_page_says_only_that_there_were_no_photographs(build: Build, folder: Path) -> None:
+    html = render_html(build(samples=0), folder)
+    (page,) = (
+        p for p in text_of(render_pdf(html), folder).split("\f") if "Not measured: there" in p
+    )
+    assert "Method" in page
+
+
 def test_an_incomplete_audit_says_so_on_every_page(build: Build, folder: Path) -> None:
     audit = build(status="incomplete", prototypes=0, samples=0)
     pages = text_of(render_pdf(render_html(audit, folder)), folder).split("\f")[:-1]
