@@ -18,8 +18,8 @@ from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.installed import installed
 from leap_audit.measure.detections import DetectedBox
 from leap_audit.measure.entanglement import Shared
-from leap_audit.measure.experiments.seek import search_work
-from leap_audit.measure.experiments.study import Tried
+from leap_audit.measure.experiments.changes import CHANGES
+from leap_audit.measure.experiments.study import Tried, class_work
 from leap_audit.measure.faithfulness.opinions import Opined
 from leap_audit.measure.isolation.region import Region
 from leap_audit.measure.matching import BoxSides
@@ -315,7 +315,7 @@ class TryMarks(Supplied[Tried]):
 
     @property
     def steps(self) -> int:
-        return search_work(self.options)
+        return class_work(self.options)
 
     @property
     def title(self) -> str:
@@ -331,6 +331,10 @@ class TryChanges(Supplied[tuple[Trial, ...]]):
     options: ExperimentOptions
     seed: int
     classes: tuple[int, ...]
+
+    @property
+    def steps(self) -> int:
+        return len(CHANGES) * self.options.hosts
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,7 +145,7 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
             return try_class(run, unit.class_, given, options, seed=unit.seed, advance=advance)
         case TryChanges():
             run, given = loaded.run.at_once(TOGETHER), _materials(unit, loaded)
-            return try_changes(run, given, unit.classes, unit.options, unit.seed)
+            return try_changes(run, given, unit.classes, unit.options, unit.seed, advance)
         case TryContext():
             finds, run = _finds(unit, loaded), loaded.run.at_once(TOGETHER)
             tried = try_context(run, unit.class_, finds, unit.options, unit.seed)

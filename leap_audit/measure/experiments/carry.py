@@ -26,8 +26,10 @@ from leap_audit.measure.experiments.windows import SIDES, promising
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run.session import Array
 
-__all__ = ["Attempt", "Shown", "TriedMark", "carry", "with_hosts"]
+__all__ = ["MARK_TRIALS", "Attempt", "Shown", "TriedMark", "carry", "with_hosts"]
 
+MARK_TRIALS = 9
+"""Trials of the marks of one class, at most: of seven kinds, and of covering before and after."""
 SCREENED = 3
 """One in so many hosts chooses between candidates; the trials are on the rest."""
 BEST = 3
@@ -83,11 +85,18 @@ class TriedMark:
 
 
 def carry(
-    run: Run, class_: int, given: Materials, options: ExperimentOptions, seed: int
+    run: Run,
+    class_: int,
+    given: Materials,
+    options: ExperimentOptions,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[Trial], TriedMark | None]:
     """Return every trial of marks of a class, and the mark that speaks most for a shortcut.
 
     None where the class has no picture that the model answers with it, or others have too few.
+    advance: called after each trial with the number of pictures that it looked at, about; no more
+    than MARK_TRIALS times.
     """
     source, target = given.sources(class_), given.hosts(class_)
     carriers = source.carriers(class_, options.carriers)
@@ -99,7 +108,7 @@ def carry(
     cut = len(others) // SCREENED
     spare = source.others(class_, options.hosts)
     control = source.pictures[spare] if len(spare) else target.pictures[others]
-    attempt = Attempt(run, class_, source, carriers, control, rng, options.hosts)
+    attempt = Attempt(run, class_, source, carriers, control, rng, options.hosts, advance)
     return attempt.all(target.pictures[others[:cut]], target.pictures[others[cut:]])
 
 
@@ -117,12 +126,14 @@ class Attempt:
     rng: np.random.Generator
     most: int
     """Carriers, at most, that a mark which does something is covered on."""
+    advance: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self.carriers = self.source.pictures[self.places]
 
     def all(self, screen: Array, test: Array) -> tuple[list[Trial], TriedMark | None]:
         boxes, emptied, cover = self._cover()
+        self.advance(self.most)
         trials, best, most = [cover], None, -np.inf
         for candidates, make in self._families(boxes):
             if self.source.tried_on == "prototypes" and candidates[0].kind in OF_PHOTOGRAPHS:
@@ -132,6 +143,7 @@ class Attempt:
                 marks = self._screened(candidates, screen)
             trial, pasted = self._paste(marks, make, test)
             trials.append(trial)
+            self.advance(self.most)
             value = worth(marks[0].kind, trial.effect, self.source.tried_on)
             if value > most:
                 best, most = (marks[0], trial, pasted), value
@@ -145,6 +157,7 @@ class Attempt:
             emptied = mark.erase(self.carriers)
             cover = self._erased(mark, emptied)
             trials.append(cover)
+            self.advance(self.most)
         return trials, self._tried(mark, trial, cover, emptied, (test, pasted))
 
     def _cover(self) -> tuple[list[list[Box]], Array, Trial]:

@@ -19,7 +19,7 @@ from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
-__all__ = ["SEARCHES", "Sought", "search_work", "seek", "steps_of"]
+__all__ = ["JUDGED", "SEARCHES", "Sought", "search_work", "seek", "steps_of"]
 
 JUDGED = 24
 """Pictures that the size of a trigger is judged on: half of them is told from a third, and more
@@ -84,7 +84,10 @@ def seek(
     seed: int,
     advance: Callable[[int], None],
 ) -> tuple[Sought, ...]:
-    """Return the smallest trigger of each kind; none where there are too few pictures of others."""
+    """Return the smallest trigger of each kind; none where there are too few pictures of others.
+
+    advance: called after each step, and each trial, with the number of pictures it looked at.
+    """
     searched, tested = given.searched(class_, options.hosts, seed)
     if len(searched) < HOSTS_NEEDED or not len(tested) or not options.search_steps:
         return ()
@@ -101,6 +104,7 @@ def seek(
             advance=advance,
         )
         found.append(_tried(run, class_, kind, candidate, (searched, tested), given))
+        advance(JUDGED)
     return tuple(found)
 
 

@@ -8,16 +8,16 @@ import numpy as np
 from leap_audit.artifacts import SearchKind, Trial, TriggerSize
 from leap_audit.config import ExperimentOptions
 from leap_audit.measure.draws import generator
-from leap_audit.measure.experiments.carry import TriedMark, carry
+from leap_audit.measure.experiments.carry import MARK_TRIALS, TriedMark, carry
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import Materials, answers_of, evenly
 from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
-from leap_audit.measure.experiments.seek import Sought, seek
+from leap_audit.measure.experiments.seek import JUDGED, SEARCHES, Sought, search_work, seek
 from leap_audit.measure.experiments.sizes import SIZE_SCALES, outlying
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.run import Run
 
-__all__ = ["Settled", "Tried", "depths_of", "settle", "try_changes", "try_class"]
+__all__ = ["Settled", "Tried", "class_work", "depths_of", "settle", "try_changes", "try_class"]
 
 SEARCHED = 0.6
 """What a trigger counts beside what photographs of the class carry: it is made for its effect."""
@@ -48,6 +48,12 @@ class Settled:
     triggers: tuple[TriggerSize, ...] = ()
 
 
+def class_work(options: ExperimentOptions) -> int:
+    """Return how many pictures the experiments on one class look at, about, for its progress."""
+    searching = search_work(options) + len(SEARCHES) * JUDGED if options.search_steps else 0
+    return MARK_TRIALS * options.hosts + searching
+
+
 def try_class(
     run: Run,
     class_: int,
@@ -57,25 +63,43 @@ def try_class(
     seed: int,
     advance: Callable[[int], None],
 ) -> Tried:
-    """Return what marks of a class and a search for a trigger do."""
-    trials, carried = carry(run, class_, given, options, seed)
-    sought = seek(run, class_, given, options, seed=seed, advance=advance)
+    """Return what marks of a class and a search for a trigger do.
+
+    advance: called with how many pictures were looked at, `class_work(options)` in all.
+    """
+    left = class_work(options)
+
+    def counted(pictures: int) -> None:
+        nonlocal left
+        left -= pictures
+        advance(pictures)
+
+    trials, carried = carry(run, class_, given, options, seed, counted)
+    sought = seek(run, class_, given, options, seed=seed, advance=counted)
+    advance(left)  # of what could not be tried
     return Tried(class_, (*trials, *(each.mark.pasted for each in sought)), carried, sought)
 
 
 def try_changes(
-    run: Run, given: Materials, classes: Sequence[int], options: ExperimentOptions, seed: int
+    run: Run,
+    given: Materials,
+    classes: Sequence[int],
+    options: ExperimentOptions,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[Trial, ...]:
     """Return a trial of each change of whole pictures, of the class that gains most by it.
 
+    advance: called once for each of CHANGES with the number of pictures that are looked at.
     Control: the pictures as they are, of which none is answered with the class.
     """
     material = given.photographs if len(given.photographs.answers) else given.faint
     keep = evenly(np.arange(len(material.answers)), options.hosts)
     pictures, before = material.pictures[keep], material.answers[keep]
     trials = []
-    for i, change in enumerate(CHANGES if len(keep) else ()):
-        if change.coloured and pictures.shape[1] != 3:
+    for i, change in enumerate(CHANGES):
+        advance(options.hosts)
+        if not len(keep) or (change.coloured and pictures.shape[1] != 3):
             continue
         shown = np.clip(change.applied(pictures, generator(seed, "change", i)), 0, 1)
         after = answers_of(run, shown)

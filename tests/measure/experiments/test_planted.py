@@ -14,7 +14,13 @@ from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
 from leap_audit.measure.experiments.seek import SEARCHES
-from leap_audit.measure.experiments.study import Tried, settle, try_changes, try_class
+from leap_audit.measure.experiments.study import (
+    Tried,
+    class_work,
+    settle,
+    try_changes,
+    try_class,
+)
 from leap_audit.measure.run import Run
 from tests.builders.records import trial
 
@@ -171,6 +177,24 @@ def test_few_prototypes_are_laid_over_several_scenes(shortcut: Model, sample_mod
     options = OPTIONS.model_copy(update={"search_steps": 1})
     sought = try_class(run, 8, found, options, seed=0, advance=lambda _: None).sought
     assert {each.kind for each in sought} == set(SEARCHES)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("kinds", [("marked", "plain"), ()])
+def test_progress_comes_to_the_work_that_was_promised(
+    shortcut: Model, sample_models: Path, kinds: tuple[str, ...], steps: int
+) -> None:
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, kinds)
+    options = OPTIONS.model_copy(update={"search_steps": steps})
+    moved: list[int] = []
+    try_class(run, 3, found, options, seed=0, advance=moved.append)
+    assert sum(moved) == class_work(options)
+    assert min(moved) >= 0, "it never goes back"
+    assert not kinds or max(moved) <= class_work(options) / 5, "it does not stand still"
+    moved.clear()
+    try_changes(run, found, [3], options, 0, moved.append)
+    assert moved == [options.hosts] * len(CHANGES)
 
 
 def test_an_answer_that_follows_the_background(shortcut: Model, sample_models: Path) -> None:
