@@ -2,12 +2,15 @@
 
     python -m benchmarks.entanglement imagenet [--rows 1 3 5] [--threads 1] --keep prototypes
     python -m benchmarks.entanglement digits [--threads 1] --keep prototypes
+    python -m benchmarks.entanglement cifar10 [--threads 1] --keep prototypes
 
 For each class a prototype is made with the default options, and every reading of it gives each
 class a score. What was seen is the soft confusion: the logits on photographs of the class, each
 class's logits standardised over all photographs. Readings are compared with it over all other
 classes. Chance: prototypes permuted among the classes. Null: the same prototypes read by the same
-network with shuffled weights. Finished prototypes are kept as PNGs and not made again.
+network with shuffled weights. Of the ten networks of CIFAR-10 only the readings beside the weights
+alone are printed, over all of their classes. Finished prototypes are kept as PNGs and not made
+again.
 """
 
 import argparse
@@ -17,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.foretelling import foretold, permuted
-from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows
+from benchmarks.foretelling import Foretold, foretold, permuted
+from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows, read_sorted
 from benchmarks.ranking import paired_interval
-from benchmarks.readings import READINGS, Prototypes
+from benchmarks.readings import ALONE, READINGS, Prototypes
+from benchmarks.transfer_matrix import SUITES
 from leap_audit.config import PrototypeOptions
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.pictures.images import read_picture, write_picture
@@ -48,6 +52,16 @@ class Seen:
     """Classes that mean nothing."""
 
 
+@dataclass(frozen=True)
+class Beside:
+    """One figure of a reading, beside that of the weights alone."""
+
+    mean: float
+    above: float
+    interval: tuple[float, float]
+    """Of `above`, 95 %."""
+
+
 def soft_confusion(logits: Array, labels: Array, classes: Array) -> Array:
     """Return (len(classes), width): each class's mean logits, standardised over photographs.
 
@@ -65,6 +79,14 @@ def seen_imagenet(folder: Path, model: Model, rows: Sequence[int], threads: int)
     classes = labels[list(rows)]
     background = () if model.classes == 1000 else (0,)
     return Seen(classes, soft_confusion(logits, labels, classes), background)
+
+
+def seen_sorted(folder: Path, model: Model, threads: int) -> Seen:
+    """Return the soft confusion of the photographs of a folder with a folder for each class."""
+    every = read_sorted(folder, model)
+    logits = Run(model, 1, threads).logits(np.stack([p.picture for p in every]))
+    classes = np.arange(model.classes)
+    return Seen(classes, soft_confusion(logits, np.array([p.class_ for p in every]), classes))
 
 
 def seen_digits(model: Model, threads: int) -> Seen:
@@ -116,51 +138,68 @@ def readings_of(
     }
 
 
-def compare(readings: dict[str, Array], seen: Seen) -> dict[str, tuple[float, ...]]:
+def compare(tables: dict[str, Foretold]) -> dict[str, tuple[float, ...]]:
     """Return reading -> Spearman, that by chance, p; precision, that by chance, p."""
-    found = {}
-    for name, reading in readings.items():
-        table = foretold(reading, seen.confusion, seen.classes, np.array(seen.left_out, int))
-        found[name] = tuple(
+    return {
+        name: tuple(
             figure
             for each in (table.spearman, table.precision)
             for figure in permuted(each, np.random.default_rng(SEED))
         )
-    return found
+        for name, table in tables.items()
+    }
 
 
-def beside_weights(readings: dict[str, Array], seen: Seen) -> dict[str, tuple[float, ...]]:
-    """Return reading -> how far it lies above the weights alone, as mean, low and high.
-
-    First in Spearman's correlation, then in precision; 95 % intervals, paired over the classes.
-    """
-    tables = {
-        name: foretold(reading, seen.confusion, seen.classes, np.array(seen.left_out, int))
+def tables_of(readings: dict[str, Array], seen: Seen) -> dict[str, Foretold]:
+    """Return reading -> how well each row of it foretells each row of what was seen."""
+    left_out = np.array(seen.left_out, int)
+    return {
+        name: foretold(reading, seen.confusion, seen.classes, left_out)
         for name, reading in readings.items()
     }
-    alone = tables["weights alone"]
-    found = {}
-    for name, table in tables.items():
-        apart = [
-            np.diag(table.spearman) - np.diag(alone.spearman),
-            np.diag(table.precision) - np.diag(alone.precision),
-        ]
-        found[name] = tuple(
-            float(figure)
-            for each in apart
-            for figure in (each.mean(), *paired_interval(each, np.random.default_rng(SEED)))
+
+
+def beside_weights(networks: Sequence[dict[str, Foretold]]) -> dict[str, list[Beside]]:
+    """Return reading -> Spearman's correlation, then precision, beside the weights alone.
+
+    networks: the tables of each. Over all classes of all networks; intervals are paired over them.
+    """
+    found: dict[str, list[Beside]] = {}
+    for name in networks[0]:
+        own, alone = (
+            [
+                np.concatenate([np.diag(getattr(tables[each], figure)) for tables in networks])
+                for figure in ("spearman", "precision")
+            ]
+            for each in (name, ALONE)
         )
+        found[name] = [
+            Beside(
+                float(a.mean()),
+                float((a - b).mean()),
+                paired_interval(a - b, np.random.default_rng(SEED)),
+            )
+            for a, b in zip(own, alone, strict=True)
+        ]
     return found
 
 
-def show_beside(above: dict[str, tuple[float, ...]]) -> None:
-    """Print how far each reading lies above the weights alone."""
-    print("\n| reading, less the weights alone | Spearman | 95 % | precision@3 | 95 % |")
+def show_beside(beside: dict[str, list[Beside]]) -> None:
+    """Print each reading beside the weights alone."""
+    print(
+        "\n| reading | Spearman | less the weights alone | precision@3 | less the weights alone |"
+    )
     print("|---|---|---|---|---|")
-    for name, (rank, low, high, share, least, most) in above.items():
-        if name != "weights alone":
-            ranges = (f"{low:+.3f} to {high:+.3f}", f"{least:+.3f} to {most:+.3f}")
-            print(f"| {name} | {rank:+.3f} | {ranges[0]} | {share:+.3f} | {ranges[1]} |")
+    for name, both in beside.items():
+        cells = [
+            cell
+            for each in both
+            for cell in (
+                f"{each.mean:.3f}",
+                f"{each.above:+.3f} ({each.interval[0]:+.3f} to {each.interval[1]:+.3f})",
+            )
+        ]
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def show(trained: dict[str, tuple[float, ...]], null: dict[str, tuple[float, ...]]) -> None:
@@ -176,24 +215,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", choices=["imagenet", "digits"])
+    parser.add_argument("data", choices=["imagenet", "digits", "cifar10"])
     parser.add_argument("--folder", type=Path, default=FOLDER, help="models/ and images/")
     parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS))
     parser.add_argument("--replicates", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path("prototypes"))
     args = parser.parse_args()
+    seen: dict[str, tuple[Model, Seen]] = {}
     if args.data == "digits":
         model = classifier_of(DIGITS)
-        seen = seen_digits(model, args.threads)
-    else:
+        seen["digits"] = model, seen_digits(model, args.threads)
+    elif args.data == "imagenet":
         model = classifier_of(args.folder / "models" / MODEL)
-        seen = seen_imagenet(args.folder, model, args.rows, args.threads)
-    made = prototypes_of(model, seen.classes, args.replicates, args.keep / args.data, args.threads)
-    readings = readings_of(model, made, seen.classes, args.threads)
-    shuffled = readings_of(randomised(model, SEED), made, seen.classes, args.threads)
-    show(compare(readings, seen), compare(shuffled, seen))
-    show_beside(beside_weights(readings, seen))
+        seen["imagenet"] = model, seen_imagenet(args.folder, model, args.rows, args.threads)
+    else:
+        for network in SUITES["cifar10"].networks(args.folder):
+            model = network.load()
+            photographs = args.folder / "images/cifar10"
+            seen[f"cifar10/{network.name}"] = model, seen_sorted(photographs, model, args.threads)
+    tables = []
+    for name, (model, confused) in seen.items():
+        classes = confused.classes
+        made = prototypes_of(model, classes, args.replicates, args.keep / name, args.threads)
+        tables.append(tables_of(readings_of(model, made, classes, args.threads), confused))
+        if len(seen) == 1:
+            shuffled = readings_of(randomised(model, SEED), made, classes, args.threads)
+            show(compare(tables[0]), compare(tables_of(shuffled, confused)))
+    show_beside(beside_weights(tables))
 
 
 if __name__ == "__main__":

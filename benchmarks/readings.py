@@ -9,7 +9,10 @@ from leap_audit.measure.entanglement import measure_entanglement, standardised
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
-__all__ = ["READINGS", "Prototypes"]
+__all__ = ["ALONE", "READINGS", "Prototypes"]
+
+ALONE = "weights alone"
+"""The reading that needs no prototype, which the others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ READINGS: Mapping[str, Callable[[Prototypes], Array]] = {
     "logit": lambda p: p.logits,
     "logit, standardised": lambda p: against_others(p.logits),
     "cosine of centred features": centred_features,
-    "weights alone": weights_alone,
+    ALONE: weights_alone,
     "centred features and weights": both,
 }
 """Name -> the reading of n prototypes, (n, all classes): the higher, the more is shared."""

@@ -9,7 +9,8 @@ judge, a classifier of another architecture, where it puts the target. Judges ar
 model's classes by name (the first of the synonyms that a comma parts, in any case). Their
 preprocessing is what leap-audit infers; `--judge-preprocessing` gives it as JSON, `--preprocessing`
 the model's own. Repeat `--judge` and its two companions for several. `--matrix` has the networks of
-a suite (imagenet, cifar10, digits) judge one another (benchmarks/transfer_matrix.py).
+a suite (imagenet, cifar10, digits) judge one another (benchmarks/transfer_matrix.py), and writes a
+sheet for each of them: `--sheet prototypes.jpg` becomes `prototypes-squeezenet.jpg` and so on.
 """
 
 import argparse
@@ -20,24 +21,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.judging import ranks, resized
+from benchmarks.sheets import contact_sheet
 from benchmarks.transfer_matrix import add_options, print_suite
 from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.ingest import load
 from leap_audit.ingest.classes.lists import read_classes
 from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.pictures.bands import in_colour
 from leap_audit.measure.plan import choose_batches, logit_spread
 from leap_audit.measure.prototype import Request, make_prototypes, settled_for
 from leap_audit.measure.run import Run
 from leap_audit.run.providers import choose_provider
 
-__all__ = ["contact_sheet", "same_class"]
-
-COLUMNS = 6
+__all__ = ["same_class"]
 
 
 def main() -> None:
@@ -64,7 +62,7 @@ def main() -> None:
         top = [np.mean(places < n) for n in (1, 5)]
         print(f"{path.name}: first {top[0]:.2f}, among the first five {top[1]:.2f}")
     if args.sheet:
-        contact_sheet(pictures, args.sheet)
+        contact_sheet(pictures, args.sheet, columns=args.columns, side=args.side)
 
 
 def same_class(name: str, names: tuple[str, ...]) -> int:
@@ -76,19 +74,6 @@ def same_class(name: str, names: tuple[str, ...]) -> int:
     if plain.count(_first(name)) != 1:
         raise SystemExit(f"the judge has {plain.count(_first(name))} classes called {name!r}")
     return plain.index(_first(name))
-
-
-def contact_sheet(pictures: NDArray[Any], path: Path, columns: int = COLUMNS, gap: int = 4) -> None:
-    """Write pictures, (n, channels, height, width) in 0..1, as one PNG, small ones enlarged."""
-    scale = max(1, 112 // pictures.shape[3])
-    rows = -(-len(pictures) // columns)
-    height, width = (scale * side + gap for side in pictures.shape[2:])
-    sheet = np.ones((rows * height - gap, columns * width - gap, 3))
-    for i, picture in enumerate(pictures):
-        large = in_colour(picture).transpose(1, 2, 0).repeat(scale, 0).repeat(scale, 1)
-        y, x = i // columns * height, i % columns * width
-        sheet[y : y + large.shape[0], x : x + large.shape[1]] = large
-    Image.fromarray(np.rint(sheet * 255).astype(np.uint8)).save(path, optimize=True)
 
 
 def _prototypes(
@@ -143,7 +128,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--option", action="append", default=[], metavar="NAME=JSON")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--sheet", type=Path, help="write the prototypes, PNG or JPEG")
+    parser.add_argument("--columns", type=int, default=6, help="of a sheet")
+    parser.add_argument("--side", type=int, help="of each picture in a sheet, in pixels")
     add_options(parser)
     args = parser.parse_args()
     if not args.matrix and (args.model is None or args.classes is None):

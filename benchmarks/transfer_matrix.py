@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.judging import log_probabilities, ranks, resized
 from benchmarks.photographs import FOLDER, read_rows, read_sorted
 from benchmarks.ranking import paired_interval
+from benchmarks.sheets import contact_sheet
 from leap_audit.config import DeclaredPreprocessing, PrototypeOptions
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
@@ -186,6 +187,9 @@ def print_suite(args: argparse.Namespace, options: PrototypeOptions) -> None:
             )
             for s in args.seeds
         ]
+        if args.sheet:
+            path = args.sheet.with_stem(f"{args.sheet.stem}-{source.lower()}")
+            contact_sheet(drawn[0], path, columns=args.columns, side=args.side)
         made[source] = {
             name: Judgement.over([judge(each, d, classes, args.threads) for d in drawn])
             for name, each in models.items()

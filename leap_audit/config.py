@@ -176,7 +176,9 @@ class PrototypeOptions(Options):
     logit_scale: float = Field(default=1.0, gt=0)
     """What the logits are multiplied by before a softmax (start: even)."""
     diversity: float = Field(default=0.0, ge=0)
-    """How much several prototypes of one class are pushed apart, relative to the logits' spread."""
+    """How much the prototypes of one class from several seeds are pushed apart, relative to the
+    spread of the logits: the report then says how many faces of the class they show; 3 is a
+    start."""
     alpha: bool = False
     """Whether the picture has a transparency of its own, optimised with it."""
     alpha_only: bool = False

@@ -62,6 +62,7 @@ from leap_audit.artifacts.judged import (
     Verdict,
 )
 from leap_audit.artifacts.measured import (
+    ALIKE,
     Attribution,
     Entanglement,
     EntanglementMatrix,
@@ -78,6 +79,7 @@ from leap_audit.artifacts.measured import (
 )
 
 __all__ = [
+    "ALIKE",
     "SCHEMA",
     "AlikePart",
     "Attribution",

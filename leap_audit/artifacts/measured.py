@@ -8,6 +8,7 @@ from leap_audit.artifacts.detections import Coincident, Detection
 from leap_audit.artifacts.frozen import Frozen
 
 __all__ = [
+    "ALIKE",
     "Attribution",
     "Entanglement",
     "EntanglementMatrix",
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 
+ALIKE = 0.5
+"""Prototypes look alike to the model from this cosine of their features on. Photographs of two
+classes have .27 in the median and .50 at most on MobileNetV2 (docs/prototypes.md)."""
 STATED = 0.1
 """From this probability on, the model states a class about a picture."""
 NEEDED = 0.5
@@ -158,6 +162,10 @@ class Stability(Frozen):
     """Mean cosine of the features (see the method) between any two of them, -1..1."""
     agreement: float
     """Share of the three most entangled classes that any two have in common, 0..1."""
+    faces: tuple[tuple[int, ...], ...] | None = None
+    """Which of them show the same face of the class, by their places in `logits`, face by face;
+    one that the model takes for another class shows none. None where a search does not push them
+    apart (see the option diversity)."""
 
 
 class Neighbour(Frozen):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from leap_audit.artifacts import EvidencePicture, Prototype
+from leap_audit.artifacts import ALIKE, EvidencePicture, Prototype
 from leap_audit.findings.evidence import (
     REACHED_RANK,
     Evidence,
@@ -22,8 +22,6 @@ __all__ = [
 
 ENTANGLED_SHARE = 0.8
 """Of a class's own entanglement: from here on, another class is hard to tell from it."""
-UNLIKE = 0.5
-"""Below this mean cosine of their features, prototypes from several seeds count as unlike."""
 
 
 def class_not_reached(evidence: Evidence) -> Iterator[Suspicion]:
@@ -121,7 +119,9 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
         unlike = [
             (each.stability, each)
             for each in replicates
-            if each.stability is not None and each.stability.similarity < UNLIKE
+            if each.stability is not None
+            and each.stability.faces is None  # else a search made them unlike on purpose
+            and each.stability.similarity < ALIKE
         ]
         if unlike:
             stability, worst = min(unlike, key=lambda pair: pair[0].similarity)
@@ -132,10 +132,11 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
                 classes=target,
                 title=f"Repeated runs give ‘{label}’ different prototypes",
                 evidence=f"{len(stability.logits)} runs give a mean feature similarity of "
-                f"{decimal(stability.similarity)} (threshold {decimal(UNLIKE)}). They agree on "
+                f"{decimal(stability.similarity)} (threshold {decimal(ALIKE)}). They agree on "
                 f"{percent(stability.agreement)} of the three most related classes.",
                 sure=f"Confidence: low. Only {len(stability.logits)} runs were compared.",
-                confirm="Run more seeds (--seeds) and more steps.",
+                confirm="Run more seeds (--seeds) and more steps, and push them apart "
+                "(prototype.diversity): then the report says how many faces the class has.",
                 limits="A class may look like several things. One picture then shows a part of it.",
                 pictures=evidence_pictures([*_shown(evidence, [worst]), *repeats]),
                 figures={"similarity": stability.similarity, "agreement": stability.agreement},

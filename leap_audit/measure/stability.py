@@ -5,10 +5,11 @@ from itertools import combinations
 
 import numpy as np
 
+from leap_audit.artifacts import ALIKE
 from leap_audit.measure.entanglement import Shared, cosines_of
 from leap_audit.run.session import Array
 
-__all__ = ["TOP", "agreement", "interval", "nearest", "similarity"]
+__all__ = ["TOP", "agreement", "faces", "interval", "nearest", "similarity"]
 
 TOP = 3
 """How many of the most entangled classes are compared between seeds."""
@@ -19,6 +20,21 @@ def similarity(features: Array) -> float:
     cosines = cosines_of(features, features)
     pairs = [cosines[i, j] for i, j in combinations(range(len(features)), 2)]
     return float(np.mean(pairs))
+
+
+def faces(features: Array, recognised: Sequence[bool]) -> tuple[tuple[int, ...], ...]:
+    """Return the rows of (seeds, features) that show the same face of their class, face by face.
+
+    Two prototypes that the model recognises show the same face if they look alike to it, or if
+    others between them do. Rows that it does not recognise show none.
+    """
+    alike = cosines_of(features, features) >= ALIKE
+    found: list[set[int]] = []
+    for row in np.flatnonzero(recognised):
+        touched = [face for face in found if any(alike[row, other] for other in face)]
+        found = [face for face in found if face not in touched]
+        found.append({int(row)}.union(*touched))
+    return tuple(sorted(tuple(sorted(face)) for face in found))
 
 
 def agreement(shared: Sequence[Shared], target: Sequence[int]) -> float:

@@ -16,7 +16,7 @@ from leap_audit.ingest.classes.names import display_name
 from leap_audit.measure.entanglement import standardised
 from leap_audit.measure.overlap import Overlap, class_overlaps
 from leap_audit.measure.prototype import Drawn
-from leap_audit.measure.stability import agreement, interval, nearest, similarity
+from leap_audit.measure.stability import agreement, faces, interval, nearest, similarity
 from leap_audit.pipeline.study import LISTED, Answered, Group, Study
 from leap_audit.run.session import Array
 from leap_audit.text.names import joined
@@ -72,7 +72,6 @@ def prototype_records(
     for row, group in enumerate(every):
         drawn, answered, target = group.drawn[0], group.answered[0], group.target
         probs = answered.answer.probs
-        own = answered.logits[list(target)]
         listed = [*target, *group.shared[0].others(target)][:LISTED]
         overlap = overlaps[row] if overlaps else None
         if overlap is not None:  # what overlaps most is listed, whatever its cosine
@@ -87,7 +86,7 @@ def prototype_records(
                 bands=bands_path(study, image_path(drawn)),
                 logit=group.reached[0],
                 prob=float(probs[list(target)].sum()),
-                rank=int((answered.logits > own.min()).sum()) + 1,
+                rank=_rank(answered, target),
                 steps=drawn.step,
                 converged=drawn.converged,
                 curve=drawn.curve,
@@ -95,7 +94,7 @@ def prototype_records(
                     _entanglement(k, group, logits, row, probs, study.classes, overlap)
                     for k in listed
                 ),
-                stability=_stability(group),
+                stability=_stability(study, group),
                 detections=detections_of(study, answered),
                 nearest=tuple(
                     Neighbour(
@@ -166,13 +165,22 @@ def _entanglement(
     )
 
 
-def _stability(group: Group) -> Stability | None:
+def _rank(answered: Answered, target: tuple[int, ...]) -> int:
+    """The place of the target among all classes; of several classes, that of the last of them."""
+    return int((answered.logits > answered.logits[list(target)].min()).sum()) + 1
+
+
+def _stability(study: Study, group: Group) -> Stability | None:
     """How much the prototype that is shown is like those from other seeds."""
     if len(group.drawn) < 2:
         return None
+    features, target = np.stack([each.features for each in group.answered]), group.target
+    pushed_apart = study.options.prototype.diversity > 0
+    recognised = [_rank(each, target) <= len(target) for each in group.answered]
     return Stability(
         images=tuple(image_path(each) for each in group.drawn[1:]),
         logits=group.reached,
-        similarity=similarity(np.stack([each.features for each in group.answered])),
-        agreement=agreement(group.shared, group.target),
+        similarity=similarity(features),
+        agreement=agreement(group.shared, target),
+        faces=faces(features, recognised) if pushed_apart else None,
     )

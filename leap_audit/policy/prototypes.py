@@ -11,6 +11,7 @@ __all__ = ["agreeing", "audited", "converged", "entangled", "reached", "stable"]
 
 _NONE = NotAssessed("no prototype was made")
 _ONE_SEED = NotAssessed("only one seed was run, so nothing says what chance changes; see --seeds")
+_PUSHED = NotAssessed("the prototypes of a class were pushed apart; see prototype.diversity")
 
 
 def audited(scope: Scope) -> Assessment:
@@ -101,7 +102,11 @@ def _share(good: int, of: int, thing: tuple[str, str], bad: Sequence[str]) -> As
 
 def _stabilities(scope: Scope) -> Iterator[tuple[tuple[int, ...], Stability]]:
     for target, made in scope.targets().items():
-        yield from ((target, each.stability) for each in made if each.stability is not None)
+        yield from (
+            (target, each.stability)
+            for each in made
+            if each.stability is not None and each.stability.faces is None
+        )
 
 
 def _without_seeds(
@@ -110,7 +115,8 @@ def _without_seeds(
     if (why := _missing(scope, scope.targets())) is not None:
         return why
     if not found:
-        return _ONE_SEED
+        several = any(each.stability for made in scope.targets().values() for each in made)
+        return _PUSHED if several else _ONE_SEED
     return scope.lacking((index for target, _ in found for index in target), "one seed only")
 
 

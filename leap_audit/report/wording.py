@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leap_audit.artifacts import (
+    ALIKE,
     Audit,
     Coincident,
     Declared,
@@ -19,7 +20,6 @@ from leap_audit.artifacts import (
     Stability,
 )
 from leap_audit.findings.evidence import labelled_answers
-from leap_audit.findings.prototypes import UNLIKE
 from leap_audit.ingest.pictures.preprocessing import shown_bands
 from leap_audit.statistics import wilson
 from leap_audit.text.names import ClassLabels
@@ -86,10 +86,25 @@ def file_size(count_of_bytes: int) -> str:
 
 def stability_reading(stability: Stability) -> str:
     """Return how much prototypes from several seeds agree."""
-    verb = "differ" if stability.similarity < UNLIKE else "look alike"
+    if stability.faces is not None:
+        return _faces_reading(stability.faces, len(stability.logits))
+    verb = "differ" if stability.similarity < ALIKE else "look alike"
     return (
         f"Repeat runs {verb}: feature similarity {decimal(stability.similarity)} (alike from "
-        f"{decimal(UNLIKE)}). Same top-3 related classes: {percent(stability.agreement)}."
+        f"{decimal(ALIKE)}). Same top-3 related classes: {percent(stability.agreement)}."
+    )
+
+
+def _faces_reading(faces: Sequence[Sequence[int]], runs: int) -> str:
+    recognised = sum(map(len, faces))
+    if not faces:
+        return f"The model recognises none of {count(runs, 'run')} that were pushed apart."
+    said = f"The model recognises {recognised} of {count(runs, 'run')} that were pushed apart: "
+    if len(faces) == 1:
+        return f"{said}they show one face of this class."
+    return (
+        f"{said}they show {len(faces)} faces of this class (feature similarity between them below "
+        f"{decimal(ALIKE)})."
     )
 
 

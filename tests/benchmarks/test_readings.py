@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.entanglement import Seen, beside_weights, compare, soft_confusion
+from benchmarks.entanglement import Seen, beside_weights, compare, soft_confusion, tables_of
 from benchmarks.readings import READINGS, Prototypes
 from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.run import Run
@@ -43,7 +43,7 @@ def test_a_class_that_is_always_on_is_taken_away(name: str) -> None:
 def test_a_reading_is_judged_by_the_confusion() -> None:
     prototypes, weights = made(always=0)
     seen = Seen(prototypes.classes, weights[:6] @ weights.T)
-    found = compare({"logit": prototypes.logits, "noise": -prototypes.logits}, seen)
+    found = compare(tables_of({"logit": prototypes.logits, "noise": -prototypes.logits}, seen))
     spearman, by_chance, p, *_ = found["logit"]
     assert spearman > 0.8
     assert abs(by_chance) < 0.2
@@ -84,9 +84,11 @@ def test_a_reading_is_held_against_the_weights_alone() -> None:
     prototypes, _ = made(always=0)
     confusion = prototypes.logits - prototypes.logits.mean(0)
     readings = {"weights alone": -confusion, "logit": confusion, "same": -confusion}
-    above = beside_weights(readings, Seen(prototypes.classes, confusion))
-    rank, low, high, share, least, most = above["logit"]
-    assert rank == pytest.approx(2)
-    assert (low, high) == pytest.approx((2, 2))
-    assert (share, least, most) == pytest.approx((1, 1, 1))
-    assert above["same"] == pytest.approx((0,) * 6)
+    tables = tables_of(readings, Seen(prototypes.classes, confusion))
+    beside = beside_weights([tables, tables])
+    spearman, precision = beside["logit"]
+    assert (spearman.mean, spearman.above) == pytest.approx((1, 2))
+    assert spearman.interval == pytest.approx((2, 2))
+    assert (precision.mean, precision.above) == pytest.approx((1, 1))
+    assert precision.interval == pytest.approx((1, 1))
+    assert [each.above for each in beside["same"]] == pytest.approx([0, 0])

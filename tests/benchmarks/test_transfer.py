@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import transfer
 from benchmarks.judging import log_probabilities, ranks
+from benchmarks.sheets import contact_sheet
 from benchmarks.transfer_matrix import Judgement, judge, print_matrix, prototypes_of, summary
 from leap_audit.config import PrototypeOptions
 from tests.builders.classifiers import linear, read_model
@@ -72,6 +74,23 @@ def test_a_matrix_says_how_far_below_photographs_the_pairs_lie(
 def test_a_summary_has_the_90_percent_interval() -> None:
     judgement = Judgement(np.array([0] * 10 + [5] * 10), np.linspace(-2, 0, 20))
     assert summary(judgement, np.random.default_rng(0)) == "0.50 / 0.50, -1.00 (0.30–0.70)"
+
+
+@pytest.mark.parametrize(
+    ("side", "size"), [(None, (14 * 8 * 2 + 4, 14 * 8 * 2 + 4)), (4, (12, 12))]
+)
+def test_a_sheet_has_its_pictures_row_by_row(
+    side: int | None, size: tuple[int, int], tmp_path: Path
+) -> None:
+    greys = np.array([0, 51, 102], np.float32).reshape(3, 1, 1, 1) / 255
+    pictures = np.broadcast_to(greys, (3, 1, 8, 8))
+    contact_sheet(pictures, tmp_path / "s.png", columns=2, side=side)
+    sheet = Image.open(tmp_path / "s.png")
+    assert sheet.size == size
+    corners = [(0, 0), (size[0] - 1, 0), (0, size[1] - 1), (size[0] - 1, size[1] - 1)]
+    assert [sheet.getpixel(at) for at in corners] == [
+        (0, 0, 0), (51, 51, 51), (102, 102, 102), (255, 255, 255)
+    ]  # fmt: skip
 
 
 def test_a_model_or_a_matrix_must_be_named(

@@ -154,6 +154,8 @@ def test_unlike_below_half(similarity: float, raised: bool, tmp_path: Path) -> N
     settled = Stability(images=("y.png",), logits=(9, 8), similarity=similarity, agreement=0.7)
     found = findings(tmp_path, [prototype(0.1, stability=settled)])
     assert ("prototype-unstable" in found) == raised
+    pushed_apart = settled.model_copy(update={"faces": ((0,), (1,))})
+    assert not findings(tmp_path, [prototype(0.1, stability=pushed_apart)])
 
 
 @pytest.mark.parametrize(

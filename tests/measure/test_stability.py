@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from leap_audit.measure.entanglement import Shared
-from leap_audit.measure.stability import agreement, interval, nearest, similarity
+from leap_audit.measure.stability import agreement, faces, interval, nearest, similarity
 
 
 def test_similarity_is_the_mean_cosine_of_all_pairs() -> None:
@@ -18,6 +18,19 @@ def test_agreement_is_over_the_three_most_entangled_other_classes() -> None:
     b = Shared({0: 1.0, 1: 0.9, 2: 0.8, 3: 0.1, 4: 0.7})
     assert agreement([a, a], (0,)) == 1
     assert agreement([a, b], (0,)) == pytest.approx(2 / 3)
+
+
+def test_prototypes_that_look_alike_show_one_face() -> None:
+    one, between, other = [1.0, 0, 0], [1.0, 1, 0], [0.0, 1, 0]
+    far = [0.0, 0, 1]
+    features = np.array([one, far, other, between])
+    assert faces(features, [True] * 4) == ((0, 2, 3), (1,))  # 0 and 2 by what is between them
+    assert faces(features[:3], [True] * 3) == ((0,), (1,), (2,))
+    assert faces(features, [True, False, True, True]) == ((0, 2, 3),)
+    assert faces(features, [False] * 4) == ()
+    for cosine, number in ((0.501, 1), (0.499, 2)):
+        pair = np.array([[1, 0], [cosine, (1 - cosine**2) ** 0.5]])
+        assert len(faces(pair, [True] * 2)) == number
 
 
 def test_an_interval_needs_two_seeds_that_compared_the_class() -> None:

@@ -115,6 +115,15 @@ def test_the_least_stable_class_counts() -> None:
     assert value("prototypes-stable", audit(prototypes=made)) == pytest.approx(0.3)
 
 
+def test_prototypes_that_were_pushed_apart_say_nothing_of_chance() -> None:
+    apart = stability(0.1).model_copy(update={"faces": ((0,), (1,))})
+    record = audit(prototypes=(prototype(0, stability=apart),))
+    for name in ("prototypes-stable", "entanglement-stable"):
+        found = CHECKS[name].answer(Scope(record, allowed=frozenset()))
+        assert isinstance(found, NotAssessed)
+        assert "pushed apart" in found.reason
+
+
 def test_a_doubt_is_a_share_of_the_photographs() -> None:
     doubtful = audit(readings=readings(right=4, other=14, p=0.001))
     assert value("preprocessing-doubted", doubtful) == pytest.approx(10 / 20)

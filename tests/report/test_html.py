@@ -196,6 +196,19 @@ def test_how_much_repeated_runs_agree() -> None:
         assert stability_reading(seeds).endswith("Same top-3 related classes: 50\u00a0%.")
 
 
+def test_runs_that_were_pushed_apart_say_how_many_faces_a_class_has() -> None:
+    def said(faces: tuple[tuple[int, ...], ...]) -> str:
+        return stability_reading(
+            Stability(images=("b.png",), logits=(7, 6, 5), similarity=0.1, agreement=0, faces=faces)
+        )
+
+    assert said(((0, 1),)).endswith(
+        "recognises 2 of 3 runs that were pushed apart: they show one face of this class."
+    )
+    assert "3 of 3 runs that were pushed apart: they show 2 faces" in said(((0, 2), (1,)))
+    assert said(()) == "The model recognises none of 3 runs that were pushed apart."
+
+
 def test_a_class_that_no_part_carries_is_told_from_one_without_a_region(build: Build) -> None:
     figures = build().prototypes[0].isolations[0].model_dump(exclude={"outcome", "enough"})
     failed = Isolation(
