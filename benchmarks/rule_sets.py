@@ -23,53 +23,18 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 
 from benchmarks.networks import torchvision_operators
 from leap_audit.errors import GradientUnavailable
-from leap_audit.gradient import Emitter, backpropagate
-from leap_audit.gradient.build import prepare
-from leap_audit.gradient.ledger import Ledger
-from leap_audit.gradient.lrp import COMPOSITES, LrpRuleOptions, attnlrp_rules, lrp_rules
-from leap_audit.graph.opset import IR_VERSION
-from leap_audit.graph.shapes import static_shape
-from leap_audit.run import Session, choose_provider
+from leap_audit.gradient.lrp import COMPOSITES, LrpRuleOptions
+from tests.builders.relevance import relevance
 
-__all__ = ["distance", "relevance"]
+__all__ = ["distance"]
 
-RULES = {"lrp": lrp_rules, "attnlrp": attnlrp_rules}
 TINY = 1e-12
 """In the place of the stabilisers that AttnLRP in the form of gradients does not have."""
 BOX = (-3.0, 3.0)
 """The range of the random pictures that z^B assumes."""
-
-
-def relevance(
-    proto: onnx.ModelProto, x: np.ndarray, rules: str, options: LrpRuleOptions, target: int = -1
-) -> tuple[np.ndarray, float, float]:
-    """Return the relevance of the input, what constants keep, and the score, of one picture.
-
-    target: the output that is explained; -1: the largest. Raises GradientUnavailable: an operator
-    has no rule.
-    """
-    ledger = Ledger()
-    chosen = RULES[rules](options, ledger)
-    prepared = prepare(proto, passes=chosen.passes)
-    graph, output = prepared.model.graph, prepared.output
-    dy = ir.Value(name="cotangent", shape=output.shape, type=output.type)
-    graph.inputs.append(dy)
-    op = Emitter(graph, "relevance")
-    (r,) = backpropagate(op, {output: dy}, list(prepared.values), rules=chosen)
-    graph.outputs.clear()
-    graph.outputs.extend([op.Identity(r), op.Identity(ledger.total(op)), op.Identity(output)])
-    session = Session(ir.Model(graph, ir_version=IR_VERSION), choose_provider("cpu"), 2)
-    name, cotangent = str(prepared.values[0].name), np.zeros(static_shape(output), np.float32)
-    flat = cotangent.reshape(-1)
-    if target < 0:
-        target = int(session.run({name: x, "cotangent": cotangent})[2].argmax())
-    flat[target] = 1
-    found, kept, y = session.run({name: x, "cotangent": cotangent})
-    return found, float(kept), float(y.reshape(-1)[target])
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -91,7 +56,8 @@ def conservation(folder: Path) -> Iterator[dict[str, Any]]:
                 row = {"network": name, "rules": rules, "composite": composite}
                 options = LrpRuleOptions.model_validate({"composite": composite})
                 try:
-                    r, kept, score = relevance(proto, picture, rules, options)
+                    attention = rules == "attnlrp"
+                    r, kept, score = relevance(proto, picture, None, options, attention=attention)
                 except GradientUnavailable as error:
                     yield row | {"refused": str(error)}
                     break
@@ -131,13 +97,13 @@ def zennit() -> Iterator[dict[str, Any]]:
     }
     assert set(made) == set(COMPOSITES) - {"foxai"}
     for name, side in (("vgg11_bn", 64), ("resnet18", 64), ("mobilenet_v2", 64)):
-        network = summing(drawn(name))
+        network = as_modules(drawn(name))
         x = torch.randn((1, 3, side, side), generator=torch.Generator().manual_seed(5)).clamp(*BOX)
         proto = exported(network, x)
         for composite, make in made.items():
             box = {"low": BOX[:1], "high": BOX[1:]} if composite.endswith("box") else {}
             options = LrpRuleOptions.model_validate({"composite": composite, **box})
-            ours, _, score = relevance(proto, x.numpy(), "lrp", options, target=7)
+            ours, _, score = relevance(proto, x.numpy(), 7, options)
             found = []
             for kind in (torch.float64, torch.float32):
                 module = folded(copy.deepcopy(network).double()).to(kind)
@@ -190,10 +156,13 @@ def folded(network: Any) -> Any:
     return network
 
 
-def summing(network: Any) -> Any:
-    """Return the network with its additions as modules of zennit, which have rules there."""
+def as_modules(network: Any) -> Any:
+    """Return the network with its additions and its mean over places as modules.
+
+    zennit has rules for modules alone: what is a function call keeps its gradient.
+    """
     import torch
-    from torchvision.models.mobilenetv2 import InvertedResidual
+    from torchvision.models.mobilenetv2 import InvertedResidual, MobileNetV2
     from torchvision.models.resnet import BasicBlock
     from zennit.layer import Sum
 
@@ -206,7 +175,13 @@ def summing(network: Any) -> Any:
         y = self.conv(x)
         return self.sum(torch.stack([x, y], dim=-1)) if self.use_res_connect else y
 
-    for module in network.modules():
+    def pooled(self: Any, x: Any) -> Any:
+        return self.classifier(self.pool(self.features(x)).flatten(1))
+
+    for module in list(network.modules()):
+        if isinstance(module, MobileNetV2):
+            module.pool = torch.nn.AdaptiveAvgPool2d(1)
+            module.forward = types.MethodType(pooled, module)
         if isinstance(module, BasicBlock | InvertedResidual):
             module.sum = Sum()
             module.last = torch.nn.ReLU()  # a module that is used twice has one hook
@@ -235,7 +210,9 @@ def attention() -> Iterator[dict[str, Any]]:
 
     networks = {
         "vit_tiny": lambda: timm.create_model("vit_tiny_patch16_224", pretrained=False),
-        "deit_tiny": lambda: timm.create_model("deit_tiny_patch16_224", pretrained=False),
+        "deit_tiny_distilled": lambda: timm.create_model(
+            "deit_tiny_distilled_patch16_224", pretrained=False
+        ),
         "swin_t": lambda: models.get_model("swin_t", weights=None),
     }
     options = LrpRuleOptions(composite="epsilon", epsilon=TINY, stabiliser=TINY)
@@ -249,7 +226,7 @@ def attention() -> Iterator[dict[str, Any]]:
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)
                 torch.nn.init.normal_(module.bias, 0, 0.1)
         x = torch.randn((1, 3, 224, 224), generator=torch.Generator().manual_seed(5))
-        ours, kept, score = relevance(exported(network, x), x.numpy(), "attnlrp", options, target=7)
+        ours, kept, score = relevance(exported(network, x), x.numpy(), 7, options, attention=True)
         found = [literal(network, x, kind) for kind in (torch.float64, torch.float32)]
         total = float(ours.sum(dtype=np.float64))
         yield {

@@ -268,12 +268,13 @@ GradientCheck = Annotated[
     ),
 ]
 GradientRules = Annotated[
-    Literal["guided", "deconvnet", "lrp", "attnlrp"] | None,
+    Literal["guided", "deconvnet", "deeplift", "lrp", "attnlrp"] | None,
     option(
         "--rules",
         "Options",
-        "Use other rules: guided backpropagation or deconvnet at Relu, or relevance.",
-        "guided|deconvnet|lrp|attnlrp",
+        "Use other rules: guided backpropagation or deconvnet at Relu, relevance, or DeepLIFT, "
+        "whose batch holds pictures, then their baselines.",
+        "guided|deconvnet|deeplift|lrp|attnlrp",
         case_sensitive=False,
     ),
 ]

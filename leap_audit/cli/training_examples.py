@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -62,6 +62,16 @@ Rates = Annotated[
         "--rates", _EXAMPLES, "Learning rates, MODEL's first, joined by commas.", "NUMBERS"
     ),
 ]
+Weights = Annotated[
+    Literal["last", "all"] | None,
+    flags.option(
+        "--weights",
+        _EXAMPLES,
+        "Of tracin and influence: those of the last layer (default), or all.",
+        "last|all",
+        case_sensitive=False,
+    ),
+]
 Damping = Annotated[
     float | None,
     flags.option(
@@ -100,6 +110,7 @@ def examples(
     checkpoint: Checkpoint = None,
     rates: Rates = None,
     damping: Damping = None,
+    weights: Weights = None,
     count: Count = 5,
     target: Target = None,
     features: Features = None,
@@ -138,7 +149,7 @@ def examples(
         from leap_audit.publish.folder import AuditFolder
         from leap_audit.report.examples import EXAMPLES_FOLDER
 
-        options: dict[str, Any] = {"metric": metric, "damping": damping}
+        options: dict[str, Any] = {"metric": metric, "damping": damping, "weights": weights}
         options["rates"] = None if rates is None else _numbers(rates)
         stem = plain_name(model.stem)
         with AuditFolder.open(out or Path(f"{stem}-examples"), EXAMPLES_FOLDER) as folder:

@@ -1,5 +1,6 @@
 """Differentiate ONNX graphs in reverse mode, into standard ONNX operators."""
 
+from leap_audit.gradient import deeplift as _deeplift  # noqa: F401  enters its rule set
 from leap_audit.gradient import lrp as _lrp  # noqa: F401  enters its rule sets
 from leap_audit.gradient import rules as _rules  # noqa: F401  fills the table
 from leap_audit.gradient.agreement import Agreement, check_gradient

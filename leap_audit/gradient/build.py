@@ -84,9 +84,12 @@ def build_gradient(
     output, or tensor inside the graph, that is differentiated; unless given the first
     floating-point output, or the first of 8 or 16 bits. shapes: input name -> its shape without the
     batch, for inputs that leave more than the batch free. rules: a rule set, or the name of
-    one of `rulesets.py` ("guided", "deconvnet") or `lrp.py` ("lrp", "attnlrp", with the defaults
-    of their options): its answer in place of the gradient. That of the last two is the relevance
-    that adds up to sum(cotangent * of), but for what constants keep.
+    one of `rulesets.py` ("guided", "deconvnet"), `lrp.py` ("lrp", "attnlrp", with the defaults of
+    their options) or `deeplift.py` ("deeplift"): its answer in place of the gradient. That of lrp
+    and attnlrp is the relevance that adds up to sum(cotangent * of), but for what constants keep.
+    That of deeplift are multipliers; the batch holds inputs, then as many baselines, and the
+    cotangent is the same for both: multiplier times (input - baseline) adds up to the difference
+    of sum(cotangent * of).
 
     Inputs of the graph: the model's own and `cotangent`, of the shape and type of `of`.
     Outputs: the model's own, whose meaning never changes (of one that is a map, a sequence or a

@@ -24,7 +24,7 @@ from leap_audit.gradient.pairs import (
     pair_axes,
 )
 from leap_audit.gradient.path import list_nodes, node_view, tensors_on_path
-from leap_audit.gradient.rulesets import Place, RuleSet
+from leap_audit.gradient.rulesets import RULE_SETS, Place, RuleSet
 from leap_audit.gradient.table import RULES, Gradients, Node, Rule
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.opset import ONNX_DOMAIN
@@ -62,7 +62,8 @@ def _require_pairs(axes: PairAxes, values: Collection[ir.Value]) -> None:
     if odd := [x for x in values if axes.get(x) != PairAxis(0)]:
         raise GradientUnavailable(
             f"DeepLIFT: {str(odd[0].name)!r} does not hold pairs along its first axis; give an "
-            "even batch, inputs first, then their baselines, and a tensor that keeps this order."
+            "even batch (batch, --batch 2), inputs first, then their baselines, and a tensor that "
+            "keeps this order."
         )
 
 
@@ -155,3 +156,4 @@ def _unfitted(node: Node, place: Place) -> Rule | None:  # noqa: ARG001
 DEEPLIFT = RuleSet(NAME, _unfitted, fitted=_fitted, gradient_is_answer=True)
 """Multipliers in place of the gradient. The batch holds inputs, then as many baselines; what is
 sent back must be the same for both members of a pair, and so is the answer."""
+RULE_SETS[NAME] = DEEPLIFT

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
+from leap_audit.gradient import rules as _rules  # noqa: F401  fills the table, which is read here
 from leap_audit.gradient.pairs import ELEMENTWISE, PairedTensors
 from leap_audit.gradient.table import RULES, Gradients, Node
 from leap_audit.graph.emit import Emitter

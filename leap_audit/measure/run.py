@@ -27,6 +27,7 @@ from leap_audit.run.session import Array, Session
 __all__ = [
     "PICTURE",
     "SCORES",
+    "WITHIN",
     "Placed",
     "Run",
     "mean_over_places",
@@ -44,7 +45,7 @@ PICTURE = "picture"
 SCORES = "leap_audit/scores"
 """The scores of every place, (n, classes, places), among the tensors that can be looked at."""
 WITHIN = "model/"
-"""Stands before the model's own names, which may be any, also ours."""
+"""Stands before the model's own names in a graph that it is placed in: they may be any."""
 
 
 @dataclass(frozen=True)

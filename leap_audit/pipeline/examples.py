@@ -27,9 +27,11 @@ from leap_audit.measure.examples.mislabelled import (
     features_alike,
 )
 from leap_audit.measure.examples.probe import fitted_probe, out_of_fold, ridge_of
+from leap_audit.measure.examples.whole_network import whole_network
 from leap_audit.measure.run import Run
 from leap_audit.pipeline.explain import opened
 from leap_audit.pipeline.features import gather, hashed_pictures, read_shard
+from leap_audit.pipeline.whole_weights import LabelledFiles, with_whole_networks
 from leap_audit.progress import Progress, Silent
 from leap_audit.run.session import Array
 from leap_audit.text.names import did_you_mean
@@ -122,10 +124,12 @@ def examples(
     of files and classes. target: the class whose loss is explained; None: the most probable.
 
     An encoder has no classes: those of the folders are taken, with a linear classifier that is
-    fitted to its features.
+    fitted to its features. weights="all", of tracin and influence: by the gradients of all weights,
+    not those of the last layer.
 
     Raises ConfigRefused: no such method or option. PictureRefused: a picture cannot be read, or
-    the classes of the training pictures are needed and not known.
+    the classes of the training pictures are needed and not known. ModelRefused and
+    GradientUnavailable: all weights are asked for, of a model that has no gradient by them.
     """
     progress = progress or Silent()
     chosen, parsed = chosen_method(method, options)
@@ -145,6 +149,8 @@ def examples(
         for each in sources
     ]
     run, names, encoder = opened_runs[0]
+    of_all = getattr(parsed, "weights", "last") == "all"
+    networks = [whole_network(each) for each, _, _ in opened_runs] if of_all else []
     where = Path(features) if features is not None else _beside(model)
     read = {}
     for key, values in (("training", training), ("pictures", pictures)):
@@ -185,7 +191,8 @@ def examples(
             bias = _has_bias(each, known)
         if labelled.size:
             if number == 0:
-                targets = _targets(seen, names, target)
+                own = gathered["pictures"] if networks else seen
+                targets = _targets(own, names, target)
                 judged = _judged(known.chosen(labelled), len(names), ridge)
                 alike = features_alike(judged)
                 doubted = tuple(
@@ -204,9 +211,18 @@ def examples(
     if alike is not None:
         notes = (*notes, alike_in_words(alike, "training pictures"))
         progress.warn(notes[-1])
-    with progress.stage("Comparing", 1) as advance:
-        results = chosen.function(found, count, parsed)
-        advance()
+    if networks:
+        labels_of = {"training": (labelled, truth[labelled])}
+        labels_of["pictures"] = (np.arange(len(targets)), targets)
+        files = {key: LabelledFiles(*read[key], *labels_of[key]) for key in read}
+        runs = [each for each, _, _ in opened_runs]
+        found = with_whole_networks(
+            found, networks, runs, **files, folder=where, progress=progress, photo_range=photo_range
+        )
+        numbers = f"{networks[0].parameters:,} numbers"
+        notes = (*notes, f"Gradients are by all weights of the network, {numbers}.")
+    with progress.stage("Comparing", sum(each.units(parsed) for each in found)) as advance:
+        results = chosen.function(found, count, parsed, advance)
     if chosen.needs == "labels":
         results = [
             replace(one, places=labelled[one.places], against=labelled[one.against])

@@ -5,6 +5,7 @@ where it was, and pictures that were added cost themselves alone.
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from leap_audit.measure.run import Run
 from leap_audit.progress import Progress
 from leap_audit.run.session import Array
 
-__all__ = ["FeatureFile", "gather", "hashed_pictures", "read_shard"]
+__all__ = ["FeatureFile", "gather", "hashed_pictures", "mapped_pictures", "read_shard"]
 
 SHARD = 256
 """Pictures that are in memory at once."""
@@ -153,6 +154,39 @@ def gather(
             kept.add([names.digests[i] for i in part], _rows(run, pictures))
             advance(len(part))
     return kept.gathered(names.digests, width or classes)
+
+
+def mapped_pictures(
+    preprocessing: Preprocessing,
+    paths: Sequence[Path],
+    names: PhotographNames,
+    which: Sequence[int],
+    folder: Path,
+    progress: Progress,
+    photo_range: tuple[float, float] | None = None,
+) -> Array:
+    """Return some pictures as a model sees them, (n, channels, height, width), mapped into memory.
+
+    They lie in a file of the folder without a name, which is gone when nobody uses it any longer.
+    """
+    size = (len(preprocessing.mean), *preprocessing.input_size)
+    try:
+        with (
+            tempfile.TemporaryFile(dir=folder) as file,
+            progress.stage("Reading the pictures", len(which)) as advance,
+        ):
+            for start in range(0, len(which), SHARD):
+                part = read_shard(
+                    paths, names, which[start : start + SHARD], preprocessing, photo_range
+                )
+                file.write(np.asarray(part, np.float32).tobytes())
+                advance(len(part))
+            file.flush()
+            return np.memmap(file, np.float32, "r", shape=(len(which), *size))
+    except OSError as error:
+        raise OutputRefused(
+            f"{folder}: pictures cannot be kept there ({error.strerror})."
+        ) from None
 
 
 def _rows(run: Run, pictures: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Relevance of a small network, with what its constants keep."""
+"""Relevance of a network, with what its constants keep."""
 
 from typing import Any
 
@@ -35,17 +35,21 @@ def model(
 def relevance(
     proto: onnx.ModelProto,
     x: Array,
-    target: int,
+    target: int | None,
     options: LrpRuleOptions | None = None,
     *,
     attention: bool = False,
-    wrt: str = "x",
+    wrt: str | None = None,
 ) -> tuple[Array, float, float]:
-    """(relevance of `wrt`, what constants keep, the score)"""
+    """(relevance of `wrt`, what constants keep, the score)
+
+    target: the output that is explained; None: the largest. wrt: None: the input.
+    """
     ledger = Ledger()
     rules = (attnlrp_rules if attention else lrp_rules)(options, ledger)
     prepared = prepare(proto, wrt=wrt, passes=rules.passes)
     graph, output = prepared.model.graph, prepared.output
+    (entry,) = graph.inputs
     dy = ir.Value(name="cotangent", shape=output.shape, type=output.type)
     graph.inputs.append(dy)
     op = Emitter(graph, "lrp")
@@ -53,10 +57,11 @@ def relevance(
     graph.outputs.clear()
     graph.outputs.extend([op.Identity(r), op.Identity(ledger.total(op)), op.Identity(output)])
     session = Session(ir.Model(graph, ir_version=10), choose_provider("cpu"), 1)
-    cotangent = np.zeros(static_shape(output), np.float32)
-    cotangent.reshape(-1)[target] = 1
-    given = {"x": x, "cotangent": cotangent}
-    found, kept, y = session.run({name: given[name] for name in (v.name for v in graph.inputs)})
+    given = {str(entry.name): x, "cotangent": np.zeros(static_shape(output), np.float32)}
+    if target is None:
+        target = int(session.run(given)[2].argmax())
+    given["cotangent"].reshape(-1)[target] = 1
+    found, kept, y = session.run(given)
     return found, float(kept), float(y.reshape(-1)[target])
 
 

@@ -273,7 +273,7 @@ def test_a_rule_set_may_know_an_operator_that_the_table_does_not(
 
 def test_the_graph_says_which_rules_made_it() -> None:
     for rules in (None, *RULE_SETS):
-        model = build_gradient(relu_net(), rules=rules)
+        model = build_gradient(relu_net(), batch=2, rules=rules)
         said = {prop.key: prop.value for prop in model.metadata_props}
         assert said.get(METADATA) == rules
 
@@ -287,6 +287,18 @@ def test_a_model_without_relu_is_refused(rules: str) -> None:
 def test_a_relu_off_the_way_does_not_count() -> None:
     with pytest.raises(GradientUnavailable, match="on the way to 'scores'"):
         build_gradient(relu_net(), rules="guided", wrt="r2")
+
+
+def test_deeplift_by_name_adds_up_over_pairs() -> None:
+    dy = np.repeat(COTANGENT[:1], 2, 0)
+    model = build_gradient(relu_net(), batch=2, rules="deeplift")
+    multipliers = _answer(model, image=IMAGE, cotangent=dy)
+    scores = Session(relu_net(), choose_provider("cpu"), 1).run({"image": IMAGE}, ["scores"])[0]
+    difference = float((dy[0] * (scores[0] - scores[1])).sum())
+    np.testing.assert_array_equal(multipliers[0], multipliers[1])
+    assert float((multipliers[0] * (IMAGE[0] - IMAGE[1])).sum()) == pytest.approx(difference, 1e-4)
+    with pytest.raises(GradientUnavailable, match=r"hold pairs.*--batch 2"):
+        build_gradient(relu_net(), rules="deeplift")
 
 
 def test_an_unknown_rule_set_is_refused() -> None:

@@ -11,7 +11,9 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from leap_audit.cli import main
-from leap_audit.errors import ConfigRefused, OutputRefused, PictureRefused
+from leap_audit.errors import ConfigRefused, ModelRefused, OutputRefused, PictureRefused
+from leap_audit.ingest.pictures.callables import Encode
+from leap_audit.measure.examples.whole_network import WholeNetwork
 from leap_audit.pipeline.examples import examples
 from leap_audit.pipeline.features import FeatureFile
 from tests.builders.classifiers import RAW
@@ -83,6 +85,49 @@ def test_a_picture_helps_itself(folder: Any) -> None:
         own = result.training.digests.index(result.pictures.digests[0])
         assert own in one.places, method
         assert (np.diff(one.values) <= 0).all()
+
+
+def test_all_weights_of_the_file_are_asked(folder: Any) -> None:
+    stored = [
+        t.name for t in onnx.load(MODEL).graph.initializer if len(t.dims) and "val" not in t.name
+    ]
+    whole = WholeNetwork(MODEL, stored, threads=1)
+    for method in ("tracin", "influence"):
+        more = {} if method == "tracin" else {"steps": 5, "damping": 1.0}
+        result = ran(folder, method, weights="all", **more)
+        (one,) = result.examples
+        assert result.options["weights"] == "all"
+        assert result.notes == ("Gradients are by all weights of the network, 46,722 numbers.",)
+        encode = Encode(result.run.model.preprocessing)
+        shown = result.shown(result.training, range(len(result.training.paths)))
+        training = encode(np.stack(shown)), result.training.gathered.labels
+        pictures = encode(np.stack(result.shown(result.pictures, [0]))), np.array(result.targets)
+        if method == "tracin":
+            want = whole.tracin(training, pictures)[0]
+        else:
+            assert set(one.figures) == {"ridge", "unsolved"}
+            ridge = one.figures["ridge"]
+            want = whole.influences(training, pictures, ridge, steps=5)[0][0]
+        assert one.places[0] == want.argmax(), method
+        np.testing.assert_allclose(one.values, want[one.places], rtol=1e-3)
+    assert {p.suffix for p in (folder / "features").iterdir()} == {".f32", ".sha256"}
+    twice = ran(folder, "tracin", weights="all", checkpoints=[MODEL], rates=(0.5, 0.25))
+    once = ran(folder, "tracin", weights="all")
+    np.testing.assert_allclose(twice.examples[0].values, 0.75 * once.examples[0].values)
+
+
+def test_models_without_gradients_by_weights_are_refused(folder: Any, tmp_path: Any) -> None:
+    with pytest.raises(ModelRefused, match=r"encoder.onnx: .* task is embedding"):
+        examples(
+            encoder(tmp_path / "encoder.onnx"),
+            PICTURES[0],
+            folder / "train",
+            "tracin",
+            features=tmp_path / "features",
+            weights="all",
+        )
+    with pytest.raises(ConfigRefused, match="weights"):
+        ran(folder, "neighbours", weights="all")
 
 
 def test_checkpoints_are_summed(folder: Any) -> None:

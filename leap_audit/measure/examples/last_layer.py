@@ -13,7 +13,7 @@ from leap_audit.errors import UsageError
 from leap_audit.measure.examples.gathered import Gathered, softmax_rows
 from leap_audit.run.session import Array
 
-__all__ = ["curvature", "influences", "self_influence", "solved", "tracin"]
+__all__ = ["curvature", "influences", "mean_curvature", "self_influence", "solved", "tracin"]
 
 NUMBERS = 4_000_000
 """In the largest array of a product with the Hessian."""

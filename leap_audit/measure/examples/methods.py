@@ -12,9 +12,15 @@ from leap_audit.measure.examples.gathered import Gathered, best
 from leap_audit.measure.examples.last_layer import influences, mean_curvature, tracin
 from leap_audit.measure.examples.neighbours import Metric, nearest_training
 from leap_audit.measure.examples.simplex import mixtures
+from leap_audit.measure.examples.whole_network import WholeCheckpoint
+from leap_audit.progress import Advance
 from leap_audit.run.session import Array
 
 __all__ = ["EXAMPLE_METHODS", "Checkpoint", "ExampleMethod", "Examples"]
+
+Weights = Literal["last", "all"]
+SEED = 0
+"""Of the random signs that the curvature of a whole network is estimated with."""
 
 
 class NeighboursOptions(Options):
@@ -36,6 +42,8 @@ class TracinOptions(Options):
 
     rates: tuple[float, ...] = ()
     """Learning rate at each checkpoint; none: 1."""
+    weights: Weights = "last"
+    """Whose gradients are compared: those of the last layer, or of all weights."""
 
 
 class InfluenceOptions(Options):
@@ -45,6 +53,9 @@ class InfluenceOptions(Options):
     """What is added to the Hessian, as a share of its mean eigenvalue."""
     steps: int = Field(default=200, ge=1)
     """Steps of conjugate gradients at most."""
+    weights: Weights = "last"
+    """What would be fitted again: the last layer, or all weights, with the Gauss-Newton matrix in
+    place of the Hessian."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +68,14 @@ class Checkpoint:
     """Whether the last layer has a bias."""
     ridge: float | None = None
     """The weight of the penalty that the last layer was fitted with, where it is known."""
+    whole: WholeCheckpoint | None = None
+    """The whole network, where the method looks at all weights."""
+
+    def units(self, options: Options) -> int:
+        """Return the units of work of a method with such options."""
+        if self.whole is None:
+            return 1
+        return self.whole.readings(options.steps if isinstance(options, InfluenceOptions) else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +102,20 @@ class ExampleMethod:
     formula: str
     needs: Literal["features", "labels"]
     options: type[Options]
-    function: Callable[[Sequence[Checkpoint], int, Options], list[Examples]]
+    function: Callable[[Sequence[Checkpoint], int, Options, Advance], list[Examples]]
     advice: str
     source: str
     several: bool = False
     """Whether it looks at several checkpoints."""
 
 
-def _neighbours(several: Sequence[Checkpoint], count: int, options: Options) -> list[Examples]:
+def _neighbours(
+    several: Sequence[Checkpoint], count: int, options: Options, advance: Advance
+) -> list[Examples]:
     assert isinstance(options, NeighboursOptions)
     (one,) = several
     values, places = nearest_training(one.training, one.pictures, count, options.metric)
+    advance()
     sign = -1 if options.metric == "l2" else 1
     return [
         _for(row, sign * value, {"nearest": float(sign * value[0])})
@@ -101,9 +123,13 @@ def _neighbours(several: Sequence[Checkpoint], count: int, options: Options) -> 
     ]
 
 
-def _simplex(several: Sequence[Checkpoint], count: int, options: Options) -> list[Examples]:
+def _simplex(
+    several: Sequence[Checkpoint], count: int, options: Options, advance: Advance
+) -> list[Examples]:
     assert isinstance(options, SimplexOptions)
     (one,) = several
+    found = mixtures(one.training, one.pictures, steps=options.steps)
+    advance()
     return [
         _for(
             each.places[:count],
@@ -114,28 +140,52 @@ def _simplex(several: Sequence[Checkpoint], count: int, options: Options) -> lis
                 "pictures": float(len(each.places)),
             },
         )
-        for each in mixtures(one.training, one.pictures, steps=options.steps)
+        for each in found
     ]
 
 
-def _tracin(several: Sequence[Checkpoint], count: int, options: Options) -> list[Examples]:
+def _tracin(
+    several: Sequence[Checkpoint], count: int, options: Options, advance: Advance
+) -> list[Examples]:
     assert isinstance(options, TracinOptions)
     rates = options.rates or (1.0,) * len(several)
-    total = sum(
-        rate * tracin(each.training, each.pictures, bias=each.bias)
-        for each, rate in zip(several, rates, strict=True)
-    )
-    return _signed(np.asarray(total), count, {"checkpoints": float(len(several))})
+    total = np.zeros(())
+    for each, rate in zip(several, rates, strict=True):
+        if each.whole is None:
+            products = tracin(each.training, each.pictures, bias=each.bias)
+            advance()
+        else:
+            whole = each.whole
+            products = whole.network.tracin(whole.training, whole.pictures, advance=advance)
+        total = total + rate * products
+    return _signed(total, count, {"checkpoints": float(len(several))})
 
 
-def _influence(several: Sequence[Checkpoint], count: int, options: Options) -> list[Examples]:
+def _influence(
+    several: Sequence[Checkpoint], count: int, options: Options, advance: Advance
+) -> list[Examples]:
     assert isinstance(options, InfluenceOptions)
     (one,) = several
+    if one.whole is not None:
+        return _whole_influence(one.whole, count, options, advance)
     ridge = one.ridge
     if ridge is None:
         ridge = options.damping * mean_curvature(one.training, bias=one.bias)
     ridge = max(ridge, float(np.finfo(np.float32).tiny))
     values, left = influences(one.training, one.pictures, ridge, bias=one.bias, steps=options.steps)
+    advance()
+    return _signed(values, count, {"ridge": ridge, "unsolved": left})
+
+
+def _whole_influence(
+    whole: WholeCheckpoint, count: int, options: InfluenceOptions, advance: Advance
+) -> list[Examples]:
+    network, rng = whole.network, np.random.default_rng(SEED)
+    mean = network.mean_curvature(whole.training[0], rng, advance=advance)
+    ridge = max(options.damping * mean, float(np.finfo(np.float32).tiny))
+    values, left = network.influences(
+        whole.training, whole.pictures, ridge, steps=options.steps, advance=advance
+    )
     return _signed(values, count, {"ridge": ridge, "unsolved": left})
 
 
@@ -184,8 +234,8 @@ _ENTRIES = (
     ),
     ExampleMethod(
         "tracin",
-        "Training pictures whose gradient at the last layer points the same way, or the other",
-        "Σ rate · (δ·δ')(h·h' + 1), δ = p − onehot",
+        "Training pictures whose gradient points the same way, or the other",
+        "Σ rate · ∇L(x)ᵀ ∇L(x'); of the last layer (δ·δ')(h·h' + 1), δ = p − onehot",
         "labels",
         TracinOptions,
         _tracin,
@@ -196,13 +246,13 @@ _ENTRIES = (
     ),
     ExampleMethod(
         "influence",
-        "By how much the loss would rise without a training picture, the last layer fitted again",
-        "∇L(x)ᵀ (H + λ)⁻¹ ∇L(x') / n, of the last layer",
+        "By how much the loss would rise without a training picture, the weights fitted again",
+        "∇L(x)ᵀ (H + λ)⁻¹ ∇L(x') / n, of the last layer or of all weights",
         "labels",
         InfluenceOptions,
         _influence,
-        "For the effect of leaving a picture out. To first order, and with all layers but the last "
-        "as they are.",
+        "For the effect of leaving a picture out. To first order; by the last layer alone, with "
+        "those before it as they are.",
         "Koh and Liang 2017",
     ),
 )

@@ -6,9 +6,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from leap_audit.errors import ModelRefused, UsageError
+from leap_audit.measure.examples import whole_network
 from leap_audit.measure.examples.gathered import Gathered
-from leap_audit.measure.examples.last_layer import influences, tracin
-from leap_audit.measure.examples.whole_network import WholeNetwork
+from leap_audit.measure.examples.last_layer import influences, mean_curvature, tracin
+from leap_audit.measure.examples.whole_network import WholeCheckpoint, WholeNetwork
 
 WIDTH, HIDDEN, CLASSES, RIDGE = 4, 3, 3, 0.05
 Weights = dict[str, np.ndarray]
@@ -114,6 +115,34 @@ def test_of_two_layers_it_foretells_training_without_a_picture() -> None:
         rises.append(_loss(again, *pictures) - before)
     for have, want in zip(foretold[:, left_out], np.array(rises).T, strict=True):
         assert np.corrcoef(have, want)[0, 1] > 0.9
+
+
+def test_the_mean_curvature_is_that_of_the_closed_form() -> None:
+    """Of one linear layer the Gauss-Newton matrix is the Hessian; the estimate has a draw each."""
+    rng = np.random.default_rng(0)
+    weights = {"w1": rng.standard_normal((CLASSES, WIDTH)), "b1": rng.standard_normal(CLASSES)}
+    x, labels = _data(1, 1500)
+    whole = WholeNetwork(_network(weights), ["w1", "b1"], batch=50, threads=1)
+    gathered = Gathered.of(x, x @ weights["w1"].T + weights["b1"], labels)
+    found = whole.mean_curvature(x, np.random.default_rng(1))
+    assert found == pytest.approx(mean_curvature(gathered), rel=0.1)
+
+
+def test_gradients_of_many_pictures_are_taken_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    weights = {"w1": rng.standard_normal((CLASSES, WIDTH)), "b1": rng.standard_normal(CLASSES)}
+    training, pictures = _data(1, 6), _data(2, 5)
+    whole = WholeNetwork(_network(weights), ["w1", "b1"], batch=2, threads=1)
+    at_once, (foretold, _) = (
+        whole.tracin(training, pictures),
+        whole.influences(training, pictures, RIDGE),
+    )
+    monkeypatch.setattr(whole_network, "LARGEST", 2 * whole.parameters)
+    counted: list[int] = []
+    blocks = whole.tracin(training, pictures, advance=counted.append)
+    np.testing.assert_allclose(blocks, at_once, rtol=1e-5)
+    assert sum(counted) == WholeCheckpoint(whole, training, pictures).readings()
+    np.testing.assert_allclose(whole.influences(training, pictures, RIDGE)[0], foretold, rtol=1e-5)
 
 
 def test_what_it_cannot_judge_is_refused() -> None:
