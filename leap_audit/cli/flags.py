@@ -272,8 +272,8 @@ GradientRules = Annotated[
     option(
         "--rules",
         "Options",
-        "Use other rules: guided backpropagation or deconvnet at Relu, relevance, or DeepLIFT, "
-        "whose batch holds pictures, then their baselines.",
+        "Use other rules: guided or deconvnet at Relu, relevance, or DeepLIFT. The batch of "
+        "DeepLIFT holds pictures, then baselines.",
         "guided|deconvnet|deeplift|lrp|attnlrp",
         case_sensitive=False,
     ),
