@@ -53,6 +53,8 @@ GAIN_LEAST = 3
 """Photographs that another preprocessing must gain, and the share of all that they must be."""
 
 
+SHORT = 0.9
+"""Share of the probability on photographs below which a prototype falls short of them."""
 PHOTOGRAPHS, TOLD_APART = 5, 0.9
 """Photographs of a class, and the share of them that must be told apart from others, before they
 count more than its prototype."""
@@ -208,7 +210,7 @@ def prob_on_photographs(evidence: Evidence, prototype: Prototype) -> float | Non
     if len(shown) < PHOTOGRAPHS or min(len(right) / len(shown), agreement) < TOLD_APART:
         return None
     usual = statistics.median(right)
-    return usual if prototype.prob < usual else None
+    return usual if prototype.prob < SHORT * usual else None
 
 
 def overlapping(prototype: Prototype) -> list[Entanglement]:

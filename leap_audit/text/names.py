@@ -9,7 +9,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-__all__ = ["NAME_LIMIT", "ClassLabels", "did_you_mean", "joined", "shortened", "visible"]
+__all__ = [
+    "NAME_LIMIT",
+    "ClassLabels",
+    "did_you_mean",
+    "joined",
+    "shortened",
+    "told_apart",
+    "visible",
+]
 
 NAME_LIMIT = 64
 """Characters of a class or file name that are displayed."""
@@ -61,6 +69,26 @@ def shortened(text: str, limit: int = NAME_LIMIT) -> str:
     return f"{shown[:limit].rstrip()}…"
 
 
+def told_apart(names: Sequence[str], limit: int) -> list[str]:
+    """Return names cut to about `limit` characters: their beginnings, where these differ.
+
+    Of names that begin alike, as 'a photo of a cat' and 'a photo of a dog', the last words.
+    """
+    beginnings = [shortened(name, limit) for name in names]
+    times = Counter(beginnings)
+    return [
+        f"…{_ending(name, limit - 1)}" if times[short] > 1 and len(name) > limit else short
+        for name, short in zip(names, beginnings, strict=True)
+    ]
+
+
+def _ending(name: str, limit: int) -> str:
+    """The last words of a name, or its last characters where a word is longer."""
+    before, tail = name[-limit - 1], name[-limit:]
+    words = tail if before == " " else tail.partition(" ")[2]
+    return visible(words or tail).lstrip()
+
+
 class ClassLabels:
     """What to call each class: its name, with its index where the name alone is not enough.
 
@@ -83,9 +111,13 @@ class ClassLabels:
         name = self._shown[index]
         return name if self._times[name] == 1 else f"{name} (class {index})"
 
+    def several(self, indices: Iterable[int]) -> list[str]:
+        """Return the labels of classes."""
+        return [self[index] for index in indices]
+
     def of(self, target: Sequence[int]) -> str:
         """Return the label of a target, the classes of a hybrid joined by a plus."""
-        return joined(self[index] for index in target)
+        return joined(self.several(target))
 
 
 def _first(name: str) -> str:

@@ -49,6 +49,7 @@ def test_photographs_that_are_told_apart_say_more() -> None:
         {"wrong": 3},  # photographs are confused as well
         {"agreement": 0.8},  # their neighbours are of other classes
         {"prob": 0.4},  # the prototype reaches what photographs do
+        {"prob": 0.45},  # or nearly so
         {"count": 4},  # too few photographs
     ],
 )

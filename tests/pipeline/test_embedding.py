@@ -254,6 +254,15 @@ def test_a_picture_in_the_wrong_folder_looks_mislabelled(planted: AuditResult) -
     assert [each.picture.file for each in record.embedding.far] == [MISPLACED]
 
 
+def test_a_short_row_of_pictures_is_filled_up(planted: AuditResult) -> None:
+    """Print stretches the cells of a row over the page."""
+    page = planted.report.read_text(encoding="utf-8")
+    for title in ("Pictures nearer to another class than to their own", "Labels that look wrong"):
+        _, _, after = page.partition(f"{title}</h3>")
+        row = after.partition('<div class="strip">')[2].partition("</div>\n</div>")[0]
+        assert (row.count('class="thumbnail"'), row.count("<div></div>")) == (1, 7), title
+
+
 def test_the_record_and_the_report_show_the_vectors(planted: AuditResult) -> None:
     record = planted.audit
     assert record.embedding is not None
