@@ -44,6 +44,8 @@ def ended(path: Path, nodes: list[Node], dims: tuple[Any, ...], **given: Any) ->
         "four": RNG.standard_normal((4, 8, 1, 1)),
         "five": RNG.standard_normal((5, 8, 1, 1)),
         "shape": np.array([0, 16, 32]),
+        "two": np.float32(2),
+        "tiny": np.float32(1e-6),
     }
     used = {name for node in nodes for name in node[1]}
     weights = {name: array for name, array in every.items() if name in used}
@@ -129,11 +131,28 @@ NORM: list[Node] = [
 ]
 
 
+LAYER_NORM: list[Node] = [
+    ("Flatten", ["g"], "f"),
+    ("MatMul", ["f", "w"], "h"),
+    ("ReduceMean", ["h"], "mean", {"axes": [1], "keepdims": 1}),
+    ("Sub", ["h", "mean"], "apart"),
+    ("Pow", ["apart", "two"], "square"),
+    ("ReduceMean", ["square"], "variance", {"axes": [1], "keepdims": 1}),
+    ("Add", ["variance", "tiny"], "above"),
+    ("Sqrt", ["above"], "deviation"),
+    ("Div", ["apart", "deviation"], "unit"),
+    ("Mul", ["unit", "two"], "scaled"),
+    ("Add", ["scaled", "tiny"], "y"),
+]
+"""As exporters write a LayerNormalization in older operators."""
+
+
 @pytest.mark.parametrize(
     ("nodes", "says"),
     [
         ([*FEATURES, ("Flatten", ["g"], "y")], "GlobalAveragePool over Relu stands at the end"),
         ([*FEATURES, *NORM], "divided by their length"),
+        ([*FEATURES, *LAYER_NORM], "divided by their deviation"),
     ],
 )
 def test_an_embedding_is_no_classifier_unless_said_otherwise(

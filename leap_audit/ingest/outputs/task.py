@@ -1,6 +1,6 @@
 """What kind of answer a model gives: read off the end of its graph, or said by the user."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -208,8 +208,15 @@ def _embedding(end: ir.Value) -> str:
         return ""
     if node.op_type in NORMALISED:
         return f"{node.op_type} stands at the end, and no layer of scores"
-    if node.op_type == "Div" and _is_norm(node.inputs[1]):
+    if node.op_type == "Div" and _comes_from(node.inputs[1], NORMS):
         return "they are divided by their length"
+    under = _unscaled(node)
+    if (
+        under is not None
+        and under.op_type == "Div"
+        and _comes_from(under.inputs[1], {"ReduceMean"})
+    ):
+        return "they are divided by their deviation, as in a layer normalisation"
     if node.op_type in POOLS:
         under = _below(node.inputs[0])
         if under is not None and under.op_type not in SCORING:
@@ -217,10 +224,21 @@ def _embedding(end: ir.Value) -> str:
     return ""
 
 
-def _is_norm(value: ir.Value | None) -> bool:
+def _unscaled(node: ir.Node | None) -> ir.Node | None:
+    """The node under a constant scale and shift."""
+    while node is not None and node.op_type in ("Add", "Mul"):
+        others = [value for value in node.inputs if constant_of(value) is None]
+        if len(others) != 1:
+            return node
+        node = _below(others[0])
+    return node
+
+
+def _comes_from(value: ir.Value | None, origins: Collection[str]) -> bool:
+    """Return whether a divisor is computed from what one of these operators gives."""
     while value is not None and constant_of(value) is None:
         node = value.producer()
-        if node is None or node.op_type in NORMS:
+        if node is None or node.op_type in origins:
             return node is not None
         if node.op_type not in BETWEEN:
             return False
