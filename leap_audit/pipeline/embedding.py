@@ -15,6 +15,7 @@ from leap_audit.ingest.outputs.directions import Directions
 from leap_audit.ingest.pictures.images import find_pictures
 from leap_audit.ingest.zero_shot import zero_shot
 from leap_audit.measure.embedding.directions import class_directions, principal_directions
+from leap_audit.measure.plan import Batches
 from leap_audit.pipeline.deadline import Deadline, TimeIsUp
 from leap_audit.pipeline.embedded import DirectionsKind, Embedded
 from leap_audit.pipeline.execution import InThisProcess, finish
@@ -56,13 +57,15 @@ def read_audited(
     trust_model: bool = False,
     keep: Callable[[Array], Array] = as_it_is,
     deadline: Deadline | None = None,
+    batches: Batches | None = None,
 ) -> tuple[Understood, Embedded | None]:
     """Return the model and its classes, and of an encoder its vectors on the photographs.
 
     An encoder is audited as the classifier of directions: those that the options name, else the
     centroids of the classes that folders or labels say, else the principal directions of the
     photographs. parts: of earlier runs, which keep the vectors. deadline: what ends the computing
-    of vectors; those that are finished are returned. Other parameters as of `read`.
+    of vectors; those that are finished are returned. batches: those of an audit that is repeated.
+    Other parameters as of `read`.
 
     Raises LeapAuditError: each refusal with its reason; an encoder without directions and with
     too few photographs among them. AuditIncomplete: stopped before LEAST had a vector.
@@ -86,8 +89,9 @@ def read_audited(
             )
         return understood, None
     album = read_album(options, understood.names, encoder.preprocessing, told, keep)
+    batches = batches or batches_of_options(encoder, options, parts)
     places, vectors, stopped = _vectors(
-        encoder, album, options, parts, told, deadline or Deadline()
+        encoder, album, batches, parts, told, deadline or Deadline()
     )
     if stopped is not None:
         album, paths = _part(album, places), tuple(paths[i] for i in places)
@@ -141,7 +145,7 @@ def read_audited(
 def _vectors(
     encoder: Model,
     album: Album,
-    options: AuditOptions,
+    batches: Batches,
     parts: Parts,
     told: Progress,
     deadline: Deadline,
@@ -150,7 +154,6 @@ def _vectors(
 
     Raises AuditIncomplete: it was stopped before LEAST had one.
     """
-    batches = batches_of_options(encoder, options, parts)
     ground = ground_of(encoder, batches.threads, batches.predictions)
     pictures = album.pictures
     units = [

@@ -87,6 +87,7 @@ def audit(
     started, clock, began = now(), time.perf_counter(), time.monotonic()
     values = layered(options.model_dump(exclude_unset=True) if options else {}, nested(settings))
     chosen = AuditOptions.parse(values, "audit()")
+    again = None if repeat is None else _batches(repeat)
     deadline = Deadline(None if repeat is not None else chosen.minutes, began)
     progress = progress or default_progress()
     source = Path(model) if isinstance(model, str | Path) else model
@@ -108,11 +109,11 @@ def audit(
             trust_model=trust_model,
             keep=kept.keep,
             deadline=deadline,
+            batches=again,
         )
         loaded, names = understood.model, understood.names
         if declared is not None:
             declared.fit(names)
-        again = None if repeat is None else _batches(repeat)
         study, computing = prepared(loaded, names, chosen, kept.parts, again, embedded)
         repeated = repeat is not None
         one = replace(study.batches, workers=1)  # a worker of a cluster has one unit at a time

@@ -112,15 +112,16 @@ def prepared(
 ) -> tuple[Study, Loaded]:
     """Return the study of a model without prototypes, and the model loaded.
 
-    parts: of earlier runs. How many items go together depends on the free memory, so the choice
-    is kept in them, and an audit that goes on makes it again. batches: those of an audit that is
-    repeated. embedded: the vectors of an encoder, with their photographs.
+    parts: of earlier runs; they keep how many items go together, which depends on the free memory.
+    batches: those of an audit that is repeated. embedded: an encoder's vectors and photographs.
 
     Raises ConfigRefused: options that do not fit the model, or a method that there is none of.
     """
     declared = declared_paths(options)
     if embedded is None:
         declared |= OF_VECTORS
+    else:  # recorded, so that an audit that is repeated takes it
+        options = options.model_copy(update={"directions_scale": embedded.scale})
     if options.effort is not None:
         options = with_rung(options, LADDER[first_rung(options.effort)], declared)
     prototype = settled_for(options.prototype, model, options.threads)

@@ -17,6 +17,7 @@ from leap_audit.pipeline import audit, deadline, inspect
 from leap_audit.pipeline.units import Unit
 from leap_audit.pipeline.work import perform
 from leap_audit.progress import Advance, Silent
+from leap_audit.verify.rerun import rerun
 from tests.builders.encoders import QUICK, glyphs, tiny_encoder, write_folders
 from tests.builders.running import Interrupted
 
@@ -166,3 +167,12 @@ def test_an_encoder_is_loaded_once(
     monkeypatch.setattr("leap_audit.pipeline.reading.load", counted)
     inspect(encoder, samples=[str(pictures)], progress=Silent(), **QUICK)
     assert loaded == [encoder]
+
+
+def test_an_audit_of_an_encoder_is_repeated_exactly(
+    encoder: Path, pictures: Path, unprinted: None
+) -> None:
+    values = {**QUICK, "prototype": {"steps": 4}, "batch": 3, "vectors": {"pairs": 1}}
+    out = encoder.parent / "out"
+    audit(encoder, samples=[str(pictures)], out=out, progress=Silent(), **values)
+    assert rerun(Audit.read(out), encoder, None).differences == []
