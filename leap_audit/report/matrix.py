@@ -11,7 +11,7 @@ from leap_audit.artifacts import Audit, EntanglementMatrix
 from leap_audit.report.charts import Chart
 from leap_audit.report.pictures import data_uri
 from leap_audit.report.svg import FAINT, INK, PAPER, drawing, text, width_of
-from leap_audit.text.names import ClassLabels, told_apart
+from leap_audit.text.names import ClassLabels, distinct_names
 from leap_audit.text.numbers import decimal
 
 __all__ = ["entanglement_matrix"]
@@ -52,8 +52,8 @@ def entanglement_matrix(audit: Audit, labels: ClassLabels) -> Chart | None:
 def _drawn(
     matrix: EntanglementMatrix, audit: Audit, labels: ClassLabels, alt: str, *, numbers: bool
 ) -> Chart:
-    names = told_apart([labels.of(p.target) for p in audit.prototypes], _NAME)
-    across = told_apart([labels[k] for k in matrix.classes], _NAME)
+    names = distinct_names([labels.of(p.target) for p in audit.prototypes], _NAME)
+    across = distinct_names([labels[k] for k in matrix.classes], _NAME)
     cell = 44 if numbers else 20
     left = 8 + max(map(width_of, names))
     lengths = [width_of(name) + 12 for name in across]

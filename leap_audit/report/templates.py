@@ -14,7 +14,7 @@ import leap_audit
 from leap_audit.report import wording
 from leap_audit.report.charts import curve
 from leap_audit.report.icons import icon_rules
-from leap_audit.text.names import shortened, told_apart, visible
+from leap_audit.text.names import distinct_names, shortened, visible
 from leap_audit.text.numbers import count, percent
 
 __all__ = [
@@ -87,7 +87,7 @@ def _environment() -> Environment:
         "ROWS_LIMIT": ROWS_LIMIT,
     }
     environment.filters |= {
-        "apart": told_apart,
+        "apart": distinct_names,
         "day": _day,
         "name": shortened,
         "number": wording.number,

@@ -13,9 +13,9 @@ __all__ = [
     "NAME_LIMIT",
     "ClassLabels",
     "did_you_mean",
+    "distinct_names",
     "joined",
     "shortened",
-    "told_apart",
     "visible",
 ]
 
@@ -69,7 +69,7 @@ def shortened(text: str, limit: int = NAME_LIMIT) -> str:
     return f"{shown[:limit].rstrip()}…"
 
 
-def told_apart(names: Sequence[str], limit: int) -> list[str]:
+def distinct_names(names: Sequence[str], limit: int) -> list[str]:
     """Return names cut to about `limit` characters: their beginnings, where these differ.
 
     Of names that begin alike, as 'a photo of a cat' and 'a photo of a dog', the last words.

@@ -1,6 +1,6 @@
 import pytest
 
-from leap_audit.text.names import ClassLabels, shortened, told_apart, visible
+from leap_audit.text.names import ClassLabels, distinct_names, shortened, visible
 from leap_audit.text.numbers import listed
 
 
@@ -55,5 +55,5 @@ def test_synonyms_are_left_out_where_the_first_name_is_unique() -> None:
 
 def test_long_names_that_begin_alike_are_told_apart_by_their_ends() -> None:
     prompts = ["a photo of the digit one", "a photo of the digit two", "zero", "another long name"]
-    assert told_apart(prompts, 12) == ["…digit one", "…digit two", "zero", "another long…"]
-    assert told_apart(["one", "two"], 12) == ["one", "two"]
+    assert distinct_names(prompts, 12) == ["…digit one", "…digit two", "zero", "another long…"]
+    assert distinct_names(["one", "two"], 12) == ["one", "two"]
