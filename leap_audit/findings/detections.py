@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from leap_audit.artifacts import ClassSuspicion, Detection, EvidencePicture, Severity, Trial
-from leap_audit.findings.evidence import Evidence, StatedClass, core
+from leap_audit.artifacts import ClassSuspicion, Detection, EvidencePicture, Trial
+from leap_audit.findings.basis import PICTURES_NEEDED
+from leap_audit.findings.evidence import Evidence, StatedClass
+from leap_audit.findings.isolations import PICTURES_SHARE, key_pixels
+from leap_audit.findings.marks import confirmed_suspicion, tested
 from leap_audit.findings.objects import Pair, pairs_of, removals
-from leap_audit.findings.shortcuts import GRAVE, MEDIUM, tested
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.statistics import wilson
 from leap_audit.text.names import shortened
@@ -28,11 +30,6 @@ ALONE = "object without its surroundings"
 """The kind of the trial that pastes objects elsewhere."""
 OUTSIDE = 0.5
 """Share of the pixels that a detection needs first, outside of its box, from which on it hits."""
-CORE_AREA = 0.05
-"""At most this much of a picture, ranked first, is looked at."""
-PICTURES = 3
-"""Objects of a class below which nothing is said of them together."""
-MOST_PICTURES = 2 / 3
 REMOVED = 0.5
 """Share of the objects that a usual change loses, from which on it is suspected."""
 CONFUSED, DOUBLED = 2, 2
@@ -45,33 +42,21 @@ def context(evidence: Evidence) -> Iterator[Suspicion]:
         if each.kind != "context" or not each.confirmed or each.pasted is None:
             continue
         label, pasted, covered = evidence.labels[each.class_], each.pasted, each.covered
-        figures: dict[str, float] = {
-            "suspicion": each.score,
-            "pasted beside": pasted.pictures,
-            "turned": pasted.changed,
-            "turned by the control": pasted.control,
-            "q": pasted.q,
-        }
+        figures: dict[str, float] = {"pasted beside": pasted.pictures}
         if covered is not None:
             figures |= {"covered on": covered.pictures, "detections lost": covered.changed}
         alone = _alone(evidence, each)
         if alone is not None:
             figures |= {"pasted alone": alone.pictures, "lost alone": alone.changed}
-        yield Suspicion(
-            target=(each.class_,),
-            classes=(each.class_,),
-            severity=_severity(pasted),
+        yield confirmed_suspicion(
+            each,
+            pasted,
             title=f"What stands beside an object makes this model call it ‘{label}’",
-            evidence=" ".join(filter(None, [_pasted(each, label), _covered(each), _moved(alone)])),
-            sure=f"95\u00a0% interval of the difference: {percent(max(0.0, pasted.low))} to "
-            f"{percent(pasted.high)}; by chance with a probability of {percent(pasted.q)}, "
-            "corrected over all that was tried.",
+            sentences=[_pasted(each, label), _covered(each), _moved(alone)],
             confirm="More photographs of the objects in other surroundings would give the rate in "
             "use.",
-            confirmed=True,
             limits="Tried on the photographs of this audit, with parts that have straight edges; "
             "how often objects in use have such surroundings is not known.",
-            pictures=tuple(p for p in each.pictures if p.image),
             figures=figures,
         )
 
@@ -84,9 +69,9 @@ def evidence_outside(evidence: Evidence) -> Iterator[Suspicion]:
     for class_, stated in _isolated(evidence).items():
         if tested(evidence, class_):
             continue
-        shares = [_outside(evidence, each) for each in stated]
+        shares = [float(key_pixels(evidence, each).sum()) for each in stated]
         hits = sum(share >= OUTSIDE for share in shares)
-        if hits < MOST_PICTURES * len(stated):
+        if hits < PICTURES_SHARE * len(stated):
             continue
         label = evidence.labels[class_]
         order = np.argsort([-share for share in shares], kind="stable")
@@ -133,9 +118,7 @@ def two_classes(evidence: Evidence) -> Iterator[Suspicion]:
             sure="Confidence: high. It was measured on each picture, and on its mirror image.",
             confirm="Count on labelled pictures how often one of the two is wrong.",
             limits="Two objects may lie one before the other, and some things have two names.",
-            pictures=evidence_pictures(
-                [(p.image, f"photograph {shortened(p.file)}") for p in each]
-            ),
+            pictures=_photographs(each),
             figures={"times": len(each), "photographs": photographs},
         )
 
@@ -159,9 +142,7 @@ def twice_found(evidence: Evidence) -> Iterator[Suspicion]:
             "prove that they are of one object.",
             confirm="Look at the pictures, and count on labelled ones.",
             limits="Objects that lie close together are told from one object by a person alone.",
-            pictures=evidence_pictures(
-                [(p.image, f"photograph {shortened(p.file)}") for p in each]
-            ),
+            pictures=_photographs(each),
             figures={"times": number, "detections": every},
         )
 
@@ -223,12 +204,6 @@ def class_not_found(evidence: Evidence) -> Iterator[Suspicion]:
         )
 
 
-def _severity(pasted: Trial) -> Severity:
-    if pasted.effect >= GRAVE:
-        return "high"
-    return "medium" if pasted.effect >= MEDIUM else "low"
-
-
 def _pasted(each: ClassSuspicion, label: str) -> str:
     assert each.pasted is not None
     return (
@@ -267,22 +242,11 @@ def _isolated(evidence: Evidence) -> dict[int, list[StatedClass]]:
     for each in evidence.stated_classes():
         if each.photograph and each.isolation.box is not None:
             found.setdefault(each.isolation.class_, []).append(each)
-    return {k: several for k, several in sorted(found.items()) if len(several) >= PICTURES}
-
-
-def _outside(evidence: Evidence, each: StatedClass) -> float:
-    """The share of an object's key pixels that lie outside of its box."""
-    isolation = each.isolation
-    assert isolation.box is not None
-    weights = core(evidence.rankings[isolation.mask], min(isolation.area, CORE_AREA))
-    height, width = weights.shape
-    left, top, right, bottom = isolation.box
-    rows = slice(max(0, round(top * height)), max(0, round(bottom * height)))
-    columns = slice(max(0, round(left * width)), max(0, round(right * width)))
-    return 1.0 - float(weights[rows, columns].sum())
+    return {k: several for k, several in sorted(found.items()) if len(several) >= PICTURES_NEEDED}
 
 
 def _photographs(pairs: Sequence[Pair]) -> tuple[EvidencePicture, ...]:
+    """The photographs of pairs, each once."""
     shown = dict.fromkeys((each.image, f"photograph {shortened(each.file)}") for each in pairs)
     return evidence_pictures(list(shown))
 

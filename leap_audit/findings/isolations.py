@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 from leap_audit.artifacts import EvidencePicture
 from leap_audit.findings.basis import PICTURES_NEEDED
 from leap_audit.findings.evidence import Evidence, StatedClass, core
-from leap_audit.findings.shortcuts import tested
+from leap_audit.findings.marks import tested
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
 from leap_audit.text.numbers import count, listed, percent
 
 __all__ = [
+    "PICTURES_SHARE",
     "border",
     "crop_gives_another",
     "erasing_changes_little",
     "isolation_not_enough",
+    "key_pixels",
     "one_corner",
 ]
 
@@ -114,7 +116,7 @@ def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
             continue  # the experiment says whether it is a shortcut
         shares: dict[str, list[float]] = {corner: [] for corner in corners}
         for each in stated:
-            weights = _core(evidence, each)
+            weights = key_pixels(evidence, each)
             height, width = (max(1, round(side * CORNER_SIDE)) for side in weights.shape)
             for corner, (bottom, right) in corners.items():
                 rows = slice(-height, None) if bottom else slice(height)
@@ -150,7 +152,7 @@ def border(evidence: Evidence) -> Iterator[Suspicion]:
             continue
         shares = []
         for each in stated:
-            weights = _core(evidence, each)
+            weights = key_pixels(evidence, each)
             top, left = (max(1, round(side * BORDER_SIDE)) for side in weights.shape)
             whole = 1.0 if each.isolation.box is None else float(weights.sum())
             shares.append(whole - float(weights[top:-top, left:-left].sum()))
@@ -181,16 +183,18 @@ def _by_class(evidence: Evidence) -> dict[int, list[StatedClass]]:
     return {k: of for k, of in sorted(groups.items()) if len(of) >= PICTURES_NEEDED}
 
 
-def _core(evidence: Evidence, each: StatedClass) -> NDArray[np.float64]:
+def key_pixels(evidence: Evidence, each: StatedClass) -> NDArray[np.float64]:
+    """Return the pixels that an answer needs first as weights, (height, width), that sum to 1.
+
+    Of an object those inside its box are 0, since it may lie anywhere: what counts is beside it.
+    """
     isolation = each.isolation
     weights = core(evidence.rankings[isolation.mask], min(isolation.area, CORE_AREA))
-    if isolation.box is None:
-        return weights
-    # An object may lie anywhere: of a detection, what counts is beside its box.
-    height, width = weights.shape
-    left, top, right, bottom = (max(0.0, side) for side in isolation.box)
-    rows = slice(round(top * height), round(bottom * height))
-    weights[rows, round(left * width) : round(right * width)] = 0
+    if isolation.box is not None:
+        height, width = weights.shape
+        left, top, right, bottom = (max(0.0, side) for side in isolation.box)
+        rows = slice(round(top * height), round(bottom * height))
+        weights[rows, round(left * width) : round(right * width)] = 0
     return weights
 
 

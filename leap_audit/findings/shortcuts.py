@@ -2,24 +2,17 @@
 
 from collections.abc import Iterator
 
-from leap_audit.artifacts import ClassSuspicion, Severity, Trial
+from leap_audit.artifacts import ClassSuspicion, Trial
 from leap_audit.findings.evidence import Evidence
+from leap_audit.findings.marks import confirmed_suspicion
 from leap_audit.findings.suspicion import Suspicion
 from leap_audit.text.numbers import count, percent
 
-__all__ = ["change_sways", "shortcut", "tested"]
+__all__ = ["change_sways", "shortcut"]
 
-GRAVE, MEDIUM = 0.5, 0.3
-"""Share of other pictures that a mark turns, beyond its control, from which a shortcut is high,
-and medium."""
 SWAYED, CHANCE = 0.5, 0.05
 """Share of pictures that a change of the whole picture turns into one class, and its largest
 corrected probability."""
-
-
-def tested(evidence: Evidence, class_: int) -> bool:
-    """Whether experiments looked for a shortcut to a class."""
-    return any(s.class_ == class_ and s.pasted is not None for s in evidence.suspicion)
 
 
 def shortcut(evidence: Evidence) -> Iterator[Suspicion]:
@@ -30,30 +23,18 @@ def shortcut(evidence: Evidence) -> Iterator[Suspicion]:
         label = evidence.labels[each.class_]
         what, verb = _what(each)
         pasted, covered = each.pasted, each.covered
-        figures: dict[str, float] = {
-            "suspicion": each.score,
-            "pasted into": pasted.pictures,
-            "turned": pasted.changed,
-            "turned by the control": pasted.control,
-            "q": pasted.q,
-        }
+        figures: dict[str, float] = {"pasted into": pasted.pictures}
         if covered is not None:
             figures |= {"covered on": covered.pictures, "answers lost": covered.changed}
         if each.wrong:
             figures |= {"wrong answers": each.wrong, "corrected": each.corrected}
-        yield Suspicion(
-            target=(each.class_,),
-            classes=(each.class_,),
-            severity=_severity(pasted),
+        yield confirmed_suspicion(
+            each,
+            pasted,
             title=f"{what} {verb} this model answer ‘{label}’",
-            evidence=" ".join(filter(None, [_covering(each), _pasting(each, label)])),
-            sure=f"95\u00a0% interval of the difference: {percent(max(0.0, pasted.low))} to "
-            f"{percent(pasted.high)}; by chance with a probability of {percent(pasted.q)}, "
-            "corrected over all that was tried.",
+            sentences=[_covering(each), _pasting(each, label)],
             confirm=_confirm(each),
-            confirmed=True,
             limits=_limits(each),
-            pictures=tuple(p for p in each.pictures if p.image),
             figures=figures,
         )
 
@@ -84,12 +65,6 @@ def change_sways(evidence: Evidence) -> Iterator[Suspicion]:
             "the model goes then, not that the class is defined by it.",
             figures={"pictures": worst.pictures, "turned": worst.changed},
         )
-
-
-def _severity(pasted: Trial) -> Severity:
-    if pasted.effect >= GRAVE:
-        return "high"
-    return "medium" if pasted.effect >= MEDIUM else "low"
 
 
 def _what(each: ClassSuspicion) -> tuple[str, str]:

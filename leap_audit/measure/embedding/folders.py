@@ -15,7 +15,6 @@ NEIGHBOURS = 5
 LISTED = 8
 """Pairs of pictures and pictures that are listed at most."""
 SHUFFLES = 199
-SAME_SHARE = 0.5
 
 
 @dataclass(frozen=True)
