@@ -1,11 +1,11 @@
-"""List the sentences of the report, the findings and the command line with their reading grade.
+"""List the sentences of reports, messages and the command line with their reading grade.
 
     python -m tools.readability [--above GRADE]
 
 The grade is the automated readability index (Senter and Smith 1967), as textstat computes it from
 letters, words and sentences: years of school. It needs no list of syllables. Sentences are the
-literal texts of the sources, with X for every value that is filled in; commands and texts of fewer
-than six words are left out. Exits with 1 where a sentence lies above the grade that was given.
+literal texts of the sources, with X for every value that is filled in; commands, formulas and texts
+of fewer than six words are left out. Exits with 1 where a sentence lies above the given grade.
 """
 
 import argparse
@@ -18,22 +18,23 @@ from pathlib import Path
 import textstat
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("leap_audit/findings", "leap_audit/report", "leap_audit/policy", "leap_audit/cli")
+SOURCE = "leap_audit"
 LEAST_WORDS = 6
 MOST_GRADE = 12.0
 NAMES = re.compile(
     r"\b(SHA-256|ONNX|Softmax|Sigmoid|softmax|sigmoid|Wilson|logit\w*)\b"
     r"|\[(?:bold|/)\]|\b[A-Z]{3,}[\w.-]*|(?<!\w)\.?[\w-]*[._]\w[\w.-]*\w|\blib[\w-]+\d\b"
+    r"|(?<!\w)--[a-z-]+|\bpip install [^.;]+|\bpenultimate\b|\bTopK\b|\bnon-maximum suppression\b"
+    r"|(?:[A-Z]\w+, )*[A-Z]\w+ and [A-Z]\w+ \d{4}"
     r"|\b(SavedModel|TorchScript|TensorFlow( Lite)?|WeasyPrint|HarfBuzz|Benjamini|Hochberg)\b"
 )
-"""Names of the field, files, extensions, packages and people: read as one short word."""
+"""Names of the field, files, extensions, packages, people and papers: read as one short word."""
 
 
 def sentences() -> Iterator[tuple[str, str]]:
     """Yield (file, sentence) of every text that a reader meets."""
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield from ((path.name, each) for text in _texts(path) for each in _split(text))
+    for path in sorted((ROOT / SOURCE).rglob("*.py")):
+        yield from ((path.name, each) for text in _texts(path) for each in _split(text))
     for path in sorted((ROOT / "templates").glob("*.j2")):
         plain = re.sub(r"{%.*?%}|{#.*?#}", " ", path.read_text("utf-8"), flags=re.DOTALL)
         plain = re.sub(r"{{.*?}}", "X", plain, flags=re.DOTALL)
@@ -67,10 +68,10 @@ def _texts(path: Path) -> Iterator[str]:
 
 def _split(text: str) -> Iterator[str]:
     text = " ".join(text.replace("&nbsp;", " ").replace("\u00a0", " ").split())
-    if not re.search(r"[a-z] [a-z]", text) or re.search(r"[{}<>=;_]|^leap-audit ", text):
+    if not re.search(r"[a-z] [a-z]", text) or re.search(r"[{}<>=;_·]|^leap-audit ", text):
         return
     for each in re.split(r"(?<=[.?!:]) (?=[A-Z‘])", text):
-        if len(re.findall(r"[A-Za-z]+", each)) >= LEAST_WORDS:
+        if len(re.findall(r"[A-Za-z]+", NAMES.sub("it", each))) >= LEAST_WORDS:
             yield each
 
 

@@ -90,7 +90,7 @@ def _card(record: Record) -> dict[str, Any]:
         "quantitativeAnalysis": {
             "performanceMetrics": [*_figures(audit), *_checks(audit)],
             "graphics": {
-                "description": "Inputs synthesised to maximise a class (prototypes)",
+                "description": "Pictures made to raise one class (prototypes)",
                 "collection": _graphics(record),
             },
         },

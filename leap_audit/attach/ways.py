@@ -19,7 +19,7 @@ WAYS: dict[str, Way] = {
     "card": Way("", "CARD", "The model card, README.md: made, or its section refreshed.", "card"),
     "onnx": Way("--onnx", "MODEL", "Write a copy of this model with the key figures in it."),
     "cyclonedx": Way("--cyclonedx", "FILE", "Write a CycloneDX ML-BOM with a model card."),
-    "intoto": Way("--intoto", "FILE", "Write an in-toto test-result statement."),
+    "intoto": Way("--intoto", "FILE", "Write the result as an in-toto statement."),
     "mlflow": Way("--mlflow", "URI", "Log the folder to this tracking server.", "tracking"),
     "wandb": Way("--wandb", "ENTITY/PROJECT", "Log the folder to Weights & Biases.", "tracking"),
 }

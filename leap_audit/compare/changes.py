@@ -23,7 +23,7 @@ from leap_audit.report.wording import signed
 from leap_audit.text.names import ClassLabels, shortened
 from leap_audit.text.numbers import count, listed, percent
 
-__all__ = ["Compared", "changes_of"]
+__all__ = ["Compared", "by_chance", "changes_of"]
 
 _SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
 _DIRECTIONS: tuple[Direction, ...] = ("worse", "different", "better")
@@ -120,6 +120,12 @@ def _took_part(answers: Sequence[PhotographPair]) -> str:
     )
 
 
+def by_chance(p: float) -> str:
+    """Return in a sentence whether gains and losses as uneven may be chance."""
+    words = "Unlikely to be chance" if p < SIGNIFICANT else "It may be chance"
+    return f"{words} ({'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}, sign test)."
+
+
 def _accuracy(pairs: Compared) -> Iterator[_Weighed]:
     each = pairs.accuracy
     if each is None or each.p >= SIGNIFICANT:
@@ -140,8 +146,8 @@ def _accuracy(pairs: Compared) -> Iterator[_Weighed]:
             "photographs",
             evidence=f"Of {count(each.photographs, 'photograph')} of known classes, the old model "
             f"answers {each.right_old} with their class and the new one {each.right_new}: "
-            f"{each.lost} lost, {each.gained} gained. By chance alone that is so uneven with a "
-            f"probability of {percent(each.p)}." + (f" Most fell: {where}." if falls else ""),
+            f"{each.lost} lost, {each.gained} gained. {by_chance(each.p)}"
+            + (f" Most fell: {where}." if falls else ""),
             limits="It holds for photographs like these. Whether they stand for those that the "
             "model will meet, the audits cannot tell.",
         ),

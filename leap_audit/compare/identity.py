@@ -16,7 +16,7 @@ _AFFECTS = {
     "isolation": "isolations",
     "prototype": "prototypes, their logits and their entanglement",
     "region": "every figure: another part of the map was audited",
-    "seed": "prototypes and isolations: chance alone makes them differ",
+    "seed": "prototypes and isolations: by chance alone they differ",
     "seeds": "ranges over the seeds: more seeds make them wider",
     "top_classes": "which isolations there are on photographs",
 }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from leap_audit.compare.changes import by_chance
 from leap_audit.compare.prototypes import compared
 from leap_audit.compare.record import (
     COMPARISON_FILE,
@@ -74,6 +75,7 @@ def render_comparison(comparison: Comparison, folder: Path) -> str:
         new=comparison.new,
         began=[started_at(side.started) for side in (comparison.old, comparison.new)],
         states=_counted([pair.state for pair in comparison.findings]),
+        by_chance=by_chance,
         changed=sum(pair.changed for pair in comparison.photographs),
         moved=sum(each.state == "changed" for _, each in compared(comparison.prototypes)),
         pictures=Pictures(folder),

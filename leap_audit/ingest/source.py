@@ -247,8 +247,8 @@ def _pickled(path: Path, data: bytes) -> str:
     except Exception:  # a pickle may be cut off anywhere, or only look like one
         modules.add("?")
     instead = (
-        "In Python, build the network, load it, and give the module itself, or save it with "
-        "torch.export.save(torch.export.export(module, (example,)), 'model.pt2')."
+        "In Python, build the network and load the weights. Give the module itself, or save it "
+        "with torch.export.save(torch.export.export(module, (example,)), 'model.pt2')."
     )
     if modules and all(WEIGHTS.match(module) for module in modules):
         return f"{path}: holds weights without the network they belong to. {instead}"

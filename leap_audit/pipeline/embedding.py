@@ -84,7 +84,7 @@ def read_audited(
         if own:
             raise ModelRefused(
                 f"{model.identity.file} is an encoder, and {count(len(paths), 'picture')} are too "
-                f"few to measure its vectors: give {LEAST} or more with --samples, or name "
+                f"few to measure its vectors. Give {LEAST} or more with --samples, or name "
                 "directions that stand for classes with --directions."
             )
         return understood, None
@@ -120,9 +120,9 @@ def read_audited(
         album, known=tuple(None if k is None else index.get(names[k]) for k in album.known)
     )
     note = (
-        f"The model is an encoder. {words[:1].upper()}{words[1:]} stand for classes: what the "
-        "report says of probabilities and right answers is of the cosines with them, and the "
-        "directions were made of these photographs."
+        f"The model is an encoder. {words[:1].upper()}{words[1:]} stand for classes. "
+        "Probabilities and right answers in the report are about the cosines with them. These "
+        "photographs made the directions."
     )
     classifier = understood._replace(
         model=zero_shot(encoder, Directions(found.vectors, found.scale, found.names), options.task),

@@ -162,8 +162,8 @@ def examples(
     truth, names, notes = _labels(read["training"][0], names, labels, encoder=encoder)
     if chosen.needs == "labels" and not (truth != NO_LABEL).any():
         raise PictureRefused(
-            f"{method} needs the class of each training picture: give folders that are called like "
-            "the model's classes (--classes names them), or a table with --labels."
+            f"{method} needs the class of each training picture. Give folders with the names of "
+            "the classes (--classes), or a table with --labels."
         )
     found: list[Checkpoint] = []
     folders: dict[str, Folder] = {}

@@ -91,10 +91,10 @@ def require_classes(model: Model) -> None:
         return
     raise ModelRefused(
         f"output {identity.output!r} is an embedding of {model.classes} features "
-        f"({identity.task_reason}), which has no classes: show it pictures with --samples, explain "
-        "it with `leap-audit explain`, name directions that stand for classes with --directions, "
-        "give the classifier built on it, or pass --task classification to audit each feature as "
-        "if it were a class."
+        f"({identity.task_reason}). It has no classes. Show it pictures with --samples, or explain "
+        "it with `leap-audit explain`. Or name directions that stand for classes with "
+        "--directions. Or give the classifier built on it. With --task classification each "
+        "feature is audited as if it were a class."
     )
 
 
@@ -104,9 +104,9 @@ def _of_rounding(model: Model) -> tuple[str, ...]:
     if not rounding:
         return ()
     return (
-        "The model is quantised: its gradient passes straight through rounding "
-        f"({', '.join(f'{n} {name}' for name, n in rounding.items())}), is that of the "
-        "dequantised model, and zero beyond what can be represented.",
+        "The model is quantised. Its gradient passes straight through rounding "
+        f"({', '.join(f'{n} {name}' for name, n in rounding.items())}). It is that of the "
+        "dequantised model, and zero outside the range of the numbers.",
     )
 
 

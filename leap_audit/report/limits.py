@@ -32,10 +32,10 @@ def limits_of(audit: Audit) -> list[Limit]:
         *_incomplete(audit),
         *doubtful,
         *_of_coverage(audit),
-        *checked,
         *_of_this_model(audit),
         *_of_methods(audit),
         *_accuracy(audit),
+        *checked,
         *_ALWAYS,
     ]
 
@@ -91,7 +91,9 @@ def _of_coverage(audit: Audit) -> Iterator[Limit]:
         yield Limit(
             f"{missing:,} of {coverage.classes_in_all:,} classes were not examined",
             f"{count(coverage.classes_audited, 'class has', 'classes have')} a prototype. This "
-            "report says nothing about the others.",
+            "report says nothing about the others."
+            if coverage.classes_audited
+            else "No class has a prototype.",
         )
     if coverage.unfinished:
         yield Limit(

@@ -26,16 +26,16 @@ RAMP = ((8, 7, 30), (74, 18, 107), (181, 54, 88), (246, 136, 31), (252, 250, 164
 """The ranking from needed last to needed first; its brightness rises evenly, for grey print."""
 MAP_COLOURS = (
     (230, 159, 0),
+    (0, 114, 178),
+    (240, 228, 66),
+    (213, 94, 0),
     (86, 180, 233),
     (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
     (204, 121, 167),
     (150, 150, 150),
 )
 """The classes of a predicted map, the largest first: a palette for all kinds of colour vision
-(Okabe and Ito 2008)."""
+(Okabe and Ito 2008), in an order in which the first four differ in grey print too."""
 _QUALITY = 86
 
 

@@ -16,8 +16,9 @@ __all__ = [
 ]
 
 PROTOTYPES_IN_FULL = 12
-PHOTOGRAPHS_IN_FULL = 6
-"""Prototypes, and photographs, that a printed report explains; three to a page."""
+"""Prototypes that a printed report explains."""
+PHOTOGRAPHS_IN_FULL, WITH_OPINIONS = 6, 4
+"""Photographs that a printed report explains on two pages: alone, and with second opinions."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,17 @@ def everything(audit: Audit) -> Selection:
 
 
 def for_print(
-    audit: Audit, prototypes: int = PROTOTYPES_IN_FULL, samples: int = PHOTOGRAPHS_IN_FULL
+    audit: Audit, prototypes: int = PROTOTYPES_IN_FULL, samples: int | None = None
 ) -> Selection:
     """Return what goes on paper in full: at most so many prototypes, and so many photographs.
 
+    samples: None: what two pages hold.
     First what the findings are about, the gravest first; then photographs that the model gets
     wrong; then the others in the order of the audit.
     """
     every, made = audit.samples, audit.prototypes
+    if samples is None:
+        samples = WITH_OPINIONS if any(each.opinions for each in every) else PHOTOGRAPHS_IN_FULL
     return Selection(
         _first([*_concerned(audit, made), *range(len(made))], prototypes),
         _first([*_concerned(audit, every), *wrong_first(every)], samples),

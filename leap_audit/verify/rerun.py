@@ -66,7 +66,7 @@ def rerun(
         raise AuditRefused("the audit was interrupted and cannot be repeated; run it again whole.")
     if not samples and audit.config.get("samples") == [WITHHELD]:
         raise UsageError(
-            "--rerun needs the photographs, whose paths were withheld: pass --samples."
+            "--rerun needs the photographs: pass --samples. Their paths were withheld."
         )
     moved: dict[str, Any] = {"samples": [str(path) for path in samples]} if samples else {}
     if audit.config.get("labels") == WITHHELD:

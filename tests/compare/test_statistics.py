@@ -6,6 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from leap_audit.compare.changes import by_chance
 from leap_audit.compare.statistics import (
     apart_by_chance,
     mcnemar,
@@ -53,3 +54,15 @@ def test_ranges_miss_each_other_as_often_as_counted(n: int, m: int) -> None:
     orders = list(permutations(range(n + m)))
     apart = [o for o in orders if max(o[:n]) < min(o[n:]) or min(o[:n]) > max(o[n:])]
     assert apart_by_chance(n, m) == pytest.approx(len(apart) / len(orders))
+
+
+@pytest.mark.parametrize(
+    ("p", "sentence"),
+    [
+        (0.0009, "Unlikely to be chance (p < 0.001, sign test)."),
+        (0.0499, "Unlikely to be chance (p = 0.050, sign test)."),
+        (0.05, "It may be chance (p = 0.050, sign test)."),
+    ],
+)
+def test_chance_is_said_in_a_sentence(p: float, sentence: str) -> None:
+    assert by_chance(p) == sentence

@@ -1,9 +1,11 @@
 """The edges of the rules about detectors, and the pictures that they show."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from leap_audit.artifacts import Sample
+from leap_audit.artifacts import Finding, Sample
 from leap_audit.findings import Evidence, find
 from leap_audit.findings.evidence import Ranking
 from tests.builders.records import detected, trial
@@ -19,8 +21,8 @@ from tests.builders.suspicious import (
 )
 
 
-def of_rule(rule: str, pictures: list[Sample], *rest: object, **more: object) -> list[object]:
-    found = findings([], pictures, None, DETECTOR, *rest, **more)  # type: ignore[arg-type]
+def of_rule(rule: str, pictures: list[Sample], *rest: Any, **more: Any) -> list[Finding]:
+    found = findings([], pictures, None, DETECTOR, *rest, **more)
     return [each for each in found if each.rule == rule]
 
 

@@ -96,7 +96,7 @@ def test_no_byte_names_the_patient(patients: Path, sample_models: Path, tmp_path
         *("--classes", sample_models / "digits.txt"),
         folder=tmp_path,
     )
-    assert b"whose paths were withheld: pass --samples" in rerun.stderr
+    assert b"pass --samples. Their paths were withheld." in rerun.stderr
 
 
 @pytest.mark.parametrize("labels", ["file,class\nZweig.dcm,Ottokar\n", "file,class\nx.png,3\n"])

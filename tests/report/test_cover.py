@@ -111,6 +111,16 @@ def test_nothing_that_is_usual_is_cut_off_the_cover(
     assert below_its_frame(audit, folder) == []
 
 
+def test_findings_without_a_picture_stand_below_those_with_one(build: Build, folder: Path) -> None:
+    def columns(*findings: Finding) -> int:
+        html = render_html(build(findings=findings), folder)
+        return html.count('<span class="finding-picture">')
+
+    plain = grave(1).model_copy(update={"pictures": ()})
+    assert columns(grave(0), plain) == 2
+    assert columns(plain) == 0
+
+
 def test_declared_facts_are_on_the_cover_and_their_lack_is_said(build: Build, folder: Path) -> None:
     said = Page(render_html(build(declared=Declared(owner="Post", version="2.1")), folder)).text
     assert "Owner Post" in said
@@ -184,6 +194,7 @@ def test_an_assumption_that_photographs_support_ranks_lower(build: Build) -> Non
     readings = Readings(photographs=10, right=9, others=())
     checked = [each.title for each in limits_of(audit.model_copy(update={"readings": readings}))]
     assert checked[0] == "1 of 3 classes were not examined"
-    assert checked[1] == "Photographs support the assumed preprocessing"
+    assert checked[1] == "The accuracy in use was not measured"
+    assert checked[2] == "Photographs support the assumed preprocessing"
     few = Readings(photographs=9, right=9, others=())
     assert limits_of(audit.model_copy(update={"readings": few}))[0].title == doubtful[0]

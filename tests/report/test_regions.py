@@ -58,6 +58,11 @@ def test_a_map_has_the_colour_of_each_class(regions: Regions) -> None:
         assert shown[row, 80] == pytest.approx(expected, abs=8)
 
 
+def test_four_classes_of_a_map_differ_in_grey_print_too() -> None:
+    grey = sorted(0.299 * r + 0.587 * g + 0.114 * b for r, g, b in MAP_COLOURS[:4])
+    assert min(np.diff(grey)) > 30
+
+
 def test_a_photograph_that_was_kept_out_is_grey(build: Build, regions: Regions) -> None:
     part = build(picture="large").prototypes[0].isolations[0].model_copy(update={"area": 0.5})
     assert pixels(regions.outlined("", part, SIDE))[80, 40] == pytest.approx([150] * 3, abs=6)

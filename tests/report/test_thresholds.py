@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from leap_audit.artifacts import Coverage, EntanglementMatrix
+from leap_audit.artifacts import Coverage, EntanglementMatrix, Opinion
+from leap_audit.report import render_html
 from leap_audit.report.limits import limits_of
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.selection import for_print
@@ -39,6 +40,13 @@ def test_so_many_are_shown_in_full_on_paper(build: Build) -> None:
     audit = build(prototypes=14, samples=8).model_copy(update={"findings": ()})
     assert for_print(audit).prototypes == set(range(12))
     assert for_print(audit).samples == set(range(6))
+    opinion = Opinion(
+        method="occlusion", class_=0, name="cat", map="m.png", agreement=0.6, other_class=0.2,
+        other_weights=0.0,
+    )  # fmt: skip
+    first, *rest = audit.samples
+    judged = (first.model_copy(update={"opinions": (opinion,)}), *rest)
+    assert for_print(audit.model_copy(update={"samples": judged})).samples == set(range(4))
 
 
 def coverage(audited: int, of: int) -> Coverage:
@@ -52,6 +60,19 @@ def test_every_class_that_was_not_audited_is_a_limit(
     audit = build(coverage=coverage(audited, 3))
     titles = [limit.title for limit in limits_of(audit)]
     assert (f"{3 - audited} of 3 classes were not examined" in titles) == said
+
+
+def test_without_a_prototype_there_are_no_other_classes(build: Build) -> None:
+    said = {each.title: each.text for each in limits_of(build(coverage=coverage(0, 3)))}
+    assert said["3 of 3 classes were not examined"] == "No class has a prototype."
+
+
+def test_photographs_begin_a_page_of_the_pdf_after_prototypes_alone(
+    build: Build, folder: Path
+) -> None:
+    page = '<section class="chapter page" aria-labelledby="photographs">'
+    assert page in render_html(build(samples=1), folder, paper=True)
+    assert page not in render_html(build(samples=1, prototypes=0), folder, paper=True)
 
 
 def test_the_table_gives_a_prototype_its_own_entanglement(build: Build, tmp_path: Path) -> None:

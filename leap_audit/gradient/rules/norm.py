@@ -31,7 +31,9 @@ def batch_normalization(
     epsilon), over all but the channels; the statistics are fixed in a deployed model
     """
     if node.attribute("training_mode"):
-        raise GradientUnavailable(f"BatchNormalization ({node.name}): its statistics are computed")
+        raise GradientUnavailable(
+            f"BatchNormalization ({node.name}): the mean and the variance are computed"
+        )
     x, scale, _, mean, var = node.inputs
     rank = len(node.shape(0))
     shape = (node.shape(0)[1],) + (1,) * (rank - 2)

@@ -272,8 +272,8 @@ class _Writer:
         kind = dtype_name(source.kind)
         return ModelRefused(
             f"input {self._name!r} takes whole numbers, and {op} ({node.name or node.output[0]}) "
-            f"{words} ({kind}) before they become floating point, which has no gradient: export "
-            "the model with a float input, or with the conversion to float first."
+            f"{words} ({kind}) before they become floating point. That has no gradient. Export the "
+            "model with a float input, or with the conversion to float first."
         )
 
 

@@ -121,8 +121,8 @@ def refuse_boxes_beside(output: ir.Value, others: Sequence[ir.Value]) -> None:
 
 def _refused_detector(output: ir.Value, reason: str) -> ModelRefused:
     return ModelRefused(
-        f"output {output.name!r} is taken for a detector's boxes and scores ({reason}), which "
-        "cannot be audited: give the classifier it was built on, or pass --task if it is none."
+        f"output {output.name!r} is taken for a detector's boxes and scores ({reason}). "
+        "It cannot be audited. Give the classifier it was built on, or pass --task if it is none."
     )
 
 
@@ -139,9 +139,9 @@ def refuse_boxes(proto: onnx.ModelProto) -> None:
             "detector of one stage, or the classifier it was built on."
         )
     raise ModelRefused(
-        f"the model is taken for a detector ({has}) of none of the formats that are known "
-        "(docs/detectors.md), which cannot be audited: export it for one picture, without its own "
-        "non-maximum suppression, or give the classifier it was built on."
+        f"the model is taken for a detector ({has}), but has no format that is known "
+        "(docs/detectors.md). It cannot be audited. Export it for one picture, without its own "
+        "non-maximum suppression. Or give the classifier it was built on."
     )
 
 

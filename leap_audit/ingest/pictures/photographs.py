@@ -254,8 +254,8 @@ def _of_dicom(shown: Sequence[_Dicom]) -> list[str]:
         f"taken from: {used}; in {rescaled} after rescaling by slope and intercept or a "
         f"lookup table; {inverted} were inverted (MONOCHROME1). Another window may show the "
         "model something else.",
-        "Because names and folders of DICOM files may name patients, the photographs are called by "
-        "their number in the order of their paths, and no path of theirs is recorded.",
+        "Names and folders of DICOM files may name patients. So the photographs have numbers, in "
+        "the order of their paths, and no path of theirs is recorded.",
     ]
     burned = Counter(each.burned_in for each in shown)
     if burned["yes"] or burned["perhaps"]:

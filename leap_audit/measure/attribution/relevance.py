@@ -34,8 +34,8 @@ from leap_audit.run.session import Array
 __all__ = ["PATENTS", "Relevance", "relevance"]
 
 PATENTS = (
-    "LRP is said to be patented in places (so the README of the authors' library LXT): whether you "
-    "may use it is for you to decide, and no audit uses it unless it is named."
+    "LRP is said to be patented in places (so the README of the authors' library LXT). Whether you "
+    "may use it is for you to decide. No audit uses it unless you name it."
 )
 
 

@@ -218,8 +218,8 @@ _ENTRIES = (
         "features",
         NeighboursOptions,
         _neighbours,
-        "First choice, and for near-duplicates. Says what looks alike to the model, not what it "
-        "learned from.",
+        "The first choice; it also finds near-duplicates. Says what looks alike to the model, not "
+        "what it learned from.",
         "Papernot and McDaniel 2018",
     ),
     ExampleMethod(

@@ -13,8 +13,9 @@ __all__: list[str] = []
 def _described(p: PrototypeOptions, setting: Setting) -> dict[str, Any]:
     strongest = "highest" if p.objective_weight > 0 else "lowest"
     return {
-        "method": "Activation maximisation of the target's logit in a 1/f-scaled cosine basis "
-        "with decorrelated colours, under random zoom, shift, mirror and noise",
+        "method": "Raise the logit of the target (activation maximisation). The picture is a sum "
+        "of cosines, scaled by 1/f, with decorrelated colours. Each step zooms, shifts and mirrors "
+        "it at random and adds noise.",
         "source": SOURCE,
         "objective": OBJECTIVES[p.objective or "logit"],
         "optimiser": f"Adam (Kingma and Ba 2015), learning rate {p.lr:g}, {p.steps} steps",

@@ -6,7 +6,7 @@ import pytest
 from leap_audit.measure.embedding.directions import class_directions
 from leap_audit.measure.embedding.duplicates import near_duplicates, same_picture
 from leap_audit.measure.embedding.folders import separation_of
-from leap_audit.measure.embedding.quality import contrast_of, quality_links
+from leap_audit.measure.embedding.quality import WITHOUT, contrast_of, lengths_differ
 from leap_audit.measure.embedding.spread import effective_rank, hubs_of
 from leap_audit.measure.smooth import blur_matrix
 from leap_audit.run.session import Array
@@ -91,24 +91,18 @@ def test_classes_by_chance_are_told_apart_once_in_200_times() -> None:
     assert apart <= 1
 
 
-@pytest.mark.parametrize(("spread", "compared"), [(1.1e-4, True), (0.9e-4, False)])
-def test_lengths_that_hardly_differ_are_equal(spread: float, compared: bool) -> None:
+@pytest.mark.parametrize(("spread", "differ"), [(1.1e-4, True), (0.9e-4, False)])
+def test_lengths_that_hardly_differ_are_equal(spread: float, differ: bool) -> None:
     lengths = 1 + spread * np.tile([-1.0, 1.0], 4)
-    links = quality_links(noise(8), lengths, lambda _: lengths, np.random.default_rng(0))
-    assert bool(links) == compared
+    assert lengths_differ(lengths[:, None] * np.eye(8)[0]) == differ
 
 
 def test_how_much_sharpness_and_contrast_are_taken() -> None:
-    pictures, shown = noise(8, side=32), []
-
-    def length_of(several: Array) -> Array:
-        shown.append(several)
-        return np.arange(8.0)
-
-    quality_links(pictures, np.arange(8.0), length_of, np.random.default_rng(0))
+    pictures = noise(8, side=32)
     blur = blur_matrix(32, 0.03 * 32)
-    assert np.allclose(shown[0], blur @ pictures @ blur.T, atol=1e-5)
-    assert contrast_of(shown[1]) == pytest.approx(0.5 * contrast_of(pictures), rel=1e-4)
+    assert np.allclose(WITHOUT["sharpness"](pictures), blur @ pictures @ blur.T, atol=1e-5)
+    paler = contrast_of(WITHOUT["contrast"](pictures))
+    assert paler == pytest.approx(0.5 * contrast_of(pictures), rel=1e-4)
 
 
 def test_hubs_of_points_without_hubs_are_usual() -> None:
