@@ -27,7 +27,7 @@ from leap_audit.ingest.detectors.reading import (
     usual,
 )
 from leap_audit.ingest.detectors.registry import DeclaredDetector
-from leap_audit.ingest.detectors.selection import with_all_rows
+from leap_audit.ingest.detectors.selection import ALL_BOXES, with_all_rows
 from leap_audit.ingest.detectors.ssd import without_suppression
 from leap_audit.ingest.inputs.integers import floating_input
 from leap_audit.ingest.inputs.layout import input_dimensions
@@ -188,7 +188,8 @@ def make_model(
     if task in (None, "detection"):
         raw = with_all_rows(without_suppression(raw))
     fixed, name, values = fix_inputs(raw, chosen)
-    refuse_boxes(fixed)
+    if not _is_output(fixed, ALL_BOXES):
+        refuse_boxes(fixed)
     require_prediction(inlined(fixed))
     proto, pixels, unrounded = floating_input(fixed, name)
     value = _only_input(proto)

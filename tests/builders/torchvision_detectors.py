@@ -42,6 +42,7 @@ def torchvision_with_suppression() -> Iterator[Any]:
     library.impl("roi_align", lambda *given: plain(*given), "CPU")
     missing = extension._has_ops
     extension._has_ops = align._has_ops = there
+    align._roi_align = plain
     try:
         yield torchvision
     finally:
@@ -107,14 +108,22 @@ def small_detector(torchvision: Any, name: str, side: int = 64) -> Any:
         boxes = anchors.AnchorGenerator(((12, 20), (24, 40)), ((0.5, 1.0, 2.0),) * 2)
         few = {"rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_test": 20}
         made = detection.FasterRCNN(
-            Backbone(), CLASSES, min_size=side, max_size=2 * side, rpn_anchor_generator=boxes, **few
+            Backbone(),
+            min_size=side,
+            max_size=2 * side,
+            rpn_anchor_generator=boxes,
+            box_head=detection.faster_rcnn.TwoMLPHead(8 * 7 * 7, 32),
+            box_predictor=detection.faster_rcnn.FastRCNNPredictor(32, CLASSES),
+            box_score_thresh=0.3,
+            **few,
         )
     else:
         boxes = anchors.AnchorGenerator(((12, 20), (24, 40)), ((0.5, 1.0, 2.0),) * 2)
         made = detection.retinanet.RetinaNet(Backbone(), CLASSES, anchor_generator=boxes, **heads)
-    for weight in getattr(made, "head", made).parameters():
+    for whose, weight in getattr(made, "head", made).named_parameters():
         if weight.ndim > 1:
-            nn.init.normal_(weight, std=0.4 if name == "ssd" else 0.25)
+            small = name == "fasterrcnn" and "bbox_pred" in whose  # so that regions are no lines
+            nn.init.normal_(weight, std=0.02 if small else 0.4 if name == "ssd" else 0.25)
     return made.eval().requires_grad_(requires_grad=False)
 
 

@@ -1,6 +1,7 @@
 """`leap-audit explain` on a detector, and what it says of FastestDet's clear detections."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 import leap_audit
 from leap_audit.cli import app
+from leap_audit.errors import UsageError
+from leap_audit.measure.run import Run
 from leap_audit.pipeline.explain import opened
 from tests.builders.detectors import NETS, SIDE
 
@@ -119,3 +122,18 @@ def test_clear_detections_lie_in_their_boxes(shared: Path) -> None:
         inside = found.map[down][:, across].sum() / found.map.sum()
         assert inside > 0.9
         assert down.mean() * across.mean() < 0.3
+
+
+def test_a_detection_is_isolated_where_pictures_go_through_one_by_one(tmp_path: Path) -> None:
+    onnx.save(NETS["fastestdet"](), tmp_path / "m.onnx")
+    together, _ = opened(tmp_path / "m.onnx", batch=2, threads=1)
+    apart = Run(replace(together.model, batchable=False), 2, 1)
+    picture = np.random.default_rng(1).random((3, SIDE, SIDE), np.float32)
+    best = leap_audit.detections(together, picture)[0]
+    first, second = (
+        leap_audit.explain(run, picture, best.target(), "isolation_ranking", steps=3)
+        for run in (together, apart)
+    )
+    np.testing.assert_allclose(second.map, first.map, atol=1e-3)
+    with pytest.raises(UsageError, match="the probability of a class alone"):
+        leap_audit.explain(apart, picture, best.target("left"), "isolation_ranking")

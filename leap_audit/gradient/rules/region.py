@@ -23,9 +23,9 @@ _REGIONS = np.array(
 _ITEMS = np.array([0, 1, 1, 0])
 
 
-def _case(wrt: int | tuple[int, ...] = 0, **attributes: Any) -> RuleSample:
+def _case(wrt: int | tuple[int, ...] = 0, items: int = 2, **attributes: Any) -> RuleSample:
     size = {"output_height": 2, "output_width": 3}
-    return sample((2, 2, 6, 7), _REGIONS, _ITEMS, wrt=wrt, **size, **attributes)
+    return sample((items, 2, 6, 7), _REGIONS, _ITEMS % items, wrt=wrt, **size, **attributes)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class _Axis:
         ),
         _case(spatial_scale=0.7, sampling_ratio=3),
         _case((0, 1), spatial_scale=0.7),
+        _case((0, 1), items=1, sampling_ratio=2),
     ],
 )
 def roi_align(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
@@ -76,19 +77,24 @@ def roi_align(op: Emitter, node: Node, dy: ir.Value) -> Gradients:
     x, regions, items = node.inputs
     assert regions is not None
     rows, columns = (_axis(op, node, regions, axis) for axis in (0, 1))
-    picked = op.Gather(x, items, axis=0)
     if node.attribute("mode") == "max":
         if node.needs[1]:
             raise GradientUnavailable(
                 f"RoiAlign ({node.name}): its regions are computed from the input, and with mode "
                 "'max' they have no gradient; export it with mode 'avg'."
             )
+        picked = op.Gather(x, items, axis=0)
         return _to_items(op, node, _through_maximum(op, picked, dy, rows, columns)), None, None
     a, b = (op.Unsqueeze(axis.mean(op), [1]) for axis in (rows, columns))
     dx = dregions = None
     if node.needs[0]:
-        dx = _to_items(op, node, op.MatMul(op.MatMul(_turned(op, a), dy), b))
+        dx = (
+            _to_one(op, rows.mean(op), op.MatMul(dy, b))
+            if node.shape(0)[0] == 1
+            else _to_items(op, node, op.MatMul(op.MatMul(_turned(op, a), dy), b))
+        )
     if node.needs[1]:
+        picked = op.Gather(x, items, axis=0)
         da = op.MatMul(dy, _turned(op, op.MatMul(picked, _turned(op, b))))
         db = op.MatMul(_turned(op, dy), op.MatMul(a, picked))
         ends = [_ends(op, node, *pair) for pair in ((columns, db), (rows, da))]
@@ -206,6 +212,17 @@ def _to_items(op: Emitter, node: Node, dpicked: ir.Value) -> ir.Value:
     """Add the gradients of the regions' pictures to those of the pictures they are of."""
     zeros = full(op, 0.0, dpicked, node.shape(0))
     return op.ScatterND(zeros, op.Unsqueeze(node.inputs[2], [1]), dpicked, reduction="add")
+
+
+def _to_one(op: Emitter, a: ir.Value, columns: ir.Value) -> ir.Value:
+    """Return the gradient of the one picture that all regions are of, without one for each region.
+
+    a: (regions, bins, height); columns: (regions, channels, bins, width).
+    """
+    height, channels, width = static_shape(a)[2], static_shape(columns)[1], static_shape(columns)[3]
+    side_by_side = op.Reshape(op.Transpose(a, perm=[2, 0, 1]), [1, 1, height, -1])
+    stacked = op.Reshape(op.Transpose(columns, perm=[1, 0, 2, 3]), [1, channels, -1, width])
+    return op.MatMul(side_by_side, stacked)
 
 
 @gradient("MaxRoiPool", samples=[])

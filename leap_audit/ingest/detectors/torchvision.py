@@ -1,4 +1,4 @@
-"""Detectors of torchvision: SSD and RetinaNet, read before their rows are picked."""
+"""Detectors of torchvision: SSD, RetinaNet and Faster R-CNN, before their rows are picked."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,12 @@ from leap_audit.ingest.detectors.selection import ALL_BOXES
 
 __all__: list[str] = []
 
+INT64 = ir.DataType.INT64
 
-@detector("torchvision", about="torchvision's SSD, SSDLite and RetinaNet, before rows are picked")
+
+@detector(
+    "torchvision", about="torchvision's SSD, RetinaNet and Faster R-CNN, before rows are picked"
+)
 def torchvision(outputs: Outputs) -> Signature | None:
     """Return the boxes of all rows, and their probabilities, of one Softmax or of Sigmoids."""
     boxes = [value for value in outputs.floats if value.name == ALL_BOXES]
@@ -23,16 +27,20 @@ def torchvision(outputs: Outputs) -> Signature | None:
     rows = static_shape(boxes[0])[1]
     levels = [value for value in outputs.floats if value is not boxes[0]]
     numbers = {static_shape(value)[-1] for value in levels}
-    if len(numbers) != 1 or sum(static_shape(value)[-2] for value in levels) != rows:
+    if len(numbers) != 1:
         return None
     softmax = _is_softmax(levels[0])
     classes = numbers.pop() - softmax
+    scored = sum(static_shape(value)[-2] for value in levels)
+    if rows not in (scored, scored * classes):
+        return None
+    what = "rows" if rows == scored else "regions, which are held where the first stage finds them"
     words = (
-        f"{rows} rows, before thresholds, TopK and non-maximum suppression: four sides, and "
-        f"{'the background and ' * softmax}{classes} classes"
+        f"{scored} {what}, before thresholds, TopK and non-maximum suppression: four sides in "
+        f"pixels, {'the background ' * softmax}and {classes} classes"
     )
     names = tuple(str(value.name) for value in (*levels, boxes[0]))
-    return Signature(names, classes, rows, words, _torchvision)
+    return Signature(names, classes, scored, words, _torchvision)
 
 
 def _is_softmax(value: ir.Value) -> bool:
@@ -50,5 +58,12 @@ def _torchvision(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int])
     rows = op.Concat(*(op.Reshape(each, [1, -1, numbers]) for each in odds), axis=1)
     if _is_softmax(levels[0]):
         rows = op.Slice(rows, [1], [numbers], [2])
-    sides = op.Transpose(as_float(op, boxes), perm=[0, 2, 1])
+    _, count, classes = static_shape(rows)
+    boxes = as_float(op, boxes)
+    if static_shape(boxes)[1] != count:  # a box for each class: that of the most probable
+        best = op.ArgMax(rows, axis=2, keepdims=1)
+        which = op.Expand(op.Unsqueeze(best, [3]), op.constant([1, count, 1, 4], INT64))
+        boxes = op.GatherElements(op.Reshape(boxes, [1, count, classes, 4]), which, axis=2)
+        boxes = op.Squeeze(boxes, [2])
+    sides = op.Transpose(boxes, perm=[0, 2, 1])
     return RawDetections(op.Transpose(rows, perm=[0, 2, 1]), corners(op, sides, size))

@@ -134,9 +134,10 @@ def refuse_boxes(proto: onnx.ModelProto) -> None:
     has = f"it has {', '.join(sorted(found))}"
     if found & REGIONS:
         raise ModelRefused(
-            f"the model is taken for a detector of two stages, such as Faster R-CNN ({has}): the "
-            "regions that it scores are others in each picture, which cannot be audited; give a "
-            "detector of one stage, or the classifier it was built on."
+            f"the model is taken for a detector of two stages ({has}): the regions that it scores "
+            "are others in each picture, which is read of torchvision's Faster R-CNN alone, "
+            "exported for one picture; give this, a detector of one stage, or the classifier it "
+            "was built on."
         )
     raise ModelRefused(
         f"the model is taken for a detector ({has}), but has no format that is known "

@@ -55,7 +55,7 @@ def matched_subject(subject: Subject) -> Subject:
         return subject
     if not isinstance(target, DetectionTarget) or target.part != "class":
         raise UsageError(
-            "isolation_ranking explains the probability of a class, or of a detection's class, "
-            "alone."
+            "isolation_ranking explains the probability of a class alone, of the picture or of a "
+            "detection."
         )
     return replace(subject, target=None, box=target.matched.box)
