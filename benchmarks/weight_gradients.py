@@ -42,7 +42,7 @@ NETWORKS = [
     "tv_convnext_tiny",
     "tv_swin_t",
     "timm_mixer_s32_224",
-    "tv_resnext50_32x4d",
+    "timm_repvgg_a0",
 ]
 NOTHING = 1e-7
 """Share of the whole gradient's norm below which a parameter's own is rounding, such as that of a
