@@ -16,26 +16,14 @@ from leap_audit.ingest.classes.targets import select_targets
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Detections, Summary
 from leap_audit.measure.detections import DetectedBox
-from leap_audit.measure.effort import (
-    LADDER,
-    OF_VECTORS,
-    declared_paths,
-    first_rung,
-    with_rung,
-)
+from leap_audit.measure.effort import LADDER, OF_VECTORS, declared_paths, first_rung, with_rung
 from leap_audit.measure.entanglement import Shared, compared_classes, shared_by_weights
 from leap_audit.measure.experiments.settings import settled_experiments
 from leap_audit.measure.faithfulness.opinions import chosen_opinions
 from leap_audit.measure.matching_graph import MIDDLE
 from leap_audit.measure.methods import Method, Setting, chosen_attributions
 from leap_audit.measure.plan import Batches, choose_batches, even_batch
-from leap_audit.measure.prototype import (
-    Drawn,
-    Request,
-    batches_of,
-    middle_places,
-    settled_for,
-)
+from leap_audit.measure.prototype import Drawn, Request, batches_of, middle_places, settled_for
 from leap_audit.pipeline.embedded import Embedded
 from leap_audit.pipeline.parts import Parts, result_of
 from leap_audit.pipeline.photographs import NO_PHOTOGRAPHS, Album
@@ -134,14 +122,15 @@ def prepared(
     options = options.model_copy(
         update={
             "prototype": prototype,
-            "experiments": settled_experiments(options.experiments, model.picture_shape),
             "second_opinions": tuple(opinions),
             "method_options": _complete({**opinions, **chosen}),
         }
     )
     batches = batches or batches_of_options(model, options, {} if parts is None else parts)
-    predictions = batches.predictions if model.batchable else 1
-    loaded = Loaded(model, ground_of(model, batches.threads, predictions))
+    fit = batches.prototypes * (prototype.views or 1) if model.batchable else None
+    experiments = settled_experiments(options.experiments, model.picture_shape, fit)
+    options = options.model_copy(update={"experiments": experiments})
+    loaded = Loaded(model, ground_of(model, batches.threads, batches.predictions))
     weights = loaded.run.weights
     setting = Setting(options.seed, options.seeds, linear=weights is not None)
     study = Study(

@@ -157,3 +157,14 @@ def test_the_minutes_are_over(
     record = Audit.read(tmp_path / "out")
     assert record.status == "incomplete"
     assert "minutes were over" in record.coverage.unfinished
+
+
+@pytest.mark.parametrize(("batch", "pictures"), [(1, 1), (4, 4), (64, 12)])
+def test_a_search_for_a_trigger_looks_at_no_more_pictures_than_fit(
+    sample_models: Path, batch: int, pictures: int
+) -> None:
+    study, _ = studied(sample_models, batch=batch, experiments={}, prototype={"views": 1})
+    assert study.options.experiments.search_pictures == pictures
+    declared = {"search_pictures": 5}
+    study, _ = studied(sample_models, batch=batch, experiments=declared, prototype={"views": 1})
+    assert study.options.experiments.search_pictures == 5

@@ -15,13 +15,15 @@ STEPS, PICTURES = (40, 12), (16, 6)
 
 
 def settled_experiments(
-    options: ExperimentOptions, shape: tuple[int, int, int]
+    options: ExperimentOptions, shape: tuple[int, int, int], fit: int | None = None
 ) -> ExperimentOptions:
     """Return the options with nothing left open, for pictures of (channels, height, width).
 
-    A search costs as much as some prototypes; of large pictures fewer steps are affordable.
+    A search costs as much as some prototypes; of large pictures fewer steps are affordable. fit:
+    pictures of which a step fits the memory; None: any number.
     """
     steps, pictures = STEPS if shape[1] * shape[2] <= SMALL else PICTURES
+    pictures = pictures if fit is None else max(1, min(pictures, fit))
     return options.model_copy(
         update={
             "search_steps": steps if options.search_steps is None else options.search_steps,
