@@ -18,7 +18,7 @@ __all__ = [
 PROTOTYPES_IN_FULL = 12
 """Prototypes that a printed report explains."""
 PHOTOGRAPHS_IN_FULL, WITH_OPINIONS = 6, 4
-"""Photographs that a printed report explains on two pages: alone, and with second opinions."""
+"""Photographs that a printed report explains: alone, and with second opinions."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def for_print(
 ) -> Selection:
     """Return what goes on paper in full: at most so many prototypes, and so many photographs.
 
-    samples: None: what two pages hold.
+    samples: None: PHOTOGRAPHS_IN_FULL, or WITH_OPINIONS where there are second opinions.
     First what the findings are about, the gravest first; then photographs that the model gets
     wrong; then the others in the order of the audit.
     """
