@@ -159,8 +159,8 @@ def strong_entanglement(evidence: Evidence) -> Iterator[Suspicion]:
                 target=target,
                 classes=(*target, *order),
                 title=f"The model may confuse ‘{label}’ with ‘{other}’",
-                evidence=f"The prototype of ‘{label}’ points almost as much to {listed(names)} as "
-                f"to its own class. The threshold is {percent(ENTANGLED_SHARE)} of its own.",
+                evidence=f"The prototype of ‘{label}’ points to {listed(names)} beside its own "
+                f"class (100\u00a0%). The threshold is {percent(ENTANGLED_SHARE)}.",
                 sure="Confidence: medium. The range over repeated runs is beside each figure."
                 if several
                 else "Confidence: low. Only one seed was run.",

@@ -1,5 +1,7 @@
 """The region that makes two pictures alike, where it was planted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -44,8 +46,11 @@ def test_the_shared_part_is_found_and_checked(run: Run) -> None:
     assert np.array_equal(found.ranking, again.ranking)
 
 
-def test_a_picture_that_adds_nothing_has_no_region_that_is_enough(run: Run) -> None:
-    flat = np.full((1, SIDE, SIDE), 0.5, np.float32)
-    flat[0, 0, 0] = 0.51
-    found = alike_region(run, flat, run.logits(flat[None])[0], AlikeOptions(enough=2.0), 0)
+def test_a_picture_that_adds_nothing_has_no_region_that_is_enough(tmp_path: Path) -> None:
+    path = tiny_encoder(tmp_path / "encoder.onnx", "collapsed")
+    declared = DeclaredPreprocessing.model_validate(RAW)
+    run, picture = Run(load(path, declared, CPU, task="embedding"), 8, 1), cross(1, 1)
+    found = alike_region(run, picture, run.logits(picture[None])[0], AlikeOptions(), 0)
+    assert 0 < found.cosine - found.blank < 0.02
+    assert found.kept > (found.cosine + found.blank) / 2, "enough of what is next to nothing"
     assert not found.enough
