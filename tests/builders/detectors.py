@@ -316,7 +316,7 @@ def blazeface(batch: int | str = "n", classes: int = 1) -> onnx.ModelProto:
         for width, found in ((16, numbers), (classes, logits)):
             head = net("Transpose", net.conv(x, 6, anchors * width, scale=4.0), perm=[0, 2, 3, 1])
             found.append(net("Reshape", head, rows))
-    net("Concat", *numbers, axis=1, name="regressors")
+    net("Abs", net("Concat", *numbers, axis=1), name="regressors")  # no box has a negative size
     net("Concat", *logits, axis=1, name="classificators")
     return net.model(
         {"regressors": (batch, 224, 16), "classificators": (batch, 224, classes)}, batch

@@ -48,7 +48,7 @@ def found(tmp_path: Path, old: Side, new: Side) -> Comparison:
 def test_the_planted_difference_is_the_first(sides: tuple[Side, Side], tmp_path: Path) -> None:
     comparison = found(tmp_path, *sides)
     first = comparison.changes[0]
-    assert (first.id, first.direction) == ("finding:one-corner:3:upper-left", "worse")
+    assert (first.id, first.direction) == ("finding:shortcut:3", "worse")
     assert first.severity == "high"
     assert first.pictures[0].what == "prototype of ‘three’"
     assert fails(comparison, "high")
@@ -60,7 +60,7 @@ def test_the_planted_difference_is_the_first(sides: tuple[Side, Side], tmp_path:
 
 def test_its_repair_is_the_first_as_well(sides: tuple[Side, Side], tmp_path: Path) -> None:
     first = found(tmp_path, *sides[::-1]).changes[0]
-    assert (first.id, first.direction) == ("finding:one-corner:3:upper-left", "better")
+    assert (first.id, first.direction) == ("finding:shortcut:3", "better")
 
 
 def test_comparison_json_holds_the_comparison(sides: tuple[Side, Side], tmp_path: Path) -> None:

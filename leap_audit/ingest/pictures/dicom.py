@@ -55,8 +55,8 @@ SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 ULTRASOUND = "1.2.840.10008.5.1.4.1.1.6.1"
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 DECODERS = (
-    "a decoder may be in one of these: pylibjpeg with pylibjpeg-libjpeg and pylibjpeg-openjpeg, "
-    "or python-gdcm; or decompress the file first (dcmdjpeg, gdcmconv --raw)"
+    "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg, or pip install python-gdcm, may "
+    "bring a decoder; or decompress the file first (dcmdjpeg, gdcmconv --raw)"
 )
 
 
