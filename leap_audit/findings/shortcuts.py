@@ -62,7 +62,8 @@ def change_sways(evidence: Evidence) -> Iterator[Suspicion]:
             sure=f"95\u00a0% interval: {percent(max(0.0, worst.low))} to {percent(worst.high)}.",
             confirm="Photographs taken under such conditions, counted as right or wrong.",
             limits="Such a change can take away what the other classes are told by; it shows where "
-            "the model goes then, not that the class is defined by it.",
+            "the model goes then, not that the class is defined by it."
+            + ("" if evidence.samples else " Tried without photographs, on generated pictures."),
             figures={"pictures": worst.pictures, "turned": worst.changed},
         )
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from leap_audit.artifacts import EvidencePicture, Finding
+from leap_audit.artifacts import EvidencePicture, Finding, Sample
 from leap_audit.findings import Evidence, find
 from leap_audit.findings.basis import experiments
 from leap_audit.text.places import place_in_words
@@ -60,6 +60,10 @@ def test_a_change_that_sways_most_pictures(effect: float, q: float, raised: int)
     if findings:
         assert findings[0].severity == "medium"
         assert "A white grid" in findings[0].evidence
+        assert "on generated pictures" in findings[0].limits
+        photograph = Sample(file="a.png", sha256="", image="a.png", predicted=())
+        (tried,) = found(trials=(swayed,), samples=[photograph])
+        assert "generated" not in tried.limits
 
 
 @pytest.mark.parametrize(
