@@ -173,12 +173,14 @@ class Measuring:
 
     def experiment(self) -> None:
         """Try what the pictures of each class carry on those of the others."""
-        units = mark_trials(self.study, self.parts)
-        if not units:
+        marks = mark_trials(self.study, self.parts)
+        if not marks:
             return
-        with self.progress.stage("Experiments", sum(unit.steps for unit in units)) as advance:
-            finish(units, self.executor, self.parts, self.deadline.timed(advance))
-            finish(change_trials(self.study, self.parts), self.executor, self.parts)
+        changes = change_trials(self.study, self.parts)
+        total = sum(unit.steps for unit in (*marks, *changes))
+        with self.progress.stage("Experiments", total) as advance:
+            finish(marks, self.executor, self.parts, self.deadline.timed(advance))
+            finish(changes, self.executor, self.parts, self.deadline.timed(advance))
             self.deadline.timed(advance)(0)
             finish(background_trials(self.study, self.parts), self.executor, self.parts)
             finish(coincidence_trials(self.study, self.parts), self.executor, self.parts)
