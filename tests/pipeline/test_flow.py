@@ -14,14 +14,16 @@ from PIL import Image
 
 import leap_audit
 from leap_audit.artifacts import Audit, Prototype, Sample
-from leap_audit.config import AuditOptions
+from leap_audit.config import AuditOptions, ExperimentOptions
 from leap_audit.errors import ConfigRefused, TargetRefused
 from leap_audit.ingest.pictures import images
 from leap_audit.ingest.pictures.photographs import file_labels
+from leap_audit.measure.experiments.changes import CHANGES
+from leap_audit.measure.experiments.study import class_work
 from leap_audit.pipeline import AuditResult, assembly, audit
 from leap_audit.progress import Advance, Silent
 from tests.builders.classifiers import RAW, one_at_a_time
-from tests.builders.running import TINY
+from tests.builders.running import TINY, Watching
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -198,6 +200,26 @@ def test_a_wrong_target_is_refused_before_any_work(
             progress=Listener(),
         )
     assert stages == ["Reading the model"]
+
+
+def test_experiments_count_their_marks_and_changes(
+    sample_models: Path, tmp_path: Path, unprinted: None
+) -> None:
+    totals: dict[str, int] = {}
+
+    class Listener(Watching):
+        @contextmanager
+        def stage(self, name: str, total: int) -> Iterator[Advance]:
+            totals[name] = total
+            with super().stage(name, total) as advance:
+                yield advance
+
+    told = Listener()
+    path, settings = sample_models / "digits_clean.onnx", {**TINY, "targets": "1,2"}
+    record = audit(path, out=tmp_path / "out", progress=told, **settings).audit
+    options = ExperimentOptions.model_validate(record.config["experiments"])
+    assert totals["Experiments"] == 2 * class_work(options) + len(CHANGES) * options.hosts
+    assert told.left["Experiments"] == 0
 
 
 def test_settings_are_added_to_options(
