@@ -1,12 +1,14 @@
 """Relevance by `lrp` and `attnlrp`: what is conserved, and beside zennit and a literal AttnLRP.
 
     python -m benchmarks.rule_sets conservation --zoo FOLDER --csv conservation.csv
+    python -m benchmarks.rule_sets table --csv conservation.csv
     python -m benchmarks.rule_sets zennit --csv zennit.csv
     python -m benchmarks.rule_sets attention --csv attention.csv
 
 zennit is not a requirement of this package: install it beside it. FOLDER holds zoo.py, which
-has `names()`, `load(name)` and `reference(name)`. Rows are written as they come, so that a run that
-is cut keeps them. Weights are random, since the rules are compared and not the networks.
+has `names()`, `load(name)` and `reference(name)`. `--networks` takes some of them alone. Rows are
+written as they come, so that a run that is cut keeps them. Weights are random, since the rules are
+compared and not the networks.
 """
 
 import argparse
@@ -14,10 +16,12 @@ import contextlib
 import copy
 import csv
 import itertools
+import re
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +33,7 @@ from leap_audit.errors import GradientUnavailable
 from leap_audit.gradient.lrp import COMPOSITES, LrpRuleOptions
 from tests.builders.relevance import relevance
 
-__all__ = ["distance"]
+__all__ = ["conservation_table", "distance"]
 
 TINY = 1e-12
 """In the place of the stabilisers that AttnLRP in the form of gradients does not have."""
@@ -43,16 +47,16 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(np.asarray(a, np.float64) - wide) / np.linalg.norm(wide))
 
 
-def conservation(folder: Path) -> Iterator[dict[str, Any]]:
+def conservation(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield, for each network and rule set, its sums and their gap, or what it refuses."""
     sys.path.insert(0, str(folder))
     import zoo
 
     composites = {"lrp": ("epsilon", "epsilon_plus"), "attnlrp": ("epsilon",)}
-    for name in zoo.names():
+    for name in names or zoo.names():
         proto, picture = zoo.load(name), zoo.reference(name).input
-        for rules, names in composites.items():
-            for composite in names:
+        for rules, chosen in composites.items():
+            for composite in chosen:
                 row = {"network": name, "rules": rules, "composite": composite}
                 options = LrpRuleOptions.model_validate({"composite": composite})
                 try:
@@ -66,7 +70,29 @@ def conservation(folder: Path) -> Iterator[dict[str, Any]]:
                 yield row | {"score": score, "relevance": total, "kept": kept, "gap": gap}
 
 
-def zennit() -> Iterator[dict[str, Any]]:
+def conservation_table(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the rows of `conservation` as lines of a table, one for each network.
+
+    A cell has the gap, or the operators that the rule set refuses.
+    """
+    columns = (("lrp", "epsilon"), ("lrp", "epsilon_plus"), ("attnlrp", "epsilon"))
+    networks: dict[str, dict[tuple[str, str], str]] = {}
+    for row in rows:
+        cells = networks.setdefault(re.sub("^(timm|tv)_", "", row["network"]), {})
+        operators = re.findall(r"(\w+) \(\d+ node", row["refused"])
+        refused = ", ".join(operators) or row["refused"]
+        if row["gap"]:
+            cells[row["rules"], row["composite"]] = f"{float(row['gap']):.1e}"
+        else:  # of the whole rule set, which the first composite found out
+            cells |= {column: refused for column in columns if column[0] == row["rules"]}
+    heads = ["network", *(f"`{rules}`, `{composite}`" for rules, composite in columns)]
+    lines = [heads, ["---"] * len(heads)]
+    for name, cells in sorted(networks.items()):
+        lines.append([name, *(cells.get(column, "") for column in columns)])
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def zennit(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the distance to zennit's composites in double precision, ours and its own in single.
 
     Networks of torchvision with random weights and statistics; the sums of a ResNet are zennit's
@@ -96,7 +122,8 @@ def zennit() -> Iterator[dict[str, Any]]:
         "epsilon_alpha2_beta1_flat": lambda low, high: theirs.EpsilonAlpha2Beta1Flat(),  # noqa: ARG005
     }
     assert set(made) == set(COMPOSITES) - {"foxai"}
-    for name, side in (("vgg11_bn", 64), ("resnet18", 64), ("mobilenet_v2", 64)):
+    side = 64
+    for name in names or ("vgg11_bn", "resnet18", "mobilenet_v2"):
         network = as_modules(drawn(name))
         x = torch.randn((1, 3, side, side), generator=torch.Generator().manual_seed(5)).clamp(*BOX)
         proto = exported(network, x)
@@ -196,7 +223,7 @@ def exported(network: Any, x: Any) -> onnx.ModelProto:
     return export_module(network, tuple(x.shape[1:]))
 
 
-def attention() -> Iterator[dict[str, Any]]:
+def attention(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the distance of `attnlrp` to AttnLRP written out for PyTorch's autograd.
 
     In that form a rule changes the gradient g, and relevance is x · g at the end: activations
@@ -216,9 +243,9 @@ def attention() -> Iterator[dict[str, Any]]:
         "swin_t": lambda: models.get_model("swin_t", weights=None),
     }
     options = LrpRuleOptions(composite="epsilon", epsilon=TINY, stabiliser=TINY)
-    for name, make in networks.items():
+    for name in names or networks:
         torch.manual_seed(0)
-        network = make().eval()
+        network = networks[name]().eval()
         for module in network.modules():
             if hasattr(module, "fused_attn"):
                 module.fused_attn = False
@@ -294,15 +321,22 @@ def literal(network: Any, x: Any, kind: Any) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("conservation", "zennit", "attention"))
+    parser.add_argument("what", choices=("conservation", "table", "zennit", "attention"))
     parser.add_argument("--zoo", type=Path, default=Path("shared/zoo"))
+    parser.add_argument("--networks", nargs="+", default=[])
     parser.add_argument("--csv", type=Path, required=True)
     wanted = parser.parse_args()
+    if wanted.what == "table":
+        with wanted.csv.open(newline="", encoding="utf-8") as file:
+            print(*conservation_table(csv.DictReader(file)), sep="\n")
+        return
     warnings.simplefilter("ignore")
-    rows = {"conservation": lambda: conservation(wanted.zoo), "zennit": zennit}
+    rows = {"zennit": zennit, "attention": attention}
+    if wanted.what == "conservation":
+        rows["conservation"] = partial(conservation, wanted.zoo)
     with contextlib.closing(wanted.csv.open("w", newline="")) as file:
         writer: csv.DictWriter[str] | None = None
-        for row in rows.get(wanted.what, attention)():
+        for row in rows[wanted.what](wanted.networks):
             if writer is None:
                 extra = ["score", "relevance", "kept", "gap", "refused"]
                 more = extra if wanted.what == "conservation" else []

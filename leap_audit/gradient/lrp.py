@@ -25,6 +25,7 @@ from leap_audit.gradient.layer_rules import (
 from leap_audit.gradient.ledger import Ledger
 from leap_audit.gradient.relevance import Rules
 from leap_audit.gradient.rulesets import RULE_SETS, Place, RuleOptions, RuleSet
+from leap_audit.gradient.sums import merge_sums
 from leap_audit.gradient.table import Node, Rule
 from leap_audit.graph.operators import CASTING, MOVING, RESHAPING, ROUNDING
 from leap_audit.graph.values import constant_of
@@ -255,7 +256,7 @@ def _rule_set(
         chosen = COMPOSITES[options.composite](options, node, place)
         return layers.layer(node, chosen)
 
-    return RuleSet(name, choose, passes=(fold_affine,), options=options, relevance=True)
+    return RuleSet(name, choose, passes=(fold_affine, merge_sums), options=options, relevance=True)
 
 
 def _elsewhere(rules: Rules, node: Node, passing: Passing) -> Rule | None:
