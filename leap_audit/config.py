@@ -260,13 +260,13 @@ class AuditOptions(Options):
     data: _Fact = ""
     """What the model was trained on; shown on the cover and in the model card."""
     targets: Words = ()
-    """Classes to audit, by number and name: 1,8,20-25 or bird,person or all. Left out: all of up to
-    12, else the classes that the model answers the photographs with."""
+    """Classes to audit, by number or name: 1,8,20-25 or bird,person or all. Left out: all of up to
+    12; of more, those that the model answers the photographs with, or the first 12."""
     samples: Annotated[tuple[ShownPath, ...], BeforeValidator(_words)] = ()
     """Photographs to explain: files, or folders, also with a folder for each class."""
     photo_range: _PhotoRange | None = None
-    """Values that are black and white in photographs of more than 8 bits, arrays and DICOM. Left
-    out: what the files declare, else what is measured over all of them."""
+    """The values of black and white in photographs of more than 8 bits, arrays and DICOM. Left
+    out: those that the files declare, or else those measured over all files."""
     labels: ShownPath | None = None
     """Table of what the photographs show, with the columns file and class. Left out: the names of
     their folders."""
@@ -287,15 +287,15 @@ class AuditOptions(Options):
     output: str | None = None
     """Output, or tensor inside, that holds the class scores. Left out: chosen, and reported."""
     directions: ShownPath | None = None
-    """Directions that make a classifier of an encoder: a .csv of names and numbers, or a .npy."""
+    """Directions that turn an encoder into a classifier: a .csv of names and numbers, or a .npy."""
     directions_scale: float = Field(default=100.0, gt=0)
-    """What these cosines are multiplied by; CLIP's is 100."""
+    """The factor by which these cosines are multiplied; CLIP uses 100."""
     detector: str | None = None
     """Format of a detector's output, such as yolo8. Left out: recognised, and reported."""
     threshold: float = Field(default=0.25, ge=0, le=1)
-    """Confidence from which on a detection counts."""
+    """The least confidence of a detection that counts."""
     overlap: float = Field(default=0.45, ge=0, le=1)
-    """Share of their union from which on two boxes of a class are taken for the same object."""
+    """Two boxes of a class that share at least this part of their union count as one object."""
     region: _Region | None = None
     """Part of a segmentation's map to audit: top, left, bottom, right, as fractions."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()
@@ -306,16 +306,16 @@ class AuditOptions(Options):
     methods: Words = ()
     """Attribution methods to run beside the isolations; `leap-audit methods` lists them."""
     second_opinions: Words | None = None
-    """Attribution methods that are compared with the key region of each photograph; none: no such
-    methods. Left out: two that differ in kind and suit the model, but none with effort quick."""
+    """Attribution methods that are compared with the key region of each photograph; none turns them
+    off. Left out: two of different kinds that suit the model, but none with effort quick."""
     method_options: dict[str, dict[str, Any]] = {}
     """Options of these methods, by method and option, such as smoothgrad.copies=32."""
     effort: Effort | None = None
-    """How much work the audit is: quick, standard or full. Left out: standard, and where that takes
-    above 15 minutes on this machine, as much of it as fits. Options declared singly win."""
+    """How much work the audit does: quick, standard or full. Left out: standard, or as much of it
+    as fits into 15 minutes on this machine. Options that you set yourself win."""
     minutes: float | None = Field(default=None, gt=0)
-    """Minutes that the audit may take: it does what fits, says what it leaves out, and stops when
-    they are over."""
+    """Minutes that the audit may take. It does what fits, says what it leaves out, and stops when
+    the time is over."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""
     seeds: int = Field(default=3, ge=1, le=20)
@@ -325,7 +325,7 @@ class AuditOptions(Options):
     provider: str = "auto"
     """Execution provider of ONNX Runtime: auto, cpu, cuda, tensorrt, coreml, dml, ..."""
     batch: int = Field(default=0, ge=0)
-    """Pictures computed together; 0 takes what fits the memory."""
+    """Pictures computed together; 0 takes as many as fit into memory."""
 
 
 def _sentence(cls: type[BaseModel], error: ValidationError, where: str) -> str:

@@ -36,7 +36,7 @@ def display_results(results: pd.DataFrame | tuple[pd.DataFrame, Mapping[str, Any
 
     results: the DataFrame, or the pair that `generate` returns, of which the DataFrame is shown.
     The pictures that it names, relative to the working folder, become part of the notebook.
-    OpaqueModule a notebook the figures are printed as a table.
+    Outside a notebook the figures are printed as a table.
 
     Raises RuntimeMissing: IPython is not installed. PictureRefused: a picture is missing, or lies
     outside the working folder.

@@ -72,7 +72,7 @@ class Command(TyperCommand):
         from leap_audit.cli.documented import document
         from leap_audit.cli.examples import print_examples
 
-        document(self.params)
+        document(self.get_params(ctx))
         super().format_help(ctx, formatter)
         print_examples(self.name or "")
 

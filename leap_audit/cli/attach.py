@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 ABOUT_ATTACH = (
-    "Put an audit where the model is described.\n\n"
+    "Add an audit to a model card, a model or a registry.\n\n"
     "In a model card it writes one marked section, with the verdict, the key figures and some "
     "pictures, and leaves every other byte alone; what the section shows goes into the folder "
     "[bold]leap-audit[/] beside the card. Nothing is uploaded unless --push, --mlflow or --wandb "

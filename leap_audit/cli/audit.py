@@ -18,8 +18,8 @@ __all__: list[str] = []
 
 ABOUT_AUDIT = (
     "Audit a model and write the report. The word [bold]audit[/] may be left out.\n\n"
-    "What is not said about the input is inferred, and what was assumed is printed before any "
-    "long work. Ctrl-C keeps what is finished, marked INCOMPLETE, and the same command goes on "
+    "What you do not say about the input is inferred, and all assumptions are printed before any "
+    "long work. Ctrl-C keeps what is finished, marked INCOMPLETE. The same command then goes on "
     "from there."
 )
 

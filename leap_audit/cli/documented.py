@@ -9,11 +9,22 @@ __all__ = ["default_of", "document", "documentation"]
 
 
 def document(parameters: Iterable[Any]) -> None:
-    """Write the documentation and the default of its field into the help of each flag."""
+    """Write the documentation and the default of its field into the help of each flag.
+
+    Types that the name says already (<bool> of a flag, <list[Path]> of an argument) are not shown.
+    """
     for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+        elif parameter.param_type_name == "argument":
+            parameter.display_type_rich = _no_type
         text = getattr(parameter, "help", None) or ""
         if text.startswith(OF_FIELD):
             parameter.help = documentation(text.removeprefix(OF_FIELD))
+
+
+def _no_type(**_context: Any) -> None:
+    """What typer shows in the column of types."""
 
 
 def documentation(path: str) -> str:

@@ -9,7 +9,10 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
     "leap-audit": {
         "Start here": (
             ("Audit a network; the report goes to model-audit/", "leap-audit model.onnx"),
-            ("Call its classes by name", "leap-audit model.onnx --classes classes.txt"),
+            (
+                "Name its classes, and explain photographs",
+                "leap-audit model.onnx --classes classes.txt --samples photos/",
+            ),
             ("See every option", "leap-audit audit --help"),
         ),
     },
@@ -45,11 +48,11 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
                 "A Keras model",
                 "leap-audit model.keras --classes names.txt \\\n  --preprocessing keras.tf",
             ),
-            ("A program of torch.export", "leap-audit model.pt2 --classes names.txt"),
+            ("A model exported by torch.export", "leap-audit model.pt2 --classes names.txt"),
         ),
         "In a script": (
             (
-                "Fail below declared thresholds",
+                "Fail if a threshold of a policy is missed",
                 "leap-audit model.onnx --policy release.toml --junit junit.xml",
             ),
             ("A summary that programs read", "leap-audit model.onnx --quiet --json > summary.json"),
@@ -91,7 +94,7 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
         "Examples": (
             ("What changed with the new training?", "leap-audit compare v1-audit v2-audit"),
             (
-                "Fail on a new finding that is grave",
+                "Fail on a new finding of severity high",
                 "leap-audit compare v1-audit v2-audit --fail-on high",
             ),
             (
@@ -184,7 +187,10 @@ EXAMPLES: dict[str, dict[str, tuple[_Example, ...]]] = {
                 "Which method does best here?",
                 "leap-audit explain model.onnx photos/ -m all --compare",
             ),
-            ("What this model lacks for each", "leap-audit explain model.onnx --methods"),
+            (
+                "What does this model lack for each method?",
+                "leap-audit explain model.onnx --methods",
+            ),
         ),
     },
     "gradient": {

@@ -23,9 +23,9 @@ __all__: list[str] = []
 _EXPLAIN = "What is explained"
 ABOUT_EXPLAIN = (
     "Show what the model's answer on each picture depends on, by one method or several.\n\n"
-    "Writes each map as [bold].npy[/] and over its picture, explain.json, and explain.html with "
-    "the methods side by side. [bold]--check[/] says how far to trust each map; "
-    "[bold]--compare[/] ranks the methods by it."
+    "Writes each map as [bold].npy[/] and as a picture, explain.json with all numbers, and "
+    "explain.html with the methods side by side. [bold]--check[/] says how far to trust each map; "
+    "[bold]--compare[/] ranks the methods."
 )
 Pictures = Annotated[
     list[Path] | None,
@@ -39,8 +39,8 @@ Method = Annotated[
     flags.option(
         "--method -m",
         _EXPLAIN,
-        "Methods, joined by commas; all; auto. smooth: or tta: before a name averages over noisy "
-        "copies or over views (default auto).",
+        "Methods, joined by commas, or all, or auto (the default). smooth: before a name averages "
+        "over noisy copies, tta: over views.",
         "NAMES",
     ),
 ]
@@ -55,31 +55,38 @@ SimilarTo = Annotated[
     flags.option(
         "--similar-to",
         _EXPLAIN,
-        "Picture: what makes the model's vectors for PICTURES and for this one alike.",
+        "A picture. The maps show what makes the model's vectors for it and for PICTURES alike.",
         "FILE",
     ),
 ]
 Dimension = Annotated[
     int | None,
     flags.option(
-        "--dimension", _EXPLAIN, "One number of the model's vector, from 0 on.", "NUMBER", min=0
+        "--dimension",
+        _EXPLAIN,
+        "Explain this number of the model's vector, counted from 0.",
+        "NUMBER",
+        min=0,
     ),
 ]
 At = Annotated[
     str | None,
     flags.option(
-        "--at", _EXPLAIN, "Tensor inside the model, for methods that look at one.", "NAME"
+        "--at", _EXPLAIN, "The tensor inside the model, for methods that look at one.", "NAME"
     ),
 ]
 Check = Annotated[bool, flags.option("--check", _EXPLAIN, "Check every map, which takes longer.")]
 CompareMethods = Annotated[
     bool,
     flags.option(
-        "--compare", _EXPLAIN, "Rank the methods by insertion less deletion on these pictures."
+        "--compare", _EXPLAIN, "Rank the methods by insertion minus deletion on these pictures."
     ),
 ]
 ListMethods = Annotated[
-    bool, flags.option("--methods", _EXPLAIN, "List the methods, or what MODEL lacks for each.")
+    bool,
+    flags.option(
+        "--methods", _EXPLAIN, "List the methods; with a MODEL, also what it lacks for each."
+    ),
 ]
 ExplainOut = Annotated[
     Path | None, flags.option("--out -o", "Output", "Folder (default MODEL-explained).", "FOLDER")

@@ -192,7 +192,7 @@ Batch = Annotated[int | None, option("--batch", _HOW, of_field("batch"), "N", mi
 Provider = Annotated[str | None, option("--provider", _HOW, of_field("provider"), "NAME")]
 Config = Annotated[
     Path | None,
-    option("--config", _HOW, "Options in a TOML or JSON file; flags win over it.", "FILE"),
+    option("--config", _HOW, "A TOML or JSON file with options; flags win over it.", "FILE"),
 ]
 
 Out = Annotated[
@@ -298,8 +298,8 @@ FailOn = Annotated[
     option(
         "--fail-on",
         "Options",
-        "When the exit code is 1: a worse verdict or check (worse); that or a new finding of this "
-        "severity or a graver one.",
+        "What makes the exit code 1: a worse verdict or check (worse), or also a new finding of at "
+        "least this severity.",
         "never|worse|high|medium|low|info",
         case_sensitive=False,
     ),

@@ -84,9 +84,7 @@ def gradient(
         print(f"{place}: {made.nodes} nodes, outputs {outputs}{ending}", flush=True)
 
 
-@app.command(
-    cls=Command, help=ABOUT_OPERATORS, short_help="Say which operators can be differentiated."
-)
+@app.command(cls=Command, help=ABOUT_OPERATORS, short_help="List the operators with a gradient.")
 def operators(
     ctx: typer.Context,
     model: flags.OptionalModel = None,

@@ -19,7 +19,7 @@ ABOUT_REPORT = (
     "audit: 1 if a threshold failed, 3 if it is incomplete or could not be assessed."
 )
 ABOUT_POLICY = (
-    "Print a ready policy, to judge by or to start your own from.\n\n"
+    "Print a ready policy, to use as it is or to edit.\n\n"
     "[bold]--list[/] shows every check a policy can name, with what is asked and whether higher "
     "or lower is better."
 )

@@ -23,8 +23,8 @@ Which = Annotated[
     option(
         "--detections",
         _EXPLAIN,
-        "Detections of a detector in each picture, from 0 on, the most confident first: 0,2 or all "
-        "(default 0).",
+        "Detections to explain in each picture, by number from 0 on, the most confident first: "
+        "0,2 or all (default 0).",
         "NUMBERS",
     ),
 ]
@@ -33,7 +33,8 @@ Part = Annotated[
     option(
         "--part",
         _EXPLAIN,
-        "What of a detection: its class, how far its box reaches, or one side (default class).",
+        "What to explain of a detection: its class, all sides of its box, or one side (default "
+        "class).",
         "class|box|left|top|right|bottom",
     ),
 ]

@@ -99,7 +99,9 @@ ExamplesOut = Annotated[
 ]
 
 
-@app.command(cls=Command, help=ABOUT_EXAMPLES, short_help="Show the training pictures behind.")
+@app.command(
+    cls=Command, help=ABOUT_EXAMPLES, short_help="Show the training pictures behind an answer."
+)
 def examples(
     ctx: typer.Context,
     model: Model,

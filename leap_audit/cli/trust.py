@@ -20,6 +20,6 @@ FollowLinks = Annotated[
     option(
         "--follow-links",
         "What is audited",
-        "Take photographs that links lead to, also out of the folders given.",
+        "Follow links to photographs outside the given folders.",
     ),
 ]

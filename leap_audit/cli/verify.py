@@ -42,7 +42,7 @@ ABOUT_SIGN = (
 
 
 @app.command(
-    cls=Command, help=ABOUT_VERIFY, short_help="Say whether an audit still fits its files."
+    cls=Command, help=ABOUT_VERIFY, short_help="Check whether an audit still matches its files."
 )
 def verify(
     audit_dir: flags.AuditDir,

@@ -52,14 +52,16 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     comparison.write(folder)
     html = render_comparison(comparison, folder)
     (folder / "comparison.html").write_text(html, encoding="utf-8", newline="\n")
+    printed = render_comparison(comparison, folder, paper=True)
     (folder / "comparison.pdf").write_bytes(
-        render_pdf(html, {COMPARISON_FILE: (folder / COMPARISON_FILE).read_bytes()})
+        render_pdf(printed, {COMPARISON_FILE: (folder / COMPARISON_FILE).read_bytes()})
     )
 
 
-def render_comparison(comparison: Comparison, folder: Path) -> str:
+def render_comparison(comparison: Comparison, folder: Path, *, paper: bool = False) -> str:
     """Return the comparison as HTML, with the pictures that lie in `folder` embedded.
 
+    paper: whether it is for the PDF, whose pictures are of another format.
     Raises PictureRefused: a picture is missing or outside `folder`.
     """
     values = [
@@ -78,7 +80,7 @@ def render_comparison(comparison: Comparison, folder: Path) -> str:
         by_chance=by_chance,
         changed=sum(pair.changed for pair in comparison.photographs),
         moved=sum(each.state == "changed" for _, each in compared(comparison.prototypes)),
-        pictures=Pictures(folder),
+        pictures=Pictures(folder, paper=paper),
         scale=bar_scale(values),
         first=_first,
         shown_entanglements=_shown_entanglements,

@@ -80,7 +80,7 @@ def render_html(
     """
     labels = ClassLabels(audit.classes)
     chosen = selection or everything(audit)
-    pictures = Pictures(folder)
+    pictures = Pictures(folder, paper=paper)
     page: str = template("report.html.j2").render(
         audit=audit,
         paper=paper,

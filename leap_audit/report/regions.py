@@ -10,7 +10,7 @@ from PIL import Image
 
 from leap_audit.artifacts import Audit, Isolation, Prototype, Sample
 from leap_audit.findings.evidence import core
-from leap_audit.report.pictures import Pictures, data_uri
+from leap_audit.report.pictures import Pictures, compact, data_uri
 
 __all__ = ["MAP_COLOURS", "RAMP", "Regions", "ramp_colour"]
 
@@ -18,8 +18,10 @@ ORANGE = (255, 143, 31)
 """The outline of a region: legible on dark and on light, in colour and in grey."""
 SURROUND = 0.28
 """Brightness that is left outside a region."""
-BLEND = 0.62
-"""How much of an overlay is the colour of the ranking; the rest is the picture in grey."""
+SHADE = 1 / 3
+"""How much darker the black of a picture makes the colour of the ranking over it: so little that a
+quarter of the ranking outweighs the step from black to white. So it reads the same on bright and
+on dark pictures, and in grey print."""
 LINE = 0.011
 """Width of the outline, relative to the picture's longer side."""
 RAMP = ((8, 7, 30), (74, 18, 107), (181, 54, 88), (246, 136, 31), (252, 250, 164))
@@ -36,7 +38,7 @@ MAP_COLOURS = (
 )
 """The classes of a predicted map, the largest first: a palette for all kinds of colour vision
 (Okabe and Ito 2008), in an order in which the first four differ in grey print too."""
-_QUALITY = 86
+_COLOURS = 256
 
 
 def ramp_colour(level: float) -> tuple[int, int, int]:
@@ -78,17 +80,16 @@ class Regions:
 
     def outlined(self, source: str, isolation: Isolation, side: int) -> Markup:
         """Return the picture with the region in full light, outlined in orange, the rest dark."""
-        colours, flat = self._base(source, isolation.mask, side)
+        colours, small = self._base(source, isolation.mask, side)
         ranking = self._ranking(isolation.mask, colours.shape[:2])
         inside = core(ranking, isolation.area) > 0
         dark = SURROUND * (0.5 * colours + 0.5 * colours.mean(2, keepdims=True))
         shown = np.where(inside[..., None], colours, dark)
-        shown[_edge(inside, max(2, round(LINE * max(inside.shape))))] = ORANGE
-        return _uri(shown, flat=flat)
+        return self._lined(shown, inside, small=small)
 
     def boxed(self, source: str, isolation: Isolation, side: int) -> Markup:
         """Return the picture with the box of the object that an isolation is of, in orange."""
-        shown, flat = self._base(source, isolation.mask, side)
+        shown, small = self._base(source, isolation.mask, side)
         height, width = shown.shape[:2]
         assert isolation.box is not None
         left, top, right, bottom = (min(max(each, 0.0), 1.0) for each in isolation.box)
@@ -96,15 +97,14 @@ class Regions:
         rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
         columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
         inside[rows, columns] = True
-        shown[_edge(inside, max(2, round(LINE * max(height, width))))] = ORANGE
-        return _uri(shown, flat=flat)
+        return self._lined(shown, inside, small=small)
 
     def overlaid(self, source: str, map_: str, side: int) -> Markup:
-        """Return a ranking of all pixels, or another map, in colour over the picture in grey."""
-        colours, flat = self._base(source, map_, side)
+        """Return a ranking of all pixels, or another map, in colour, shaded by the picture."""
+        colours, small = self._base(source, map_, side, enlarged=False)
         ranking = self._ranking(map_, colours.shape[:2])
-        grey = colours.mean(2, keepdims=True)
-        return _uri((1 - BLEND) * grey + BLEND * _ramp(ranking), flat=flat)
+        shown = _picture(_ramp(ranking) * (1 - SHADE * (1 - _contrast(colours))))
+        return compact(shown) if small else self._pictures.photographic(shown)
 
     def predicted_map(self, source: str, map_: str, side: int) -> Markup:
         """Return the predicted map in `MAP_COLOURS`, over the picture in grey."""
@@ -116,16 +116,47 @@ class Regions:
         palette = np.array([(40, 40, 40), *MAP_COLOURS], np.float32)
         drawn = palette[np.minimum(levels, len(MAP_COLOURS))]
         shown = 0.45 * colours.mean(2, keepdims=True) + 0.55 * drawn
-        return _uri(shown, flat=False)
+        return self._pictures.photographic(_picture(shown))
 
-    def _base(self, source: str, mask: str, side: int) -> tuple[NDArray[np.float32], bool]:
-        """The picture at `side` pixels, or grey where it was kept out; whether pixels are shown."""
+    def is_small(self, source: str, mask: str) -> bool:
+        """Return whether the pixels of the pictures made of these two must stay sharp."""
+        return self._pictures.is_small(source or mask)
+
+    def _lined(
+        self, shown: NDArray[np.float32], inside: NDArray[np.bool_], *, small: bool
+    ) -> Markup:
+        """The picture with an orange line around a region."""
+        line = _edge(inside, max(2, round(LINE * max(inside.shape))))
+        if not small:
+            shown[line] = ORANGE
+            return self._pictures.photographic(_picture(shown))
+        # Squares of pixels in a palette: half the bytes, and a line of exactly its colour.
+        paletted = _picture(shown).quantize(_COLOURS - 1, dither=Image.Dither.NONE)
+        levels = np.array(paletted)
+        levels[line] = _COLOURS - 1
+        drawn = Image.fromarray(levels, "P")
+        colours = (paletted.getpalette() or [])[: 3 * (_COLOURS - 1)]
+        drawn.putpalette([*colours, *[0] * (3 * (_COLOURS - 1) - len(colours)), *ORANGE])
+        return data_uri(drawn, "PNG", optimize=True)
+
+    def _base(
+        self, source: str, mask: str, side: int, *, enlarged: bool = True
+    ) -> tuple[NDArray[np.float32], bool]:
+        """The picture at `side` pixels, or grey where it was kept out; whether it is small.
+
+        A small picture is enlarged to squares of pixels, or not at all. On the screen no other is
+        enlarged, because the browser does it as well and the file stays small.
+        """
         small = self._pictures.is_small(source or mask)
         if source:
             picture = self._pictures.read(source).convert("RGB")
         else:
             picture = Image.new("RGB", self._pictures.read(mask).size, (150, 150, 150))
-        scale = side / max(picture.size)
+        scale: float = side / max(picture.size)
+        if scale > 1 and small:
+            scale = int(scale) if enlarged else 1
+        elif not self._pictures.paper:
+            scale = min(scale, 1)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
         return np.asarray(picture.resize(size, how), np.float32), small
@@ -162,8 +193,14 @@ def _edge(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
     return np.asarray((grown & ~inside) | (rim & inside))
 
 
-def _uri(shown: NDArray[np.float32], *, flat: bool) -> Markup:
-    picture = Image.fromarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
-    if flat:
-        return data_uri(picture, "PNG", optimize=True)
-    return data_uri(picture, "JPEG", quality=_QUALITY, optimize=True)
+def _contrast(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Brightness, (height, width, 1): 0 at the darkest pixels of a picture, 1 at the brightest."""
+    grey = colours.mean(2, keepdims=True)
+    low, high = np.quantile(grey, (0.02, 0.98))
+    if high - low < 1:
+        return np.ones_like(grey)
+    return np.asarray(np.clip((grey - low) / (high - low), 0, 1), np.float32)
+
+
+def _picture(shown: NDArray[np.floating]) -> Image.Image:
+    return Image.fromarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))

@@ -8,20 +8,17 @@ from typing import Any
 
 import pytest
 
-from leap_audit.artifacts import Audit
-from leap_audit.notebook import pages_of
-from leap_audit.report import render_html, results_table
 from leap_audit.report.matrix import entanglement_matrix
+from leap_audit.report.templates import template_folder
 from leap_audit.text.names import ClassLabels
 from tests.builders.audits import make_audit, with_pictures
-from tests.builders.pages import HOSTILE
+from tests.builders.every_page import EVERY_PAGE
 from tests.conftest import ROOT
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 AXE = Path(os.environ.get("LEAP_AUDIT_AXE", ROOT / ".venv" / "axe.min.js"))
-WIDTHS = {"phone": (390, 844), "desktop": (1440, 900)}
-LONG = tuple(f"{word} with a long name, {'-'.join([word] * 12)}" for word in ("cat", "dog", "owl"))
+WIDTHS = {"phone": (390, 844), "tablet": (768, 1024), "desktop": (1440, 900)}
 
 Open = Callable[..., Any]
 
@@ -42,23 +39,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return reports of several shapes as files, by name."""
-    folder = with_pictures(tmp_path_factory.mktemp("audit"))
-    changed = {"status": "incomplete", "prototypes": 0, "samples": 0}
-    audits = {
-        "usual": make_audit(folder, picture="large", samples=2),
-        "long and hostile": make_audit(folder, classes=LONG + HOSTILE, prototypes=12, isolations=1),
-        "incomplete": make_audit(folder, **changed),
+    """Return a page of every kind as a file, by name."""
+    return {
+        name: kind.write(tmp_path_factory.mktemp(name.replace(" ", "-")))
+        for name, kind in EVERY_PAGE.items()
     }
-    files = {name: _written(folder / f"{name}.html", audit) for name, audit in audits.items()}
-    notebook = folder / "notebook.html"
-    parts = pages_of(results_table(audits["usual"]), folder)
-    notebook.write_text(
-        '<!DOCTYPE html><html lang="en"><title>Notebook</title><meta name="viewport" '
-        f'content="width=device-width"><main><h1>Notebook</h1>{"".join(parts)}</main></html>',
-        encoding="utf-8",
-    )
-    return files | {"notebook": notebook}
 
 
 @pytest.fixture
@@ -84,10 +69,12 @@ def show(browser: Any, pages: dict[str, Path]) -> Iterator[Open]:
         context.close()
 
 
-SHAPES = ["usual", "long and hostile", "incomplete"]
+def test_every_template_has_a_page() -> None:
+    made = {path.name for path in template_folder().glob("[!_]*.j2")}
+    assert {kind.template for kind in EVERY_PAGE.values()} == made
 
 
-@pytest.mark.parametrize("name", [*SHAPES, "notebook"])
+@pytest.mark.parametrize("name", EVERY_PAGE)
 def test_axe_finds_nothing(show: Open, name: str) -> None:
     if not AXE.is_file():
         pytest.skip(f"{AXE} is absent: `make setup` brings axe-core where npm can")
@@ -113,7 +100,7 @@ def test_axe_notices(show: Open) -> None:
     assert [each["id"] for each in found["violations"]] == ["image-alt"]
 
 
-@pytest.mark.parametrize("name", [*SHAPES, "notebook"])
+@pytest.mark.parametrize("name", EVERY_PAGE)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_is_never_wider_than_the_screen(show: Open, name: str, width: str) -> None:
     page = show(name, width)
@@ -122,7 +109,7 @@ def test_the_page_is_never_wider_than_the_screen(show: Open, name: str, width: s
         """Array.from(document.querySelectorAll('main *, header *'))
         .filter(e => e.getClientRects().length
             && getComputedStyle(e).clipPath == 'none'
-            && !e.closest('.scroll') && !e.closest('.wide thead')
+            && !e.closest('.scroll, .contents, .wide thead')
             && e.getBoundingClientRect().right > innerWidth + 1)
         .map(e => e.outerHTML.slice(0, 80))"""
     )
@@ -201,11 +188,6 @@ def test_printing_a_dark_page_is_dark_on_white(show: Open) -> None:
     assert page.evaluate(paper) == "rgb(20, 25, 29)"
     page.emulate_media(media="print")
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
-
-
-def _written(file: Path, audit: Audit) -> Path:
-    file.write_text(render_html(audit, file.parent), encoding="utf-8", newline="\n")
-    return file
 
 
 def _far(url: str) -> bool:

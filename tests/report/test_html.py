@@ -143,13 +143,17 @@ def test_hostile_names_are_shown_and_harmless(build: Build, folder: Path) -> Non
         assert shown in page.text, shown
 
 
-def test_small_pictures_stay_sharp_and_photographs_are_jpeg(build: Build, folder: Path) -> None:
+def test_small_pictures_stay_sharp_and_photographs_are_of_the_format_of_the_page(
+    build: Build, folder: Path
+) -> None:
     small = Page(render_html(build(picture="small"), folder)).all("img")
-    assert not [i for i in small if (i["src"] or "").startswith("data:image/jpeg")]
+    assert not [i for i in small if (i["src"] or "").startswith("data:image/webp")]
     assert [i for i in small if i.get("class") == "pixel"]
-    large = Page(render_html(build(picture="large"), folder)).all("img")
-    assert [i for i in large if (i["src"] or "").startswith("data:image/jpeg")]
-    assert not [i for i in large if i.get("class") == "pixel"]
+    for paper, kind, other in ((False, "webp", "jpeg"), (True, "jpeg", "webp")):
+        large = Page(render_html(build(picture="large"), folder, paper=paper)).all("img")
+        assert [i for i in large if (i["src"] or "").startswith(f"data:image/{kind}")]
+        assert not [i for i in large if (i["src"] or "").startswith(f"data:image/{other}")]
+        assert not [i for i in large if i.get("class") == "pixel"]
 
 
 def test_two_prototypes_of_a_class_are_told_apart(build: Build, folder: Path) -> None:

@@ -51,6 +51,42 @@ def test_the_ranking_is_brightest_where_it_is_needed_first(build: Build, regions
     assert brightness == sorted(brightness)  # so that grey print reads the same
 
 
+@pytest.mark.parametrize("later", [0.0, 0.25, 0.5, 0.75])
+def test_a_quarter_of_the_ranking_outweighs_black_and_white_in_grey_print(
+    regions: Regions, folder: Path, later: float
+) -> None:
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    picture[:, SIDE // 2 :] = 255
+    Image.fromarray(picture).save(folder / "images" / "large.png")
+    levels = np.full((SIDE, SIDE), round(255 * later), np.uint8)
+    levels[:, : SIDE // 2] = round(255 * (later + 0.25))
+    Image.fromarray(levels).save(folder / "images" / "large-mask.png")
+    shown = pixels(regions.overlaid("images/large.png", "images/large-mask.png", SIDE))
+    grey = shown @ [0.299, 0.587, 0.114]
+    assert grey[:, 20:60].mean() > grey[:, 100:140].mean()
+
+
+def test_the_line_around_a_region_of_squares_is_of_its_colour(build: Build, folder: Path) -> None:
+    part = build(picture="small").prototypes[0].isolations[0]
+    ramp = np.add.outer(np.arange(28) * 5, np.arange(28) * 4)
+    smooth = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], -1).astype(np.uint8)
+    Image.fromarray(smooth).save(folder / "images" / "small.png")
+    shown = pixels(
+        Regions(build(picture="small"), Pictures(folder)).outlined("images/small.png", part, 360)
+    )
+    assert shown.shape == (336, 336, 3)  # twelve pixels for each of 28
+    assert (shown == ORANGE).all(2).sum() > 336
+    inside = shown[6::12, 6::12][-2]  # the last rows are needed first
+    assert np.abs(inside - smooth[-2].astype(np.float64)).mean() < 6
+
+
+def test_a_large_picture_is_enlarged_for_print_alone(build: Build, folder: Path) -> None:
+    for paper, side in ((False, SIDE), (True, 360)):
+        regions = Regions(build(picture="large"), Pictures(folder, paper=paper))
+        shown = pixels(regions.overlaid("images/large.png", "images/large-mask.png", 360))
+        assert shown.shape == (side, side, 3)
+
+
 def test_a_map_has_the_colour_of_each_class(regions: Regions) -> None:
     shown = pixels(regions.predicted_map("images/large.png", "images/map.png", SIDE))
     for row, colour in ((40, MAP_COLOURS[0]), (120, MAP_COLOURS[1])):
