@@ -17,6 +17,7 @@ from leap_audit.cli.judging import checks_of, lines_of_checks
 from leap_audit.errors import AuditIncomplete, LeapAuditError, LessOptimised, lacks_memory
 from leap_audit.text.filenames import legible
 from leap_audit.text.lists import few
+from leap_audit.text.numbers import count
 
 if TYPE_CHECKING:
     from leap_audit.artifacts import Audit
@@ -180,10 +181,10 @@ def lines_of(audit: "Audit", limit: int = 5) -> list[str]:
     coverage = audit.coverage
     lines = [
         f"{audit.status.capitalize()}: {coverage.classes_audited} of {coverage.classes_in_all} "
-        f"classes, {len(audit.samples)} photographs. Verdict: {audit.verdict}."
+        f"classes, {count(len(audit.samples), 'photograph')}. Verdict: {audit.verdict}."
     ]
     lines += lines_of_checks(audit)
     lines += [f"  {finding.severity}: {finding.title}" for finding in audit.findings[:limit]]
     if len(audit.findings) > limit:
-        lines.append(f"  and {len(audit.findings) - limit} more findings in the report")
+        lines.append(f"  and {count(len(audit.findings) - limit, 'more finding')} in the report")
     return lines

@@ -179,10 +179,10 @@ def experiments(evidence: Evidence) -> str:
     short = sum(several * 0.5**each.pictures > Q for each in tried)
     said = [count(len(tried), "class", "classes")]
     if short:
-        said.append(f"of {short} on too few pictures to tell one mark from chance")
+        said.append(f"{short} of them on too few pictures to tell a mark from chance")
     searched = {each.class_ for each in evidence.trials if each.experiment == "search"}
     if not searched:
-        said.append("no trigger was searched")
+        said.append("no search for a trigger")
     elif len(searched) < len(tried):
         said.append(f"a trigger was searched for {len(searched)} of them")
     return "; ".join(said)

@@ -194,47 +194,47 @@ FAITHFULNESS_CHECKS: dict[str, FaithfulnessCheck] = {
         *(
             FaithfulnessCheck(
                 f"{what}_{fill}",
-                f"Class's probability while pixels {goes}, the first first ({fill} for the rest).",
+                f"{asks}, the most important first (the erased ones: {fill}).",
                 better,
-                "Erased pictures are none that the model was trained on; another fill may rank "
-                "methods otherwise.",
+                "The model was not trained on pictures with erased parts. Another fill may rank "
+                "methods differently.",
                 _erased(fill, what),
             )
             for fill in FILLS
-            for what, goes, better in (
-                ("insertion", "come in", "high"),
-                ("deletion", "go", "low"),
-                ("gain", "come in, less that while they go", "high"),
+            for what, asks, better in (
+                ("insertion", "Probability of the class while pixels are added", "high"),
+                ("deletion", "Probability of the class while pixels are erased", "low"),
+                ("gain", "Insertion minus deletion: pixels added and erased", "high"),
             )
         ),
         FaithfulnessCheck(
             "completeness_gap",
-            "How far the numbers are from adding up to what they promise, relative.",
+            "How far the map's sum is from the sum that the method promises, relative to it.",
             "low",
-            "Many wrong maps add up too.",
+            "Many wrong maps add up as well.",
             lambda c: c.explanation.figures.get("completeness_gap"),
         ),
         FaithfulnessCheck(
             "infidelity",
-            "How much of what small noise does to the score the map does not tell, 0..1.",
+            "Share of the effect of small noise on the score that the map does not predict, 0..1.",
             "low",
-            "Asks about small changes: a plain gradient does best by it.",
+            "Only tests small changes, where a plain gradient does best.",
             _infidelity,
         ),
         FaithfulnessCheck(
             "max_sensitivity",
-            "Largest relative change of the map under changes of the picture too small to see.",
+            "Largest relative change of the map when the picture changes too little to see.",
             "low",
-            "A map that is always the same has 0.",
+            "A map that never changes scores 0, whether it is right or not.",
             _sensitivity,
             slow=True,
         ),
         FaithfulnessCheck(
             "weights",
-            "How much more even the map is when all weights are shuffled; 0 or less: it does not "
+            "How much more even the map is with all weights shuffled; at 0 or less it does not "
             "depend on what was learned.",
             "high",
-            "One shuffling of one picture; maps of edges can pass.",
+            "One shuffle on one picture. A map of edges can pass.",
             _weights,
             slow=True,
         ),
@@ -243,7 +243,7 @@ FAITHFULNESS_CHECKS: dict[str, FaithfulnessCheck] = {
             "Rank correlation with the map of the model with all weights shuffled; near 1: the map "
             "does not depend on what was learned.",
             "low",
-            "One shuffling of one picture; what is empty in the picture may stay empty in the map.",
+            "One shuffle on one picture. Empty parts of the picture may stay empty in the map.",
             _other_weights,
             slow=True,
         ),
@@ -258,14 +258,14 @@ FAITHFULNESS_CHECKS: dict[str, FaithfulnessCheck] = {
         ),
         FaithfulnessCheck(
             "sparseness",
-            "Gini index of the map: 1 names one pixel, 0 all alike.",
+            "Gini index of the map: 1 is a single pixel, 0 all pixels alike.",
             "",
-            "Describes the map, and says nothing of whether it is right.",
+            "Describes the map, but does not say whether it is right.",
             lambda c: sparseness(c.explanation.values),
         ),
         *(
             FaithfulnessCheck(
-                name, question, "high", "Agrees with people, not with the model.", _on_mask(f)
+                name, question, "high", "Compares with people, not with the model.", _on_mask(f)
             )
             for name, question, f in (
                 ("pointing", "Whether the highest value lies on the object.", pointing),
