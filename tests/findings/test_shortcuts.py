@@ -96,7 +96,7 @@ def test_trials_on_too_few_pictures_are_said_to_be_too_few(pictures: int, *, eno
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        ((), "2 classes; no trigger was searched"),
+        ((), "2 classes; no search for a trigger"),
         ((1,), "2 classes; a trigger was searched for 1 of them"),
         ((0, 1), "2 classes"),
     ],
