@@ -27,6 +27,8 @@ from leap_audit.artifacts import (
     Stability,
 )
 from leap_audit.compare import Side, compare, render_comparison
+from leap_audit.findings import Evidence, find
+from leap_audit.findings.evidence import read_rankings
 from leap_audit.measure.examples.methods import EXAMPLE_METHODS
 from leap_audit.measure.examples.mislabelled import DoubtedLabel
 from leap_audit.measure.faithfulness.comparison import Standing
@@ -96,7 +98,7 @@ def _incomplete(folder: Path) -> str:
 @page("whole", "report.html.j2")
 def _whole(folder: Path) -> str:
     """All that the report on a classifier can hold: checks, findings, opinions, repeat runs."""
-    return render_html(_full(folder), folder)
+    return render_html(_mistaken(_full(folder), folder), folder)
 
 
 @page("segmentation", "report.html.j2")
@@ -248,6 +250,25 @@ def _full(folder: Path) -> Audit:
             "policy": PolicyIdentity(name="release", file="release.toml", sha256="ef" * 32),
             "declared": Declared(owner="The owners", purpose="A purpose " * 20, version="2"),
         }
+    )
+
+
+def _mistaken(audit: Audit, folder: Path) -> Audit:
+    """The audit of twelve classes that the model all confuses, with a table that says which."""
+    classes = tuple(f"sign number {n}" for n in range(12))
+    wrong = [
+        audit.samples[n % 3].model_copy(
+            update={
+                "known": n,
+                "predicted": (Prediction(class_=(n + 1) % 12, name=classes[n - 11], prob=0.9),),
+            }
+        )
+        for n in range(12)
+    ]
+    findings = find(Evidence(classes, (), wrong, read_rankings(folder, wrong)))
+    assert {"photographs-mistaken", "overconfident"} <= {each.rule for each in findings}
+    return audit.model_copy(
+        update={"classes": classes, "samples": tuple(wrong), "findings": findings}
     )
 
 

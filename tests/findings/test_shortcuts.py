@@ -90,7 +90,7 @@ def test_trials_on_too_few_pictures_are_said_to_be_too_few(pictures: int, *, eno
     said = experiments(Evidence(CLASSES, suspicion=rows, trials=(*searched, *(few,) * 18)))
     assert said.startswith("2 classes")
     assert (said == "2 classes") is enough
-    assert ("of 1 on too few pictures" in said) is not enough
+    assert ("1 of them on too few pictures" in said) is not enough
 
 
 @pytest.mark.parametrize(
