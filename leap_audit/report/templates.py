@@ -1,6 +1,7 @@
 """Load the templates of reports, comparisons and notebooks, with their filters."""
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -88,6 +89,7 @@ def _environment() -> Environment:
     }
     environment.filters |= {
         "apart": distinct_names,
+        "breakable": _breakable,
         "day": _day,
         "name": shortened,
         "number": wording.number,
@@ -132,6 +134,12 @@ def _shown(value: Any) -> Any:
     if len(value) > TEXT_LIMIT:
         return shortened(value, TEXT_LIMIT)
     return visible(value)
+
+
+def _breakable(name: str) -> Markup:
+    """The name of a file, which may end a line after each of its parts."""
+    parts = re.findall(r"[^_./-]*[_./-]*", visible(name))
+    return Markup("<wbr>").join(part for part in parts if part)
 
 
 def _day(moment: datetime) -> str:

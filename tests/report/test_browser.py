@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from leap_audit.report import render_html
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.templates import template_folder
 from leap_audit.text.names import ClassLabels
-from tests.builders.audits import make_audit, with_pictures
+from tests.builders.audits import a_model, make_audit, with_pictures
 from tests.builders.every_page import EVERY_PAGE
 from tests.conftest import ROOT
 
@@ -145,6 +146,36 @@ def test_names_lie_between_the_squares_of_the_matrix_and_its_edge(
         )
         assert covered == []
         page.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_names_of_files_and_the_alarm_do_not_break_within_words(
+    browser: Any, tmp_path: Path, width: str
+) -> None:
+    model = a_model().model_copy(update={"file": "deeplabv3_mnv2_pascal_quant_f32.onnx"})
+    audit = make_audit(with_pictures(tmp_path), status="incomplete", model=model)
+    across, down = WIDTHS[width]
+    page = browser.new_page(viewport={"width": across, "height": down})
+    page.set_content(render_html(audit, tmp_path))
+    lines = page.evaluate(
+        """(selector) => {
+            const words = document.createRange(), lines = {};
+            const walk = document.createTreeWalker(document.querySelector(selector), 4);
+            for (let node; (node = walk.nextNode()); )
+                for (let i = 0; i < node.length; i++) {
+                    words.setStart(node, i); words.setEnd(node, i + 1);
+                    const top = Math.round(words.getBoundingClientRect().top);
+                    lines[top] = (lines[top] || '') + node.data[i];
+                }
+            return Object.values(lines);
+        }""",
+        "h1",
+    )
+    assert "".join(lines) == model.file
+    assert all(line.endswith(("_", ".")) for line in lines[:-1])
+    alarm = page.locator(".alarm strong").bounding_box()
+    assert alarm["height"] < 40
+    page.close()
 
 
 def test_every_picture_is_shown(show: Open) -> None:
