@@ -23,7 +23,7 @@ from leap_audit.measure.experiments.search import drawn_size
 from leap_audit.measure.run import Run, place_scores
 from leap_audit.run.session import Array
 
-__all__ = ["Filter", "basis_changes", "filter_graph", "search_filter"]
+__all__ = ["Filter", "basis_changes", "changes_summed", "filter_graph", "search_filter"]
 
 DRAWN = (0.02, 0.32)
 """The sizes that steps draw from."""
@@ -51,11 +51,8 @@ class Filter:
 
     def applied(self, pictures: Array, size: float) -> Array:
         """Return changed pictures, (n, channels, height, width) in 0..1."""
-        changed = np.array(pictures, np.float32)
-        for each in changed:  # one by one: the basis changes of many large pictures fill memory
-            added = self.weights @ basis_changes(each[None], self.reach)[0]
-            each[:] = np.clip(each + size * added.reshape(each.shape), 0, 1)
-        return changed
+        changed = pictures + size * changes_summed(pictures, self.weights, self.reach)
+        return np.asarray(np.clip(changed, 0, 1), np.float32)
 
     def control(self) -> "Filter":
         """Return the filter that changes pictures the other way."""
@@ -106,6 +103,26 @@ def basis_changes(pictures: Array, reach: int) -> Array:
     return np.stack(parts, 1).reshape(n, len(parts), -1).astype(np.float32)
 
 
+def changes_summed(pictures: Array, weights: Array, reach: int) -> Array:
+    """Return what a filter of these weights adds to pictures, of their shape.
+
+    `weights @ basis_changes(pictures, reach)`, without that many times the memory.
+    """
+    channels, height, width = pictures.shape[1:]
+    if not reach:
+        table = weights.reshape(channels, channels + 1)
+        mixed = np.tensordot(pictures - 0.5, table[:, :channels], (1, 1))
+        return np.asarray(np.moveaxis(mixed + table[:, channels], -1, 1), np.float32)
+    wide = np.pad(pictures, ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="edge")
+    side = 2 * reach + 1
+    around = np.insert(weights, side * side // 2, -weights.sum())  # the pixel itself, in the middle
+    added = np.zeros(pictures.shape, np.float32)
+    for i, weight in enumerate(around):
+        down, right = divmod(i, side)
+        added += np.float32(weight) * wide[:, :, down : down + height, right : right + width]
+    return added
+
+
 def search_filter(
     run: Run,
     class_: int,
@@ -116,6 +133,7 @@ def search_filter(
     batch: int,
     seed: int,
     advance: Callable[[int], None],
+    halfway: Callable[[Filter], bool] = lambda _: True,
 ) -> Filter:
     """Return the filter that turns pictures of other classes into a class.
 
@@ -132,7 +150,16 @@ def search_filter(
     cotangent = -model.answer.cotangent((class_,))[None] * np.ones((batch, 1, 1), np.float32)
     loop = session.loop(adam_state("filter", first), {"weights": cotangent / np.float32(batch)})
     start = float(rng.random())
+
+    def found() -> Filter:
+        weights = loop.state("filter")[0, 0] / strength
+        changes = changes_summed(pictures, weights, reach)
+        changed = max(float(np.sqrt((changes**2).mean())), LEAST)
+        return Filter(np.asarray(weights / changed, np.float32), reach, model.picture_shape)
+
     for step in range(steps):
+        if step and step == steps // 2 and not halfway(found()):
+            break
         chosen = rng.choice(len(pictures), batch, replace=len(pictures) < batch)
         draws: dict[str, Array] = {
             "pictures": np.asarray(pictures[chosen], np.float32),
@@ -141,10 +168,7 @@ def search_filter(
         }
         loop.step({**draws, **adam_draws(step)})
         advance(batch)
-    weights = loop.state("filter")[0, 0] / strength
-    squares = [((weights @ basis_changes(p[None], reach)) ** 2).mean() for p in pictures]
-    changed = max(float(np.sqrt(np.mean(squares))), LEAST)
-    return Filter(np.asarray(weights / changed, np.float32), reach, model.picture_shape)
+    return found()
 
 
 def filter_graph(model: Model, batch: int, changes: int) -> ir.Model:

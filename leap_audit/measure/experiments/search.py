@@ -122,12 +122,14 @@ def search_trigger(
     batch: int,
     seed: int,
     advance: Callable[[int], None],
+    halfway: Callable[[Trigger], bool] = lambda _: True,
 ) -> Trigger:
     """Return the trigger that turns pictures of other classes into a class.
 
     pictures: (n, channels, height, width) in 0..1, of which each step sees `batch`, drawn anew.
     moved: whether it is laid at random places. advance: called after each step with the number of
-    pictures that it looked at.
+    pictures that it looked at. halfway: called with what is found after half of the steps; returns
+    whether the search goes on.
     """
     model = run.model
     channels, *size = model.picture_shape
@@ -139,7 +141,20 @@ def search_trigger(
     cotangent = -model.answer.cotangent((class_,))[None] * np.ones((batch, 1, 1), np.float32)
     loop = session.loop(adam_state("trigger", first), {"weights": cotangent / np.float32(batch)})
     start, cells = float(rng.random()), grid.cells[0] * grid.cells[1]
+    places = int(rng.integers(2**31))
+
+    def found() -> Trigger:
+        last = loop.state("trigger")[0]
+        down, right = grid.enlargements
+        smooth_down, smooth_right = (_smoothing(n) for n in grid.cells)
+        scores = np.asarray(down @ smooth_down @ last[0] @ smooth_right.T @ right.T)
+        pattern = 1 / (1 + np.exp(-PATTERN * last[1:]))
+        colours = np.asarray(down @ pattern @ right.T, np.float32)
+        return Trigger(scores, colours, (size[0], size[1]), places)
+
     for step in range(steps):
+        if step and step == steps // 2 and not halfway(found()):
+            break
         area = drawn_size(DRAWN, start, step) / grid.share
         way = min(1.0, step / (SHARPENING * steps))
         chosen = rng.choice(len(pictures), batch, replace=len(pictures) < batch)
@@ -153,17 +168,7 @@ def search_trigger(
         }
         loop.step({**draws, **adam_draws(step)})
         advance(batch)
-    last = loop.state("trigger")[0]
-    down, right = grid.enlargements
-    smooth_down, smooth_right = (_smoothing(n) for n in grid.cells)
-    scores = np.asarray(down @ smooth_down @ last[0] @ smooth_right.T @ right.T)
-    pattern = 1 / (1 + np.exp(-PATTERN * last[1:]))
-    return Trigger(
-        scores,
-        np.asarray(down @ pattern @ right.T, np.float32),
-        (size[0], size[1]),
-        int(rng.integers(2**31)),
-    )
+    return found()
 
 
 def drawn_size(between: tuple[float, float], start: float, step: int) -> float:

@@ -14,7 +14,7 @@ from leap_audit.measure.experiments.carry import TriedMark, with_hosts
 from leap_audit.measure.experiments.filters import search_filter
 from leap_audit.measure.experiments.material import HOSTS_NEEDED, Materials, answers_of, evenly
 from leap_audit.measure.experiments.search import search_trigger
-from leap_audit.measure.experiments.sizes import SIZE_SCALES, half_size
+from leap_audit.measure.experiments.sizes import SIZE_SCALES, half_size, shares_turned
 from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
@@ -24,6 +24,9 @@ __all__ = ["JUDGED", "SEARCHES", "Sought", "search_work", "seek", "steps_of"]
 JUDGED = 24
 """Pictures that the size of a trigger is judged on: half of them is told from a third, and more
 would cost as much as the search itself."""
+HOPELESS, FEWEST = 1 / 3, 20
+"""A search that has turned a smaller share of pictures after half of its steps, at the size from
+which its class would be usual, is given up; unless it has fewer steps than these, in all."""
 REACH = 2
 """Pixels that a convolution looks at in each direction."""
 
@@ -91,9 +94,16 @@ def seek(
     searched, tested = given.searched(class_, options.hosts, seed)
     if len(searched) < HOSTS_NEEDED or not len(tested) or not options.search_steps:
         return ()
+    judged = np.concatenate([searched, tested])
+    judged = judged[evenly(np.arange(len(judged)), JUDGED)]
+
+    def turned(candidate: Candidate, size: float) -> float:
+        return float((answers_of(run, candidate.applied(judged, size)) == class_).mean())
+
     found = []
     for kind, steps in steps_of(options).items():
         search, _ = SEARCHES[kind]
+        scale = SIZE_SCALES[kind]
         candidate = search(
             run,
             class_,
@@ -102,10 +112,19 @@ def seek(
             batch=options.search_pictures or 1,
             seed=seed,
             advance=advance,
+            halfway=partial(_promises, turned, scale.sizes[scale.usual_place], steps),
         )
-        found.append(_tried(run, class_, kind, candidate, (searched, tested), given))
+        half = half_size(scale.sizes, shares_turned(partial(turned, candidate), scale))
+        found.append(_tried(run, class_, kind, candidate, half, tested, given))
         advance(JUDGED)
     return tuple(found)
+
+
+def _promises(
+    turned: Callable[[Candidate, float], float], size: float, steps: int, candidate: Candidate
+) -> bool:
+    """Return whether a search of so many steps is worth its second half."""
+    return steps < FEWEST or turned(candidate, size) >= HOPELESS
 
 
 def _tried(
@@ -113,19 +132,12 @@ def _tried(
     class_: int,
     kind: SearchKind,
     candidate: Candidate,
-    pictures: tuple[Array, Array],
+    half: float,
+    tested: Array,
     given: Materials,
 ) -> Sought:
-    """Its size, and its trial; see `Candidate.control`."""
-    _, tested = pictures
-    judged = np.concatenate(pictures)
-    judged = judged[evenly(np.arange(len(judged)), JUDGED)]
+    """A trigger and its trial; see `Candidate.control`."""
     sizes = SIZE_SCALES[kind].sizes
-    flips: list[float] = []
-    while len(flips) < len(sizes) and max(flips, default=0.0) < 0.5:
-        shown = candidate.applied(judged, sizes[len(flips)])
-        flips.append(float((answers_of(run, shown) == class_).mean()))
-    half = half_size(sizes, flips)
     # Tried at the next size that is listed: where it is good, not where it is on the edge.
     size = next((each for each in sizes if each >= half), sizes[-1])
     pasted = candidate.applied(tested, size)

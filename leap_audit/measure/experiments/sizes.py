@@ -1,13 +1,21 @@
 """How large a trigger must be, as one figure that classes and networks are compared by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from leap_audit.artifacts import SearchKind
 
-__all__ = ["FILTER_SIZES", "MASK_AREAS", "SIZE_SCALES", "Scale", "half_size", "outlying"]
+__all__ = [
+    "FILTER_SIZES",
+    "MASK_AREAS",
+    "SIZE_SCALES",
+    "Scale",
+    "half_size",
+    "outlying",
+    "shares_turned",
+]
 
 MASK_AREAS = (0.01, 0.02, 0.04, 0.08, 0.16)
 """Areas at which masks are judged, as fractions of a picture."""
@@ -30,6 +38,11 @@ class Scale:
     """About the size that clean classes need, chosen on the networks of docs/experiments.md."""
 
     @property
+    def usual_place(self) -> int:
+        """The place of the largest size at which no clean class is turned, usually."""
+        return max(i for i, size in enumerate(self.sizes) if size <= self.usual)
+
+    @property
     def never(self) -> float:
         """The size of a trigger that does not turn half of the pictures at the largest one."""
         return 2 * self.sizes[-1]
@@ -41,6 +54,23 @@ SIZE_SCALES: Mapping[SearchKind, Scale] = {
     "colour map": Scale(FILTER_SIZES, 0.1),
     "convolution": Scale(FILTER_SIZES, 0.1),
 }
+
+
+def shares_turned(share: Callable[[float], float], scale: Scale) -> list[float]:
+    """Return what `half_size` needs: the shares turned at sizes up to the first that turns half.
+
+    Shares rise with the size. So the usual size is measured first, then smaller or larger ones,
+    as far as half is reached; the shares at sizes that are smaller still count as 0.
+    """
+    at = scale.usual_place
+    known = {at: share(scale.sizes[at])}
+    step = -1 if known[at] >= 0.5 else 1
+    while 0 <= at + step < len(scale.sizes):
+        at += step
+        known[at] = share(scale.sizes[at])
+        if (known[at] >= 0.5) == (step > 0):
+            break
+    return [known.get(i, 0.0) for i in range(max(known) + 1)]
 
 
 def half_size(sizes: Sequence[float], flips: Sequence[float]) -> float:

@@ -8,7 +8,12 @@ import pytest
 from PIL import Image
 
 from leap_audit.ingest.model import Model
-from leap_audit.measure.experiments.filters import Filter, basis_changes, search_filter
+from leap_audit.measure.experiments.filters import (
+    Filter,
+    basis_changes,
+    changes_summed,
+    search_filter,
+)
 from leap_audit.measure.experiments.search import Trigger, drawn_size, search_trigger
 from leap_audit.measure.run import Run
 from tests.builders.classifiers import Node, read_model, write_model
@@ -137,6 +142,51 @@ def test_a_search_counts_each_picture_that_it_looks_at(
     )  # fmt: skip
     search_filter(run, 3, pictures, reach=1, steps=2, batch=4, seed=0, advance=counted.append)
     assert counted == [4] * 5
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_search_is_looked_at_once_after_half_of_its_steps(
+    shortcut: Model, sample_models: Path, goes_on: bool
+) -> None:
+    run, pictures = Run(shortcut, 16, 1), hosts(sample_models)
+    looked: list[Trigger | Filter] = []
+
+    def halfway(now: Trigger | Filter) -> bool:
+        looked.append(now)
+        return goes_on
+
+    def searched(**kind: int) -> tuple[Trigger | Filter, int]:
+        counted: list[int] = []
+        search = search_filter if "reach" in kind else search_trigger
+        last = search(
+            run,
+            3,
+            pictures,
+            steps=5,
+            batch=4,
+            seed=0,
+            advance=counted.append,
+            halfway=halfway,
+            **kind,
+        )
+        return last, sum(counted) // 4
+
+    for kind in ({"moved": False}, {"reach": 1}):
+        looked.clear()
+        last, steps = searched(**kind)
+        assert (len(looked), steps) == (1, 5 if goes_on else 2)
+        shown = (each.applied(pictures, 0.1) for each in (looked[0], last))
+        assert np.array_equal(*shown) == (not goes_on), "given up as it stood"
+
+
+@pytest.mark.parametrize(("reach", "changes"), [(0, 12), (1, 8), (2, 24)])
+def test_a_filter_is_the_sum_of_its_basis_changes(reach: int, changes: int) -> None:
+    rng = np.random.default_rng(1)
+    pictures = rng.random((3, 3, 9, 7), np.float32)
+    weights = rng.standard_normal(changes).astype(np.float32)
+    summed = changes_summed(pictures, weights, reach)
+    each_by_itself = weights @ basis_changes(pictures, reach)
+    assert summed == pytest.approx(each_by_itself.reshape(pictures.shape), abs=1e-5)
 
 
 def test_basis_changes_of_colours_and_of_neighbours() -> None:

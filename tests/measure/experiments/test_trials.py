@@ -8,7 +8,13 @@ from leap_audit.config import ExperimentOptions
 from leap_audit.measure.experiments.carry import TriedMark
 from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
 from leap_audit.measure.experiments.seek import Sought, search_work, steps_of
-from leap_audit.measure.experiments.sizes import MASK_AREAS, SIZE_SCALES, half_size, outlying
+from leap_audit.measure.experiments.sizes import (
+    MASK_AREAS,
+    SIZE_SCALES,
+    half_size,
+    outlying,
+    shares_turned,
+)
 from leap_audit.measure.experiments.study import Tried, settle
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.experiments.windows import promising
@@ -70,6 +76,23 @@ def test_the_size_of_a_half_lies_between_those_tried() -> None:
     assert half_size(MASK_AREAS, [0, 0.6, 0.1, 0.1, 0.1]) < MASK_AREAS[1], (
         "a larger area is never worse"
     )
+
+
+@pytest.mark.parametrize(
+    ("half", "asked"),
+    [(0.001, (2, 1, 0)), (0.015, (2, 1, 0)), (0.03, (2, 1)), (0.05, (2, 3)), (0.5, (2, 3, 4))],
+)
+def test_no_more_sizes_are_measured_than_are_needed(half: float, asked: tuple[int, ...]) -> None:
+    scale, measured = SIZE_SCALES["trigger"], []
+
+    def share(size: float) -> float:
+        measured.append(scale.sizes.index(size))
+        return float(size >= half)
+
+    turned = shares_turned(share, scale)
+    assert tuple(measured) == asked
+    every = [float(size >= half) for size in scale.sizes]
+    assert half_size(scale.sizes, turned) == half_size(scale.sizes, every)
 
 
 def test_a_class_with_a_far_smaller_trigger_stands_out() -> None:
