@@ -11,7 +11,7 @@ __all__ = ["Amount", "Costs", "multiply_adds", "steady"]
 
 READING = 140
 """Passes that an isolation takes beside its steps: slopes, the choice of a ranking, the region."""
-TRYING, JUDGING = 20, 22
+TRYING, JUDGING = 20, 14
 """Passes that the experiments on a class take for each picture that they paste into (700 with 36),
 and those that say how large what the searches found must be, beside the steps of the searches."""
 LIKENING = 180
