@@ -130,7 +130,7 @@ setup: $(VENV)/.dev  ## set up everything that the tests need
 lint: $(VENV)/.dev  ## ruff and mypy
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers $(JOBS)
 
 .PHONY: format
 format: $(VENV)/.dev  ## put the code into its one format
