@@ -13,7 +13,7 @@ from leap_audit.measure.experiments.carry import Attempt, TriedMark, carry, with
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.hosts import faint, scenes, shifted
 from leap_audit.measure.experiments.material import Materials, materials
-from leap_audit.measure.experiments.seek import SEARCHES
+from leap_audit.measure.experiments.seek import JUDGED, SEARCHES, search_work, seek
 from leap_audit.measure.experiments.study import (
     Tried,
     class_work,
@@ -65,6 +65,29 @@ def test_the_clean_reader_is_left_alone(digits: Model, sample_models: Path) -> N
     settled, _ = settle(found, [])
     assert [each.confirmed for each in settled] == [False, False]
     assert max(each.score for each in settled) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("changed", "whole"),
+    [({}, False), ({"HOPELESS": 0.0}, True), ({"FEWEST": 41}, True), ({"FEWEST": 20}, False)],
+)
+def test_a_search_that_turns_few_pictures_halfway_is_given_up(
+    digits: Model,
+    sample_models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, float],
+    whole: bool,
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setattr(f"leap_audit.measure.experiments.seek.{name}", value)
+    run, counted = Run(digits, 16, 1), []
+    options = ExperimentOptions(search_steps=40, search_pictures=4)
+    shown = given(run, sample_models, ("plain",))
+    found = seek(run, 7, shown, options, seed=0, advance=counted.append)
+    assert {each.kind for each in found} == set(SEARCHES), "what was given up is judged as it is"
+    looked, every = sum(counted), search_work(options) + len(SEARCHES) * JUDGED
+    assert (looked == every) == whole
+    assert looked > every / 2
 
 
 def test_equal_runs_give_equal_trials(shortcut: Model, sample_models: Path) -> None:
