@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from leap_audit.ingest import load
 from leap_audit.measure.examples.gathered import Gathered, softmax_rows
 from leap_audit.measure.examples.last_layer import self_influence
-from leap_audit.measure.examples.mislabelled import doubted_labels
+from leap_audit.measure.examples.mislabelled import judged_labels
 from leap_audit.measure.examples.probe import out_of_fold, ridge_of
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
@@ -55,7 +55,7 @@ def found(features: Array, logits: Array, labels: Array, changed: int, seed: int
         "confidence of the model": -softmax_rows(logits).max(1),
         "random": rng.random(len(given)),
     }
-    doubted = [each.place for each in doubted_labels(judged)]
+    doubted = [each.place for each in judged_labels(judged).doubted]
     areas = {name: float(roc_auc_score(wrong, values)) for name, values in rankings.items()}
     return Found(areas, len(doubted), int(wrong[doubted].sum()))
 

@@ -285,7 +285,8 @@ class AuditOptions(Options):
     task: Task | None = None
     """Kind of answer the model gives. Left out: inferred, and reported with the reason."""
     output: str | None = None
-    """Output, or tensor inside, that holds the class scores. Left out: chosen, and reported."""
+    """Output, or tensor inside, that holds the class scores. Left out: chosen, and reported.
+    NAME:first or NAME:mean makes one vector of those of a transformer's tokens."""
     directions: ShownPath | None = None
     """Directions that turn an encoder into a classifier: a .csv of names and numbers, or a .npy."""
     directions_scale: float = Field(default=100.0, gt=0)

@@ -118,6 +118,8 @@ def examples(
     features: Features = None,
     classes: flags.Classes = None,
     labels: flags.Labels = None,
+    task: flags.Task = None,
+    output: flags.ScoresOutput = None,
     layout: flags.Layout = None,
     channel_order: flags.ChannelOrder = None,
     value_range: flags.Range = None,
@@ -153,6 +155,7 @@ def examples(
 
         options: dict[str, Any] = {"metric": metric, "damping": damping, "weights": weights}
         options["rates"] = None if rates is None else _numbers(rates)
+        more = {"task": task, "output": output, "provider": provider}
         stem = plain_name(model.stem)
         with AuditFolder.open(out or Path(f"{stem}-examples"), EXAMPLES_FOLDER) as folder:
             found = behind(
@@ -172,7 +175,7 @@ def examples(
                 follow_links=follow_links,
                 trust_model=trust_model,
                 progress=terminal,
-                more={"provider": provider} if provider else {},
+                more={name: value for name, value in more.items() if value is not None},
                 **{name: value for name, value in options.items() if value is not None},
             )
             for note in found.notes:

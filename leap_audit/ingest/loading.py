@@ -47,8 +47,9 @@ def load(
     best. task: what it answers, None: inferred. names: how many classes were named, which can
     settle what the graph leaves open. region: (top, left, bottom, right), the part of a map of
     answers to audit, as fractions. output: the name of the output, or tensor inside the graph,
-    that holds the scores; None: chosen, and the reason said. inputs: which input takes the picture
-    and what values the others get, where there are several. directions: those that make a
+    that holds the scores; None: chosen, and the reason said; NAME:first or NAME:mean, of the
+    vectors of tokens. inputs: which input takes the picture and what values the others get, where
+    there are several. directions: those that make a
     classifier of an encoder. detector: the format of a detector's outputs, and from when on its
     detections count.
 

@@ -44,6 +44,7 @@ from leap_audit.ingest.outputs.tensor_outputs import (
     with_outputs,
     with_tensor_outputs,
 )
+from leap_audit.ingest.outputs.tokens import TOKENS, tokens_said, with_one_vector
 from leap_audit.ingest.outputs.trial import OutputTrial
 from leap_audit.ingest.pictures.preprocessing import resolve
 from leap_audit.ingest.pictures.scaling import read_scaling
@@ -169,7 +170,8 @@ def make_model(
     task: what it answers, None: inferred. names: how many classes were named, which can settle
     what the graph leaves open. region: (top, left, bottom, right), the part of a map of answers
     to audit, as fractions. output: the name of the output, or tensor inside the graph, that holds
-    the scores; None: chosen. inputs: which input takes the picture, and the values of the others.
+    the scores; None: chosen; NAME:first or NAME:mean, of the vectors of tokens. inputs: which
+    input takes the picture, and the values of the others.
 
     features: of an encoder, how many numbers its vectors have; the output that holds so many is
     read, and the task is embedding. detector: what is declared of a detector.
@@ -177,7 +179,9 @@ def make_model(
     Raises ModelRefused, PreprocessingRefused or CanonicalMismatch, with a sentence saying why
     it cannot be audited.
     """
-    ends = with_tensor_outputs(source.proto, output)
+    tokens = tokens_said(source.proto, output)
+    whole = source.proto if tokens is None else with_one_vector(source.proto, *tokens)
+    ends = with_tensor_outputs(whole, output)
     if features is not None:
         task, names = "embedding", None
         read = output_of_vectors(ends.proto.graph.output, features)
@@ -216,7 +220,11 @@ def make_model(
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
     named = names if names is not None else len(ends.names) or None
     answer_declared = DeclaredAnswer(
-        task, named, first.layout, output if _is_output(proto, output) else None
+        task,
+        named,
+        first.layout,
+        output if _is_output(proto, output) else None,
+        "" if tokens is None else TOKENS[tokens[1]],
     )
     found = None
     if output is None and features is None:

@@ -9,11 +9,7 @@ import numpy as np
 from leap_audit.artifacts import DoubtedSample, NamedPicture
 from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.measure.examples.gathered import Gathered
-from leap_audit.measure.examples.mislabelled import (
-    alike_in_words,
-    doubted_labels,
-    features_alike,
-)
+from leap_audit.measure.examples.mislabelled import alike_in_words, judged_labels
 from leap_audit.measure.examples.probe import out_of_fold, ridge_of
 from leap_audit.pipeline.prototypes import sample_stem
 from leap_audit.pipeline.study import Answered, Study
@@ -67,8 +63,9 @@ def label_doubts(study: Study, photographs: Sequence[Answered]) -> LabelDoubts:
     labels = [classes.index(class_) for e in chosen if (class_ := known[e.index]) is not None]
     gathered = Gathered.of(np.stack([each.features for each in chosen]), None, labels)
     scored = gathered.with_scores(out_of_fold(gathered, len(classes), ridge_of(gathered)))
-    if (cosine := features_alike(scored)) is not None:
-        return LabelDoubts(notes=(alike_in_words(cosine, "photographs"),))
+    judged = judged_labels(scored)
+    if judged.alike is not None:
+        return LabelDoubts(notes=(alike_in_words(judged.alike, "photographs"),))
     doubted = tuple(
         DoubtedSample(
             picture=NamedPicture(
@@ -82,6 +79,6 @@ def label_doubts(study: Study, photographs: Sequence[Answered]) -> LabelDoubts:
             self_influence=each.influence,
             q=each.q,
         )
-        for each in doubted_labels(scored)
+        for each in judged.doubted
     )
     return LabelDoubts(doubted, len(chosen))

@@ -22,9 +22,9 @@ from leap_audit.measure.examples.methods import (
 )
 from leap_audit.measure.examples.mislabelled import (
     DoubtedLabel,
+    JudgedLabels,
     alike_in_words,
-    doubted_labels,
-    features_alike,
+    judged_labels,
 )
 from leap_audit.measure.examples.probe import fitted_probe, out_of_fold, ridge_of
 from leap_audit.measure.examples.whole_network import whole_network
@@ -168,8 +168,7 @@ def examples(
     found: list[Checkpoint] = []
     folders: dict[str, Folder] = {}
     targets = np.full(len(read["pictures"][0]), NO_LABEL, np.int64)
-    doubted: tuple[DoubtedLabel, ...] = ()
-    alike: float | None = None
+    judged = JudgedLabels()
     labelled = np.flatnonzero(truth != NO_LABEL)
     for number, (each, _, _) in enumerate(opened_runs):
         gathered = {
@@ -193,23 +192,19 @@ def examples(
             if number == 0:
                 own = gathered["pictures"] if networks else seen
                 targets = _targets(own, names, target)
-                judged = _judged(known.chosen(labelled), len(names), ridge)
-                alike = features_alike(judged)
-                doubted = tuple(
-                    replace(one, place=int(labelled[one.place]))
-                    for one in doubted_labels(judged, bias=bias)
-                )
+                scored = _judged(known.chosen(labelled), len(names), ridge)
+                judged = judged_labels(scored, bias=bias)
             seen = seen.with_labels(targets)
         elif number == 0:
-            alike = features_alike(known)
+            judged = judged_labels(known)
         if number == 0:
             for key, value in (("training", known), ("pictures", seen)):
                 paths, of = read[key]
                 folders[key] = Folder(paths, of.names, of.digests, value)
         used = known.chosen(labelled) if chosen.needs == "labels" else known
         found.append(Checkpoint(used, seen, bias, ridge))
-    if alike is not None:
-        notes = (*notes, alike_in_words(alike, "training pictures"))
+    if judged.alike is not None:
+        notes = (*notes, alike_in_words(judged.alike, "training pictures"))
         progress.warn(notes[-1])
     if networks:
         labels_of = {"training": (labelled, truth[labelled])}
@@ -236,7 +231,7 @@ def examples(
         folders["pictures"],
         tuple(map(int, targets)),
         tuple(results),
-        doubted,
+        tuple(replace(one, place=int(labelled[one.place])) for one in judged.doubted),
         run,
         notes,
         photo_range,

@@ -13,6 +13,7 @@ from PIL import Image
 from leap_audit.cli import main
 from leap_audit.errors import ConfigRefused, ModelRefused, OutputRefused, PictureRefused
 from leap_audit.ingest.pictures.callables import Encode
+from leap_audit.measure.examples.gathered import Gathered
 from leap_audit.measure.examples.whole_network import WholeNetwork
 from leap_audit.pipeline.examples import examples
 from leap_audit.pipeline.features import FeatureFile
@@ -52,7 +53,12 @@ def ran(folder: Path, method: str, **more: Any) -> Any:
     )
 
 
-def test_training_pictures_with_one_vector_are_said_to_be_alike(tmp_path: Path) -> None:
+def test_training_pictures_with_one_vector_are_said_to_be_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Gathered] = []
+    mean_cosine = Gathered.mean_cosine
+    monkeypatch.setattr(Gathered, "mean_cosine", lambda of: (asked.append(of), mean_cosine(of))[1])
     shown, labels = glyphs(24, 4)
     mixed = np.random.default_rng(0).permutation(labels).tolist()
     folder = write_folders(tmp_path / "train", shown, mixed)
@@ -66,6 +72,7 @@ def test_training_pictures_with_one_vector_are_said_to_be_alike(tmp_path: Path) 
     assert result.mislabelled == ()
     (said,) = [note for note in result.notes if "nearly the same" in note]
     assert "check it. No label is judged" in said
+    assert len(asked) == 1  # each reads all features
 
 
 def test_a_picture_of_the_training_set_is_its_own_neighbour_and_mixture(folder: Any) -> None:
@@ -240,3 +247,21 @@ def test_the_command_writes_record_and_page(folder: Any, monkeypatch: Any, capsy
     assert page.count("<figure>") == 1 + len(row["examples"]) + len(row["against"]) + len(
         record["mislabelled"]
     )
+
+
+def test_the_command_reads_the_output_that_is_named(
+    folder: Any, monkeypatch: Any, capsys: Any
+) -> None:
+    words = ["leap-audit", "examples", str(MODEL), str(PICTURES[0]), "--quiet", "--training"]
+    words += [str(folder / "train"), "--features", str(folder / "features"), "--task", "embedding"]
+    monkeypatch.setattr("sys.argv", [*words, "-o", str(folder / "vectors")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    record = json.loads((folder / "vectors/examples.json").read_text(encoding="utf-8"))
+    assert any("The model is an encoder" in note for note in record["notes"])
+    monkeypatch.setattr("sys.argv", [*words, "-o", str(folder / "none"), "--output", "nothing"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    assert "no output called 'nothing'" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from leap_audit.errors import ModelRefused
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.outputs.reading import Reading
+from leap_audit.ingest.outputs.tokens import tokens_hint
 from leap_audit.run.session import Array
 
 __all__ = ["DirectionReading", "Directions", "cosines_written", "output_of_vectors"]
@@ -77,10 +78,19 @@ def output_of_vectors(outputs: Sequence[onnx.ValueInfoProto], features: int) -> 
         return open_[0]
     held = ", ".join(f"{name!r} {size or 'an open number'}" for name, size in sizes.items())
     what = "several outputs hold" if fitting or open_ else "no output holds"
+    long = [value.name for value in outputs if _is_of_tokens(value, features)]
+    hint = f" {tokens_hint(long[0])}" if long and not fitting else ""
     raise ModelRefused(
         f"--directions: the directions have {features} numbers each, and {what} as many for a "
         f"picture ({held}); name the tensor that does with --output, or give other directions."
+        f"{hint}"
     )
+
+
+def _is_of_tokens(value: onnx.ValueInfoProto, features: int) -> bool:
+    """Whether an output may hold so many numbers for each token: (batch, tokens, features)."""
+    sides = value.type.tensor_type.shape.dim
+    return len(sides) == 3 and sides[2].dim_value == features
 
 
 def _numbers(value: onnx.ValueInfoProto) -> int | None:

@@ -97,7 +97,9 @@ def find_head(model: ir.Model, declared: DeclaredAnswer, trial: OutputTrial) -> 
         end = undo_transposes(undo_upsampling(end), declared)
         sides = map_shape(static_shape(end.value), end.axis)
     task, why = infer_task(output, end.value, sides, meaning, end.taken, declared)
-    meaning = as_declared(meaning, declared)
+    meaning = as_declared(
+        meaning, replace(declared, task=task) if task == "embedding" else declared
+    )
     single, places = meaning.single, sides[1:] or (1, 1)
     text = f"output {output.name!r}"
     if others > 1:

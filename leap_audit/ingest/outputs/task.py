@@ -12,6 +12,7 @@ from leap_audit.errors import ModelRefused
 from leap_audit.graph.protos import every_graph
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
+from leap_audit.ingest.outputs.tokens import tokens_hint
 
 if TYPE_CHECKING:
     from leap_audit.ingest.outputs.meaning import Meaning
@@ -52,6 +53,8 @@ class DeclaredAnswer:
     """Of the input: an output that does not say where its classes are has the same."""
     output: str | None = None
     """The output, or tensor inside the graph, that holds the scores; None: chosen."""
+    tokens: str = ""
+    """How one vector was made of those of a transformer's tokens, in words; empty: it was not."""
 
 
 def infer_task(
@@ -72,7 +75,7 @@ def infer_task(
     """
     where = f"output {output.name!r}"
     if declared.task is not None:
-        _require_fit(where, declared.task, shape)
+        _require_fit(output, declared.task, shape)
         return declared.task, "said with --task"
     last = f" under its {taken[0]}" if taken and taken[0] != "Resize" else ""
     if len(shape) == 3:
@@ -93,7 +96,8 @@ def infer_task(
         own = "its own probability" if "Sigmoid" in taken else "is a probability of its own"
         return "multi-label", f"{a_sigmoid} {shape[0]} scores {own}"
     named = declared.names == shape[0] or shape[0] in IMAGENET
-    if not meaning.probable and not taken and not named and (reason := _embedding(end)):
+    reason = declared.tokens or _embedding(end)
+    if not meaning.probable and not taken and not named and reason:
         return "embedding", reason
     return "classification", f"{where} is one list of {shape[0]} scores"
 
@@ -110,7 +114,7 @@ def refuse_detector(
     others: the other outputs of numbers that are not on the way to these. The rest as `infer_task`.
     """
     if declared.task is None and (reason := _detector(end, others, shape)):
-        raise _refused_detector(output, reason)
+        raise _refused_detector(output, reason, _of_tokens(output))
 
 
 def refuse_boxes_beside(output: ir.Value, others: Sequence[ir.Value]) -> None:
@@ -119,10 +123,11 @@ def refuse_boxes_beside(output: ir.Value, others: Sequence[ir.Value]) -> None:
         raise _refused_detector(output, reason)
 
 
-def _refused_detector(output: ir.Value, reason: str) -> ModelRefused:
+def _refused_detector(output: ir.Value, reason: str, hint: str = "") -> ModelRefused:
     return ModelRefused(
         f"output {output.name!r} is taken for a detector's boxes and scores ({reason}). "
         "It cannot be audited. Give the classifier it was built on, or pass --task if it is none."
+        f"{hint}"
     )
 
 
@@ -150,7 +155,7 @@ def _scores(count: int) -> str:
     return "one score" if count == 1 else f"{count} scores"
 
 
-def _require_fit(where: str, task: Task, shape: tuple[int, ...]) -> None:
+def _require_fit(output: ir.Value, task: Task, shape: tuple[int, ...]) -> None:
     fits = {
         "segmentation": len(shape) == 3,
         "binary": shape == (1,),
@@ -169,8 +174,14 @@ def _require_fit(where: str, task: Task, shape: tuple[int, ...]) -> None:
             action = "name a tensor with one vector for a picture with --output"
         raise ModelRefused(
             f"--task {task} does not fit: it needs {wanted.get(task, 'one list of scores')}, and "
-            f"{where} gives {' × '.join(map(str, shape))} for a picture; {action}."
+            f"output {output.name!r} gives {' × '.join(map(str, shape))} for a picture; {action}."
+            f"{_of_tokens(output)}"
         )
+
+
+def _of_tokens(output: ir.Value) -> str:
+    """How to read an output that may hold the vectors of tokens; nothing of another shape."""
+    return f" {tokens_hint(str(output.name))}" if len(static_shape(output)) == 3 else ""
 
 
 def _detector(end: ir.Value, others: Sequence[ir.Value], shape: tuple[int, ...]) -> str:

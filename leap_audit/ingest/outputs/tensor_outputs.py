@@ -18,7 +18,7 @@ from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.protos import dtype_name, real_inputs, tensor_info
 from leap_audit.graph.weights import split_weights
 
-__all__ = ["TensorOutputs", "output_info", "with_outputs", "with_tensor_outputs"]
+__all__ = ["TensorOutputs", "output_info", "with_outputs", "with_tensor_outputs", "with_types"]
 
 ML = "ai.onnx.ml"
 LABELS = frozenset({"LabelEncoder", "CategoryMapper", "ArrayFeatureExtractor", "CastMap"})
@@ -111,11 +111,14 @@ def with_outputs(proto: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
         del cut.opset_import[:]
         cut.opset_import.extend(kept)
     cut.graph.output.extend(known.get(name, onnx.ValueInfoProto(name=name)) for name in names)
-    return cut if all(name in known for name in names) else _typed(cut)
+    return cut if all(name in known for name in names) else with_types(cut)
 
 
-def _typed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Set the types of a model's outputs to those that ONNX infers; a file must declare them."""
+def with_types(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Set the types of a model's outputs to those that ONNX infers; a file must declare them.
+
+    Returns the model itself.
+    """
     inferred = onnx.shape_inference.infer_shapes(split_weights(model)[0]).graph
     types = {value.name: value.type for value in (*inferred.value_info, *inferred.output)}
     for value in model.graph.output:

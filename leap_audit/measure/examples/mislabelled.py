@@ -10,7 +10,7 @@ from leap_audit.measure.examples.last_layer import self_influence
 from leap_audit.run.session import Array
 from leap_audit.statistics import benjamini_hochberg
 
-__all__ = ["DoubtedLabel", "alike_in_words", "doubted_labels", "features_alike"]
+__all__ = ["DoubtedLabel", "JudgedLabels", "alike_in_words", "features_alike", "judged_labels"]
 
 QUANTILE = 0.1
 """Of the probabilities that a class has on its own pictures."""
@@ -41,6 +41,16 @@ class DoubtedLabel:
     """The share of pictures listed by chance if the list went as far as this one, 0..1."""
 
 
+@dataclass(frozen=True)
+class JudgedLabels:
+    """The pictures that look mislabelled, or why no label was judged."""
+
+    doubted: tuple[DoubtedLabel, ...] = ()
+    """The highest self-influence first."""
+    alike: float | None = None
+    """The mean cosine of features that are alike in all pictures, so that no label was judged."""
+
+
 def features_alike(pictures: Gathered) -> float | None:
     """Return the mean cosine of features that are alike in all pictures; None of others.
 
@@ -64,7 +74,7 @@ def alike_in_words(cosine: float, pictures: str) -> str:
     )
 
 
-def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLabel, ...]:
+def judged_labels(pictures: Gathered, *, bias: bool = True) -> JudgedLabels:
     """Return the pictures that look mislabelled, the highest self-influence first.
 
     A picture looks mislabelled where another class is as probable as on its own pictures but the
@@ -78,12 +88,13 @@ def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLab
     order is that of self-influence (Pruthi et al. 2020). Pictures without a label are left out. A
     model that has learned the wrong labels by heart does not contradict them: scores of a layer
     that was fitted without the picture do (`out_of_fold`). Nobody is listed where the features of
-    all are alike.
+    all are alike (`features_alike`).
     """
     labelled = np.flatnonzero(pictures.labels != NO_LABEL)
-    if not len(labelled) or features_alike(pictures.chosen(labelled)) is not None:
-        return ()
     known = pictures.chosen(labelled)
+    alike = features_alike(known if len(labelled) else pictures)
+    if alike is not None or not len(labelled):
+        return JudgedLabels(alike=alike)
     p = softmax_rows(known.scores())
     own = p[np.arange(len(known)), known.labels]
     enough = np.full(known.classes, np.inf)
@@ -100,17 +111,19 @@ def doubted_labels(pictures: Gathered, *, bias: bool = True) -> tuple[DoubtedLab
     )
     influence = self_influence(known, bias=bias)
     order = [i for i in np.argsort(-influence, kind="stable") if doubted[i]]
-    return tuple(
-        DoubtedLabel(
-            int(labelled[i]),
-            int(known.labels[i]),
-            int(first[i]),
-            float(own[i]),
-            float(most[i]),
-            float(influence[i]),
-            float(chance[i]),
+    return JudgedLabels(
+        tuple(
+            DoubtedLabel(
+                int(labelled[i]),
+                int(known.labels[i]),
+                int(first[i]),
+                float(own[i]),
+                float(most[i]),
+                float(influence[i]),
+                float(chance[i]),
+            )
+            for i in order
         )
-        for i in order
     )
 
 

@@ -14,7 +14,7 @@ from leap_audit.measure.examples.last_layer import (
     self_influence,
     tracin,
 )
-from leap_audit.measure.examples.mislabelled import doubted_labels
+from leap_audit.measure.examples.mislabelled import judged_labels
 from leap_audit.measure.examples.neighbours import nearest_training
 from leap_audit.measure.examples.probe import fitted_probe, out_of_fold, ridge_of
 from leap_audit.measure.examples.simplex import mixtures
@@ -230,12 +230,12 @@ def test_flipped_labels_come_first_and_clean_ones_raise_nothing() -> None:
     features = np.eye(3)[labels] * 4 + rng.normal(size=(300, 3)) * 0.5
     clean = Gathered.of(features, None, labels)
     ridge = ridge_of(clean)
-    assert doubted_labels(clean.with_scores(out_of_fold(clean, 3, ridge))) == ()
+    assert judged_labels(clean.with_scores(out_of_fold(clean, 3, ridge))).doubted == ()
     flipped = np.sort(rng.choice(300, 15, replace=False))
     wrong = labels.copy()
     wrong[flipped] = (wrong[flipped] + 1) % 3
     planted = clean.with_labels(wrong)
-    doubted = doubted_labels(planted.with_scores(out_of_fold(planted, 3, ridge)))
+    doubted = judged_labels(planted.with_scores(out_of_fold(planted, 3, ridge))).doubted
     assert {each.place for each in doubted} <= set(flipped.tolist())
     assert len(doubted) >= 13
     assert all(each.suggested == labels[each.place] for each in doubted)
@@ -251,16 +251,16 @@ def test_hard_pictures_of_the_right_label_are_not_listed(seed: int) -> None:
     scores = out_of_fold(hard, 3, ridge_of(hard))
     judged = hard.with_scores(scores)
     assert (scores.argmax(1) != labels).sum() >= 5
-    assert doubted_labels(judged) == ()
+    assert judged_labels(judged).doubted == ()
     wrong = labels.copy()
     far = np.flatnonzero(np.abs(features - np.eye(3)[labels] * 4).max(1) < 0.8)[:6]
     wrong[far] = (wrong[far] + 1) % 3
     planted = hard.with_labels(wrong)
-    doubted = doubted_labels(planted.with_scores(out_of_fold(planted, 3, ridge_of(planted))))
+    doubted = judged_labels(planted.with_scores(out_of_fold(planted, 3, ridge_of(planted)))).doubted
     assert {each.place for each in doubted} == set(far.tolist())
     assert all(each.q <= 0.01 for each in doubted)
 
 
 def test_labels_of_one_class_are_not_doubted() -> None:
     one = Gathered.of(np.ones((4, 2)), np.arange(4.0)[:, None], np.zeros(4, int))
-    assert doubted_labels(one) == ()
+    assert judged_labels(one).doubted == ()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from leap_audit.measure.examples.gathered import NO_LABEL, Gathered
-from leap_audit.measure.examples.mislabelled import doubted_labels, features_alike
+from leap_audit.measure.examples.mislabelled import features_alike, judged_labels
 from leap_audit.measure.examples.probe import out_of_fold, ridge_of
 
 COUNT, MANY, FEW = 300, 45, 6
@@ -26,26 +26,26 @@ def judged(common: float, wrong: int) -> Gathered:
 def test_labels_are_judged_by_features_that_differ() -> None:
     pictures = judged(0, MANY)
     assert features_alike(pictures) is None
-    assert len(doubted_labels(pictures)) == MANY
+    assert len(judged_labels(pictures).doubted) == MANY
 
 
 def test_nobody_is_listed_where_all_features_are_alike() -> None:
     pictures = judged(100, MANY)
     assert features_alike(pictures) == pytest.approx(1, abs=1e-3)
-    assert doubted_labels(pictures) == ()
+    assert judged_labels(pictures).doubted == ()
 
 
 def test_what_tells_pictures_apart_counts_however_near_the_features_are() -> None:
     pictures = judged(100, FEW)
     assert features_alike(pictures) is None
-    assert len(doubted_labels(pictures)) == FEW
+    assert len(judged_labels(pictures).doubted) == FEW
 
 
 def test_without_labels_the_cosine_alone_says_it() -> None:
     pictures = judged(100, 0)
     unlabelled = pictures.with_labels(np.full(COUNT, NO_LABEL))
     assert features_alike(unlabelled) == pytest.approx(1, abs=1e-3)
-    assert doubted_labels(unlabelled) == ()
+    assert judged_labels(unlabelled).doubted == ()
     apart = judged(0, 0).with_labels(np.full(COUNT, NO_LABEL))
     assert features_alike(apart) is None
 
