@@ -14,6 +14,7 @@ __all__ = [
     "PHOTOGRAPHS_NEEDED",
     "PICTURES_NEEDED",
     "changes",
+    "erased_isolations",
     "experiments",
     "isolated_objects",
     "labelled",
@@ -118,6 +119,8 @@ def other_preprocessings(evidence: Evidence) -> str:
     """Return on how many photographs other preprocessings were tried."""
     readings = evidence.readings
     if readings is None or not readings.photographs:
+        if evidence.embedding is not None:
+            raise TooLittle("no other preprocessing is tried on an encoder")
         raise TooLittle(_NO_LABELS if evidence.samples else "there were no photographs")
     return count(readings.photographs, "labelled photograph")
 
@@ -128,6 +131,20 @@ def stated_isolations(evidence: Evidence) -> str:
     if not stated:
         raise TooLittle("no class that the model gives was isolated")
     return count(len(stated), "isolation")
+
+
+def erased_isolations(evidence: Evidence) -> str:
+    """Return how many isolations of classes that the model gives can be asked for their rest.
+
+    Not those of an encoder: a cosine does not depend on the length of a vector, so that a part of
+    what speaks for a direction points there nearly as well as all of it, and so does the rest.
+    """
+    if evidence.embedding is not None:
+        raise TooLittle(
+            "the score of an encoder is a cosine: a part of the evidence is nearly as good as all "
+            "of it, so the rest of the picture keeps the answer"
+        )
+    return stated_isolations(evidence)
 
 
 def opinions(evidence: Evidence) -> str:

@@ -59,8 +59,11 @@ def isolation_not_enough(evidence: Evidence) -> Iterator[Suspicion]:
 
 
 def erasing_changes_little(evidence: Evidence) -> Iterator[Suspicion]:
-    """Suspect the isolations whose region can be erased without losing the class."""
-    stated = list(evidence.stated_classes())
+    """Suspect the isolations whose region can be erased without losing the class.
+
+    Of an encoder that says nothing: see `basis.erased_isolations`.
+    """
+    stated = [] if evidence.embedding is not None else list(evidence.stated_classes())
     failed = [each for each in stated if each.isolation.outcome == "not needed"]
     if failed:
         yield Suspicion(

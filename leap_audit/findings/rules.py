@@ -355,7 +355,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "low",
         "Does the answer change when the key region is erased?",
         erasing_changes_little,
-        basis.stated_isolations,
+        basis.erased_isolations,
         "The key region explains only a part of the answer.",
         "Read these regions as one reason of several.",
     ),

@@ -12,7 +12,7 @@ from leap_audit.ingest.classes.sandboxed import read_ground_truth_in_child
 from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.ingest.pictures.dicom import is_dicom
 from leap_audit.ingest.pictures.images import find_pictures
-from leap_audit.ingest.pictures.sandboxed import require_no_links
+from leap_audit.ingest.pictures.sandboxed import photographs_child, require_no_links
 from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, softmax_rows
 from leap_audit.measure.examples.methods import (
     EXAMPLE_METHODS,
@@ -80,9 +80,9 @@ class ExamplesFound:
             return []
         paths = [of.paths[i] for i in places]
         names = hashed_pictures(paths, Silent())
-        return read_shard(
-            paths, names, range(len(paths)), self.run.model.preprocessing, self.photo_range
-        )
+        every, preprocessing = range(len(paths)), self.run.model.preprocessing
+        with photographs_child(paths) as ask:
+            return read_shard(paths, names, every, preprocessing, self.photo_range, ask)
 
 
 def chosen_method(name: str, options: Mapping[str, Any]) -> tuple[ExampleMethod, Any]:

@@ -4,10 +4,12 @@ A row is kept for each model and each content of a picture, so that a run that w
 where it was, and pictures that were added cost themselves alone.
 """
 
+import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +28,8 @@ from leap_audit.run.session import Array
 
 __all__ = ["FeatureFile", "gather", "hashed_pictures", "mapped_pictures", "read_shard"]
 
-SHARD = 256
-"""Pictures that are in memory at once."""
+SHARD, NUMBERS = 256, 40_000_000
+"""Pictures, and numbers of theirs, that are in memory at once."""
 KEY = 32
 """Bytes of a digest."""
 
@@ -102,10 +104,12 @@ def read_shard(
     which: Sequence[int],
     preprocessing: Preprocessing,
     photo_range: tuple[float, float] | None,
+    ask: Callable[..., Any],
 ) -> list[Array]:
-    """Return some of the pictures as the model sees them, read in a child process.
+    """Return some of the pictures as the model sees them.
 
-    Raises PictureRefused: one cannot be read, or has more than 8 bits and nothing says which of
+    ask: calls a function in the child that may read them (`photographs_child`). Raises
+    PictureRefused: one cannot be read, or has more than 8 bits and nothing says which of
     its numbers are black and white: a range of some of the pictures is not that of all.
     """
     chosen = [paths[i] for i in which]
@@ -115,8 +119,7 @@ def read_shard(
         tuple(names.labels[i] for i in which),
         tuple(names.digests[i] for i in which),
     )
-    with photographs_child(chosen) as ask:
-        read = read_photographs(chosen, part, preprocessing, photo_range, ask=ask)
+    read = read_photographs(chosen, part, preprocessing, photo_range, ask=ask)
     if any("do not declare their range" in note for note in read.notes):
         raise PictureRefused(
             f"{part.labels[0]} and others: have more than 8 bits and do not declare their range; "
@@ -144,13 +147,14 @@ def gather(
     kept = FeatureFile(folder, name, width + classes)
     missing = {names.digests[i]: i for i in range(len(paths)) if names.digests[i] not in kept}
     which = sorted(missing.values())
-    with progress.stage("Computing features", len(paths)) as advance:
+    preprocessing = run.model.preprocessing
+    with (
+        photographs_child([paths[i] for i in which]) as ask,
+        progress.stage("Computing features", len(paths)) as advance,
+    ):
         advance(len(paths) - len(which))
-        for start in range(0, len(which), SHARD):
-            part = which[start : start + SHARD]
-            pictures = np.stack(
-                read_shard(paths, names, part, run.model.preprocessing, photo_range)
-            )
+        for part in _parts(which, preprocessing):
+            pictures = np.stack(read_shard(paths, names, part, preprocessing, photo_range, ask))
             kept.add([names.digests[i] for i in part], _rows(run, pictures))
             advance(len(part))
     return kept.gathered(names.digests, width or classes)
@@ -173,13 +177,12 @@ def mapped_pictures(
     try:
         with (
             tempfile.TemporaryFile(dir=folder) as file,
+            photographs_child([paths[i] for i in which]) as ask,
             progress.stage("Reading the pictures", len(which)) as advance,
         ):
-            for start in range(0, len(which), SHARD):
-                part = read_shard(
-                    paths, names, which[start : start + SHARD], preprocessing, photo_range
-                )
-                file.write(np.asarray(part, np.float32).tobytes())
+            for part in _parts(which, preprocessing):
+                read = read_shard(paths, names, part, preprocessing, photo_range, ask)
+                file.write(np.asarray(read, np.float32).tobytes())
                 advance(len(part))
             file.flush()
             return np.memmap(file, np.float32, "r", shape=(len(which), *size))
@@ -187,6 +190,14 @@ def mapped_pictures(
         raise OutputRefused(
             f"{folder}: pictures cannot be kept there ({error.strerror})."
         ) from None
+
+
+def _parts(which: Sequence[int], preprocessing: Preprocessing) -> Iterator[Sequence[int]]:
+    """Pictures in order, as many at once as may be in memory."""
+    size = len(preprocessing.mean) * math.prod(preprocessing.input_size)
+    step = max(1, min(SHARD, NUMBERS // size))
+    for start in range(0, len(which), step):
+        yield which[start : start + step]
 
 
 def _rows(run: Run, pictures: Array) -> Array:

@@ -75,11 +75,14 @@ def _preprocessing(audit: Audit) -> tuple[list[Limit], list[Limit]]:
                 "photographs no other preprocessing was clearly better.",
             )
         ]
+    check = "To check it quickly, use labelled photographs."
+    if audit.embedding is not None:  # whose directions are made of the photographs themselves
+        check = "Find out those of the training, and declare them."
     return [
         Limit(
             "The preprocessing was partly assumed",
             f"Nobody declared {_fields(fields)}. If the model was trained with other values, the "
-            "results may be invalid. To check it quickly, use labelled photographs.",
+            f"results may be invalid. {check}",
         )
     ], []
 

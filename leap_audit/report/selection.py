@@ -1,5 +1,6 @@
 """Which prototypes and photographs a printed report shows in full, where there are many."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -46,22 +47,29 @@ def for_print(
 
     samples: None: PHOTOGRAPHS_IN_FULL, or WITH_OPINIONS where there are second opinions.
     First what the findings are about, the gravest first; then photographs that the model gets
-    wrong; then the others in the order of the audit.
+    wrong; then the others, of each class in turn.
     """
     every, made = audit.samples, audit.prototypes
     if samples is None:
         samples = WITH_OPINIONS if any(each.opinions for each in every) else PHOTOGRAPHS_IN_FULL
     return Selection(
         _first([*_concerned(audit, made), *range(len(made))], prototypes),
-        _first([*_concerned(audit, every), *wrong_first(every)], samples),
+        _first([*_concerned(audit, every), *wrong_first(every, by_turns=True)], samples),
     )
 
 
-def wrong_first(samples: Sequence[Sample]) -> list[int]:
-    """Return the places of photographs: those answered wrong first, else in their order."""
-    return sorted(
-        range(len(samples)), key=lambda i: all(a.right for a in labelled_answers([samples[i]]))
-    )
+def wrong_first(samples: Sequence[Sample], *, by_turns: bool = False) -> list[int]:
+    """Return the places of photographs: those answered wrong first, else in their order.
+
+    by_turns: of those answered right the first of each class comes before the second of any.
+    """
+    seen: Counter[int | None] = Counter()
+    turns = []
+    for sample in samples:
+        right = all(answer.right for answer in labelled_answers([sample]))
+        turns.append((right, seen[sample.known] if right and by_turns else 0))
+        seen[sample.known] += right and sample.known is not None
+    return sorted(range(len(samples)), key=turns.__getitem__)
 
 
 def _first(places: Iterable[int], most: int) -> frozenset[int]:

@@ -21,9 +21,10 @@ from leap_audit.artifacts import (
     Sample,
     Stability,
 )
-from leap_audit.findings import find
+from leap_audit.findings import find, questions
 from leap_audit.findings.evidence import Evidence, read_ranking
 from tests.builders import records
+from tests.builders.vectors import vectors
 
 CLASSES = tuple(f"class-{letter}" for letter in "abcdefgh")
 SIDE = 40
@@ -179,6 +180,24 @@ def test_reached_up_to_the_fifth_place_by_the_best_seed(
 def test_erasing_changes_little_from_half_on(deleted: float, raised: bool, tmp_path: Path) -> None:
     made = prototype(0.1, isolations=(isolation(prob_delete=deleted),))
     assert ("erasing-changes-little" in findings(tmp_path, [made])) == raised
+
+
+def test_what_is_left_of_a_picture_is_no_finding_of_an_encoder() -> None:
+    made = [prototype(0.1, isolations=(isolation(prob_delete=0.9),))]
+    rule = "erasing-changes-little"
+    (asked,) = [each for each in questions(Evidence(CLASSES, made), ()) if each.rule == rule]
+    assert asked.basis == "1 isolation"
+    evidence = Evidence(CLASSES, made, embedding=vectors())
+    assert rule not in {each.rule for each in find(evidence)}
+    (asked,) = [each for each in questions(evidence, ()) if each.rule == rule]
+    assert "a cosine" in asked.reason
+
+
+def test_an_encoder_is_not_said_to_lack_labels() -> None:
+    evidence = Evidence(CLASSES, samples=isolated([isolation()]), embedding=vectors())
+    rule = "preprocessing-doubted"
+    (asked,) = [each for each in questions(evidence, ()) if each.rule == rule]
+    assert asked.reason == "no other preprocessing is tried on an encoder"
 
 
 def opined(*several: dict[str, Any], **changes: Any) -> Sample:

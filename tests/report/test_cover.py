@@ -23,6 +23,7 @@ from leap_audit.report.limits import limits_of
 from leap_audit.report.selection import for_print
 from tests.builders.pages import HOSTILE, Page
 from tests.builders.vectors import vectors
+from tests.builders.vectors import vectors
 from tests.report.conftest import Build
 
 LONG = " ".join(["long"] * 60)
@@ -198,3 +199,7 @@ def test_an_assumption_that_photographs_support_ranks_lower(build: Build) -> Non
     assert checked[2] == "Photographs support the assumed preprocessing"
     few = Readings(photographs=9, right=9, others=())
     assert limits_of(audit.model_copy(update={"readings": few}))[0].title == doubtful[0]
+    assert "use labelled photographs" in limits_of(audit)[0].text
+    encoder = limits_of(audit.model_copy(update={"embedding": vectors()}))[0]
+    assert encoder.title == doubtful[0]
+    assert "labelled photographs" not in encoder.text

@@ -47,6 +47,21 @@ def test_photographs_of_findings_then_mistakes_come_first(build: Build) -> None:
     assert for_print(audit, samples=3).samples == {8, 6, 0}
 
 
+def test_photographs_of_each_class_have_their_turn(build: Build) -> None:
+    audit = build(prototypes=0, samples=9, isolations=0)
+    (first, *_) = audit.samples
+    known = [0, 0, 0, 1, 1, 1, None, None, 2]
+    samples = []
+    for n, class_ in enumerate(known):
+        (answer, *others) = first.predicted
+        right = answer.model_copy(update={"class_": class_ or 0})
+        changes = {"image": f"images/{n}.png", "known": class_, "predicted": (right, *others)}
+        samples.append(first.model_copy(update=changes))
+    audit = audit.model_copy(update={"samples": tuple(samples), "findings": ()})
+    assert for_print(audit, samples=5).samples == {0, 3, 6, 7, 8}
+    assert for_print(audit, samples=7).samples == {0, 3, 6, 7, 8, 1, 4}
+
+
 def test_many_have_an_index(build: Build, folder: Path) -> None:
     classes = tuple(f"class {n}" for n in range(13))
     audit = build(classes=classes, prototypes=13, samples=13, isolations=0)

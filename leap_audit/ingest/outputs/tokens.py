@@ -74,7 +74,6 @@ def _node(model: onnx.ModelProto, name: str, output: str, suffix: str) -> onnx.N
 def tokens_hint(name: str) -> str:
     """Return the sentence that says how to read the vectors of tokens in output `name`."""
     return (
-        f"If it holds the vectors of a transformer's tokens, say which to read: --output "
-        f"{name}:first for that of the first, often the class token, or --output {name}:mean for "
-        "the mean of all."
+        "If these are the vectors of a transformer's tokens, say which one to read. The first is "
+        f"often the class token: --output {name}:first. The mean of all: --output {name}:mean."
     )
