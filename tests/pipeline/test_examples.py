@@ -13,8 +13,10 @@ from PIL import Image
 from leap_audit.cli import main
 from leap_audit.errors import ConfigRefused, ModelRefused, OutputRefused, PictureRefused
 from leap_audit.ingest.pictures.callables import Encode
+from leap_audit.ingest.pictures.sandboxed import photographs_child
 from leap_audit.measure.examples.gathered import Gathered
 from leap_audit.measure.examples.whole_network import WholeNetwork
+from leap_audit.pipeline import features
 from leap_audit.pipeline.examples import examples
 from leap_audit.pipeline.features import FeatureFile
 from tests.builders.classifiers import RAW
@@ -156,6 +158,22 @@ def test_features_are_computed_once(folder: Any, monkeypatch: Any) -> None:
 
     monkeypatch.setattr("leap_audit.pipeline.features._rows", never)
     ran(folder, "simplex")
+
+
+def test_memory_holds_a_few_pictures_of_many(folder: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    sizes, children = [], []
+    rows, child = features._rows, photographs_child
+    monkeypatch.setattr(features, "_rows", lambda run, x: (sizes.append(len(x)), rows(run, x))[1])
+    monkeypatch.setattr(
+        features, "photographs_child", lambda paths: (children.append(len(paths)), child(paths))[1]
+    )
+    monkeypatch.setattr(features, "NUMBERS", 5 * 28 * 28)
+    found = examples(
+        MODEL, PICTURES[0], folder / "train", classes=CLASSES, features=tmp_path / "features"
+    )
+    count = len(found.training.paths)
+    assert sizes == [5] * (count // 5) + [count % 5] * (count % 5 > 0) + [1]
+    assert children == [count, 1, count, 1]  # digests and features, of each folder
 
 
 def test_bad_words_are_refused(folder: Any) -> None:

@@ -23,7 +23,6 @@ from leap_audit.report.limits import limits_of
 from leap_audit.report.selection import for_print
 from tests.builders.pages import HOSTILE, Page
 from tests.builders.vectors import vectors
-from tests.builders.vectors import vectors
 from tests.report.conftest import Build
 
 LONG = " ".join(["long"] * 60)
