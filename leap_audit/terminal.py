@@ -34,6 +34,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def remaining(seconds: float) -> str:
+    """Return how long something still takes in words: 'about 40 s left'."""
+    about = "about " if round(seconds) >= 1 else ""
+    return f"{about}{duration(seconds)} left"
+
+
 class Terminal:
     """A `Progress` that draws on stderr. `quiet` leaves warnings and errors alone standing."""
 
@@ -116,7 +122,7 @@ class _Lines:
             return
         self._shown = now
         left = (now - self._begun) * (self._total - self._done) / self._done
-        self._show(f"{self._name}: {self._done} of {self._total}, about {duration(left)} left")
+        self._show(f"{self._name}: {self._done} of {self._total}, {remaining(left)}")
 
     def end(self) -> None:
         taken = self._clock() - self._begun
@@ -129,7 +135,7 @@ class _TimeLeft(ProgressColumn):
         if task.finished:
             return Text(duration(task.finished_time or 0), style="dim")
         left = task.time_remaining
-        return Text("" if left is None else f"about {duration(left)} left", style="dim")
+        return Text("" if left is None else remaining(left), style="dim")
 
 
 def _uncounted(units: int = 1) -> None:

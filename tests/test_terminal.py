@@ -2,7 +2,7 @@
 
 import pytest
 
-from leap_audit.terminal import Terminal, duration
+from leap_audit.terminal import Terminal, duration, remaining
 from leap_audit.text.filenames import clean
 
 
@@ -55,6 +55,7 @@ def test_words_for_times_and_strange_letters() -> None:
         "2 min 5 s",
         "3 h 10 min",
     ]
+    assert [remaining(s) for s in (0.2, 59)] == ["less than 1 s left", "about 59 s left"]
     assert clean("é\n\x1b\u202e\udc80") == "é\n\\x1b\\u202e\\x80"
 
 
