@@ -9,16 +9,19 @@ the model depends on what it shows.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 import leap_audit
-from leap_audit.config import IsolationOptions
+from leap_audit.config import AuditOptions, IsolationOptions
 from leap_audit.measure.isolation.attribution import matched_subject
 from leap_audit.measure.isolation.region import read_region
 from leap_audit.pipeline.explain import PictureExplanation, opened
+from leap_audit.pipeline.photographs import read_album
+from leap_audit.progress import Silent
 from leap_audit.run.session import Array
 
 __all__ = ["inside"]
@@ -61,23 +64,27 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS), help="names, with commas between")
     words = parser.parse_args()
     names = words.methods.split(",")
-    run, _ = opened(words.model, threads=0)
+    run, labels = opened(words.model, threads=0)
+    said = AuditOptions.parse({"samples": (str(words.pictures),)}, "benchmark")
+    album = read_album(said, labels, run.model.preprocessing, Silent())
     shares: dict[str, list[float]] = {name: [] for name in names}
     gains: dict[str, list[float]] = {name: [] for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     areas: list[float] = []
-    for path in sorted(words.pictures.iterdir()):
-        found = leap_audit.detections(run, path)
+    for title, picture in zip(album.names, album.pictures, strict=True):
+        found = leap_audit.detections(run, picture)
         if not found or found[0].confidence < words.least:
             continue
         for name in names:
             started = time.perf_counter()
             more = {"masks": MASKS} if name == "drise" else {}
-            each = leap_audit.explain(run, path, found[0].target(), name, **more)
+            each = leap_audit.explain(run, picture, found[0].target(), name, **more)
             seconds[name].append(time.perf_counter() - started)
             share, area = inside(lit(each), found[0].box)
             shares[name].append(share)
             gains[name].append(leap_audit.check(each, slow=False)["gain_blur"])
+            figures = f"{name} {shares[name][-1]:.2f} {gains[name][-1]:+.3f}"
+            print(f"{title}: {figures}", file=sys.stderr, flush=True)
         areas.append(area)
         if len(areas) == words.most:
             break

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from leap_audit.cli import flags, input_flags, judging
+from leap_audit.cli import targets as detections
 from leap_audit.cli.answers import answering, conclude, conclude_dry_run
 from leap_audit.cli.app import WORDS, Command, app
 from leap_audit.cli.trust import FollowLinks, TrustModel
@@ -39,6 +40,9 @@ def audit(
     task: flags.Task = None,
     region: flags.Region = None,
     output: flags.ScoresOutput = None,
+    detector: detections.Detector = None,
+    threshold: detections.Threshold = None,
+    overlap: detections.Overlap = None,
     directions: input_flags.Directions = None,
     directions_scale: input_flags.DirectionsScale = None,
     layout: flags.Layout = None,
@@ -108,6 +112,9 @@ def audit(
         "task": task,
         "region": flags.numbers(ctx, "--region", region, 4),
         "output": output,
+        "detector": detector,
+        "threshold": threshold,
+        "overlap": overlap,
         "directions": directions,
         "directions_scale": directions_scale,
         "preprocessing": declared,

@@ -299,6 +299,7 @@ def _written(
                         album.pictures[number],
                         label,
                         tuple(maps),
+                        *_box(subject.target),
                     )
                 )
         ranked = {
@@ -332,6 +333,12 @@ def _written(
         "checks": {row.name: {m.method: m.checks for m in row.maps} for row in rows},
     }
     return written, summary
+
+
+def _box(target: Any) -> tuple[tuple[float, ...], str]:
+    """The box of the detection that is explained, and the side of it; empty: there is none."""
+    part = getattr(target, "part", "")
+    return getattr(target, "box", ()), "" if part == "class" else part
 
 
 def _options(wanted: Wanted) -> dict[str, dict[str, Any]]:

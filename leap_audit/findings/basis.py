@@ -227,11 +227,13 @@ def isolated_objects(evidence: Evidence) -> str:
     """Return how many classes have enough isolated objects to say what these depend on."""
     objects(evidence)
     times = Counter(
-        each.isolation.class_ for each in evidence.stated_classes() if each.isolation.box
+        each.isolation.class_
+        for each in evidence.stated_classes()
+        if each.photograph and each.isolation.box
     )
     enough = [class_ for class_, several in times.items() if several >= PICTURES_NEEDED]
     if not enough:
-        raise TooLittle(f"of no class {PICTURES_NEEDED} objects were isolated")
+        raise TooLittle(f"no class had {PICTURES_NEEDED} isolated objects")
     return f"{count(len(enough), 'class', 'classes')} with {PICTURES_NEEDED} or more objects"
 
 
@@ -242,7 +244,7 @@ def surroundings(evidence: Evidence) -> str:
         each for each in evidence.suspicion if each.kind == "context" and each.pasted is not None
     ]
     if not tried:
-        raise TooLittle("of no class there were an object, and six objects of other classes")
+        raise TooLittle("no class had an object, and six of other classes, to try it on")
     return f"the surroundings of {count(len(tried), 'class', 'classes')}"
 
 
@@ -251,5 +253,5 @@ def removals_tried(evidence: Evidence) -> str:
     objects(evidence)
     tried = removals(evidence.trials)
     if not tried:
-        raise TooLittle("of no class three objects were found")
+        raise TooLittle("no class had three objects")
     return f"{count(len(tried), 'change')} of {count(tried[0].objects, 'object')}"

@@ -159,7 +159,7 @@ def removed_by_change(evidence: Evidence) -> Iterator[Suspicion]:
     also = f" So do: {listed(others)}." if others else ""
     yield Suspicion(
         classes=worst.classes,
-        title="A usual change of the picture loses most detections",
+        title=f"A changed picture loses most detections: {worst.kind}",
         evidence=f"{worst.kind.capitalize()}: {worst.changed} of {count(worst.objects, 'object')} "
         f"are no longer found (control: {worst.control}).{also}",
         sure=f"95\u00a0% interval: {percent(low)} to {percent(high)}.",

@@ -112,6 +112,21 @@ class Evidence:
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", ClassLabels(self.classes))
 
+    @property
+    def detector(self) -> bool:
+        """Return whether the model finds objects."""
+        return self.model is not None and self.model.task == "detection"
+
+    @property
+    def noun(self) -> str:
+        """Return what the model gives, in a word."""
+        return "detection" if self.detector else "answer"
+
+    @property
+    def figure(self) -> str:
+        """Return how much the model gives it, in a word."""
+        return "score" if self.detector else "probability"
+
     def by_target(self) -> dict[tuple[int, ...], list[Prototype]]:
         """Return the prototypes of each target, in the order of the audit."""
         return by_target(self.prototypes)

@@ -46,9 +46,9 @@ def isolation_not_enough(evidence: Evidence) -> Iterator[Suspicion]:
         yield Suspicion(
             classes=_classes(failed),
             title=f"In {len(failed)} of {count(len(stated), 'explanation')} no key region is "
-            "enough for the answer",
+            f"enough for the {evidence.noun}",
             evidence=f"No region of at most 60\u00a0% of the picture keeps enough of the "
-            f"probability: {_where(evidence, failed)}.",
+            f"{evidence.figure}: {_where(evidence, failed)}.",
             sure="Confidence: high. It was measured on each picture.",
             confirm="Run more steps, or use photographs in which the object is smaller.",
             limits="The class may be spread over the whole picture, or the search may have missed "
@@ -70,11 +70,12 @@ def erasing_changes_little(evidence: Evidence) -> Iterator[Suspicion]:
             classes=_classes(failed),
             title=f"In {len(failed)} of {count(len(stated), 'explanation')} the highlighted area "
             "is not the only evidence",
-            evidence="With the key region erased, the class keeps at least 50\u00a0% of its "
-            f"probability: {_where(evidence, failed)}.",
+            evidence="With the key region erased, the "
+            f"{'object' if evidence.detector else 'class'} keeps at least 50\u00a0% of its "
+            f"{evidence.figure}: {_where(evidence, failed)}.",
             sure="Confidence: high. It was measured on each picture.",
-            confirm="Cover the other parts of the picture as well, and look when the answer "
-            "changes.",
+            confirm="Cover the other parts of the picture as well, and look when the "
+            f"{evidence.noun} changes.",
             limits="Other parts of the picture carry the class too. The key region does not show "
             "them.",
             pictures=_checked(evidence, failed),
@@ -96,15 +97,16 @@ def crop_gives_another(evidence: Evidence) -> Iterator[Suspicion]:
         first = strongest[0].isolation
         yield Suspicion(
             classes=_classes(parts),
-            title="A part of a picture alone changes the answer"
+            title=f"A part of a picture alone changes the {evidence.noun}"
             if len(parts) == 1
-            else f"In {len(parts)} cases, a part of the picture alone changes the answer",
+            else f"In {len(parts)} cases, a part of the picture alone changes the {evidence.noun}",
             evidence=f"On {strongest[0].picture}, the model gives "
             f"‘{evidence.labels[first.class_]}’ {percent(first.prob)}. With only "
             f"{percent(first.area)} of it kept, it gives the class {percent(first.prob_keep)}.",
             sure="Confidence: high. It was measured on each picture.",
-            confirm="Crop such pictures in the same way, and look at the answers.",
-            limits="The rest is blurred in this test. A real crop may give another answer.",
+            confirm=f"Crop such pictures in the same way, and look at the {evidence.noun}s.",
+            limits="The rest is blurred in this test. A real crop may give another "
+            f"{evidence.noun}.",
             pictures=_checked(evidence, strongest),
             figures={"parts": len(parts), "probability": first.prob_keep},
         )
@@ -134,14 +136,15 @@ def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
                     target=(target,),
                     detail=place,
                     classes=(target,),
-                    title=f"The answer ‘{label}’ seems to depend on the {place} corner",
-                    evidence=f"In {hits} of {count(len(stated), 'picture')} with the answer "
-                    f"‘{label}’, most of the key pixels are in the {place} corner. The corner is "
+                    title=f"The {evidence.noun} ‘{label}’ seems to depend on the {place} corner",
+                    evidence=f"In {hits} of {_with(evidence, stated)} ‘{label}’, most of the key "
+                    f"pixels are in the {place} corner. The corner is "
                     f"{percent(CORNER_SIDE**2)} of the picture and holds "
                     f"{percent(sum(of) / len(of))} of the key pixels on average.",
                     sure=pattern_certainty(hits, len(stated)),
-                    confirm=f"Cover that corner in pictures answered ‘{label}’. Paste it into "
-                    "pictures of other classes. Look whether the answer follows it.",
+                    confirm=f"Cover that corner in pictures with the {evidence.noun} ‘{label}’. "
+                    "Paste it into pictures of other classes. Look whether the "
+                    f"{evidence.noun} follows it.",
                     limits="The object itself may be in that corner in these pictures.",
                     pictures=_by_strength(evidence, stated, of, CORNER_SHARE),
                     figures={"pictures": len(stated), "in the corner": hits},
@@ -165,9 +168,9 @@ def border(evidence: Evidence) -> Iterator[Suspicion]:
             yield Suspicion(
                 target=(target,),
                 classes=(target,),
-                title=f"The answer ‘{label}’ seems to depend on the edge of the picture",
-                evidence=f"In {hits} of {count(len(stated), 'picture')} with the answer ‘{label}’, "
-                f"nearly all key pixels are in the outer eighth. That frame is "
+                title=f"The {evidence.noun} ‘{label}’ seems to depend on the edge of the picture",
+                evidence=f"In {hits} of {_with(evidence, stated)} ‘{label}’, nearly all key pixels "
+                f"are in the outer eighth. That frame is "
                 f"{percent(1 - (1 - 2 * BORDER_SIDE) ** 2)} of the picture and holds "
                 f"{percent(sum(shares) / len(shares))} of the key pixels on average.",
                 sure=pattern_certainty(hits, len(stated)),
@@ -176,6 +179,12 @@ def border(evidence: Evidence) -> Iterator[Suspicion]:
                 pictures=_by_strength(evidence, stated, shares, BORDER_SHARE),
                 figures={"pictures": len(stated), "at the edge": hits},
             )
+
+
+def _with(evidence: Evidence, stated: Sequence[StatedClass]) -> str:
+    """How many pictures with an answer there are; a detector has several on a picture."""
+    several = count(len(stated), "explanation" if evidence.detector else "picture")
+    return f"{several} with the {evidence.noun}"
 
 
 def _by_class(evidence: Evidence) -> dict[int, list[StatedClass]]:

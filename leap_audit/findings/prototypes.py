@@ -33,12 +33,13 @@ def class_not_reached(evidence: Evidence) -> Iterator[Suspicion]:
         best = min(replicates, key=lambda each: each.rank)
         if best.rank > REACHED_RANK:
             label = evidence.labels.of(target)
+            what = "object" if evidence.detector else "picture"
             settled = any(each.converged for each in replicates)
             yield Suspicion(
                 severity=None if settled else "low",
                 target=target,
                 classes=target,
-                title=f"The search found no picture that the model calls ‘{label}’",
+                title=f"The search found no {what} that the model calls ‘{label}’",
                 evidence=f"On the best prototype, the class is in place {best.rank:,} of "
                 f"{len(evidence.classes):,}, with a probability of {percent(best.prob)}.",
                 sure=f"Confidence: {'medium' if settled else 'low'} ({_runs(replicates)}"
@@ -62,7 +63,8 @@ def target_not_first(evidence: Evidence) -> Iterator[Suspicion]:
             yield Suspicion(
                 target=target,
                 classes=target,
-                title=f"On its own prototype, ‘{label}’ is not the model's first answer",
+                title=f"On its own prototype, ‘{label}’ is not the model's first "
+                f"{'class' if evidence.detector else 'answer'}",
                 evidence=f"The class is in place {worst.rank}, with a probability of "
                 f"{percent(worst.prob)}.{_winner(evidence, worst)}",
                 sure=f"Confidence: high for these pictures ({_runs(replicates)}).",

@@ -129,6 +129,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.several_classes,
         "The model does not tell these classes apart.",
         "Do not use the model. Check the preprocessing and the order of the classes.",
+        of="all but detectors",
     ),
     FindingRule(
         "class-not-reached",
@@ -310,6 +311,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         basis.photographs,
         "The probabilities do not show which answers are uncertain.",
         "Calibrate the model before you use its probabilities.",
+        of="all but detectors",
     ),
     FindingRule(
         "hubs",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from leap_audit.artifacts import EvidencePicture, Finding, PictureRole, Question, Severity
 from leap_audit.findings.evidence import Evidence
+from leap_audit.findings.of_detectors import OF_DETECTORS, RuleWords
 
 __all__ = [
     "SHOWN_PICTURES",
@@ -70,13 +71,13 @@ class FindingRule:
 
     def asked_of(self, evidence: Evidence) -> bool:
         """Return whether the question makes sense for the model."""
-        detector = evidence.model is not None and evidence.model.task == "detection"
         if self.of == "encoders":
             return evidence.embedding is not None
-        return self.of == "all" or detector == (self.of == "detectors")
+        return self.of == "all" or evidence.detector == (self.of == "detectors")
 
     def findings(self, evidence: Evidence) -> Iterator[tuple[Suspicion, Finding]]:
         """Yield the suspicions of this rule, each with the finding that it becomes."""
+        words = self._words(evidence)
         for each in self.check(evidence):
             yield (
                 each,
@@ -93,8 +94,8 @@ class FindingRule:
                     limits=each.limits,
                     sure=each.sure,
                     confirm=each.confirm,
-                    consequence=each.consequence or self.consequence,
-                    action=each.action or self.action,
+                    consequence=each.consequence or words.consequence or self.consequence,
+                    action=each.action or words.action or self.action,
                     confirmed=each.confirmed,
                     classes=each.classes,
                     pictures=each.pictures,
@@ -109,8 +110,16 @@ class FindingRule:
         except TooLittle as error:
             basis, reason = "", str(error)
         return Question(
-            rule=self.id, question=self.question, raised=raised, basis=basis, reason=reason
+            rule=self.id,
+            question=self._words(evidence).question,
+            raised=raised,
+            basis=basis,
+            reason=reason,
         )
+
+    def _words(self, evidence: Evidence) -> RuleWords:
+        own = RuleWords(self.question)
+        return OF_DETECTORS.get(self.id, own) if evidence.detector else own
 
 
 class TooLittle(Exception):

@@ -25,6 +25,7 @@ from leap_audit.ingest.detectors.reading import (
     find_detector,
     scores_written,
     usual,
+    with_measured_unit,
 )
 from leap_audit.ingest.detectors.registry import DeclaredDetector
 from leap_audit.ingest.detectors.selection import ALL_BOXES, with_all_rows
@@ -234,7 +235,10 @@ def make_model(
         )
     reading: Reading | DetectorReading
     if found is not None:
-        preprocessing, head = usual(preprocessing, found.format), found.head
+        preprocessing = usual(preprocessing, found.format)
+        trial = OutputTrial(preprocessing, provider)
+        found = with_measured_unit(found, copied(canonical), trial)
+        head = found.head
         reading = found.reading
     else:
         head = find_head(copied(canonical), answer_declared, OutputTrial(preprocessing, provider))

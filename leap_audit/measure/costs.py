@@ -89,6 +89,8 @@ class Amount:
     """Changed pictures that an encoder is shown, each change counted."""
     likened: int = 0
     """Regions that make two pictures alike."""
+    beside: int = 0
+    """Pictures that the experiments on the objects of a detector show to it."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Costs:
             amount.isolated * amount.isolation_steps * self.isolation_step
             + amount.isolations * (READING * self.answer + self.explanation)
         )
-        passes = amount.answers + amount.changed + amount.likened * LIKENING
+        passes = amount.answers + amount.changed + amount.beside + amount.likened * LIKENING
         asking = (amount.opinions + 2 * amount.opinions_checked) * self.opinion
         searching = JUDGING if amount.searched else 0
         trying = (

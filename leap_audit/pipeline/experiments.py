@@ -38,6 +38,7 @@ __all__ = [
     "ExperimentParts",
     "background_trials",
     "change_trials",
+    "classes_of_objects",
     "coincidence_trials",
     "coincident",
     "mark_trials",
@@ -73,7 +74,7 @@ def tried_classes(study: Study) -> list[int]:
     return audited(study)
 
 
-def found_classes(study: Study, parts: Parts) -> list[int]:
+def classes_of_objects(study: Study, parts: Parts) -> list[int]:
     """Return the audited classes that a detector finds on the photographs; none of another model.
 
     Of a class that it does not find nothing can be tried.
@@ -86,7 +87,7 @@ def found_classes(study: Study, parts: Parts) -> list[int]:
 
 def mark_trials(study: Study, parts: Parts) -> list[TryMarks] | list[TryContext]:
     """Return a unit for each class that marks, or the surroundings of objects, are tried of."""
-    if found := found_classes(study, parts):
+    if found := classes_of_objects(study, parts):
         supply, options = _supply(study, parts), study.options
         return [
             TryContext(study.ground, supply, options.experiments, options.seed, class_)
@@ -103,7 +104,7 @@ def mark_trials(study: Study, parts: Parts) -> list[TryMarks] | list[TryContext]
 
 def change_trials(study: Study, parts: Parts) -> list[TryChanges] | list[TryRemovals]:
     """Return the unit that changes whole pictures, where marks are tried."""
-    if found := found_classes(study, parts):
+    if found := classes_of_objects(study, parts):
         supply, options = _supply(study, parts), study.options
         several = options.experiments, options.seed, tuple(found)
         return [TryRemovals(study.ground, supply, *several)]
@@ -135,7 +136,7 @@ def background_trials(study: Study, parts: Parts) -> list[TryBackgrounds]:
 
 def coincidence_trials(study: Study, parts: Parts) -> list[TryCoincidences]:
     """Return the unit that tries a detector's detections at one place."""
-    if not found_classes(study, parts):
+    if not classes_of_objects(study, parts):
         return []
     return [TryCoincidences(study.ground, _supply(study, parts))]
 

@@ -5,7 +5,8 @@ the audit, so that an audit that goes on does what it began, and recorded in aud
 """
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 
@@ -13,14 +14,18 @@ import numpy as np
 
 from leap_audit.config import AuditOptions, Options
 from leap_audit.errors import GradientUnavailable
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.costs import Amount, Costs, multiply_adds, steady
 from leap_audit.measure.effort import LADDER, changed_amounts, first_rung, with_rung
 from leap_audit.measure.experiments.seek import search_work
 from leap_audit.measure.faithfulness.opinions import CHECKED_PHOTOGRAPHS
+from leap_audit.measure.matching_graph import MIDDLE
 from leap_audit.measure.methods import Method
+from leap_audit.measure.objects.changes import removal_passes
+from leap_audit.measure.objects.context import context_passes
 from leap_audit.measure.plan import Plan, even_batch
 from leap_audit.measure.subject import Subject
-from leap_audit.pipeline.experiments import tried_classes
+from leap_audit.pipeline.experiments import classes_of_objects, tried_classes
 from leap_audit.pipeline.parts import Parts
 from leap_audit.pipeline.plain import digest
 from leap_audit.pipeline.study import Study, answered_photographs, draws, restudied
@@ -127,6 +132,8 @@ def amount_of(study: Study, parts: Parts) -> Amount:
     if study.embedded is not None:
         changed = sum(unit.steps for unit in change_units(study, study.embedded).values())
         likened = len(liken_units(study, study.embedded))
+    objects = classes_of_objects(study, parts)
+    marked = [] if objects else tried_classes(study)
     return Amount(
         answers=len(study.requests) + len(photographs),
         drawn=sum(unit.batch for unit in drawing) * (options.prototype.views or 1),
@@ -134,16 +141,28 @@ def amount_of(study: Study, parts: Parts) -> Amount:
         isolations=of_photographs + of_prototypes,
         isolated=isolated,
         isolation_steps=options.isolation.steps,
-        tried=len(tried_classes(study)),
+        tried=len(marked),
         hosts=options.experiments.hosts,
-        searched=len(tried_classes(study)) * search_work(options.experiments),
+        searched=len(marked) * search_work(options.experiments),
         opinions=len(photographs) if study.opinions else 0,
         opinions_checked=min(CHECKED_PHOTOGRAPHS, len(photographs)) if study.opinions else 0,
         drawings=len(drawing),
         searches=sum(-(-number // together) for number, together in several),
         changed=changed,
         likened=likened,
+        beside=_beside(study, parts, objects),
     )
+
+
+def _beside(study: Study, parts: Parts, classes: Sequence[int]) -> int:
+    """How many pictures the experiments on a detector's objects of these classes show to it."""
+    if not classes:
+        return 0
+    photographs = answered_photographs(study, parts)
+    times = Counter(found.class_ for each in photographs for found in each.objects)
+    several, options = times.total(), study.options.experiments
+    tried = (context_passes(times[k], several - times[k], options) for k in classes)
+    return sum(tried) + removal_passes(len(photographs))
 
 
 def costs_of(study: Study, loaded: Loaded) -> Costs:
@@ -164,7 +183,8 @@ def costs_of(study: Study, loaded: Loaded) -> Costs:
         taken = search.rehearse(drawing[0].requests[0], REHEARSED)
         prototype_step = steady(taken) / batch / (options.prototype.views or 1)
     places = np.full(model.answer.places, 1 / model.answer.places, np.float32)
-    subject = Subject(pictures[0], 0, 1.0, places)
+    box = MIDDLE if isinstance(model.answer, Detections) else None
+    subject = Subject(pictures[0], 0, 1.0, places, box=box)
     size = study.batches.isolations
     ranking = ranking_search(loaded, options.isolation, options.seed, size)
     isolation_step = steady(ranking.rehearse(subject, REHEARSED)) / size

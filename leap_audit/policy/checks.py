@@ -209,7 +209,7 @@ CHECKS: dict[str, CheckKind] = {
             "lower",
             "objects that are no longer found on a changed picture, such as a darker or a blurred "
             "one; of the change that loses most",
-            "of no class three objects were found",
+            "no class had three objects",
             detections.lost_objects,
         ),
         CheckKind(

@@ -1,10 +1,10 @@
 """Photographs with the boxes of a detector drawn on them, as SVG over the picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from leap_audit.artifacts import Detection
+from leap_audit.artifacts import Detection, Prototype, Sample
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.svg import drawing, text, width_of
 from leap_audit.text.names import ClassLabels
@@ -34,34 +34,69 @@ def box_colour(class_: int) -> str:
 class Boxes:
     """The detections of an audit drawn on the pictures in its folder."""
 
-    def __init__(self, pictures: Pictures, labels: ClassLabels) -> None:
+    def __init__(
+        self, pictures: Pictures, labels: ClassLabels, owners: Iterable[Sample | Prototype] = ()
+    ) -> None:
         self._pictures, self._labels = pictures, labels
+        self._found = {each.image: each.detections for each in owners if each.detections}
 
-    def drawn(self, image: str, detections: Sequence[Detection], side: int) -> Markup:
+    def are_of(self, image: str) -> bool:
+        """Return whether `image` is a whole picture on which a detector finds something."""
+        return bool(image) and image in self._found
+
+    def framed(self, image: str, side: int, classes: Sequence[int] = ()) -> Markup:
+        """Return a picture with the boxes of these classes and their names; side: as of `drawn`.
+
+        classes: empty: all of them, without names, for a picture that is too small for these.
+        """
+        found = self._found[image]
+        if not classes:
+            return self._drawing(image, found, side, named=False)
+        return self.drawn(image, [each for each in found if each.class_ in classes], side)
+
+    def drawn(
+        self, image: str, detections: Sequence[Detection], side: int, *, short: bool = False
+    ) -> Markup:
         """Return a picture with boxes, numbered and named, as a data URI of an SVG.
 
-        side: of the drawing, the longer one, in its own units. The first boxes lie on top.
+        side: of the drawing, the longer one, in its own units; the smaller it is, the larger are
+        the words. short: the numbers alone, for print. The first boxes lie on top.
         """
+        return self._drawing(image, detections, side, named=True, short=short)
+
+    def _drawing(
+        self,
+        image: str,
+        detections: Sequence[Detection],
+        side: int,
+        *,
+        named: bool,
+        short: bool = False,
+    ) -> Markup:
         size = self._pictures.read(image).size
         scale = side / max(size)
         width, height = size[0] * scale, size[1] * scale
         smooth = "pixelated" if self._pictures.is_small(image) else "auto"
         parts = [
-            f'<image href="{self._pictures.photo(image, 2 * side)}" width="{width:g}" '
+            f'<image href="{self._pictures.photo(image, max(2 * side, 480))}" width="{width:g}" '
             f'height="{height:g}" style="image-rendering:{smooth}"/>'
         ]
         numbered = list(enumerate(detections[:BOXES_SHOWN], 1))
         for number, each in reversed(numbered):
-            parts += self._box(number, each, width, height)
+            parts += self._box(number, each, width, height, short=short)[: None if named else 2]
         return drawing(width, height, *parts)
 
-    def _box(self, number: int, each: Detection, width: float, height: float) -> list[str]:
+    def _box(
+        self, number: int, each: Detection, width: float, height: float, *, short: bool
+    ) -> list[str]:
         left, top, right, bottom = (
             min(max(side, 0.0), 1.0) * length
             for side, length in zip(each.box, (width, height) * 2, strict=True)
         )
         colour = box_colour(each.class_)
-        words = f"{number} {self._labels[each.class_]} {percent(each.prob)}"
+        words = str(number)
+        if not short:
+            words = f"{number} {self._labels[each.class_]} {percent(each.prob)}"
         wide = min(width_of(words) + 6, width)
         x = min(left, width - wide)
         y = top - HEIGHT if top >= HEIGHT else top

@@ -14,7 +14,7 @@ from leap_audit.measure.faithfulness.checks import FAITHFULNESS_CHECKS
 from leap_audit.measure.faithfulness.comparison import Standing
 from leap_audit.measure.methods import Method
 from leap_audit.publish.folder import FolderKind
-from leap_audit.report.overlay import overlay, same_everywhere
+from leap_audit.report.overlay import overlay, same_everywhere, with_box
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.templates import template
 
@@ -54,6 +54,11 @@ class ExplainedPicture:
     target: str
     """In words."""
     maps: tuple[MapRecord, ...]
+    box: tuple[float, ...] = ()
+    """Of the detection that is explained: left, top, right and bottom as fractions of the picture;
+    empty: no detection is."""
+    side: str = ""
+    """Of the box that is explained, or "box" for all of it; empty: its class."""
 
 
 def write_explanations(
@@ -68,11 +73,17 @@ def write_explanations(
     rows = []
     for number, each in enumerate(pictures):
         write_picture(folder / f"images/{number}.png", each.picture)
+        boxed = f"images/{number}-box.png"
+        if each.box:
+            write_picture(folder / boxed, with_box(each.picture, each.box, each.side))
         shown = []
         for found in each.maps:
             stem = f"{number}-{found.method.replace(':', '-')}"
             np.save(folder / f"maps/{stem}.npy", found.values.astype(np.float32))
-            write_picture(folder / f"images/{stem}.png", overlay(each.picture, found.values))
+            laid = overlay(each.picture, found.values)
+            if each.box:
+                laid = with_box(laid, each.box, each.side)
+            write_picture(folder / f"images/{stem}.png", laid)
             files = {"map": f"maps/{stem}.npy", "overlay": f"images/{stem}.png"}
             plain = {k: v for k, v in found.__dict__.items() if k != "values"}
             if same_everywhere(found.values):
@@ -84,6 +95,8 @@ def write_explanations(
                 "sha256": each.digest,
                 "target": each.target,
                 "picture": f"images/{number}.png",
+                "box": each.box or None,
+                "boxed": boxed if each.box else None,
                 "maps": shown,
             }
         )

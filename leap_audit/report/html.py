@@ -87,7 +87,7 @@ def render_html(
         labels=labels,
         pictures=pictures,
         regions=Regions(audit, pictures),
-        boxes=Boxes(pictures, labels),
+        boxes=Boxes(pictures, labels, [*audit.prototypes, *audit.samples]),
         BOXES_SHOWN=BOXES_SHOWN,
         PAIRS_SHOWN=PAIRS_SHOWN,
         prototypes=list(_prototypes(audit, labels, chosen)),

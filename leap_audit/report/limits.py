@@ -36,7 +36,9 @@ def limits_of(audit: Audit) -> list[Limit]:
         *_of_methods(audit),
         *_accuracy(audit),
         *checked,
-        *_ALWAYS,
+        *_ALWAYS[:2],
+        _of_isolations(audit),
+        *_ALWAYS[2:],
     ]
 
 
@@ -160,15 +162,19 @@ _ALWAYS = (
         "them depends on the pictures in use.",
     ),
     Limit(
-        "An isolation holds for its own picture",
-        "The region is enough for the answer when the rest is blurred. Other regions may be "
-        "enough too.",
-    ),
-    Limit(
         "Training data, security and robustness were not examined",
         "The audit reads the model file alone. It does not attack the model.",
     ),
 )
+
+
+def _of_isolations(audit: Audit) -> Limit:
+    what = "detection" if audit.model.task == "detection" else "answer"
+    return Limit(
+        "An isolation holds for its own picture",
+        f"The region is enough for the {what} when the rest is blurred. Other regions may be "
+        "enough too.",
+    )
 
 
 def _fields(names: list[str]) -> str:

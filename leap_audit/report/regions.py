@@ -16,6 +16,8 @@ __all__ = ["MAP_COLOURS", "RAMP", "Regions", "ramp_colour"]
 
 ORANGE = (255, 143, 31)
 """The outline of a region: legible on dark and on light, in colour and in grey."""
+WHITE = (255, 255, 255)
+"""The box of an object around its region."""
 SURROUND = 0.28
 """Brightness that is left outside a region."""
 SHADE = 1 / 3
@@ -79,12 +81,18 @@ class Regions:
         return self.outlined(place.source, place.isolation, side)
 
     def outlined(self, source: str, isolation: Isolation, side: int) -> Markup:
-        """Return the picture with the region in full light, outlined in orange, the rest dark."""
+        """Return the picture with the region in full light, outlined in orange, the rest dark.
+
+        With the box of the object in white, where the isolation is of one.
+        """
         colours, small = self._base(source, isolation.mask, side)
         ranking = self._ranking(isolation.mask, colours.shape[:2])
         inside = core(ranking, isolation.area) > 0
         dark = SURROUND * (0.5 * colours + 0.5 * colours.mean(2, keepdims=True))
         shown = np.where(inside[..., None], colours, dark)
+        if isolation.box is not None:
+            line = max(1, round(LINE * max(inside.shape)) // 2)
+            shown[_edge(_within(isolation.box, inside.shape), line)] = WHITE
         return self._lined(shown, inside, small=small)
 
     def boxed(self, source: str, isolation: Isolation, side: int) -> Markup:
@@ -92,12 +100,7 @@ class Regions:
         shown, small = self._base(source, isolation.mask, side)
         height, width = shown.shape[:2]
         assert isolation.box is not None
-        left, top, right, bottom = (min(max(each, 0.0), 1.0) for each in isolation.box)
-        inside = np.zeros((height, width), bool)
-        rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
-        columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
-        inside[rows, columns] = True
-        return self._lined(shown, inside, small=small)
+        return self._lined(shown, _within(isolation.box, (height, width)), small=small)
 
     def overlaid(self, source: str, map_: str, side: int) -> Markup:
         """Return a ranking of all pixels, or another map, in colour, shaded by the picture."""
@@ -174,6 +177,17 @@ def _ramp(levels: NDArray[np.generic]) -> NDArray[np.float32]:
     values = np.asarray(levels, np.float64)
     channels = [np.interp(values, at, [stop[channel] for stop in RAMP]) for channel in range(3)]
     return np.stack(channels, -1).astype(np.float32)
+
+
+def _within(box: Sequence[float], shape: Sequence[int]) -> NDArray[np.bool_]:
+    """The pixels inside a box, (height, width); at least one row and column."""
+    height, width = shape
+    left, top, right, bottom = (min(max(each, 0.0), 1.0) for each in box)
+    inside = np.zeros((height, width), bool)
+    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
+    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
+    inside[rows, columns] = True
+    return inside
 
 
 def _edge(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:

@@ -36,6 +36,7 @@ __all__ = [
     "file_size",
     "isolation_check",
     "number",
+    "object_number",
     "objects_found",
     "opinions_reading",
     "probability_meaning",
@@ -155,20 +156,40 @@ def objects_found(sample: Sample, labels: ClassLabels) -> str:
 
 
 def confirmed_pairs(sample: Sample) -> list[Coincident]:
-    """Return the pairs of detections at one place that held up when they were tried."""
-    return [pair for pair in sample.coincident if pair.held or pair.covered]
+    """Return the pairs of detections at one place that held up when they were tried.
+
+    Two classes where both are found again on the mirrored picture; one class twice where
+    covering what the boxes share loses both.
+    """
+    classes = [each.class_ for each in sample.detections]
+    return [
+        pair
+        for pair in sample.coincident
+        if (pair.covered if classes[pair.first] == classes[pair.second] else pair.held)
+    ]
+
+
+def object_number(sample: Sample | None, isolation: Isolation) -> int:
+    """Return which of the objects of a photograph an isolation is of, from 1 on; 0: of none."""
+    if sample is None or isolation.box is None:
+        return 0
+    same = (
+        number
+        for number, each in enumerate(sample.detections, 1)
+        if each.box == isolation.box and each.class_ == isolation.class_
+    )
+    return next(same, 0)
 
 
 def coincidence(sample: Sample, pair: Coincident, labels: ClassLabels) -> str:
-    """Return what two detections at one place of a photograph come to."""
+    """Return what two detections at one place come to, of `confirmed_pairs`."""
     first, second = sample.detections[pair.first], sample.detections[pair.second]
     numbers = f"Objects {pair.first + 1} and {pair.second + 1}"
     if first.class_ != second.class_:
-        held = "and again" if pair.held else "but not again"
         both = f"‘{labels[first.class_]}’ and ‘{labels[second.class_]}’"
-        return f"{numbers} are {both} at one place, {held} on the mirrored picture."
-    lost = "loses both" if pair.covered else "does not lose both"
-    return f"{numbers} may be one ‘{labels[first.class_]}’: covering what they share {lost}."
+        return f"{numbers} are {both} at one place, and again on the mirrored picture."
+    label = labels[first.class_]
+    return f"{numbers} may be one ‘{label}’: covering what they share loses both."
 
 
 def opinions_reading(sample: Sample) -> str:
@@ -265,9 +286,12 @@ def channels(preprocessing: Preprocessing) -> str:
     return f"{count(bands, 'band')}, as they are; {shown_bands(bands)}"
 
 
-def prototype_reading(prototype: Prototype, label: str, classes: int, over: str = "") -> str:
-    """Return what the model makes of a prototype. over: what its probability is averaged over."""
-    prob = percent(prototype.prob)
+def prototype_reading(prototype: Prototype, label: str, audit: Audit) -> str:
+    """Return what the model makes of a prototype."""
+    prob, classes = percent(prototype.prob), len(audit.classes)
+    if audit.model.task == "detection":
+        return _object_reading(prototype, label, audit)
+    over = averaging_of_prototypes(audit)
     if prototype.rank == 1:
         return (
             f"On this picture the model answers ‘{label}’, first of "
@@ -277,6 +301,18 @@ def prototype_reading(prototype: Prototype, label: str, classes: int, over: str 
         f"On this picture ‘{label}’ is only in place {prototype.rank:,} of {classes:,}, with a "
         f"probability of {prob}{over}. The search did not reach the class."
     )
+
+
+def _object_reading(prototype: Prototype, label: str, audit: Audit) -> str:
+    """Return what a detector finds in the middle of a prototype."""
+    prob, least = percent(prototype.prob), audit.config.get("threshold", 0.0)
+    place = f"first of {count(len(audit.classes), 'class', 'classes')}"
+    if prototype.rank > 1:
+        place = f"only in place {prototype.rank:,} of {len(audit.classes):,}"
+    said = f"In the middle of this picture ‘{label}’ is {place}, with a confidence of {prob}"
+    if prototype.prob < least:
+        return f"{said}: too little to be found ({percent(least)})."
+    return f"{said}." if prototype.rank == 1 else f"{said}. The search did not reach the class."
 
 
 def data_digest(samples: Sequence[Sample]) -> str:

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from leap_audit.artifacts import Audit
+from leap_audit.cli import app
 from leap_audit.pipeline import audit, flow
 from leap_audit.policy import judge
 from leap_audit.policy.declared import read_policy
@@ -115,3 +117,15 @@ def test_checks_of_a_detector_have_their_figures(
         "classes-found": ("PASS", 1),
         "shortcuts-confirmed": ("FAIL", 1),
     }
+
+
+def test_how_a_detector_is_read_can_be_said_on_the_command_line(tmp_path: Path) -> None:
+    detector(tmp_path / "m.onnx")
+    words = ["audit", str(tmp_path / "m.onnx"), "--dry-run", "--json", "--effort", "quick"]
+    words += ["--detector", "fastestdet", "--threshold", "0.75", "--overlap", "0.3"]
+    result = CliRunner().invoke(app, [*words, "--threads", "1"])
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)["model"]
+    assert said["task_reason"].startswith("said with --detector fastestdet")
+    assert "from a confidence of 0.75 on" in said["meaning"]
+    assert "share more than 0.3 of their union" in said["meaning"]

@@ -15,6 +15,7 @@ from leap_audit.cli import app
 from leap_audit.errors import UsageError
 from leap_audit.measure.run import Run
 from leap_audit.pipeline.explain import opened
+from leap_audit.report.overlay import BOX, with_box
 from tests.builders.detectors import NETS, SIDE
 
 
@@ -53,6 +54,42 @@ def test_detections_are_explained_by_their_numbers(folder: Path, tmp_path: Path)
         own = leap_audit.explain(run, folder / "one.png", box.target(), "saliency")
         row = record["pictures"][(0, 2).index(number)]
         assert row["maps"][0]["score"] == pytest.approx(own.score, rel=1e-5)
+
+
+def line_of(file: Path) -> np.ndarray:
+    """(height, width) bool: where a picture has the line of a box."""
+    with Image.open(file) as picture:
+        return np.asarray((np.asarray(picture.convert("RGB")) == np.rint(255 * BOX)).all(2))
+
+
+def test_the_box_is_drawn_on_the_picture_and_on_every_map(folder: Path, tmp_path: Path) -> None:
+    words = ["--detections", "0,2", "-m", "saliency,gradcam", "--part", "left"]
+    code, said = explained(folder, tmp_path / "out", *words)
+    assert code == 0, said
+    record = json.loads((tmp_path / "out" / "explain.json").read_text(encoding="utf-8"))
+    run, _ = opened(folder / "m.onnx", threads=1)
+    found = leap_audit.detections(run, folder / "one.png")
+    for number, row in zip((0, 2), record["pictures"], strict=True):
+        assert row["box"] == pytest.approx(found[number].box, abs=1e-5)
+        blank = with_box(np.zeros((3, SIDE, SIDE)), row["box"], "left")
+        expected = (blank == BOX[:, None, None]).all(0)
+        assert expected.any()
+        for file in (row["boxed"], *(each["overlay"] for each in row["maps"])):
+            np.testing.assert_array_equal(line_of(tmp_path / "out" / file), expected)
+        assert not line_of(tmp_path / "out" / row["picture"]).any()
+    page = (tmp_path / "out" / "explain.html").read_text(encoding="utf-8")
+    assert page.count("with the box of the detection") == 6
+    assert "yellow line" in page
+
+
+def test_a_class_of_a_detector_has_no_box(folder: Path, tmp_path: Path) -> None:
+    code, said = explained(folder, tmp_path / "out", "--target", "1", "-m", "saliency")
+    assert code == 0, said
+    record = json.loads((tmp_path / "out" / "explain.json").read_text(encoding="utf-8"))
+    assert (record["pictures"][0]["box"], record["pictures"][0]["boxed"]) == (None, None)
+    page = (tmp_path / "out" / "explain.html").read_text(encoding="utf-8")
+    assert "yellow line" not in page
+    assert not (tmp_path / "out" / "images" / "0-box.png").exists()
 
 
 def test_a_part_of_a_box_and_a_lower_threshold(folder: Path, tmp_path: Path) -> None:

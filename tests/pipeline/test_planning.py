@@ -1,5 +1,6 @@
 """The plan: what fits the time, what it leaves out, and what is recorded."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,21 @@ from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete
 from leap_audit.ingest import load
 from leap_audit.measure.costs import Costs
+from leap_audit.measure.objects.changes import removal_passes
 from leap_audit.pipeline import audit, planning
+from leap_audit.pipeline.execution import InThisProcess
+from leap_audit.pipeline.measuring import Measuring, plan
 from leap_audit.pipeline.planning import amount_of, costs_of, limit_of, planned
-from leap_audit.pipeline.study import Study, prepared, study_prototypes
+from leap_audit.pipeline.study import (
+    Study,
+    answered_photographs,
+    prepared,
+    study_prototypes,
+)
 from leap_audit.pipeline.work import Loaded
+from leap_audit.progress import Silent
 from leap_audit.verify.rerun import rerun
+from tests.builders.coloured import NAMES, detector, write_pictures
 from tests.builders.running import TINY
 
 
@@ -127,6 +138,28 @@ def test_costs_are_measured_on_the_model(sample_models: Path) -> None:
 )
 def test_the_limit(values: dict[str, Any], expected: float | None) -> None:
     assert limit_of(AuditOptions.parse(values, "here"), elapsed=30) == expected
+
+
+def test_the_objects_of_a_detector_are_counted(tmp_path: Path) -> None:
+    """Each is isolated, up to ten of a photograph; marks are not tried, surroundings are."""
+    detector(tmp_path / "m.onnx", planted=True)
+    photographs = write_pictures(tmp_path / "photographs")
+    options = AuditOptions.parse(
+        {"threads": 1, "samples": (photographs,), "effort": "quick", "seeds": 1}, "here"
+    )
+    study, loaded = prepared(load(tmp_path / "m.onnx", names=3), NAMES, options, {})
+    parts: dict[str, object] = {}
+    measuring = Measuring(study, InThisProcess(loaded, 1), parts, Silent())
+    made = plan(measuring)
+    found = [len(each.objects) for each in answered_photographs(measuring.study, parts)]
+    assert sum(found) == 16
+    assert made.isolations == 16 + 3
+    amount = amount_of(measuring.study, parts)
+    assert (amount.tried, amount.searched) == (0, 0)
+    assert amount.beside > removal_passes(8)
+    costs = Costs(1, 1.0, 0.0, 0.0, 0.0)
+    without = replace(amount, beside=0)
+    assert costs.seconds(amount) - costs.seconds(without) == amount.beside
 
 
 def test_what_is_left_out_is_recorded_and_repeated(

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from leap_audit.report.overlay import AGAINST, FOR, OPAQUE, overlay, same_everywhere
+from leap_audit.report.overlay import (
+    AGAINST,
+    BOX,
+    FOR,
+    OPAQUE,
+    overlay,
+    same_everywhere,
+    with_box,
+)
 
 PICTURE = np.full((3, 1, 4), 0.4)
 GREY = 0.35 + 0.65 * 0.4
@@ -43,3 +51,52 @@ def test_the_picture_shows_through_what_is_strongest() -> None:
     assert shown.min() >= 0
     assert shown.max() <= 1
     assert len(np.unique(shown[0].round(6))) == 4
+
+
+def yellow(shown: np.ndarray) -> np.ndarray:
+    """(height, width) bool: where the line of a box is."""
+    return np.asarray((np.abs(shown - BOX[:, None, None]) < 1e-6).all(0))
+
+
+def test_a_box_is_a_line_between_two_black_ones_and_leaves_the_rest() -> None:
+    picture = np.full((3, 100, 200), 0.4)
+    shown = with_box(picture, (0.25, 0.2, 0.75, 0.6))
+    line = yellow(shown)
+    rows, columns = np.nonzero(line)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 60, 50, 150)
+    assert line[20, 50:151].all()
+    assert line[20:61, 150].all()
+    for row, column in ((40, 49), (40, 51), (19, 100), (61, 100), (59, 100)):
+        np.testing.assert_array_equal(shown[:, row, column], 0)
+    np.testing.assert_array_equal(shown[:, 22:59, 52:149], 0.4)
+    outside = np.ones((100, 200), bool)
+    outside[18:64, 48:154] = False
+    np.testing.assert_array_equal(shown[:, outside], 0.4)
+    np.testing.assert_array_equal(picture, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("side", "wide"),
+    [("left", "l"), ("top", "t"), ("right", "r"), ("bottom", "b"), ("box", "ltrb"), ("", "")],
+)
+def test_the_explained_side_of_a_box_is_three_times_as_wide(side: str, wide: str) -> None:
+    line = yellow(with_box(np.zeros((1, 100, 100)), (0.25, 0.25, 0.75, 0.75), side))
+    widths = {
+        "l": line[50, :40].sum(),
+        "t": line[:40, 50].sum(),
+        "r": line[50, 60:].sum(),
+        "b": line[60:, 50].sum(),
+    }
+    assert widths == {each: 3 if each in wide else 1 for each in "ltrb"}
+
+
+@pytest.mark.parametrize("side", ["", "box"])
+def test_a_box_beyond_the_picture_has_its_lines_at_the_edge(side: str) -> None:
+    line = yellow(with_box(np.zeros((1, 40, 60)), (-0.5, -0.1, 1.2, 3.0), side))
+    rows, columns = np.nonzero(line)
+    assert rows.min() <= 3
+    assert columns.min() <= 3
+    assert rows.max() >= 36
+    assert columns.max() >= 56
+    assert line[20].sum() == (6 if side else 2)
+    assert line[:, 30].sum() == (6 if side else 2)

@@ -1,13 +1,15 @@
 """From a canonical graph to a detector's scores and boxes, and how they were recognised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from leap_audit.artifacts import Preprocessing, Task
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.emit import Emitter
+from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.detectors.registry import (
     DeclaredDetector,
     DetectorFormat,
@@ -21,11 +23,26 @@ from leap_audit.ingest.outputs.answer import BOXES, Detections
 from leap_audit.ingest.outputs.directions import DirectionReading, cosines_written
 from leap_audit.ingest.outputs.head import Head
 from leap_audit.ingest.outputs.reading import Reading, written
+from leap_audit.ingest.outputs.trial import NOISE, OutputTrial
 from leap_audit.ingest.pictures.preprocessing import NO_RANGE
+from leap_audit.run.session import Array
 
-__all__ = ["DetectorHead", "DetectorReading", "find_detector", "scores_written", "usual"]
+__all__ = [
+    "DetectorHead",
+    "DetectorReading",
+    "are_fractions",
+    "find_detector",
+    "scores_written",
+    "usual",
+    "with_measured_unit",
+]
 
 PREFIX = "leap_audit/detections"
+FRACTIONS, SHARE = 1.5, 0.9
+"""Coordinate up to which SHARE of all lie where boxes are fractions of the picture. Rows of little
+confidence may reach beyond it; in pixels most rows lie far from the first corner."""
+NOISY = slice(NOISE, NOISE + 3)
+"""The trial pictures on which the unit of boxes is measured."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class DetectorReading:
     """(height, width) of the picture that the model sees, in pixels."""
     names: int | None = None
     """How many classes were named."""
+    fractions: bool = False
+    """Whether boxes are fractions of the picture where the format has pixels."""
 
     @property
     def output(self) -> str:
@@ -132,6 +151,32 @@ def find_detector(
     return DetectorHead(format_, signature, reading, declared)
 
 
+def with_measured_unit(head: DetectorHead, model: ir.Model, trial: OutputTrial) -> DetectorHead:
+    """Return the head with boxes as fractions, where those of the model are and no pixels.
+
+    model: the canonical graph of one picture, which is changed.
+    """
+    if not head.signature.pixels:
+        return head
+    graph = model.graph
+    rows = scores_written(graph, replace(head.reading, fractions=True))
+    boxes = static_shape(rows)[1] - 4
+    (found,) = trial.run(model, [rows], shown=NOISY)
+    if not are_fractions(found[:, 0, boxes:]):
+        return head
+    words = f"{head.signature.words}; boxes are fractions of the picture, as measured"
+    return replace(
+        head,
+        signature=replace(head.signature, words=words),
+        reading=replace(head.reading, fractions=True),
+    )
+
+
+def are_fractions(boxes: Array) -> bool:
+    """Return whether the coordinates of boxes are fractions of the picture, not pixels."""
+    return bool(np.quantile(np.abs(boxes), SHARE) <= FRACTIONS)
+
+
 def scores_written(
     graph: ir.Graph, reading: Reading | DetectorReading | DirectionReading
 ) -> ir.Value:
@@ -153,7 +198,8 @@ def scores_written(
         )
     values = {str(value.name): value for value in graph.outputs}
     op = Emitter(graph, PREFIX)
-    raw = signature.write(op, [values[name] for name in signature.outputs], reading.size)
+    size = (1, 1) if reading.fractions else reading.size
+    raw = signature.write(op, [values[name] for name in signature.outputs], size)
     boxes = op.Identity(raw.boxes)
     boxes.name = BOXES
     return op.Concat(raw.scores, boxes, axis=1)

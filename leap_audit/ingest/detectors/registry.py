@@ -105,6 +105,9 @@ class Signature:
     words: str
     """What they are, such as "1 × 84 × 8400: centre, size and 80 classes in each of 8400 rows"."""
     write: Write
+    pixels: bool = False
+    """Whether the boxes are computed in the graph, in pixels as the format has them. Some exporters
+    divide by the size of the picture, so the unit is measured."""
 
 
 Fits = Callable[[Outputs], Signature | None]

@@ -20,7 +20,7 @@ from leap_audit.ingest.outputs.tensor_outputs import with_outputs
 __all__ = ["ALL_BOXES", "with_all_rows"]
 
 ALL_BOXES = "leap_audit/all_boxes"
-"""Name of the output that holds the boxes of all rows, (1, rows, 4), in pixels of the input."""
+"""Name of the output that holds the boxes of all rows, (1, rows, 4), in the unit of the model."""
 FIRST_AXIS = "leap_audit/first_axis"
 PICKING = frozenset({"NonMaxSuppression", "NonZero"})
 """Operators whose output depends on which rows are good enough."""

@@ -36,11 +36,11 @@ def torchvision(outputs: Outputs) -> Signature | None:
         return None
     what = "rows" if rows == scored else "regions, which are held where the first stage finds them"
     words = (
-        f"{scored} {what}, before thresholds, TopK and non-maximum suppression: four sides in "
-        f"pixels, {'the background ' * softmax}and {classes} classes"
+        f"{scored} {what}, before thresholds, TopK and non-maximum suppression: four sides, "
+        f"{'the background ' * softmax}and {classes} classes"
     )
     names = tuple(str(value.name) for value in (*levels, boxes[0]))
-    return Signature(names, classes, scored, words, _torchvision)
+    return Signature(names, classes, scored, words, _torchvision, pixels=True)
 
 
 def _is_softmax(value: ir.Value) -> bool:

@@ -47,7 +47,7 @@ def yolo5(outputs: Outputs) -> Signature | None:
         f"{rows} × {numbers}: centre, size, objectness and {numbers - 5} classes in each of "
         f"{rows} rows, three for a cell"
     )
-    return Signature((str(value.name),), numbers - 5, rows, words, _yolo5)
+    return Signature((str(value.name),), numbers - 5, rows, words, _yolo5, pixels=True)
 
 
 def _yolo5(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int]) -> RawDetections:
@@ -70,7 +70,7 @@ def yolo8(outputs: Outputs) -> Signature | None:
     if numbers < 5 or all(rows != outputs.cells(*strides) for strides in STRIDES):
         return None
     words = f"{numbers} × {rows}: centre, size and {numbers - 4} classes in each of {rows} rows"
-    return Signature((str(value.name),), numbers - 4, rows, words, _yolo8)
+    return Signature((str(value.name),), numbers - 4, rows, words, _yolo8, pixels=True)
 
 
 def _yolo8(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int]) -> RawDetections:
@@ -97,7 +97,7 @@ def yolo10(outputs: Outputs) -> Signature | None:
         f"chosen by TopK from {rows} rows of four sides and {classes} classes, "
         f"tensor {scores.name!r}, which are read"
     )
-    return Signature((str(found[0].name),), classes, rows, words, _yolo10)
+    return Signature((str(found[0].name),), classes, rows, words, _yolo10, pixels=True)
 
 
 def _yolo10(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int]) -> RawDetections:
@@ -144,9 +144,8 @@ def yolox(outputs: Outputs) -> Signature | None:
             f"{rows} × {numbers}: a box, objectness and {numbers - 5} classes in each of {rows} "
             f"rows, {how}"
         )
-        return Signature(
-            (str(value.name),), numbers - 5, rows, words, _yolox_decoded if inside else _yolox
-        )
+        write = _yolox_decoded if inside else _yolox
+        return Signature((str(value.name),), numbers - 5, rows, words, write, pixels=inside)
     return None
 
 

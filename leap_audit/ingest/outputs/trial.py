@@ -28,10 +28,17 @@ class OutputTrial:
     preprocessing: Preprocessing
     provider: Provider
 
-    def run(self, model: ir.Model, values: Sequence[ir.Value], rows: int = 0) -> list[Array]:
+    def run(
+        self,
+        model: ir.Model,
+        values: Sequence[ir.Value],
+        rows: int = 0,
+        shown: slice = slice(None),
+    ) -> list[Array]:
         """Return what each tensor holds, (pictures, ...), in the order of `values`.
 
         rows: of maps, tensors of four dimensions, about so many along the third; 0 takes all.
+        shown: which of the pictures.
 
         The graph's outputs become these tensors, and what they do not need leaves the graph.
         """
@@ -39,7 +46,7 @@ class OutputTrial:
         entry = graph.inputs[0]
         kind = np.dtype(np.float32) if entry.dtype is None else entry.dtype.numpy()
         channels, size = len(self.preprocessing.mean), self.preprocessing.input_size
-        pictures = _prepared(trial_pictures(channels, size), self.preprocessing)
+        pictures = _prepared(trial_pictures(channels, size)[shown], self.preprocessing)
         graph.outputs[:] = list(values)
         session = Session(model, self.provider, often=False)
         shape = static_shape(entry)

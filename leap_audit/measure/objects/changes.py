@@ -20,7 +20,7 @@ from leap_audit.measure.objects.surroundings import box_pixels
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
-__all__ = ["USUAL", "Coincidence", "coincidences", "try_removals"]
+__all__ = ["USUAL", "Coincidence", "coincidences", "removal_passes", "try_removals"]
 
 MIRRORED = "mirrored"
 USUAL = frozenset(
@@ -72,6 +72,11 @@ def try_removals(
             for class_ in chosen
         ]
     return tuple(trials)
+
+
+def removal_passes(pictures: int) -> int:
+    """Return how many pictures `try_removals` shows to the detector at most."""
+    return (len(USUAL) + 1) * pictures
 
 
 def _spread(several: list[tuple[int, DetectedBox]], most: int) -> list[tuple[int, DetectedBox]]:

@@ -34,7 +34,7 @@ from leap_audit.measure.objects.surroundings import (
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
-__all__ = ["CONTEXT", "LOST", "try_context"]
+__all__ = ["CONTEXT", "LOST", "context_passes", "try_context"]
 
 CONTEXT: MarkKind = "context"
 LOST = 0.5
@@ -74,6 +74,18 @@ def try_context(
     around = [attempt.surrounded(*each) for each in carriers]
     trials, mark = attempt.all(around, hosts)
     return Tried(class_, tuple(trials), mark, ())
+
+
+def context_passes(objects: int, others: int, options: ExperimentOptions) -> int:
+    """Return how many pictures `try_context` shows to the detector at most, of one class.
+
+    objects, others: how many objects of the class, and of other classes, are found.
+    """
+    carriers = min(objects, options.carriers)
+    if not carriers or others < HOSTS_NEEDED:
+        return 0
+    whole, alone, shown = 1, 2, 2 + UNMOVED
+    return carriers * (whole + len(PARTS) + alone) + 2 * min(others, options.hosts) + shown
 
 
 @dataclass

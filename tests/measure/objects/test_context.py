@@ -1,12 +1,16 @@
 """Surroundings of objects: found and confirmed where they name the object, and only there."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from leap_audit.config import ExperimentOptions
 from leap_audit.measure.experiments.study import Settled, settle
-from leap_audit.measure.matching import class_at, look, matched
-from leap_audit.measure.objects.context import try_context
+from leap_audit.measure.matching import Look, class_at, look, matched
+from leap_audit.measure.objects import changes, context
+from leap_audit.measure.objects.changes import removal_passes, try_removals
+from leap_audit.measure.objects.context import context_passes, try_context
 from leap_audit.measure.objects.finds import finds_of
 from leap_audit.measure.objects.surroundings import PARTS, SidePart, filled, part_pixels, pasted
 from leap_audit.measure.run import Run
@@ -96,3 +100,34 @@ def test_a_patch_that_is_mostly_off_the_picture_is_not_pasted() -> None:
     assert inside is not None
     assert (inside[:, 45:55, SIDE - 6 :] == 1).all()
     assert (shown < 1).all()
+
+
+class Shown:
+    """Counts the pictures that are shown to a detector."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pictures = 0
+        for module in (context, changes):
+            monkeypatch.setattr(module, "look", self.look)
+
+    def look(self, run: Run, several: np.ndarray) -> Iterator[Look]:
+        self.pictures += len(several)
+        return look(run, several)
+
+
+def test_the_plan_counts_what_is_shown_to_the_detector(
+    planted: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most what it says, and half of it where many parts are off the picture."""
+    finds, shown = finds_of(planted, pictures()), Shown(monkeypatch)
+    options = ExperimentOptions(hosts=10, carriers=3)
+    every = [each.class_ for several in finds.objects for each in several]
+    try_context(planted, FLAGGED, finds, options, 0)
+    own = every.count(FLAGGED)
+    most = context_passes(own, len(every) - own, options)
+    assert most / 2 < shown.pictures <= most
+    assert context_passes(own, 5, options) == 0
+    assert context_passes(0, 20, options) == 0
+    before = shown.pictures
+    try_removals(planted, finds, (RED, GREEN, FLAGGED), options, 0)
+    assert shown.pictures - before == removal_passes(len(finds.pictures))
