@@ -88,6 +88,12 @@ def test_findings_and_the_index_show_boxes(
     alts = [alt for alt in every if "with the boxes of what is found" in alt]
     assert sum(alt.startswith("photograph p.jpg") for alt in alts) == 2  # and on the first page
     assert sum(alt.startswith("Photograph ‘") for alt in alts) == 9
+    drawn = [
+        drawing_of(str(each["src"]))
+        for each in page.all("img")
+        if str(each["alt"]).startswith("photograph p.jpg")
+    ]
+    assert [frames(each) for each in drawn] == [2, 2]  # those of the finding's classes
 
 
 def test_the_region_of_an_object_has_its_box(build: Build, folder: Path) -> None:
