@@ -299,7 +299,7 @@ def _written(
                         album.pictures[number],
                         label,
                         tuple(maps),
-                        *_box(subject.target),
+                        *_box(target),
                     )
                 )
         ranked = {
