@@ -4,6 +4,7 @@ A row is kept for each model and each content of a picture, so that a run that w
 where it was, and pictures that were added cost themselves alone.
 """
 
+import contextlib
 import math
 import os
 import tempfile
@@ -30,6 +31,8 @@ __all__ = ["FeatureFile", "gather", "hashed_pictures", "mapped_pictures", "read_
 
 SHARD, NUMBERS = 256, 40_000_000
 """Pictures, and numbers of theirs, that are in memory at once."""
+IN_CHILD = 16_384
+"""Pictures that one child may read: what it takes to let it read them grows with their number."""
 KEY = 32
 """Bytes of a digest."""
 
@@ -86,12 +89,19 @@ class FeatureFile:
 
 def hashed_pictures(paths: Sequence[Path], progress: Progress) -> PhotographNames:
     """Return the names and digests of pictures, which are hashed in a child process."""
+    ask: Callable[..., Any] | None = None
+    asked = 0
     with (
-        photographs_child(paths) as ask,
+        contextlib.ExitStack() as child,
         progress.stage("Hashing the pictures", len(paths)) as advance,
     ):
 
         def counted(function: Callable[..., object], /, *args: object) -> object:
+            nonlocal asked, ask
+            if ask is None or asked % IN_CHILD == 0:
+                child.close()
+                ask = child.enter_context(photographs_child(paths[asked : asked + IN_CHILD]))
+            asked += 1
             advance()
             return ask(function, *args)
 
@@ -148,15 +158,15 @@ def gather(
     missing = {names.digests[i]: i for i in range(len(paths)) if names.digests[i] not in kept}
     which = sorted(missing.values())
     preprocessing = run.model.preprocessing
-    with (
-        photographs_child([paths[i] for i in which]) as ask,
-        progress.stage("Computing features", len(paths)) as advance,
-    ):
+    with progress.stage("Computing features", len(paths)) as advance:
         advance(len(paths) - len(which))
-        for part in _parts(which, preprocessing):
-            pictures = np.stack(read_shard(paths, names, part, preprocessing, photo_range, ask))
-            kept.add([names.digests[i] for i in part], _rows(run, pictures))
-            advance(len(part))
+        for start in range(0, len(which), IN_CHILD):
+            several = which[start : start + IN_CHILD]
+            with photographs_child([paths[i] for i in several]) as ask:
+                for part in _parts(several, preprocessing):
+                    read = read_shard(paths, names, part, preprocessing, photo_range, ask)
+                    kept.add([names.digests[i] for i in part], _rows(run, np.stack(read)))
+                    advance(len(part))
     return kept.gathered(names.digests, width or classes)
 
 

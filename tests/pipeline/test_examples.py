@@ -174,6 +174,15 @@ def test_memory_holds_a_few_pictures_of_many(folder: Any, tmp_path: Path, monkey
     count = len(found.training.paths)
     assert sizes == [5] * (count // 5) + [count % 5] * (count % 5 > 0) + [1]
     assert children == [count, 1, count, 1]  # digests and features, of each folder
+    children.clear()
+    monkeypatch.setattr(features, "IN_CHILD", count - 3)
+    again = examples(
+        MODEL, PICTURES[0], folder / "train", classes=CLASSES, features=tmp_path / "again"
+    )
+    assert children == [count - 3, 3, 1, count - 3, 3, 1]
+    assert again.training.digests == found.training.digests
+    rows = again.training.gathered.features()
+    np.testing.assert_array_equal(rows, found.training.gathered.features())
 
 
 def test_bad_words_are_refused(folder: Any) -> None:
