@@ -8,7 +8,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from leap_audit.artifacts import Audit, Isolation, Prototype, Sample
+from leap_audit.artifacts import AlikePart, Audit, Isolation, Prototype, Sample
 from leap_audit.findings.evidence import core
 from leap_audit.report.pictures import Pictures, compact, data_uri
 
@@ -80,7 +80,7 @@ class Regions:
         place = self._places[image]
         return self.outlined(place.source, place.isolation, side)
 
-    def outlined(self, source: str, isolation: Isolation, side: int) -> Markup:
+    def outlined(self, source: str, isolation: Isolation | AlikePart, side: int) -> Markup:
         """Return the picture with the region in full light, outlined in orange, the rest dark.
 
         With the box of the object in white, where the isolation is of one.
@@ -90,7 +90,7 @@ class Regions:
         inside = core(ranking, isolation.area) > 0
         dark = SURROUND * (0.5 * colours + 0.5 * colours.mean(2, keepdims=True))
         shown = np.where(inside[..., None], colours, dark)
-        if isolation.box is not None:
+        if isinstance(isolation, Isolation) and isolation.box is not None:
             line = max(1, round(LINE * max(inside.shape)) // 2)
             shown[_edge(_within(isolation.box, inside.shape), line)] = WHITE
         return self._lined(shown, inside, small=small)

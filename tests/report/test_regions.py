@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from leap_audit.artifacts import AlikePart
 from leap_audit.report.pictures import Pictures
 from leap_audit.report.regions import MAP_COLOURS, ORANGE, SURROUND, Regions, ramp_colour
+from tests.builders.vectors import PICTURE
 from tests.report.conftest import Build
 
 SIDE = 160
@@ -41,6 +43,16 @@ def test_a_region_is_in_full_light_with_an_orange_line_on_a_dark_surround(
     assert shown[80, 120] == pytest.approx([200 * SURROUND] * 3, abs=6)
     line = 20 + np.abs(shown[:, 20:140] - ORANGE).sum(2).argmin(1)
     assert np.median(line) == pytest.approx(80, abs=3)
+
+
+def test_what_makes_two_pictures_alike_is_outlined_as_well(build: Build, regions: Regions) -> None:
+    half = build(picture="large").prototypes[0].isolations[0].model_copy(update={"area": 0.5})
+    part = AlikePart(
+        picture=PICTURE, other=PICTURE, image="", mask=half.mask, area=0.5, cosine=0.9, kept=0.8,
+        erased=0.3, blank=0.1, enough=True,
+    )  # fmt: skip
+    drawn = regions.outlined("images/large.png", part, SIDE)
+    assert drawn == regions.outlined("images/large.png", half, SIDE)
 
 
 def test_the_ranking_is_brightest_where_it_is_needed_first(build: Build, regions: Regions) -> None:
