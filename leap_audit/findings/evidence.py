@@ -178,15 +178,19 @@ def _stated(isolation: Isolation) -> bool:
 def labelled_answers(samples: Iterable[Sample]) -> list[LabelledAnswer]:
     """Return the answers to the photographs whose class is known, in their order.
 
-    Of a detector the most confident object of that class, if it finds any.
+    Of a detector the most confident object of that class, if it finds any, else of another; a
+    photograph on which it finds nothing has no answer.
     """
     found = []
     for each in samples:
         if each.known is None or not each.predicted:
             continue
+        if each.predicted[0].share is not None and not each.map and not each.detections:
+            continue
         first = each.predicted[0].class_, each.predicted[0].prob
-        own = [(d.class_, d.prob) for d in each.detections if d.class_ == each.known]
-        found.append(LabelledAnswer(each, each.known, *next(iter(own), first)))
+        objects = sorted(each.detections, key=lambda d: (d.class_ != each.known, -d.prob))
+        answer, prob = next(((d.class_, d.prob) for d in objects), first)
+        found.append(LabelledAnswer(each, each.known, answer, prob))
     return found
 
 

@@ -168,6 +168,9 @@ def _photographs(audit: Audit, labels: ClassLabels, chosen: Selection) -> Iterat
         wrong = bool(
             each.predicted and each.known is not None and each.predicted[0].class_ != each.known
         )
+        if detector:
+            found = {one.class_ for one in each.detections}
+            wrong = each.known is not None and each.known not in found
         anchor = f"photograph-{place + 1}"
         yield Entry(each, anchor, title, name, facts, place in chosen.samples, wrong)
 

@@ -357,6 +357,8 @@ def facts_of(declared: Declared) -> list[tuple[str, str]]:
 
 def right_sentence(audit: Audit) -> str:
     """Return on how many labelled photographs the model is right; empty where none has a label."""
+    if audit.model.task == "detection":
+        return _found_sentence(audit.samples)
     known = labelled_answers(audit.samples)
     if not known:
         return ""
@@ -364,5 +366,18 @@ def right_sentence(audit: Audit) -> str:
     low, high = wilson(right, len(known))
     return (
         f"Right on {right} of {count(len(known), 'labelled photograph')} "
+        f"({percent(low)} to {percent(high)})."
+    )
+
+
+def _found_sentence(samples: Sequence[Sample]) -> str:
+    """Return on how many labelled photographs a detector finds an object of the label's class."""
+    known = [each for each in samples if each.known is not None]
+    if not known:
+        return ""
+    right = sum(any(d.class_ == each.known for d in each.detections) for each in known)
+    low, high = wilson(right, len(known))
+    return (
+        f"The labelled object is found on {right} of {count(len(known), 'labelled photograph')} "
         f"({percent(low)} to {percent(high)})."
     )

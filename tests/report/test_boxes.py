@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leap_audit.artifacts import Coincident, Detection, EvidencePicture, Finding, Sample
+from leap_audit.artifacts import Coincident, Detection, EvidencePicture, Finding, Prediction, Sample
+from leap_audit.findings.evidence import labelled_answers
 from leap_audit.report import render_html
 from leap_audit.report.boxes import Boxes
 from leap_audit.report.pictures import Pictures
@@ -183,3 +184,20 @@ def test_print_says_which_objects_have_no_key_region_on_it(
     assert "dog, no. 2" in text
     assert ("For 1 more object, the key region is in report.html." in text) == paper
     assert ("The first 4 of 6 objects were isolated." in text) != paper
+
+
+def test_a_labelled_photograph_without_the_object_is_not_right(
+    build: Build, folder: Path, photographed: Sample
+) -> None:
+    audit = build()
+    said = Prediction(class_=0, name="cat", prob=0.1, share=0.0)
+    several = tuple(
+        photographed.model_copy(update={"known": 0, "detections": found, "predicted": (said,)})
+        for found in (FOUND, FOUND[1:], ())
+    )
+    assert [each.right for each in labelled_answers(several)] == [True, False]
+    model = audit.model.model_copy(update={"task": "detection"})
+    made = audit.model_copy(update={"model": model, "samples": several, "classes": NAMES})
+    text = Page(render_html(made, folder)).text
+    assert "The labelled object is found on 1 of 3 labelled photographs" in text
+    assert (text.count("label: cat; not found"), text.count("label: cat; found")) == (2, 1)
