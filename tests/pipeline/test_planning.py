@@ -192,7 +192,7 @@ def test_the_minutes_are_over(
     assert "minutes were over" in record.coverage.unfinished
 
 
-@pytest.mark.parametrize(("batch", "pictures"), [(1, 1), (4, 4), (64, 8)])
+@pytest.mark.parametrize(("batch", "pictures"), [(1, 1), (4, 4), (64, 12)])
 def test_a_search_for_a_trigger_looks_at_no_more_pictures_than_fit(
     sample_models: Path, batch: int, pictures: int
 ) -> None:

@@ -10,7 +10,7 @@ __all__ = ["settled_experiments"]
 
 SMALL = 100 * 100
 """Pixels up to which a search may look at many pictures."""
-STEPS, PICTURES = (40, 8), (16, 6)
+STEPS, PICTURES = (40, 12), (16, 6)
 """Steps, and pictures that each looks at: of small pictures, and of others."""
 
 
