@@ -415,7 +415,9 @@ def test_every_rule_says_what_it_looked_at_or_why_it_could_not() -> None:
     )
     asked = questions(evidence, find(evidence))
     assert [each.rule for each in asked] == [r.id for r in FINDING_RULES if r.of != "detectors"]
-    assert {each.rule for each in asked if each.reason} == set()
+    reasons = {each.rule: each.reason for each in asked if each.reason}
+    assert set(reasons) == {"erasing-changes-little"}, "all but what an encoder cannot be asked"
+    assert "cosine" in reasons["erasing-changes-little"]
     assert {each.rule: each.basis for each in asked}["overconfident"] == "12 labelled photographs"
     assert [each.rule for each in asked if each.raised] == [each.rule for each in find(evidence)]
 
