@@ -141,9 +141,8 @@ def search_trigger(
     cotangent = -model.answer.cotangent((class_,))[None] * np.ones((batch, 1, 1), np.float32)
     loop = session.loop(adam_state("trigger", first), {"weights": cotangent / np.float32(batch)})
     start, cells = float(rng.random()), grid.cells[0] * grid.cells[1]
-    places = int(rng.integers(2**31))
 
-    def found() -> Trigger:
+    def found(places: int) -> Trigger:
         last = loop.state("trigger")[0]
         down, right = grid.enlargements
         smooth_down, smooth_right = (_smoothing(n) for n in grid.cells)
@@ -153,7 +152,7 @@ def search_trigger(
         return Trigger(scores, colours, (size[0], size[1]), places)
 
     for step in range(steps):
-        if step and step == steps // 2 and not halfway(found()):
+        if step and step == steps // 2 and not halfway(found(step)):
             break
         area = drawn_size(DRAWN, start, step) / grid.share
         way = min(1.0, step / (SHARPENING * steps))
@@ -168,7 +167,7 @@ def search_trigger(
         }
         loop.step({**draws, **adam_draws(step)})
         advance(batch)
-    return found()
+    return found(int(rng.integers(2**31)))
 
 
 def drawn_size(between: tuple[float, float], start: float, step: int) -> float:
