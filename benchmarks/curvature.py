@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.weight_gradients import apart, module_of, read_zoo, spec_of, with_weights_of
+from benchmarks.weight_gradients import apart, paired, read_zoo
 from leap_audit.gradient.curvature import hessian_product
 from leap_audit.run import Session, choose_provider
 
@@ -46,23 +46,13 @@ def of_torch(network: Any, x: np.ndarray, dy: np.ndarray, vectors: Mapping[str, 
 
 
 def measure(zoo: ModuleType, name: str, batch: int, threads: int) -> str:
-    import torch
-
-    torch.set_num_threads(threads)
-    model = zoo.load(name)
-    network = module_of(spec_of(zoo, name))
-    names = with_weights_of(network, model)
-    rng = np.random.default_rng(1)
-    size = next(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[2:])
-    x = rng.standard_normal((batch, 3, size, size), np.float32)
-    with torch.no_grad():
-        shape = tuple(network(torch.from_numpy(x)).shape)
-    dy = rng.standard_normal(shape, np.float32)
+    given = paired(zoo, name, batch, threads)
+    model, network, names, x, dy = given.model, given.network, given.names, given.x, given.dy
     parameters = dict(network.named_parameters())
     vectors = {}
     for each in names:
         weight = parameters[each].detach().numpy()
-        direction = rng.standard_normal(weight.shape, np.float32)
+        direction = given.rng.standard_normal(weight.shape, np.float32)
         vectors[each] = direction * np.float32(np.sqrt(np.mean(weight**2)))
     graph = hessian_product(model, batch=batch, wrt=names)
     session = Session(graph, choose_provider("cpu"), threads)

@@ -22,6 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,6 +73,40 @@ def with_weights_of(network: Any, model: onnx.ModelProto) -> list[str]:
     return [name for name, _ in network.named_parameters() if name in stored]
 
 
+@dataclass(frozen=True)
+class Paired:
+    """A network of the zoo beside the module it was exported from, and what both are given."""
+
+    model: onnx.ModelProto
+    network: Any
+    """The module, with the weights of the file."""
+    names: list[str]
+    """Its parameters that are in the file."""
+    x: np.ndarray
+    """(batch, 3, side, side)."""
+    dy: np.ndarray
+    """The cotangent, of the output's shape."""
+    rng: np.random.Generator
+    """For what else is drawn."""
+
+
+def paired(zoo: ModuleType, name: str, batch: int, threads: int) -> Paired:
+    """Return a network and its module with the same weights, and random pictures for both."""
+    import torch
+
+    torch.set_num_threads(threads)
+    model = zoo.load(name)
+    network = module_of(spec_of(zoo, name))
+    names = with_weights_of(network, model)
+    rng = np.random.default_rng(1)
+    size = next(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[2:])
+    x = rng.standard_normal((batch, 3, size, size), np.float32)
+    with torch.no_grad():
+        shape = tuple(network(torch.from_numpy(x)).shape)
+    dy = rng.standard_normal(shape, np.float32)
+    return Paired(model, network, names, x, dy, rng)
+
+
 def of_torch(network: Any, names: Sequence[str], x: np.ndarray, dy: np.ndarray) -> Gradients:
     import torch
 
@@ -107,18 +142,8 @@ def seconds(*runs: Callable[[], Any], times: int) -> list[float]:
 
 
 def measure(zoo: ModuleType, name: str, batch: int, threads: int, times: int) -> str:
-    import torch
-
-    torch.set_num_threads(threads)
-    model = zoo.load(name)
-    network = module_of(spec_of(zoo, name))
-    names = with_weights_of(network, model)
-    rng = np.random.default_rng(1)
-    size = next(d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[2:])
-    x = rng.standard_normal((batch, 3, size, size), np.float32)
-    with torch.no_grad():
-        shape = tuple(network(torch.from_numpy(x)).shape)
-    dy = rng.standard_normal(shape, np.float32)
+    given = paired(zoo, name, batch, threads)
+    model, network, names, x, dy = given.model, given.network, given.names, given.x, given.dy
     cpu = choose_provider("cpu")
     start = time.perf_counter()
     session = Session(build_gradient(model, batch=batch, wrt=names), cpu, threads)

@@ -36,9 +36,7 @@ def limits_of(audit: Audit) -> list[Limit]:
         *_of_methods(audit),
         *_accuracy(audit),
         *checked,
-        *_ALWAYS[:2],
-        _of_isolations(audit),
-        *_ALWAYS[2:],
+        *_of_every_audit(audit),
     ]
 
 
@@ -150,30 +148,27 @@ def _accuracy(audit: Audit) -> Iterator[Limit]:
 
 _ROUNDING = ("DynamicQuantizeLinear", "QuantizeLinear")
 
-_ALWAYS = (
-    Limit(
+
+def _of_every_audit(audit: Audit) -> Iterator[Limit]:
+    yield Limit(
         "A prototype is one answer of many",
         "Another run gives another picture. The model reacts to what a prototype shows, and "
         "perhaps to other things as well.",
-    ),
-    Limit(
+    )
+    yield Limit(
         "Entanglement is a tendency, not an error rate",
         "It shows which classes share features inside the model. How often the model confuses "
         "them depends on the pictures in use.",
-    ),
-    Limit(
-        "Training data, security and robustness were not examined",
-        "The audit reads the model file alone. It does not attack the model.",
-    ),
-)
-
-
-def _of_isolations(audit: Audit) -> Limit:
+    )
     what = "detection" if audit.model.task == "detection" else "answer"
-    return Limit(
+    yield Limit(
         "An isolation holds for its own picture",
         f"The region is enough for the {what} when the rest is blurred. Other regions may be "
         "enough too.",
+    )
+    yield Limit(
+        "Training data, security and robustness were not examined",
+        "The audit reads the model file alone. It does not attack the model.",
     )
 
 
