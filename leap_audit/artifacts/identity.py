@@ -145,8 +145,11 @@ class Environment(Frozen):
     threads: int
     command: str
     started: str
-    """ISO 8601, UTC."""
+    """When its last run began, ISO 8601, UTC."""
     seconds: float
+    """That all its runs took together."""
+    runs: int = 1
+    """2 or more: it was stopped, and goes on with what the earlier ones had finished."""
 
 
 class Coverage(Frozen):

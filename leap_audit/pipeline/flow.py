@@ -163,6 +163,7 @@ def audit(
             record.judged,
         )
         findings = find(evidence)
+        earlier = () if fixed() else kept.earlier()
         result = Audit(
             status="complete" if complete else "incomplete",
             model=loaded.identity.model_copy(
@@ -182,7 +183,8 @@ def audit(
                 threads=chosen.threads,
                 command=WITHHELD if private else repeatable(words),
                 started=started.isoformat(timespec="seconds"),
-                seconds=0.0 if fixed() else round(time.perf_counter() - clock, 1),
+                seconds=0.0 if fixed() else round(time.perf_counter() - clock + sum(earlier), 1),
+                runs=1 + len(earlier),
             ),
             config=portable(without_paths(config) if private else config),
             coverage=Coverage(

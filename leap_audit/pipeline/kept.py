@@ -9,7 +9,7 @@ a result, so that units of another model, of other options or versions are never
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class KeptParts:
     keep: Callable[[Array], Array] = as_it_is
     """What pictures are exchanged for, so that they take no memory (see `Spool`)."""
     folder: Path | None = None
+    earlier: Callable[[], tuple[float, ...]] = tuple
+    """Returns the seconds of each earlier run of which something is used."""
     complete: bool = False
     """Set once the audit is published whole: then its parts are removed."""
 
@@ -63,7 +65,7 @@ def kept_parts(out: Path, progress: Progress, *, fresh: bool = False) -> Iterato
             _clear(folder)
         parts = PartsFolder(folder)
         before = len(parts)
-        kept = KeptParts(parts, parts.keep, folder)
+        kept = KeptParts(parts, parts.keep, folder, lambda: parts.runs.earlier)
         try:
             yield kept
         except InputRefused:
@@ -72,6 +74,9 @@ def kept_parts(out: Path, progress: Progress, *, fresh: bool = False) -> Iterato
         finally:
             if kept.complete:
                 _clear(folder)
+            elif len(parts):
+                with suppress(OSError):  # the disk may be full, which is being said
+                    parts.runs.finished()
     finally:
         lock.release()
         _remove_if_empty(folder)

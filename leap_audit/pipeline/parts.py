@@ -23,6 +23,7 @@ from leap_audit.measure.methods import Explanation
 from leap_audit.measure.objects.changes import Coincidence
 from leap_audit.measure.prototype import Drawn, Painting, Request, Stage
 from leap_audit.pipeline.plain import decoded, encoded
+from leap_audit.pipeline.runs import Runs
 from leap_audit.pipeline.spool import Spool, as_it_is
 from leap_audit.pipeline.units import Located, Predicted, R, Unit
 from leap_audit.run.session import Array
@@ -122,6 +123,7 @@ class PartsFolder(MutableMapping[str, object]):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self.runs = Runs(folder)
         self._spool = Spool(folder)
         self._read: dict[str, object] = {}
 
@@ -135,11 +137,13 @@ class PartsFolder(MutableMapping[str, object]):
                 self._read[key] = load_part(self._file(key), self.keep)
             except (FileNotFoundError, ValueError):
                 raise KeyError(key) from None
+            self.runs.use(key)
         return self._read[key]
 
     def __setitem__(self, key: str, result: object) -> None:
         save_part(result, self._file(key))
         self._read.pop(key, None)
+        self.runs.finished(key)
 
     def __delitem__(self, key: str) -> None:
         self._read.pop(key, None)

@@ -18,7 +18,7 @@ from leap_audit.verify.views import differing_versions
 
 __all__ = ["ChangedField", "Rerun", "differences", "rerun"]
 
-FREE = frozenset({"environment.started", "environment.seconds", "environment.command"})
+FREE = frozenset(f"environment.{name}" for name in ("started", "seconds", "runs", "command"))
 """What may differ between two equal runs."""
 JUDGED = frozenset({"verdict", "policy", "checks"})
 """What a policy says of an audit later; it is not measured."""

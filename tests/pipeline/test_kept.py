@@ -1,6 +1,7 @@
 """What was finished is kept beside the folder, and the same command goes on with it."""
 
 import errno
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from leap_audit.artifacts import Audit
 from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete, OutputRefused, TargetRefused
 from leap_audit.ingest import load
 from leap_audit.measure import plan
 from leap_audit.pipeline import audit, execution, parts, work
 from leap_audit.pipeline.kept import folder_of_parts, kept_parts
+from leap_audit.pipeline.runs import Runs
 from leap_audit.pipeline.study import prepared
 from leap_audit.pipeline.units import Unit
 from leap_audit.progress import Silent
@@ -48,6 +51,10 @@ def performed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def stopped(model: Path, out: Path, stage: str = "Prototypes", after: int = 5, **more: Any) -> None:
     with pytest.raises(AuditIncomplete, match="The same command goes on from there"):
         audit(model, out=out, progress=Interrupted(stage, after), **{**SMALL, **more})
+
+
+def record_of(out: Path) -> Audit:
+    return Audit.model_validate_json((out / "audit.json").read_bytes())
 
 
 @pytest.fixture
@@ -135,6 +142,62 @@ def test_after_a_full_disk(
     audit(digits, out=tmp_path / "out", **SMALL)
     assert performed.count("Draw") == 0
     assert performed.count("Isolate") == 8
+
+
+def test_the_time_of_an_audit_is_that_of_all_its_runs(
+    digits: Path, tmp_path: Path, unprinted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, alone = tmp_path / "out", {**SMALL, "threads": 1}
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    perform = work.perform
+
+    def slow(*given: Any) -> Any:
+        clock[0] += 100
+        return perform(*given)
+
+    monkeypatch.setattr(execution, "perform", slow)
+    stopped(digits, out, "Prototypes", 5, threads=1)
+    first = record_of(out).environment
+    assert (first.runs, first.seconds) == (1, clock[0])
+    stopped(digits, out, "Isolations", 1, threads=1)
+    second = record_of(out).environment
+    assert second.runs == 2
+    assert second.seconds == clock[0]
+    whole = audit(digits, out=out, **alone).audit.environment
+    assert (whole.runs, whole.seconds) == (3, clock[0])
+    before = clock[0]
+    again = audit(digits, out=out, **alone).audit.environment
+    assert (again.runs, again.seconds) == (1, clock[0] - before)
+
+
+def test_a_run_of_other_options_is_not_counted(
+    digits: Path, tmp_path: Path, unprinted: None
+) -> None:
+    stopped(digits, tmp_path / "out", "Isolations")
+    assert audit(digits, out=tmp_path / "out", **{**SMALL, "seed": 1}).audit.environment.runs == 1
+
+
+def test_a_run_that_was_killed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    killed = Runs(tmp_path)
+    now += 50
+    killed.finished("a")
+    with (tmp_path / "runs.txt").open("a") as stream:
+        stream.write("\n1 6")  # it was being written
+        stream.write("\nno run\n")
+    after = Runs(tmp_path)
+    assert after.earlier == ()
+    after.use("a")
+    after.use("of nobody")
+    assert after.earlier == (50,)
+    now += 7
+    after.finished("a")
+    last = Runs(tmp_path)
+    last.use("a")
+    assert last.earlier == (7,)
 
 
 def test_starting_over(digits: Path, tmp_path: Path, unprinted: None, performed: list[str]) -> None:

@@ -115,6 +115,14 @@ def test_an_incomplete_audit_says_so_loudly(build: Build, folder: Path) -> None:
     assert "Reviewer" not in html
 
 
+def test_an_audit_of_several_runs_says_so(build: Build, folder: Path) -> None:
+    audit = build()
+    assert "runs" not in Page(render_html(audit, folder)).text.partition("Audited")[2][:90]
+    environment = audit.environment.model_copy(update={"seconds": 71.5, "runs": 3})
+    text = Page(render_html(audit.model_copy(update={"environment": environment}), folder)).text
+    assert "71.5 seconds in 3 runs, of which the last began then" in text
+
+
 def test_what_was_not_measured_is_written_out(build: Build, folder: Path) -> None:
     text = Page(render_html(build(prototypes=0, samples=0), folder)).text
     assert "Not measured: no prototype was made." in text
