@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from leap_audit.errors import UsageError
-from leap_audit.ingest.outputs.answer import Answer, ScoreMap
+from leap_audit.ingest.outputs.answer import BOXES, Answer, ScoreMap
 from leap_audit.measure.detection_targets import DetectionTarget
 from leap_audit.run.session import Array
 
@@ -24,6 +24,7 @@ __all__ = [
     "Target",
     "TensorTarget",
     "difference_to_nearest",
+    "row_of",
 ]
 
 
@@ -336,3 +337,12 @@ def _vector(vector: Array, answer: Answer) -> Array:
     if not np.isfinite(wide).all() or not wide.any():
         raise UsageError("target: the vector is zero or not finite, which is no direction.")
     return np.asarray(wide, np.float32)
+
+
+def row_of(target: object) -> int | None:
+    """Return the row of a detector's answer that a target is of; None: it is of none."""
+    if isinstance(target, DetectionTarget):
+        return target.row
+    if isinstance(target, TensorTarget) and target.name == BOXES:
+        return target.index[1]
+    return None

@@ -1,10 +1,14 @@
-"""How tests run an audit: with too few steps to show anything, and stopped half-way."""
+"""How tests run a model, and an audit: with too few steps, and stopped half-way."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import onnx
+
 from leap_audit.progress import Advance, Silent
+from leap_audit.run.session import Array
+from tests.builders.classifiers import CPU
 
 TINY: dict[str, Any] = {
     "prototype": {"steps": 2},
@@ -51,3 +55,12 @@ class Watching(Silent):
             self.left[name] -= units
 
         yield advance
+
+
+def answers(proto: onnx.ModelProto, picture: Array) -> list[Array]:
+    """Return what a model gives for one picture, by ONNX Runtime alone."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=[CPU.name])
+    found = session.run(None, {proto.graph.input[0].name: picture[None]})
+    return [each[0] for each in found]

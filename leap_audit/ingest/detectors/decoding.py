@@ -12,12 +12,14 @@ from leap_audit.ingest.outputs.reading import LEAST, NEAREST
 from leap_audit.run.session import Array
 
 __all__ = [
+    "ARRANGING",
     "ancestors_of",
     "as_float",
     "centred",
     "corners",
     "grid_points",
     "log_odds_of_log",
+    "log_odds_of_softmax",
     "log_probability",
     "part",
     "rows_last",
@@ -74,6 +76,19 @@ def log_odds_of_log(op: Emitter, log_p: ir.Value) -> ir.Value:
     """Return log p - log(1 - p) of log p; finite for p that rounds to 1."""
     rest = op.Max(op.Sub(1.0, op.Exp(log_p)), NEAREST)
     return op.Sub(log_p, op.Log(rest))
+
+
+def log_odds_of_softmax(op: Emitter, logits: ir.Value, axis: int) -> ir.Value:
+    """Return log p - log(1 - p) of the Softmax of logits, float32, exact for p near 1 too.
+
+    1 - p is summed from the probabilities of all others. axis: of the classes, 1 or the last.
+    """
+    log_p = op.LogSoftmax(logits, axis=axis)
+    shape = static_shape(logits)
+    others = np.float32(1) - np.eye(shape[axis], dtype=np.float32)
+    p, last = op.Exp(log_p), axis % len(shape) == len(shape) - 1
+    rest = op.MatMul(p, others) if last else op.MatMul(others, p)
+    return op.Sub(log_p, op.Log(op.Max(rest, LEAST)))
 
 
 def rows_last(op: Emitter, value: ir.Value) -> ir.Value:

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
-from leap_audit.ingest.detectors.decoding import as_float, corners, log_odds_of_log, log_probability
+from leap_audit.ingest.detectors.decoding import as_float, corners, log_odds_of_softmax
 from leap_audit.ingest.detectors.logits import log_odds
 from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
 from leap_audit.ingest.detectors.selection import ALL_BOXES
@@ -51,8 +51,10 @@ def _is_softmax(value: ir.Value) -> bool:
 def _torchvision(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int]) -> RawDetections:
     *levels, boxes = values
     numbers = static_shape(levels[0])[-1]
-    if _is_softmax(levels[0]):
-        odds = [log_odds_of_log(op, log_probability(op, levels[0]))]
+    softmax = levels[0].producer()
+    if _is_softmax(levels[0]) and softmax is not None and softmax.inputs[0] is not None:
+        last = len(static_shape(levels[0])) - 1
+        odds = [log_odds_of_softmax(op, as_float(op, softmax.inputs[0]), last)]
     else:
         odds = [log_odds(op, each, 0, numbers, len(static_shape(each)) - 1) for each in levels]
     rows = op.Concat(*(op.Reshape(each, [1, -1, numbers]) for each in odds), axis=1)

@@ -7,9 +7,11 @@ import onnx_ir as ir
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.detectors.decoding import (
+    ARRANGING,
+    ancestors_of,
     as_float,
     centred,
-    log_odds_of_log,
+    log_odds_of_softmax,
     part,
 )
 from leap_audit.ingest.detectors.logits import log_odds
@@ -21,27 +23,53 @@ WITH_BACKGROUND = frozenset({81, 92})
 """Logits of COCO's 80 classes, or of its 91 numbers, and of no object."""
 SIGMOIDS = frozenset({80, 90, 91, 365})
 """Logits of COCO's classes or numbers, or of Objects365's classes, each with its own sigmoid."""
+PICKING = ARRANGING | {"Cast", "Gather", "Slice", "Split"}
+"""Operators whose numbers are those of their first input."""
 
 
 def _pair(outputs: Outputs) -> tuple[ir.Value, ir.Value] | None:
     """The logits, (queries, numbers), and the boxes, (queries, 4).
 
-    Boxes of other detectors have this shape too, so they must be called as Transformers calls them,
-    unless the user names the format.
+    Boxes of other detectors have this shape too. So they must be called as Transformers calls them,
+    or come from a Sigmoid behind attention, unless the user names the format.
     """
     boxes = outputs.shaped(None, 4)
-    if len(boxes) > 1:
-        boxes = [value for value in boxes if "pred_boxes" in str(value.name)]
-    if len(boxes) != 1:
-        return None
-    queries = static_shape(boxes[0])[1]
-    logits = [v for v in outputs.shaped(queries, None) if static_shape(v)[2] != 4]
-    if len(logits) > 1:
-        logits = [value for value in logits if str(value.name) == "logits"]
-    if len(logits) != 1:
-        return None
-    called = "logits" in str(logits[0].name) and "boxes" in str(boxes[0].name)
-    return (logits[0], boxes[0]) if called or outputs.declared else None
+    named = [value for value in boxes if "pred_boxes" in str(value.name)]
+    for found in sorted(named or boxes, key=lambda value: not _from_sigmoids(value)):
+        logits = _logits_beside(outputs, found)
+        if logits is None:
+            continue
+        called = "logits" in str(logits.name) and "boxes" in str(found.name)
+        attends = any(node.op_type == "Softmax" for node in ancestors_of(logits))
+        if called or outputs.declared or (attends and _from_sigmoids(found)):
+            return logits, found
+    return None
+
+
+def _logits_beside(outputs: Outputs, boxes: ir.Value) -> ir.Value | None:
+    """The output of as many rows as the boxes; of several the one called so, or just before them.
+
+    Detectors of Transformers give hidden states of the same rows too, all behind the boxes.
+    """
+    rows = static_shape(boxes)[1]
+    same = [value for value in outputs.shaped(rows, None) if value is not boxes]
+    named = [value for value in same if str(value.name) in ("logits", "pred_logits")]
+    if len(same) > 1 and not named:
+        before = outputs.floats[: outputs.floats.index(boxes)][-1:]
+        return before[0] if before and before[0] in same else None
+    return next(iter(named or same), None)
+
+
+def _from_sigmoids(value: ir.Value) -> bool:
+    """Whether every number of a tensor comes from a Sigmoid, under what picks and arranges them."""
+    node = value.producer()
+    if node is None:
+        return False
+    if node.op_type == "Concat":
+        return all(_from_sigmoids(each) for each in node.inputs if each is not None)
+    if node.op_type in PICKING and (before := node.inputs[0]) is not None:
+        return _from_sigmoids(before)
+    return node.op_type == "Sigmoid"
 
 
 def _fits(outputs: Outputs, numbers: int, extra: int, usual: frozenset[int]) -> bool:
@@ -84,7 +112,7 @@ def _detr(
 ) -> RawDetections:
     logits, boxes = (op.Transpose(as_float(op, value), perm=[0, 2, 1]) for value in values)
     numbers = static_shape(logits)[1]
-    scores = op.Slice(log_odds_of_log(op, op.LogSoftmax(logits, axis=1)), [0], [numbers - 1], [1])
+    scores = op.Slice(log_odds_of_softmax(op, logits, 1), [0], [numbers - 1], [1])
     return RawDetections(scores, centred(op, boxes, (1, 1)))
 
 

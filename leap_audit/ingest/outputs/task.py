@@ -126,7 +126,8 @@ def refuse_boxes_beside(output: ir.Value, others: Sequence[ir.Value]) -> None:
 def _refused_detector(output: ir.Value, reason: str, hint: str = "") -> ModelRefused:
     return ModelRefused(
         f"output {output.name!r} is taken for a detector's boxes and scores ({reason}). "
-        "It cannot be audited. Give the classifier it was built on, or pass --task if it is none."
+        "It has no format that is known (docs/detectors.md): name its format with --detector, give "
+        "the classifier it was built on, or pass --task if it is no detector."
         f"{hint}"
     )
 

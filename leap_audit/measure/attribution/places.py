@@ -2,12 +2,14 @@
 
 Feature maps are (n, channels, rows, columns) or (n, rows, columns, channels). Transformers hold
 tokens, (n, tokens, channels) or (n, channels, tokens): one for each patch of the picture, behind
-extra tokens such as the class token, which stand for no place.
+extra tokens such as the class token, which stand for no place. In YOLOS the tokens of the
+detections follow them.
 """
 
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -16,10 +18,12 @@ from leap_audit.errors import UsageError
 from leap_audit.graph.shapes import shape_of
 from leap_audit.graph.values import constant_of
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.run.session import Array
 
 __all__ = [
     "Places",
+    "TokenGrid",
     "attends_within_windows",
     "attentions",
     "averaged_tensor",
@@ -47,11 +51,14 @@ class Places:
     """Permutation that brings the tensor to (n, channels, ...)."""
     extra: int = 0
     """Tokens before those of the places."""
+    behind: int = 0
+    """Tokens behind those of the places."""
 
     def of(self, values: Array) -> Array:
         """Return (n, channels, rows, columns) of the tensor's values or gradients."""
         channels_first = np.transpose(values, self.order)
-        flat = channels_first.reshape(len(values), self.channels, -1)[:, :, self.extra :]
+        flat = channels_first.reshape(len(values), self.channels, -1)
+        flat = flat[:, :, self.extra : self.extra + self.rows * self.columns]
         return np.asarray(flat.reshape(len(values), self.channels, self.rows, self.columns))
 
     def masks(self, kept: Array) -> Array:
@@ -60,7 +67,8 @@ class Places:
         They broadcast over its channels; extra tokens are multiplied by 1.
         """
         flat: Array = kept.reshape(len(kept), 1, -1)
-        flat = np.concatenate([np.ones((len(kept), 1, self.extra), flat.dtype), flat], 2)
+        around = ((0, 0), (0, 0), (self.extra, self.behind))
+        flat = np.pad(flat, around, constant_values=1)
         if len(self.order) == 4:
             flat = flat.reshape(len(kept), 1, self.rows, self.columns)
         return np.transpose(flat, np.argsort(self.order))
@@ -69,7 +77,19 @@ class Places:
     def text(self) -> str:
         """Return the tensor in words, for whoever did not choose it."""
         tokens = f" behind {self.extra} extra tokens" if self.extra else ""
+        tokens += f", before {self.behind} of detections" if self.behind else ""
         return f"{self.name!r}: {self.channels} channels at {self.rows} × {self.columns}{tokens}"
+
+
+class TokenGrid(NamedTuple):
+    """Which of a list of tokens stand for places of the picture."""
+
+    extra: int
+    """Tokens before those of the places."""
+    rows: int
+    columns: int
+    behind: int = 0
+    """Tokens behind them: one for each row of a detector."""
 
 
 def places_of(model: Model, name: str) -> Places:
@@ -135,8 +155,8 @@ def averaged_tensor(model: Model) -> Places | None:
     return None
 
 
-def tokens_of(model: Model, tokens: int) -> tuple[int, int, int]:
-    """Return (extra, rows, columns) of so many tokens. Raises UsageError: they are no grid."""
+def tokens_of(model: Model, tokens: int) -> TokenGrid:
+    """Return which of so many tokens are places. Raises UsageError: they are no grid."""
     found = _grid(tokens, model, _grids(model))
     if found is None:
         raise UsageError(f"{tokens} tokens are no grid of places of the picture.")
@@ -218,8 +238,8 @@ def _readings(value: ir.Value, model: Model, grids: Sequence[tuple[int, int]]) -
         for order in ((0, 2, 1), (0, 1, 2)):
             found = _grid(shape[order[2]], model, grids)
             if found is not None:
-                extra, rows, columns = found
-                yield Places(name, rows, columns, shape[order[1]], order, extra)
+                extra, rows, columns, behind = found
+                yield Places(name, rows, columns, shape[order[1]], order, extra, behind)
 
 
 def _alike(rows: int, columns: int, model: Model) -> bool:
@@ -228,19 +248,22 @@ def _alike(rows: int, columns: int, model: Model) -> bool:
     return abs(rows - columns * height / width) < 1 and rows <= height
 
 
-def _grid(
-    tokens: int, model: Model, grids: Sequence[tuple[int, int]]
-) -> tuple[int, int, int] | None:
-    """(extra, rows, columns) of so many tokens."""
+def _grid(tokens: int, model: Model, grids: Sequence[tuple[int, int]]) -> TokenGrid | None:
+    """Which of so many tokens are places; None where no grid of places fits."""
+    queries = model.answer.rows if isinstance(model.answer, Detections) else 0
     fitting = sorted(
-        (tokens - r * c, r, c) for r, c in grids if 0 <= tokens - r * c <= MOST_EXTRA and r * c > 1
+        (behind, tokens - behind - r * c, r, c)
+        for r, c in grids
+        for behind in {0, queries}
+        if 0 <= tokens - behind - r * c <= MOST_EXTRA and r * c > 1
     )
     if fitting:
-        return fitting[0]
+        behind, extra, rows, columns = fitting[0]
+        return TokenGrid(extra, rows, columns, behind)
     _, height, width = model.picture_shape
     rows = round(math.sqrt(tokens * height / width))
     if rows > 1 and tokens % rows == 0 and _alike(rows, tokens // rows, model):
-        return 0, rows, tokens // rows
+        return TokenGrid(0, rows, tokens // rows)
     return None
 
 

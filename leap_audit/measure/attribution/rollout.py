@@ -4,6 +4,7 @@ import numpy as np
 
 from leap_audit.config import Options
 from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.attribution.entry import Item, MethodValues, attribution
 from leap_audit.measure.attribution.places import (
     attends_within_windows,
@@ -12,6 +13,7 @@ from leap_audit.measure.attribution.places import (
     tokens_of,
 )
 from leap_audit.measure.methods import GRADIENT, Need, Traits
+from leap_audit.measure.targets import row_of
 from leap_audit.run.session import Array
 
 __all__: list[str] = []
@@ -25,6 +27,8 @@ def _unmet(model: Model) -> str:
     sizes = {int(value.shape[-1]) for value in attentions(model)}  # type: ignore[index,arg-type]
     if len(sizes) > 1:
         return f"its attentions are among different numbers of tokens, {sorted(sizes)}"
+    if isinstance(model.answer, Detections) and not tokens_of(model, sizes.pop()).behind:
+        return "its detections are no tokens, among those that look at each other"
     return ""
 
 
@@ -100,7 +104,11 @@ def _layers(item: Item) -> list[tuple[Array, Array]]:
 def _places(item: Item, result: Array) -> Array:
     """The row of the token that answers, or the mean of all rows, at the places."""
     model = item.score.run.model
-    extra, rows, columns = tokens_of(model, len(result))
-    reads_token = extra > 0 and averaged_tensor(model) is None
-    row = result[0] if reads_token else result.mean(0)
-    return np.asarray(row[extra:].reshape(rows, columns))
+    extra, rows, columns, behind = tokens_of(model, len(result))
+    own = row_of(item.score.target)
+    if behind and own is not None:
+        row = result[len(result) - behind + own]
+    else:
+        reads_token = extra > 0 and averaged_tensor(model) is None
+        row = result[0] if reads_token else result.mean(0)
+    return np.asarray(row[extra : extra + rows * columns].reshape(rows, columns))

@@ -8,9 +8,11 @@ from leap_audit.errors import GradientUnavailable, UsageError
 from leap_audit.graph.shapes import shape_of
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import BOXES
+from leap_audit.measure.attribution.attending import inside_attention
 from leap_audit.measure.attribution.entry import Item
 from leap_audit.measure.attribution.places import (
     Places,
+    attentions,
     default_layer,
     layer_of,
     places_of,
@@ -27,8 +29,10 @@ WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul", "Gemm"})
 def shared_maps(model: Model) -> tuple[Places, ...]:
     """Return the maps that both boxes and classes are computed from, the last of each size.
 
-    In the graph's order. The last layer with weights comes after each of them: what it gives are
-    the numbers of one row, not features. Maps of four axes where there are any, else of tokens.
+    In the graph's order: maps of four axes, and lists of tokens with as many places as one of
+    these. The last layer with weights comes after each of them: what it gives are the numbers of
+    one row, not features. What is computed inside attention is no map, and of tokens beside those
+    of the detections only what the last attention looks at counts.
     """
     graph = model.graph.graph
     joined = graph.outputs[0].producer()
@@ -37,20 +41,33 @@ def shared_maps(model: Model) -> tuple[Places, ...]:
     assert scores is not None
     assert boxes is not None
     to_scores, to_boxes = upstream(graph, [scores]), set(upstream(graph, [boxes]))
-    found: dict[int, dict[tuple[int, int], Places]] = {4: {}, 3: {}}
+    inside = inside_attention(graph)
+    last = attentions(model, to_scores)[-1:]
+    looked_at = set(upstream(graph, last))
+    found: dict[tuple[int, int], Places] = {}
     for node in _before_weights(to_scores):
         for value in node.outputs if node in to_boxes else ():
             rank = len(shape_of(value) or ())
-            if rank not in found:
+            if rank not in (3, 4) or value in inside:
                 continue
             try:
                 places = places_of(model, str(value.name))
             except UsageError:
                 continue
             size = places.rows, places.columns
-            found[rank].pop(size, None)  # so that the order is that of the last of each size
-            found[rank][size] = places
-    return tuple((found[4] or found[3]).values())
+            if rank == 3 and not _is_map(places, size in found, model):
+                continue
+            if places.behind and node not in looked_at:
+                continue
+            found.pop(size, None)  # so that the order is that of the last of each size
+            found[size] = places
+    return tuple(found.values())
+
+
+def _is_map(places: Places, known: bool, model: Model) -> bool:
+    """Whether tokens are those of a map, and not the rows of the detector."""
+    rows = places.rows * places.columns + places.extra
+    return places.behind > 0 or (known and rows != model.answer.places)
 
 
 def _before_weights(nodes: Sequence[ir.Node]) -> list[ir.Node]:
@@ -80,7 +97,7 @@ def item_layer(item: Item, at: str | None) -> Places:
     if not maps:
         return default_layer(model)
     gradients = item.score.gradients(item.picture[None], [each.name for each in maps])
-    touched = [each for each in maps if gradients[each.name].any()]
+    touched = [each for each in maps if each.of(gradients[each.name]).any()]
     if not touched:
         raise GradientUnavailable(
             "the detection's score has no gradient at any map that its boxes and classes share; "

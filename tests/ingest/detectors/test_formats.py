@@ -15,7 +15,8 @@ from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.detections import raw_detections
 from leap_audit.measure.run import Run
 from tests.builders.classifiers import CPU
-from tests.builders.detectors import DECODED, NETS, SIDE
+from tests.builders.detectors import DECODED, NETS, SIDE, NetWriter
+from tests.builders.running import answers
 
 PICTURES = np.random.default_rng(1).random((3, 3, SIDE, SIDE), np.float32)
 PLAIN = DeclaredPreprocessing(range=(0, 1), mean=(0,), std=(1,), channel_order="RGB")
@@ -24,14 +25,6 @@ PLAIN = DeclaredPreprocessing(range=(0, 1), mean=(0,), std=(1,), channel_order="
 def made(path: Path, proto: onnx.ModelProto, format_: str | None = None, **said: object) -> Model:
     onnx.save(proto, path)
     return load(path, PLAIN, CPU, detector=DeclaredDetector(format_), **said)
-
-
-def answers(proto: onnx.ModelProto, picture: np.ndarray) -> list[np.ndarray]:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=[CPU.name])
-    found = session.run(None, {proto.graph.input[0].name: picture[None]})
-    return [each[0] for each in found]
 
 
 def test_each_format_has_a_network() -> None:
@@ -108,11 +101,14 @@ def test_other_exports_of_a_format(tmp_path: Path) -> None:
 
 def test_boxes_that_are_not_called_so_are_no_queries_unless_said(tmp_path: Path) -> None:
     """The raw boxes of other detectors have the same shape, and other numbers."""
-    proto = NETS["detr"]()
-    for value, name in zip(proto.graph.output, ("a", "b"), strict=True):
-        node = next(n for n in proto.graph.node if value.name in n.output)
-        node.output[0] = value.name = name
-    with pytest.raises(ModelRefused, match="taken for a detector's boxes and scores"):
+    net = NetWriter()
+    (shared,) = net.features((16,))
+    for name, numbers in (("a", 6), ("b", 4)):
+        rows = net("Reshape", net.conv(shared, 6, numbers), np.array([0, numbers, 16]))
+        rows = net("Transpose", rows, perm=[0, 2, 1])
+        net("Sigmoid" if name == "b" else "Identity", rows, name=name)
+    proto = net.model({"a": (1, 16, 6), "b": (1, 16, 4)}, 1)
+    with pytest.raises(ModelRefused, match=r"boxes and scores .*name its format with --detector"):
         made(tmp_path / "m.onnx", proto)
     assert made(tmp_path / "m.onnx", proto, "detr", names=5).classes == 5
 
