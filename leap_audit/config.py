@@ -293,10 +293,11 @@ class AuditOptions(Options):
     """The factor by which these cosines are multiplied; CLIP uses 100."""
     detector: str | None = None
     """Format of a detector's output, such as yolo8. Left out: recognised, and reported."""
-    threshold: float = Field(default=0.25, ge=0, le=1)
-    """The least confidence of a detection that counts."""
-    overlap: float = Field(default=0.45, ge=0, le=1)
-    """Two boxes of a class that share at least this part of their union count as one object."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """The least confidence of a detection that counts. Left out: usual for the format."""
+    overlap: float | None = Field(default=None, ge=0, le=1)
+    """Boxes of a class that share more than this part of their union are one object. Left out:
+    usual for the format."""
     region: _Region | None = None
     """Part of a segmentation's map to audit: top, left, bottom, right, as fractions."""
     preprocessing: DeclaredPreprocessing = DeclaredPreprocessing()

@@ -114,6 +114,10 @@ class ModelIdentity(Frozen):
     """(height, width) of the map of answers; (1, 1) where a picture gets one answer."""
     region: tuple[float, float, float, float] | None = None
     """(top, left, bottom, right) of the part of the map that was audited, as fractions of it."""
+    threshold: float | None = None
+    """Of a detector: the least confidence of a detection that counts."""
+    overlap: float | None = None
+    """Of a detector: boxes of a class that share more than this part of their union are one."""
     picture: str = ""
     """Name of the input that takes the picture."""
     fixed_inputs: tuple[FixedInput, ...] = ()

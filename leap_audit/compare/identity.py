@@ -147,6 +147,8 @@ def _settings(audit: Audit) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield (what, (its value in words, what it affects))."""
     for what, value in _preprocessing(audit.model.preprocessing):
         yield what, (value, _SHOWN)
+    if counted := wording.detections_counted(audit.model):
+        yield "objects counted", (counted, "every figure of objects: others are counted")
     for key, value in setting_rows(audit.config):
         if affects := _AFFECTS.get(key) or _AFFECTS.get(key.split(".")[0]):
             yield key, (value, affects)

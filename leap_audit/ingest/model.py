@@ -271,6 +271,8 @@ def make_model(
         independent=head.independent,
         places=head.places,
         region=region,
+        threshold=None if found is None else found.threshold,
+        overlap=None if found is None or not found.format.several else found.overlap,
         size_bytes=source.size_bytes,
         logits="; ".join([head.text, *ends.taken]),
         picture=source.picture or name,

@@ -32,6 +32,7 @@ __all__ = [
     "coincidence",
     "confirmed_pairs",
     "data_digest",
+    "detections_counted",
     "facts_of",
     "file_size",
     "isolation_check",
@@ -265,6 +266,16 @@ def probability_meaning(model: ModelIdentity) -> str:
     return "The share that the model gives a class. All classes together make 100\u00a0%."
 
 
+def detections_counted(model: ModelIdentity) -> str:
+    """Return which detections of a detector count; empty of any other model."""
+    if model.threshold is None:
+        return ""
+    said = f"from a confidence of {percent(model.threshold)} on"
+    if model.overlap is None:
+        return f"{said}; each row is an object of its own"
+    return f"{said}; boxes of a class that share more than {percent(model.overlap)} are one object"
+
+
 def probability_source(model: ModelIdentity, classes: int) -> str:
     """Return what a probability of this model was computed from."""
     if model.task == "detection":
@@ -305,7 +316,7 @@ def prototype_reading(prototype: Prototype, label: str, audit: Audit) -> str:
 
 def _object_reading(prototype: Prototype, label: str, audit: Audit) -> str:
     """Return what a detector finds in the middle of a prototype."""
-    prob, least = percent(prototype.prob), audit.config.get("threshold", 0.0)
+    prob, least = percent(prototype.prob), audit.model.threshold or 0.0
     place = f"first of {count(len(audit.classes), 'class', 'classes')}"
     if prototype.rank > 1:
         place = f"only in place {prototype.rank:,} of {len(audit.classes):,}"

@@ -8,7 +8,7 @@ from leap_audit.artifacts import Detection, Sample
 from leap_audit.compare import render_comparison
 from leap_audit.compare.objects import pair_objects
 from tests.builders.records import CLASSES, sample
-from tests.builders.sides import compared, make_side
+from tests.builders.sides import compared, make_side, rewritten
 
 LEFT, RIGHT = (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)
 SAME = {k: k for k in range(len(CLASSES))}
@@ -67,3 +67,16 @@ def test_the_comparison_says_what_was_lost_and_gained(tmp_path: Path) -> None:
     page = render_comparison(comparison, out)
     assert "1 lost, 0 gained" in page
     assert "Found by one alone" in page
+
+
+def test_other_objects_counted_are_a_setting_that_differs(tmp_path: Path) -> None:
+    sides = []
+    for least in (0.25, 0.65):
+        side = make_side(tmp_path / f"{least}")
+        counted = {"threshold": least, "overlap": 0.45}
+        sides.append(rewritten(side, model=side.audit.model.model_copy(update=counted)))
+    old, new = sides
+    (row,) = compared(tmp_path, old, new)[0].settings
+    assert row.what == "objects counted"
+    assert ("25" in row.old, "65" in row.new) == (True, True)
+    assert "objects" in row.affects

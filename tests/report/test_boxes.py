@@ -131,7 +131,8 @@ def test_a_prototype_of_a_detector_is_an_object_in_the_middle(
     audit = build(prototypes=1)
     first = audit.prototypes[0].model_copy(update={"prob": prob, "rank": rank, "target": (0,)})
     model = audit.model.model_copy(update={"task": "detection"})
-    changed = {"model": model, "prototypes": (first,), "config": {"threshold": 0.25}}
+    model = model.model_copy(update={"threshold": 0.25})
+    changed = {"model": model, "prototypes": (first,)}
     changed["classes"] = NAMES
     text = Page(render_html(audit.model_copy(update=changed), folder)).text.replace("\u00a0", " ")
     assert said in text
@@ -201,3 +202,15 @@ def test_a_labelled_photograph_without_the_object_is_not_right(
     text = Page(render_html(made, folder)).text
     assert "The labelled object is found on 1 of 3 labelled photographs" in text
     assert (text.count("label: cat; not found"), text.count("label: cat; found")) == (2, 1)
+
+
+def test_a_report_says_which_objects_count(build: Build, folder: Path) -> None:
+    audit = build()
+    assert "Objects counted" not in render_html(audit, folder)
+    for update, said in (
+        ({"threshold": 0.65, "overlap": 0.45}, "share more than 45 % are one object"),
+        ({"threshold": 0.5}, "from a confidence of 50 % on; each row is an object of its own"),
+    ):
+        model = audit.model.model_copy(update={"task": "detection", **update})
+        text = Page(render_html(audit.model_copy(update={"model": model}), folder)).text
+        assert said in text.replace("\u00a0", " ")

@@ -9,7 +9,13 @@ import onnx_ir as ir
 from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.detectors.decoding import as_float, centred, grid_points
-from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
+from leap_audit.ingest.detectors.registry import (
+    Counting,
+    Outputs,
+    RawDetections,
+    Signature,
+    detector,
+)
 
 __all__: list[str] = []
 
@@ -25,6 +31,7 @@ NUMBERS = 16
     about="MediaPipe's face detectors: 16 numbers and one logit in each row",
     resize="letterbox",
     range=(-1.0, 1.0),
+    counting=Counting(0.5, 0.3, "as in MediaPipe's graphs of face detection"),
 )
 def blazeface(outputs: Outputs) -> Signature | None:
     """Return boxes with key points, and the logits of the one class, a face."""

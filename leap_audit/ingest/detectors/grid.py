@@ -19,7 +19,13 @@ from leap_audit.ingest.detectors.decoding import (
     widths_joined,
 )
 from leap_audit.ingest.detectors.logits import log_odds
-from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
+from leap_audit.ingest.detectors.registry import (
+    Counting,
+    Outputs,
+    RawDetections,
+    Signature,
+    detector,
+)
 
 __all__: list[str] = []
 
@@ -32,6 +38,7 @@ OBJECT, CLASS = 0.6, 0.4
     about="FastestDet: one map of 1 + 4 + classes channels",
     resize="stretch",
     channel_order="BGR",
+    counting=Counting(0.65, 0.45, "as in FastestDet's test.py"),
 )
 def fastestdet(outputs: Outputs) -> Signature | None:
     """Return the map of FastestDet, which is objectness, four numbers and classes joined."""
@@ -81,6 +88,7 @@ BINS = 8
     about="NanoDet and NanoDet-Plus: classes and 4 × 8 bins of distances in each row",
     channel_order="BGR",
     plain=False,
+    counting=Counting(0.35, 0.6, "as in NanoDet's demo.py"),
 )
 def nanodet(outputs: Outputs) -> Signature | None:
     """Return the list of NanoDet: classes before the bins of distances."""

@@ -75,13 +75,25 @@ class DetectorHead:
     declared: DeclaredDetector
 
     @property
+    def threshold(self) -> float:
+        """Return the least confidence of a detection that counts."""
+        said = self.declared.threshold
+        return self.format.counting.threshold if said is None else said
+
+    @property
+    def overlap(self) -> float:
+        """Return the share of their union from which on two boxes of a class are one."""
+        said = self.declared.overlap
+        return self.format.counting.overlap if said is None else said
+
+    @property
     def answer(self) -> Detections:
         """Return the kind of answer that the model gives."""
         return Detections(
             self.signature.classes,
             self.signature.rows,
-            self.declared.threshold,
-            self.declared.overlap,
+            self.threshold,
+            self.overlap,
             self.format.several,
         )
 
@@ -91,12 +103,15 @@ class DetectorHead:
         said = self.declared.format is not None
         names = " and ".join(map(repr, self.signature.outputs))
         several = "outputs" if len(self.signature.outputs) > 1 else "output"
-        sorted_ = (
-            f"boxes of a class that share more than {self.declared.overlap:g} of their union are "
-            "one"
-            if self.format.several
-            else "each object has one row"
-        )
+        source = f" ({self.format.counting.source})"
+        why = source if self.declared.threshold is None else ""
+        sorted_ = "each object has one row"
+        if self.format.several:
+            own = source if self.declared.overlap is None and not why else ""
+            sorted_ = (
+                f"boxes of a class that share more than {self.overlap:g} of their union are one"
+                f"{own}"
+            )
         return Head(
             reading=Reading(self.reading.output),
             task="detection",
@@ -111,7 +126,7 @@ class DetectorHead:
             constant=False,
             text=f"{several} {names}, {self.signature.words}",
             meaning=f"A score is the log-odds of a row's confidence in a class; detections count "
-            f"from a confidence of {self.declared.threshold:g} on, and {sorted_}.",
+            f"from a confidence of {self.threshold:g} on{why}, and {sorted_}.",
         )
 
 

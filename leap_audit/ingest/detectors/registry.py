@@ -24,6 +24,7 @@ from leap_audit.graph.shapes import static_shape
 from leap_audit.text.names import did_you_mean
 
 __all__ = [
+    "Counting",
     "DeclaredDetector",
     "DetectorFormat",
     "Outputs",
@@ -41,8 +42,10 @@ class DeclaredDetector:
 
     format: str | None = None
     """The name of a format; None: recognised."""
-    threshold: float = 0.25
-    overlap: float = 0.45
+    threshold: float | None = None
+    """The least confidence of a detection that counts; None: as is usual for the format."""
+    overlap: float | None = None
+    """The share of their union from which on two boxes of a class are one; None: as usual."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,20 @@ class Signature:
     divide by the size of the picture, so the unit is measured."""
 
 
+@dataclass(frozen=True)
+class Counting:
+    """Which detections the users of a format count, unless they say otherwise."""
+
+    threshold: float
+    """Confidence from which on."""
+    overlap: float
+    """Share of their union from which on two boxes of a class are one object."""
+    source: str
+    """Whose values these are, as in "as in FastestDet's test.py"."""
+
+
+COUNTING = Counting(0.25, 0.45, "as in YOLOv5's detect.py")
+
 Fits = Callable[[Outputs], Signature | None]
 
 
@@ -130,6 +147,8 @@ class DetectorFormat:
     """Whether its detectors usually take 0..1 or 0..255 with no mean subtracted."""
     range: tuple[float, float] | None = None
     """What black and white usually are in the input; None: as for other models."""
+    counting: Counting = COUNTING
+    """Which detections usually count."""
 
 
 DETECTORS: dict[str, DetectorFormat] = {}
@@ -144,6 +163,7 @@ def detector(
     channel_order: ChannelOrder = "RGB",
     plain: bool = True,
     range: tuple[float, float] | None = None,
+    counting: Counting = COUNTING,
 ) -> Callable[[Fits], Fits]:
     """Return a decorator that enters a function of the outputs as the format `name`.
 
@@ -154,7 +174,7 @@ def detector(
         if name in DETECTORS:
             raise ValueError(f"two formats of detectors are called {name!r}")
         DETECTORS[name] = DetectorFormat(
-            name, about, fits, several, resize, channel_order, plain, range
+            name, about, fits, several, resize, channel_order, plain, range, counting
         )
         return fits
 

@@ -9,7 +9,13 @@ from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.detectors.decoding import as_float
 from leap_audit.ingest.detectors.logits import log_odds
-from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
+from leap_audit.ingest.detectors.registry import (
+    Counting,
+    Outputs,
+    RawDetections,
+    Signature,
+    detector,
+)
 from leap_audit.ingest.outputs.tensor_outputs import with_outputs
 
 __all__ = ["without_suppression"]
@@ -30,6 +36,7 @@ def without_suppression(proto: onnx.ModelProto) -> onnx.ModelProto:
 @detector(
     "tf_ssd",
     about="TensorFlow's object detection: raw_detection_boxes and raw_detection_scores",
+    counting=Counting(0.5, 0.6, "as TensorFlow's object detection draws and exports them"),
 )
 def tf_ssd(outputs: Outputs) -> Signature | None:
     """Return the raw boxes and the raw scores, whose first class is the background."""

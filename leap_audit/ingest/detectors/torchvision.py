@@ -8,7 +8,13 @@ from leap_audit.graph.emit import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.detectors.decoding import as_float, corners, log_odds_of_softmax
 from leap_audit.ingest.detectors.logits import log_odds
-from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
+from leap_audit.ingest.detectors.registry import (
+    Counting,
+    Outputs,
+    RawDetections,
+    Signature,
+    detector,
+)
 from leap_audit.ingest.detectors.selection import ALL_BOXES
 
 __all__: list[str] = []
@@ -17,7 +23,9 @@ INT64 = ir.DataType.INT64
 
 
 @detector(
-    "torchvision", about="torchvision's SSD, RetinaNet and Faster R-CNN, before rows are picked"
+    "torchvision",
+    about="torchvision's SSD, RetinaNet and Faster R-CNN, before rows are picked",
+    counting=Counting(0.5, 0.5, "torchvision measures from 0.05 on, and shows from 0.8 or 0.9 on"),
 )
 def torchvision(outputs: Outputs) -> Signature | None:
     """Return the boxes of all rows, and their probabilities, of one Softmax or of Sigmoids."""

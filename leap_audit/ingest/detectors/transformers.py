@@ -15,12 +15,19 @@ from leap_audit.ingest.detectors.decoding import (
     part,
 )
 from leap_audit.ingest.detectors.logits import log_odds
-from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
+from leap_audit.ingest.detectors.registry import (
+    Counting,
+    Outputs,
+    RawDetections,
+    Signature,
+    detector,
+)
 
 __all__: list[str] = []
 
 WITH_BACKGROUND = frozenset({81, 92})
 """Logits of COCO's 80 classes, or of its 91 numbers, and of no object."""
+QUERIES = Counting(0.5, 1.0, "as in post_process_object_detection of Transformers")
 SIGMOIDS = frozenset({80, 90, 91, 365})
 """Logits of COCO's classes or numbers, or of Objects365's classes, each with its own sigmoid."""
 PICKING = ARRANGING | {"Cast", "Gather", "Slice", "Split"}
@@ -88,6 +95,7 @@ def _fits(outputs: Outputs, numbers: int, extra: int, usual: frozenset[int]) -> 
     about="DETR, Conditional DETR with softmax and YOLOS: logits, the last of no object, and boxes",
     several=False,
     plain=False,
+    counting=QUERIES,
 )
 def detr(outputs: Outputs) -> Signature | None:
     """Return the logits and boxes of queries whose classes and no object share 100 %."""
@@ -120,6 +128,7 @@ def _detr(
     "rtdetr",
     about="RT-DETR, Deformable DETR: logits, each with its own sigmoid, and boxes",
     several=False,
+    counting=QUERIES,
 )
 def rtdetr(outputs: Outputs) -> Signature | None:
     """Return the logits and boxes of queries whose classes have each their own probability."""

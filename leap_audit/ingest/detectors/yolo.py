@@ -16,12 +16,19 @@ from leap_audit.ingest.detectors.decoding import (
     widths_joined,
 )
 from leap_audit.ingest.detectors.logits import both_true, log_odds
-from leap_audit.ingest.detectors.registry import Outputs, RawDetections, Signature, detector
+from leap_audit.ingest.detectors.registry import (
+    Counting,
+    Outputs,
+    RawDetections,
+    Signature,
+    detector,
+)
 
 __all__: list[str] = []
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 """Of the maps that a head of YOLO joins: P3 to P5, and the rarer sets."""
+ULTRALYTICS = Counting(0.25, 0.7, "as in Ultralytics' predict")
 ANCHORS = 3
 """Boxes in each cell of YOLOv5 and v7."""
 
@@ -60,6 +67,7 @@ def _yolo5(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int]) -> Ra
     "yolo8",
     about="YOLOv8, v9, 11 and 12: 4 + classes numbers in each of one row for a cell",
     resize="letterbox",
+    counting=ULTRALYTICS,
 )
 def yolo8(outputs: Outputs) -> Signature | None:
     """Return the list of YOLOv8: box numbers before rows, and as many rows as cells."""
@@ -85,6 +93,7 @@ def _yolo8(op: Emitter, values: Sequence[ir.Value], size: tuple[int, int]) -> Ra
     about="YOLOv10 and YOLO26: rows of four sides, confidence and class, chosen by TopK",
     several=False,
     resize="letterbox",
+    counting=ULTRALYTICS,
 )
 def yolo10(outputs: Outputs) -> Signature | None:
     """Return what the TopK of an end-to-end detector chooses from."""
@@ -129,7 +138,11 @@ def _chosen_from(value: ir.Value) -> tuple[ir.Value, ir.Value] | None:
     return None
 
 
-@detector("yolox", about="YOLOX: box, objectness and classes in each of one row for a cell")
+@detector(
+    "yolox",
+    about="YOLOX: box, objectness and classes in each of one row for a cell",
+    counting=Counting(0.3, 0.45, "as in YOLOX's onnx_inference.py"),
+)
 def yolox(outputs: Outputs) -> Signature | None:
     """Return the list of YOLOX, decoded in the graph or not."""
     for value in outputs.shaped(None, None) if len(outputs.floats) == 1 else ():

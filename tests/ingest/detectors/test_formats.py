@@ -34,7 +34,13 @@ def test_each_format_has_a_network() -> None:
 
 def test_each_format_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[3] / "docs" / "detectors.md").read_text(encoding="utf-8")
-    assert [name for name in load_detectors() if f"| `{name}` |" not in page] == []
+    rows = {
+        name: next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        for name in load_detectors()
+    }
+    for name, each in load_detectors().items():
+        overlap = f"{each.counting.overlap:g}" if each.several else "–"
+        assert rows[name].endswith(f"| {each.counting.threshold:g} | {overlap} |"), name
 
 
 NAMED = {"detr": 5, "rtdetr": 5}
@@ -74,7 +80,7 @@ def test_the_best_rows_before_topk_are_those_of_the_output(tmp_path: Path) -> No
     model = made(tmp_path / "m.onnx", proto)
     assert model.classes == 5
     assert "chosen by TopK from 84 rows" in model.identity.logits
-    assert model.answer == Detections(5, 84, several=False)
+    assert model.answer == Detections(5, 84, 0.25, 0.7, several=False)
     for picture in PICTURES:
         probs, boxes = raw_detections(Run(model, 1, 1), picture)
         (out,) = answers(proto, picture)
@@ -161,6 +167,36 @@ def test_a_format_is_named_or_refused_by_name(tmp_path: Path) -> None:
         made(path, NETS["yolo8"](classes=80), names=90)
     with pytest.raises(ModelRefused, match=r"has 4 names.*tells 5 classes apart; give"):
         made(path, proto, names=4)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_detections_count_as_is_usual_for_the_format(tmp_path: Path, name: str) -> None:
+    usual = load_detectors()[name].counting
+    model = made(tmp_path / "m.onnx", NETS[name](), names=NAMED.get(name))
+    assert isinstance(model.answer, Detections)
+    assert (model.answer.threshold, model.answer.overlap) == (usual.threshold, usual.overlap)
+    identity = model.identity
+    assert identity.threshold == usual.threshold
+    assert identity.overlap == (usual.overlap if model.answer.several else None)
+    assert f"from a confidence of {usual.threshold:g} on ({usual.source})" in identity.meaning
+
+
+def test_what_is_said_counts_instead(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(NETS["fastestdet"](), path)
+    for said, wanted in (
+        (
+            (0.1, None),
+            "from a confidence of 0.1 on, and boxes of a class that share more than 0.45",
+        ),
+        ((None, 0.2), "from a confidence of 0.65 on (as in FastestDet's test.py), and boxes of"),
+        ((0.0, 0.0), "from a confidence of 0 on, and boxes of a class that share more than 0 of"),
+    ):
+        identity = load(path, PLAIN, CPU, detector=DeclaredDetector(None, *said)).identity
+        assert wanted in identity.meaning
+        threshold, overlap = said
+        assert identity.threshold == (0.65 if threshold is None else threshold)
+        assert identity.overlap == (0.45 if overlap is None else overlap)
 
 
 def test_what_is_usual_for_a_format_is_assumed(tmp_path: Path) -> None:
