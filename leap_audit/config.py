@@ -153,14 +153,14 @@ class PrototypeOptions(Options):
     start: Literal["flat", "noise", "even"] = "flat"
     """Start from the background, from noise, or from a picture all classes are equal on."""
     total_variation: float | None = Field(default=None, ge=0)
-    """Weight of the total variation, relative to the spread of the logits."""
+    """Weight of the total variation, relative to the spread of the objective."""
     plain_ground: bool | None = None
     """Whether the picture is one object on black (on white, with a `background` of 0.5 or more):
     a view that reaches beyond the border sees that ground there, not the picture reflected."""
     hold: float | None = Field(default=None, ge=0)
     """How firmly pixels at the border are held to that ground, in logits of their brightness."""
     ink: float | None = Field(default=None, ge=0)
-    """Weight of the mean distance from that ground, relative to the spread of the logits."""
+    """Weight of the mean distance from that ground, relative to the spread of the objective."""
     middle: float | None = Field(default=None, ge=0, le=1)
     """Of a map: radius of the disc that shall say the class, in short sides; 0: everywhere."""
     surround: float | None = Field(default=None, ge=0, le=1)
@@ -186,7 +186,7 @@ class PrototypeOptions(Options):
     alpha_mask: bool = False
     """Whether the model looks at it through a soft window in the middle."""
     alpha_weight: float = Field(default=0.0, ge=0)
-    """How much opaque area costs, relative to the spread of the logits."""
+    """How much opaque area costs, relative to the spread of the objective."""
     equalise: float = Field(default=0.0, ge=0, le=1)
     """How much of the finished picture's histogram is equalised."""
     log_every: int = Field(default=0, ge=0)

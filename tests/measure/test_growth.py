@@ -67,6 +67,47 @@ def test_the_objective_follows_the_growth(growth: float, objective: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("shape", "objective", "variation"),
+    [
+        ((3, 224, 224), "standardised", 0.125),
+        ((3, 224, 224), "logit", 0.0),
+        ((3, 32, 32), "standardised", 8.0),
+        ((1, 64, 64), "standardised", 12.0),
+    ],
+)
+def test_only_standardised_scenes_are_held_back_from_glare(
+    shape: tuple[int, int, int], objective: str, variation: float
+) -> None:
+    asked = PrototypeOptions.parse({"objective": objective}, "test")
+    assert settled(asked, shape).total_variation == variation
+    assert settled(asked.model_copy(update={"total_variation": 0.3}), shape).total_variation == 0.3
+    grown = settled(PrototypeOptions(), shape, growth=2.0 if objective == "standardised" else 1.0)
+    assert grown.total_variation == variation
+
+
+def test_penalties_are_weighed_in_the_spread_of_what_is_raised(tmp_path: Path) -> None:
+    run = Run(unsaturated(tmp_path, 10), 1, 1)
+
+    def drawn(objective: str, spread: float) -> np.ndarray:
+        asked = PrototypeOptions.parse(
+            {"objective": objective, "steps": 3, "total_variation": 1.0}, "test"
+        )
+        (made,) = make_prototypes(
+            run,
+            [Request((0,))],
+            settled(asked, run.model.picture_shape),
+            seed=0,
+            batch=1,
+            spread=spread,
+            advance=uncounted,
+        )
+        return made.picture
+
+    np.testing.assert_array_equal(drawn("standardised", 1.0), drawn("standardised", 9.0))
+    assert (drawn("logit", 1.0) != drawn("logit", 9.0)).any()
+
+
+@pytest.mark.parametrize(
     ("classes", "side", "channels", "objective"),
     [
         (100, 64, 3, "standardised"),

@@ -31,8 +31,10 @@ def _described(p: PrototypeOptions, setting: Setting) -> dict[str, Any]:
         "mirrored": "half of the views" if p.flip else "never",
         "light": _light(p.jitter or 0.0),
         "noise": f"standard deviation {p.noise:g} of the range",
-        "total variation": f"weight {p.total_variation:g} × {setting.spread:.3g}, the spread of "
-        "the logits over random pictures",
+        "total variation": f"weight {p.total_variation:g}, of the standardised logit"
+        if p.objective == "standardised"
+        else f"weight {p.total_variation:g} × {setting.spread:.3g}, the spread of the logits over "
+        "random pictures",
         "ground": _ground(p.plain_ground or False, p.hold or 0.0, p.ink or 0.0),
         "converged": "the last eighth of the steps at full learning rate rose by less than a "
         "tenth of the whole rise",

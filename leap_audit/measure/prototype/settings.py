@@ -20,6 +20,9 @@ MAPPED = {"middle": 0.2, "surround": 0.42, "log_weight": 8.0}
 UNSATURATED = 1.4
 """Growth of the logits with twice the contrast, from which the logit is standardised: SqueezeNet
 has 1.66, MobileNetV1, V2 and EfficientNet-Lite0 have 1.06 to 1.14 (docs/prototypes.md)."""
+GLARE = 0.125
+"""Total variation of a scene whose logit is standardised: a network that does not saturate draws
+glaring specks (docs/prototypes.md)."""
 TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
     "none": ((1.0, 1.0), 0.0, False),
     "s": ((0.92, 1.08), 0.04, False),
@@ -56,7 +59,7 @@ def settled(
     several views at once. mapped: whether it answers with a map that is fine enough.
     growth: how much logits grow with contrast (see `contrast_growth`): of a network that does not
     saturate, a search for the highest logit is one for the highest contrast, so the logit is
-    standardised over classes.
+    standardised over classes, and a light total variation holds back glaring specks.
 
     Raises ConfigRefused: more than one view of a model that takes one picture at a time.
     """
@@ -88,5 +91,7 @@ def settled(
         chosen["noise"] = NOISE
     chosen |= dict(zip(MAPPED, MAPPED.values() if mapped else (0.0, 0.0, 0.0), strict=True))
     chosen["objective"] = "standardised" if growth >= UNSATURATED else "logit"
+    if channels != 1 and not small and (options.objective or chosen["objective"]) != "logit":
+        chosen["total_variation"] = GLARE
     given = {n for n in chosen if n != "transform" and getattr(options, n) is not None}
     return options.model_copy(update={n: v for n, v in chosen.items() if n not in given})

@@ -57,8 +57,9 @@ def step_graph(
     `weights` (of the logits, per item), of a map `where` (see `middle.place_weights`) and with a
     diversity `same` (see `objective.alike`).
     Outputs: the next state and `score`, the objective of each item, averaged over its views.
-    spread: the spread of the model's logits, which penalties are weighed in. objective: the
-    target's logit as the options want it, or that all classes be equally probable.
+    spread: the spread of the model's logits, which penalties are weighed in; standardised ones
+    have a spread of 1. objective: the target's logit as the options want it, or that all classes
+    be equally probable.
     """
     op = Emitter(new_graph(), "prototype")
     graph = op.graph
@@ -106,7 +107,9 @@ def step_graph(
         features = placed.features(op) or logits
         penalties.append((likeness(op, features, same), options.diversity))
     cotangents = {score: op.constant(-np.ones(batch))}
-    cotangents |= {p: op.constant(np.full(batch, weight * spread)) for p, weight in penalties}
+    standardised = objective == "target" and options.objective == "standardised"
+    unit = 1.0 if standardised else spread
+    cotangents |= {p: op.constant(np.full(batch, weight * unit)) for p, weight in penalties}
     append_adam(op, coefficients, cotangents, lr=options.lr)
     score.name = "score"
     return ir.Model(graph, ir_version=IR_VERSION)
