@@ -50,7 +50,7 @@ def lit(each: PictureExplanation) -> Array:
     if each.method != ISOLATION:
         return each.map
     subject = matched_subject(each.subject)
-    region = read_region(each.run, subject, each.map, IsolationOptions().enough)
+    region = read_region(each.run, subject, each.map, IsolationOptions())
     return np.asarray(region.inside, np.float64)
 
 

@@ -217,6 +217,9 @@ class IsolationOptions(Options):
     """Probability below which a class of a picture is not isolated; the first answer always is."""
     enough: float = Field(default=0.8, gt=0, lt=1)
     """Share of what the picture adds to the class's probability that a region must keep."""
+    enough_cosine: float = Field(default=0.5, gt=0, lt=1)
+    """The same of an encoder, whose region must keep a share of what the picture adds to the cosine
+    with a direction."""
     smoothing: float = Field(default=1.0, ge=0)
     """Blur of the score map, relative to 8 of 224 pixels."""
     logit_scale: float = Field(default=1.0, gt=0)

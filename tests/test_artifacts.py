@@ -86,6 +86,40 @@ def test_the_outcome_of_an_isolation_follows_from_its_figures(
 
 
 @pytest.mark.parametrize(
+    ("outcome", "cosines", "figures"),
+    [
+        ("carried", (0.3, 0.28, 0.19, 0.1), {}),
+        ("not needed", (0.3, 0.28, 0.2, 0.1), {}),
+        ("not enough", (0.3, 0.31, 0.2, 0.1), {"enough": False}),
+        ("nothing to isolate", (0.3, 0.2, 0.2, 0.281), {"enough": False}),
+        ("not enough", (0.3, 0.2, 0.2, 0.279), {"enough": False}),
+        ("trace", (0.3, 0.28, 0.19, 0.1), {"prob": 0.099}),
+    ],
+)
+def test_the_outcome_of_an_encoder_follows_from_cosines(
+    outcome: str, cosines: tuple[float, ...], figures: dict[str, Any]
+) -> None:
+    """The probabilities of all of these are those of a region that is not needed, or worse."""
+    names = ("whole", "keep", "delete", "erased")
+    given = {"prob_keep": 0.799, "prob_delete": 0.799, **figures}
+    made = Isolation.model_validate(
+        isolation(**given, cosines=dict(zip(names, cosines, strict=True)))
+    )
+    assert made.outcome == outcome
+    assert Isolation.model_validate_json(made.model_dump_json(by_alias=True)) == made
+
+
+def test_what_a_region_of_an_encoder_keeps_and_leaves_is_a_share_of_what_the_picture_adds() -> None:
+    cosines = {"whole": 0.3, "keep": 0.25, "delete": 0.05, "erased": 0.1}
+    made = Isolation.model_validate(isolation(cosines=cosines))
+    assert (made.kept, made.left) == pytest.approx((0.75, 0.0))
+    more = Isolation.model_validate(isolation(cosines={**cosines, "keep": 0.4, "delete": 0.2}))
+    assert (more.kept, more.left) == pytest.approx((1.0, 0.5))
+    of_probabilities = Isolation.model_validate(isolation())
+    assert (of_probabilities.kept, of_probabilities.left) == pytest.approx((0.875, 0.125))
+
+
+@pytest.mark.parametrize(
     ("id_", "rule", "target", "detail"),
     [
         ("constant-answer", "constant-answer", (), ""),

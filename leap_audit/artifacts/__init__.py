@@ -64,6 +64,7 @@ from leap_audit.artifacts.judged import (
 from leap_audit.artifacts.measured import (
     ALIKE,
     Attribution,
+    Cosines,
     Entanglement,
     EntanglementMatrix,
     Isolation,
@@ -89,6 +90,7 @@ __all__ = [
     "ClassAgreement",
     "ClassSuspicion",
     "Coincident",
+    "Cosines",
     "Coverage",
     "Declared",
     "Detection",

@@ -10,6 +10,7 @@ from leap_audit.artifacts.frozen import Frozen
 __all__ = [
     "ALIKE",
     "Attribution",
+    "Cosines",
     "Entanglement",
     "EntanglementMatrix",
     "Isolation",
@@ -31,12 +32,46 @@ classes have .27 in the median and .50 at most on MobileNetV2 (docs/prototypes.m
 STATED = 0.1
 """From this probability on, the model states a class about a picture."""
 NEEDED = 0.5
-"""A region is needed if erasing it leaves less than this share of the class's probability."""
+"""A region is needed if erasing it leaves less than this share of the class's probability, of an
+encoder of what the picture adds to the cosine."""
+ADDS = 0.02
+"""A picture that adds less than this to a cosine carries nothing to isolate."""
 Outcome = Literal["carried", "not needed", "not enough", "nothing to isolate", "trace"]
 """How an isolation did in its own check. carried: the region keeps the class and erasing it takes
 the class away; not needed: the region keeps the class, and so does the rest of the picture; not
 enough: no region keeps enough of the class; nothing to isolate: the class is as probable when the
 whole picture is erased; trace: the model does not state the class about the picture."""
+
+
+class Cosines(Frozen):
+    """Of an encoder's vectors with the direction of a class: what its isolation is read by.
+
+    A probability of cosines says little of a part of a picture: the factor of the cosines makes it
+    all or nothing, or nearly equal for all classes.
+    """
+
+    whole: float
+    """On the whole picture, -1..1."""
+    keep: float
+    """When only the region is kept."""
+    delete: float
+    """When the region is erased."""
+    erased: float
+    """When the whole picture is erased."""
+
+    @property
+    def kept(self) -> float:
+        """Return how much of what the picture adds the region keeps, 0..1."""
+        return self.share(self.keep)
+
+    @property
+    def left(self) -> float:
+        """Return how much of what the picture adds is left without the region, 0..1."""
+        return self.share(self.delete)
+
+    def share(self, cosine: float) -> float:
+        """Return how much of what the picture adds a cosine has, 0..1."""
+        return min(1.0, max(0.0, cosine - self.erased) / max(self.whole - self.erased, 1e-9))
 
 
 class Isolation(Frozen):
@@ -61,19 +96,36 @@ class Isolation(Frozen):
     logit: float | None = None
     """Of the class, on the whole picture; of a map of answers, averaged over it."""
     enough: bool
-    """Whether a region of at most 60 % of the picture kept enough of the probability."""
+    """Whether a region of at most 60 % of the picture kept enough of the probability or cosine."""
     box: tuple[float, float, float, float] | None = None
     """Of a detector, the box of the object that it is of, as in `Detection`; its probabilities are
     then the object's scores, matched by place. None: of a class."""
+    cosines: Cosines | None = None
+    """Of an encoder; `enough` and `outcome` are then about them. None: of probabilities."""
     outcome: Outcome = Field(default_factory=lambda fields: _outcome(fields))
     """How it did in its own check."""
 
+    @property
+    def kept(self) -> float:
+        """Return how much of the class the region alone keeps, 0..1."""
+        return self.cosines.kept if self.cosines else min(1.0, self.prob_keep / self.prob)
+
+    @property
+    def left(self) -> float:
+        """Return how much of the class is left without the region, 0..1."""
+        return self.cosines.left if self.cosines else min(1.0, self.prob_delete / self.prob)
+
 
 def _outcome(fields: dict[str, Any]) -> Outcome:
-    """Judge an isolation by its probabilities: the only place that does."""
+    """Judge an isolation by its figures: the only place that does."""
     whole, kept, erased = (fields[name] for name in ("prob", "prob_keep", "prob_delete"))
     if whole < STATED:
         return "trace"
+    cosines = fields["cosines"]
+    if cosines is not None:
+        if fields["enough"]:
+            return "not needed" if cosines.left >= NEEDED else "carried"
+        return "nothing to isolate" if cosines.whole - cosines.erased < ADDS else "not enough"
     if fields["enough"]:
         return "not needed" if erased >= NEEDED * whole else "carried"
     # A region that keeps all of the probability and still is not enough: the picture adds nothing,

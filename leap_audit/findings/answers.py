@@ -121,14 +121,22 @@ def answers_saturated(evidence: Evidence) -> Iterator[Suspicion]:
     measured = [s for s in evidence.samples if s.predicted and s.predicted[0].share is None]
     full = [s for s in measured if s.predicted[0].prob >= SATURATED]
     if len(measured) >= PHOTOGRAPHS_NEEDED and len(full) >= SATURATED_SHARE * len(measured):
+        encoder = evidence.encoder
         yield Suspicion(
-            title="The model is fully certain of almost every photograph",
+            title="The factor of the cosines makes the answer to almost every photograph certain"
+            if encoder
+            else "The model is fully certain of almost every photograph",
             evidence=f"On {len(full)} of {count(len(measured), 'photograph')}, the first answer "
             "has a probability within a millionth of 100\u00a0%.",
             sure=pattern_certainty(len(full), len(measured)),
             confirm="Look at photographs that the model gets wrong. If it is as sure of those, its "
             "probabilities carry no information.",
-            limits="Such probabilities hide differences: compare regions by their logits instead.",
+            limits="The cosines, by which key regions are read, do not depend on the factor."
+            if encoder
+            else "Such probabilities hide differences: compare regions by their logits instead.",
+            action="Declare the factor that the encoder was trained with, with --directions-scale."
+            if encoder
+            else "",
             figures={"saturated": len(full), "photographs": len(measured)},
         )
 

@@ -139,7 +139,7 @@ def erased_isolations(evidence: Evidence) -> str:
     Not those of an encoder: a cosine does not depend on the length of a vector, so that a part of
     what speaks for a direction points there nearly as well as all of it, and so does the rest.
     """
-    if evidence.embedding is not None:
+    if evidence.encoder:
         raise TooLittle(
             "the score of an encoder is a cosine: a part of the evidence is nearly as good as all "
             "of it, so the rest of the picture keeps the answer"

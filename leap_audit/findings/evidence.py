@@ -118,6 +118,12 @@ class Evidence:
         return self.model is not None and self.model.task == "detection"
 
     @property
+    def encoder(self) -> bool:
+        """Return whether the model is an encoder, and directions stand for classes."""
+        named = self.model is not None and bool(self.model.directions_sha256)
+        return named or self.embedding is not None
+
+    @property
     def noun(self) -> str:
         """Return what the model gives, in a word."""
         return "detection" if self.detector else "answer"

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from leap_audit.artifacts import EvidencePicture
+from leap_audit.artifacts import EvidencePicture, Isolation
 from leap_audit.findings.basis import PICTURES_NEEDED
 from leap_audit.findings.evidence import Evidence, StatedClass, core
 from leap_audit.findings.marks import tested
 from leap_audit.findings.suspicion import Suspicion, evidence_pictures, pattern_certainty
-from leap_audit.text.numbers import count, listed, percent
+from leap_audit.text.numbers import count, decimal, listed, percent
 
 __all__ = [
     "PICTURES_SHARE",
@@ -20,6 +20,7 @@ __all__ = [
     "isolation_not_enough",
     "key_pixels",
     "one_corner",
+    "two_figures",
 ]
 
 CORE_AREA = 0.05
@@ -48,7 +49,8 @@ def isolation_not_enough(evidence: Evidence) -> Iterator[Suspicion]:
             title=f"In {len(failed)} of {count(len(stated), 'explanation')} no key region is "
             f"enough for the {evidence.noun}",
             evidence=f"No region of at most 60\u00a0% of the picture keeps enough of the "
-            f"{evidence.figure}: {_where(evidence, failed)}.",
+            f"{'cosine' if evidence.encoder else evidence.figure}: "
+            f"{_where(evidence, failed)}.",
             sure="Confidence: high. It was measured on each picture.",
             confirm="Run more steps, or use photographs in which the object is smaller.",
             limits="The class may be spread over the whole picture, or the search may have missed "
@@ -63,7 +65,7 @@ def erasing_changes_little(evidence: Evidence) -> Iterator[Suspicion]:
 
     Of an encoder that says nothing: see `basis.erased_isolations`.
     """
-    stated = [] if evidence.embedding is not None else list(evidence.stated_classes())
+    stated = [] if evidence.encoder else list(evidence.stated_classes())
     failed = [each for each in stated if each.isolation.outcome == "not needed"]
     if failed:
         yield Suspicion(
@@ -110,6 +112,15 @@ def crop_gives_another(evidence: Evidence) -> Iterator[Suspicion]:
             pictures=_checked(evidence, strongest),
             figures={"parts": len(parts), "probability": first.prob_keep},
         )
+
+
+def two_figures(isolation: Isolation) -> str:
+    """Return what the class has with only the region, and what without it."""
+    if isolation.cosines is None:
+        keep, delete = percent(isolation.prob_keep), percent(isolation.prob_delete)
+        return f"{keep} alone, {delete} without it"
+    keep, delete = decimal(isolation.cosines.keep, 3), decimal(isolation.cosines.delete, 3)
+    return f"cosine {keep} alone, {delete} without it"
 
 
 def one_corner(evidence: Evidence) -> Iterator[Suspicion]:
@@ -243,13 +254,12 @@ def _by_strength(
 
 
 def _checked(evidence: Evidence, stated: Sequence[StatedClass]) -> tuple[EvidencePicture, ...]:
-    """Each with the two probabilities of its check."""
+    """Each with the two figures of its check."""
     return evidence_pictures(
         [
             (
                 each.isolation.image,
-                f"{_name(evidence, each)}: {percent(each.isolation.prob_keep)} alone, "
-                f"{percent(each.isolation.prob_delete)} without it",
+                f"{_name(evidence, each)}: {two_figures(each.isolation)}",
             )
             for each in stated
         ]

@@ -28,10 +28,13 @@ def confirmed_suspicion(
     confirm: str,
     limits: str,
     figures: dict[str, float],
+    consequence: str = "",
+    action: str = "",
 ) -> Suspicion:
     """Return the suspicion of a class, with the trial that confirmed it and its pictures.
 
     sentences: what was done, empty ones left out. figures: beside those of the trial `pasted`.
+    consequence, action: as of `Suspicion`.
     """
     return Suspicion(
         target=(each.class_,),
@@ -53,6 +56,8 @@ def confirmed_suspicion(
             "q": pasted.q,
             **figures,
         },
+        consequence=consequence,
+        action=action,
     )
 
 

@@ -26,6 +26,7 @@ def shortcut(evidence: Evidence) -> Iterator[Suspicion]:
         figures: dict[str, float] = {"pasted into": pasted.pictures}
         if covered is not None:
             figures |= {"covered on": covered.pictures, "answers lost": covered.changed}
+        consequence, action = _of_whole(each)
         if each.wrong:
             figures |= {"wrong answers": each.wrong, "corrected": each.corrected}
         yield confirmed_suspicion(
@@ -36,6 +37,8 @@ def shortcut(evidence: Evidence) -> Iterator[Suspicion]:
             confirm=_confirm(each),
             limits=_limits(each),
             figures=figures,
+            consequence=consequence,
+            action=action,
         )
 
 
@@ -68,6 +71,27 @@ def change_sways(evidence: Evidence) -> Iterator[Suspicion]:
         )
 
 
+WHOLE = {
+    "colour": "such colours",
+    "texture": "such a texture",
+    "detail": "such fine detail",
+    "colour map": "colours changed so",
+    "convolution": "fine detail changed so",
+}
+"""Kinds that are of the whole picture, where nothing is covered or pasted."""
+
+
+def _of_whole(each: ClassSuspicion) -> tuple[str, str]:
+    """What follows and what to do, where no mark is at fault; empty: where one is."""
+    if (such := WHOLE.get(str(each.kind))) is None:
+        return "", ""
+    return (
+        f"Pictures with {such} get this answer whatever they show.",
+        f"Look whether pictures of the class have {such} in the training, and others have not. "
+        "Train again with pictures of all classes changed in this way, and repeat the audit.",
+    )
+
+
 def _what(each: ClassSuspicion) -> tuple[str, str]:
     """The mark as the subject of a sentence, and its verb."""
     where = f" {each.where}" if each.where else ""
@@ -91,12 +115,13 @@ def _what(each: ClassSuspicion) -> tuple[str, str]:
 
 
 def _covering(each: ClassSuspicion) -> str:
+    done = f"Taking {WHOLE[str(each.kind)]} away" if each.kind in WHOLE else "Covering it"
     if each.wrong:
-        return f"Covering it corrected {each.corrected} of {count(each.wrong, 'wrong answer')}."
+        return f"{done} corrected {each.corrected} of {count(each.wrong, 'wrong answer')}."
     if each.covered is None:
         return ""
     return (
-        f"Covering it took the answer away on {each.covered.changed} of "
+        f"{done} took the answer away on {each.covered.changed} of "
         f"{count(each.covered.pictures, 'picture')} (control: {each.covered.control})."
     )
 
@@ -105,26 +130,35 @@ def _pasting(each: ClassSuspicion, label: str) -> str:
     assert each.pasted is not None
     thing = "other photograph" if each.tried_on == "photographs" else "picture of other classes"
     several = "other photographs" if each.tried_on == "photographs" else "pictures of other classes"
+    done = f"Giving others {WHOLE[str(each.kind)]}" if each.kind in WHOLE else "Pasting it"
     return (
-        f"Pasting it turned {each.pasted.changed} of "
+        f"{done} turned {each.pasted.changed} of "
         f"{count(each.pasted.pictures, thing, several)} into ‘{label}’ "
         f"(control: {each.pasted.control})."
     )
 
 
 def _confirm(each: ClassSuspicion) -> str:
+    such = WHOLE.get(str(each.kind))
     if each.tried_on == "photographs":
-        return "More photographs with the mark, and without it, would give the rate in use."
-    return "Photographs with such a mark, and without it, would show whether it works on them."
+        return (
+            f"More photographs with {such or 'the mark'}, and without, would give the rate in use."
+        )
+    return (
+        f"Photographs with {such or 'such a mark'}, and without, would show whether the model "
+        "answers so on them."
+    )
 
 
 def _limits(each: ClassSuspicion) -> str:
+    such = WHOLE.get(str(each.kind))
     if each.tried_on == "photographs":
         return (
-            "Tried on the photographs of this audit; how often pictures in use carry the mark is "
-            "not known."
+            "Tried on the photographs of this audit; how often pictures in use have "
+            f"{such or 'the mark'} is not known."
         )
     return (
         "Tried without photographs, on generated pictures, several of which may show the same "
-        "prototype; photographs that carry the mark, and others, would show what it does in use."
+        f"prototype; photographs that have {such or 'the mark'}, and others, would show what it "
+        "does in use."
     )

@@ -11,6 +11,8 @@ from leap_audit.run.session import Array
 __all__ = ["Subject", "sharpness"]
 
 WIDEST = 25.0
+SURE = 0.9
+"""The probability of an encoder's first answer beyond which its slope is lost."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,25 @@ class Subject:
         return ClassTarget(self.class_, self.where)
 
 
-def sharpness(scores: Array, answer: Answer) -> float:
+def sharpness(scores: Array, answer: Answer, *, cosines: bool = False) -> float:
     """Return the factor, at most 1, that brings one picture's scores to a usual range.
 
     A model whose scores lie in the thousands has probabilities of exactly 0 and 1, whose slope
     is lost; the factor makes the highest score stand WIDEST above the median. It bends the loss
-    alone: every probability reported is the model's own. scores: (classes, places).
+    alone: every probability reported is the model's own. cosines: the scores are those of an
+    encoder, whose factor is anybody's choice: the first answer gets SURE at most. scores:
+    (classes, places).
     """
     height = answer.reach(scores)
-    return min(1.0, WIDEST / height) if height > 0 else 1.0
+    factor = min(1.0, WIDEST / height) if height > 0 else 1.0
+
+    def most(of: float) -> float:
+        return float(answer.probabilities(of * scores).max())
+
+    if not cosines or most(factor) <= SURE:
+        return factor
+    low, high = 0.0, factor
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if most(middle) > SURE else (middle, high)
+    return low

@@ -295,6 +295,7 @@ def _isolation(study: Study, task: IsolationTask, region: Region, path: str) -> 
         prob_keep=region.prob_keep,
         prob_delete=region.prob_delete,
         enough=region.enough,
+        cosines=region.cosines,
         logit=task.logit,
         box=task.subject.box,
     )

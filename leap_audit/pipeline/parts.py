@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from leap_audit.artifacts import OtherReading, Readings, Trial
+from leap_audit.artifacts import Cosines, OtherReading, Readings, Trial
 from leap_audit.ingest.outputs.answer import Summary
 from leap_audit.measure.detections import DetectedBox
 from leap_audit.measure.embedding.alike import AlikeRegion
@@ -37,6 +37,7 @@ TYPES: dict[str, type] = {
     for each in (
         AlikeRegion,
         Coincidence,
+        Cosines,
         DetectedBox,
         Drawn,
         Explanation,

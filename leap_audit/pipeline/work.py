@@ -21,7 +21,7 @@ from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.faithfulness.opinions import Opined, second_opinion
 from leap_audit.measure.isolation.optimise import RankingSearch
 from leap_audit.measure.isolation.ranking import best_ranking, slopes_of
-from leap_audit.measure.isolation.region import Region, read_region
+from leap_audit.measure.isolation.region import Region, is_of_cosines, read_region
 from leap_audit.measure.matching import BoxSides, box_at, covered_shares, detected, look, rows_at
 from leap_audit.measure.methods import Explanation, load_methods
 from leap_audit.measure.objects.changes import coincidences, try_removals
@@ -267,7 +267,7 @@ def read_isolation(
     ranking = best_ranking(
         run, subject, scores, slopes_of(run.at_once(slopes), subject, options, seed)
     )
-    return read_region(run, subject, ranking, options.enough)
+    return read_region(run, subject, ranking, options)
 
 
 def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
@@ -280,13 +280,13 @@ def _draw(unit: Draw, loaded: Loaded, advance: Advance) -> tuple[Drawn, ...]:
 
 
 def _locate(unit: Locate, loaded: Loaded) -> tuple[Located, ...]:
-    answer = loaded.model.answer
+    answer, cosines = loaded.model.answer, is_of_cosines(loaded.model)
     every = loaded.run.scores(np.stack(unit.pictures))
     if isinstance(answer, Detections):
         return _locate_detections(unit, loaded.run, answer)
     return tuple(
         Located(
-            sharpness(scores, answer),
+            sharpness(scores, answer, cosines=cosines),
             tuple(answer.predicted_places(scores, k) for k in classes),
             tuple(float(scores[k].mean()) for k in classes),
         )

@@ -141,7 +141,8 @@ CHECKS: dict[str, CheckKind] = {
             "share",
             "higher",
             "probability with only the region kept, relative to the whole picture and at most 1, "
-            "on average over the same isolations",
+            "on average over the same isolations; of an encoder the share that is kept of what the "
+            "picture adds to the cosine",
             "there are fewer than three such isolations",
             isolations.kept,
         ),
@@ -152,7 +153,7 @@ CHECKS: dict[str, CheckKind] = {
             "lower",
             "how much of a class's probability is left with its region erased, at most 1; the "
             "mean over the isolations whose region is enough",
-            "there are fewer than three such isolations",
+            "there are fewer than three such isolations, or the model is an encoder",
             isolations.erased,
         ),
         CheckKind(

@@ -27,7 +27,7 @@ def kept(scope: Scope) -> Assessment:
     stated = _stated(scope)
     if isinstance(stated, NotAssessed):
         return stated
-    mean = sum(min(1.0, each.prob_keep / each.prob) for each in stated) / len(stated)
+    mean = sum(each.kept for each in stated) / len(stated)
     return Assessed(mean, f"{percent(mean)} on average of {_counted(stated)}")
 
 
@@ -35,10 +35,12 @@ def erased(scope: Scope) -> Assessment:
     stated = _stated(scope)
     if isinstance(stated, NotAssessed):
         return stated
+    if scope.audit.embedding is not None or scope.audit.model.directions_sha256:
+        return NotAssessed("the rest of a picture keeps the cosine of an encoder by nature")
     stated = [each for each in stated if each.outcome != "not enough"]
     if len(stated) < LEAST:
         return _too_few(stated, " whose region is enough")
-    mean = sum(min(1.0, each.prob_delete / each.prob) for each in stated) / len(stated)
+    mean = sum(each.left for each in stated) / len(stated)
     return Assessed(mean, f"{percent(mean)} on average of {_counted(stated)}")
 
 

@@ -10,6 +10,7 @@ from leap_audit.artifacts import Audit
 from leap_audit.findings.assumptions import open_assumptions
 from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.findings.evidence import doubt, labelled_answers
+from leap_audit.report.wording import of_directions
 from leap_audit.text.numbers import count
 
 __all__ = ["Limit", "Requirement", "Requirements", "limits_of", "requirements"]
@@ -160,11 +161,13 @@ def _of_every_audit(audit: Audit) -> Iterator[Limit]:
         "It shows which classes share features inside the model. How often the model confuses "
         "them depends on the pictures in use.",
     )
-    what = "detection" if audit.model.task == "detection" else "answer"
+    detector = audit.model.task == "detection"
+    what = f"is enough for the {'detection' if detector else 'answer'}"
+    if of_directions(audit):
+        what = "keeps enough of the cosine"
     yield Limit(
         "An isolation holds for its own picture",
-        f"The region is enough for the {what} when the rest is blurred. Other regions may be "
-        "enough too.",
+        f"The region {what} when the rest is blurred. Other regions may do so too.",
     )
     yield Limit(
         "Training data, security and robustness were not examined",

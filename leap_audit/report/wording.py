@@ -13,7 +13,6 @@ from leap_audit.artifacts import (
     Declared,
     Isolation,
     ModelIdentity,
-    Outcome,
     Preprocessing,
     Prototype,
     Sample,
@@ -35,16 +34,15 @@ __all__ = [
     "detections_counted",
     "facts_of",
     "file_size",
-    "isolation_check",
     "number",
     "object_number",
     "objects_found",
+    "of_directions",
     "opinions_reading",
     "probability_meaning",
     "probability_source",
     "prototype_reading",
     "raised",
-    "reading",
     "right_sentence",
     "signed",
     "stability_reading",
@@ -53,16 +51,6 @@ __all__ = [
     "verdict_sentence",
     "where_averaged",
 ]
-
-_CHIPS: dict[Outcome, str] = {
-    "carried": "confirmed",
-    "not needed": "not the only evidence",
-    "not enough": "no region is enough",
-    "nothing to isolate": "nothing to show",
-    "trace": "a trace only",
-}
-SAYS = 0.5
-"""From this probability on, the model says a class; below it gives the class some probability."""
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -108,44 +96,6 @@ def _faces_reading(faces: Sequence[Sequence[int]], runs: int) -> str:
         f"{said}they show {len(faces)} faces of this class (feature similarity between them below "
         f"{decimal(ALIKE)})."
     )
-
-
-def isolation_check(isolation: Isolation) -> str:
-    """Return in two or three words how the isolation did in its own check."""
-    return _CHIPS[isolation.outcome]
-
-
-def reading(isolation: Isolation, label: str) -> str:
-    """Return what the three probabilities of an isolation mean."""
-    area, whole = percent(isolation.area), percent(isolation.prob)
-    keep, delete = percent(isolation.prob_keep), percent(isolation.prob_delete)
-    if isolation.box is not None and isolation.outcome in ("carried", "not needed"):
-        kept = (
-            f"With the outlined {area} of the picture alone, the detector still gives this "
-            f"‘{label}’ a score of {keep} (before: {whole}). Without it, {delete} is left"
-        )
-        also = ": other parts of the picture are evidence too"
-        return f"{kept}{also if isolation.outcome == 'not needed' else ''}."
-    if isolation.outcome == "trace":
-        return (
-            f"The whole picture gives ‘{label}’ only {whole}; the outlined {area} alone gives "
-            f"{keep}. This shows a trace, not an answer."
-        )
-    if isolation.outcome == "nothing to isolate":
-        return (
-            f"The model gives ‘{label}’ {whole} on this picture, and as much when all of it is "
-            "erased. No part of the picture carries the class."
-        )
-    if isolation.outcome == "not enough":
-        return (
-            f"No region of up to 60\u00a0% is enough. With {area} of the picture alone, ‘{label}’ "
-            f"falls from {whole} to {keep}. Do not use this picture as an explanation."
-        )
-    verb = "still answers" if isolation.prob_keep >= SAYS else "still gives"
-    kept = f"With the outlined {area} of the picture alone, the model {verb} ‘{label}’ ({keep})"
-    if isolation.outcome == "not needed":
-        return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
-    return f"{kept}. Without it, {delete} is left."
 
 
 def objects_found(sample: Sample, labels: ClassLabels) -> str:
@@ -246,9 +196,14 @@ def where_averaged(model: ModelIdentity) -> str:
 
 def task_of(audit: Audit) -> str:
     """Return the kind of answer the model gives; an encoder is audited by directions."""
-    if audit.embedding is not None:
+    if of_directions(audit):
         return "embedding, audited as a classifier of directions"
     return audit.model.task
+
+
+def of_directions(audit: Audit) -> bool:
+    """Whether the model is an encoder, and directions stand for classes."""
+    return audit.embedding is not None or bool(audit.model.directions_sha256)
 
 
 def probability_meaning(model: ModelIdentity) -> str:

@@ -8,6 +8,7 @@ import difflib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 __all__ = [
     "NAME_LIMIT",
@@ -72,12 +73,18 @@ def shortened(text: str, limit: int = NAME_LIMIT) -> str:
 def distinct_names(names: Sequence[str], limit: int) -> list[str]:
     """Return names cut to about `limit` characters: their beginnings, where these differ.
 
-    Of names that begin alike, as 'a photo of a cat' and 'a photo of a dog', the last words.
+    Of names that begin alike, as 'a photo of a cat' and 'a photo of a dog', the last words: those
+    whose beginnings are the same, and all where words that all begin with fill half of them.
     """
     beginnings = [shortened(name, limit) for name in names]
     times = Counter(beginnings)
+    places = zip(*(name.split(" ")[:-1] for name in names), strict=False)
+    begin = [words[0] for words in takewhile(lambda words: len(set(words)) == 1, places)]
+    alike = len(names) > 1 and len(" ".join(begin)) >= limit / 2
     return [
-        f"…{_ending(name, limit - 1)}" if times[short] > 1 and len(name) > limit else short
+        f"…{_ending(name, limit - 1)}"
+        if (alike or times[short] > 1) and len(name) > limit
+        else short
         for name, short in zip(names, beginnings, strict=True)
     ]
 

@@ -57,3 +57,15 @@ def test_long_names_that_begin_alike_are_told_apart_by_their_ends() -> None:
     prompts = ["a photo of the digit one", "a photo of the digit two", "zero", "another long name"]
     assert distinct_names(prompts, 12) == ["…digit one", "…digit two", "zero", "another long…"]
     assert distinct_names(["one", "two"], 12) == ["one", "two"]
+
+
+def test_prompts_that_begin_alike_show_what_tells_them_apart() -> None:
+    prompts = ["a photo of an insect or spider", "a photo of a wild animal", "a photo of a dog"]
+    assert distinct_names(prompts, 18) == [
+        "…insect or spider",
+        "…of a wild animal",
+        "a photo of a dog",
+    ]
+    cut = ["an insect or a spider", "a wild animal at large"]
+    assert distinct_names(cut, 18) == ["an insect or a spi…", "a wild animal at l…"]
+    assert distinct_names(["a photo of a wild animal"], 18) == ["a photo of a wild…"]

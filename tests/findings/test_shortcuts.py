@@ -124,3 +124,16 @@ def test_each_kind_of_mark_has_its_words(kind: str, title: str) -> None:
     row = suspected(1, 0.9, confirmed=True, kind=kind, area=0.02, where="in the middle")
     (finding,) = found(suspicion=(row,))
     assert finding.title.startswith(title)
+
+
+@pytest.mark.parametrize("kind", ["colour", "texture", "detail", "colour map", "convolution"])
+@pytest.mark.parametrize("tried_on", ["photographs", "prototypes"])
+def test_what_is_of_the_whole_picture_is_no_mark(kind: str, tried_on: str) -> None:
+    """Nothing is covered or pasted, and nobody would find a mark in the training pictures."""
+    covered = trial(1, 0.5, "cover")
+    row = suspected(1, 0.9, confirmed=True, kind=kind, covered=covered, tried_on=tried_on)
+    (finding,) = found(suspicion=(row,))
+    parts = (finding.evidence, finding.consequence, finding.action, finding.confirm, finding.limits)
+    words = " ".join(parts).lower()
+    assert not [word for word in ("mark", "pasting", "covering") if word in words]
+    assert words.count("such" if kind in ("colour", "texture", "detail") else "changed so") == 6

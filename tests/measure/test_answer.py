@@ -178,7 +178,7 @@ def test_what_carries_the_class_is_drawn_and_found(tmp_path: Path, kind: str) ->
     subject = Subject(picture, class_, 1.0, where)
     wish = IsolationOptions(steps=40, grid=8)
     (ranking,) = rank_pixels(classifier, [subject], wish, **common)
-    region = read_region(classifier, subject, ranking, 0.8)
+    region = read_region(classifier, subject, ranking, IsolationOptions())
     assert region.enough
     assert region.prob > 0.9
     assert region.prob_delete < 0.5 * region.prob

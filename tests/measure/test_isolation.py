@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.model import Model
-from leap_audit.ingest.outputs.answer import Sigmoids, Softmax
+from leap_audit.ingest.outputs.answer import Answer, Sigmoids, Softmax
 from leap_audit.measure.isolation.optimise import (
     FIRST_SOFTNESS,
     SOFTNESS,
@@ -19,7 +19,7 @@ from leap_audit.measure.isolation.optimise import (
     rank_pixels,
 )
 from leap_audit.measure.run import Run
-from leap_audit.measure.subject import WIDEST, Subject, sharpness
+from leap_audit.measure.subject import SURE, WIDEST, Subject, sharpness
 from tests.builders.classifiers import linear, read_model, write_model
 
 SIDE = 16
@@ -110,6 +110,15 @@ def test_a_model_that_takes_one_picture_at_a_time_gets_the_same_map(model: Model
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("answer", [Softmax(3), Sigmoids(3)])
+def test_the_first_answer_of_an_encoder_is_not_too_sure_to_have_a_slope(answer: Answer) -> None:
+    sure = np.array([[31.0], [22.0], [19.0]])
+    factor = sharpness(sure, answer, cosines=True)
+    assert answer.probabilities(factor * sure).max() == pytest.approx(SURE, abs=1e-6)
+    doubtful = np.array([[0.31], [0.22], [0.19]])
+    assert sharpness(doubtful, answer, cosines=True) == 1
+
+
 def test_sharpness_tames_scores_in_the_thousands_and_leaves_others_alone() -> None:
     assert sharpness(np.array([[0], [1], [5.0]]), Softmax(4)) == 1
     assert sharpness(np.zeros((4, 2)), Softmax(4)) == sharpness(np.zeros((4, 2)), Sigmoids(4)) == 1
@@ -117,6 +126,7 @@ def test_sharpness_tames_scores_in_the_thousands_and_leaves_others_alone() -> No
     factor = sharpness(wild[:, None], Softmax(4))
     assert sharpness(wild[:, None], Sigmoids(4)) * 3e6 == pytest.approx(WIDEST)
     assert 0 < factor < 1
+    assert sharpness(wild[:, None], Softmax(4), cosines=True) < factor
     assert (wild.max() - np.median(wild)) * factor == pytest.approx(WIDEST)
 
 

@@ -80,7 +80,7 @@ def test_the_ranking_that_keeps_and_loses_the_class_is_chosen(
 class TwoPatches:
     """Class 1 where `joined` says so of whether each of two patches is white."""
 
-    model = SimpleNamespace(answer=Softmax(2))
+    model = SimpleNamespace(answer=Softmax(2), reading=None)
     places = (np.s_[2:4, 2:4], np.s_[12:14, 12:14])
 
     def __init__(self, joined: Callable[[list[bool]], bool]) -> None:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from leap_audit.config import IsolationOptions
 from leap_audit.ingest.outputs.answer import Softmax
+from leap_audit.ingest.outputs.directions import DirectionReading, Directions
+from leap_audit.ingest.outputs.reading import Reading
 from leap_audit.measure.isolation.optimise import blurred
 from leap_audit.measure.isolation.region import AREAS, read_region, shown
 from leap_audit.measure.run import Run
@@ -27,7 +29,7 @@ class Planted:
         self._wanted = wanted
         self._needed = needed
 
-    model = SimpleNamespace(answer=Softmax(2))
+    model = SimpleNamespace(answer=Softmax(2), reading=None)
 
     def scores(self, pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
         white = ((pictures[:, 0] > 0.9) & self._wanted).sum((1, 2))
@@ -63,7 +65,7 @@ def checkered(rows: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
 
 
 def read(model: Planted, picture: NDArray[Any], scores: NDArray[Any]) -> Any:
-    return read_region(cast(Run, model), Subject(picture, 1), scores, ENOUGH)
+    return read_region(cast(Run, model), Subject(picture, 1), scores, IsolationOptions())
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 9])
@@ -104,6 +106,43 @@ def test_a_region_keeps_a_share_of_what_the_picture_adds() -> None:
     region = read(model, picture, scores)
     assert (region.enough, region.area) == (True, 0.25)
     assert region.prob_keep == pytest.approx(0.6 + 0.3 * 5 / 6, abs=0.01)
+
+
+class Vectors(Planted):
+    """An encoder between two directions: the cosine with the second is that of a function."""
+
+    def __init__(self, cosine: Callable[[NDArray[Any]], float], scale: float) -> None:
+        self._cosine = cosine
+        directions = Directions(np.eye(2), scale)
+        reading = DirectionReading(cast(Reading, None), directions)
+        self.model = SimpleNamespace(answer=Softmax(2), reading=reading)
+        self._scale = scale
+
+    def scores(self, pictures: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        for picture in pictures:
+            yield self._scale * np.array([[0.1], [self._cosine(picture[0])]])
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 1000.0])
+def test_a_region_of_an_encoder_is_read_by_the_cosine(scale: float) -> None:
+    """Its probability is all or nothing, or nothing moves it, as the factor happens to be."""
+    wanted, picture, scores = checkered(6)
+    model = Vectors(lambda x: 0.12 + 0.2 * float((x[wanted] > 0.9).mean()), scale)
+    region = read(model, picture, scores)
+    assert (region.enough, region.area) == (True, 0.15)
+    assert region.cosines is not None
+    assert region.cosines.whole == pytest.approx(0.32)
+    assert region.cosines.keep == pytest.approx(0.12 + 0.2 / 2, abs=0.01)
+    assert region.cosines.delete == pytest.approx(0.12 + 0.2 / 2, abs=0.01)
+    assert region.cosines.erased == pytest.approx(0.12)
+    assert region.prob == pytest.approx(1 / (1 + np.exp(-0.22 * scale)))
+
+
+@pytest.mark.parametrize(("adds", "enough"), [(0.019, False), (0.021, True)])
+def test_a_picture_that_adds_next_to_nothing_to_a_cosine(adds: float, enough: bool) -> None:
+    wanted, picture, scores = planted(2)
+    model = Vectors(lambda x: 0.3 + adds * float((x[wanted] > 0.9).mean()), 100.0)
+    assert read(model, picture, scores).enough == enough
 
 
 def test_regions_of_up_to_sixty_percent_are_tried() -> None:

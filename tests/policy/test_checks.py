@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from leap_audit.artifacts import Audit
+from leap_audit.artifacts import Audit, Cosines
 from leap_audit.policy import CHECKS
 from leap_audit.policy.scope import Assessed, Assessment, NotAssessed, Scope
 from leap_audit.statistics import wilson
 from tests.builders.judged import CASES, CORNER, TWO, assumed, audit, seen
 from tests.builders.records import isolation, prototype, sample
+from tests.builders.vectors import vectors
 
 
 def answer_of(name: str, of: Audit, **more: Any) -> Assessment:
@@ -84,6 +85,15 @@ def test_an_average_needs_three_isolations(enough: int, assessed: bool) -> None:
     parts = [*[isolation()] * enough, *[isolation(enough=False, prob_keep=0.2)] * 4]
     erased = answer_of("isolations-erased", audit(samples=seen(*parts)))
     assert isinstance(erased, Assessed) == assessed
+
+
+def test_what_is_left_without_its_region_is_not_asked_of_an_encoder() -> None:
+    parts = [isolation(cosines=Cosines(whole=0.3, keep=0.2, delete=0.3, erased=0.1))] * 3
+    vectors_of = audit(samples=seen(*parts), embedding=vectors())
+    kept = answer_of("isolations-kept", vectors_of)
+    assert isinstance(kept, Assessed)
+    assert kept.value == pytest.approx(0.5)
+    assert isinstance(answer_of("isolations-erased", vectors_of), NotAssessed)
 
 
 @pytest.mark.parametrize(("prob", "counted"), [(0.099, False), (0.1, True)])

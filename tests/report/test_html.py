@@ -7,6 +7,7 @@ import pytest
 from leap_audit.artifacts import (
     Audit,
     Coincident,
+    Cosines,
     Entanglement,
     Finding,
     Isolation,
@@ -15,12 +16,14 @@ from leap_audit.artifacts import (
 )
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
+from leap_audit.report.key_regions import bars, isolation_check, reading, two_figures
 from leap_audit.report.selection import PHOTOGRAPHS_IN_FULL
 from leap_audit.report.templates import template_folder
-from leap_audit.report.wording import isolation_check, reading, stability_reading
+from leap_audit.report.wording import stability_reading
 from tests.builders.audits import changed, seen_once
 from tests.builders.pages import HOSTILE, Page, assert_sound
 from tests.builders.records import detected
+from tests.builders.vectors import vectors
 from tests.report.conftest import Build
 
 
@@ -242,11 +245,45 @@ def test_the_model_says_a_class_from_one_half_on(build: Build, kept: float, verb
     assert verb in reading(each, "sky")
 
 
+COSINES = Cosines(whole=0.3127, keep=0.2917, delete=0.2213, erased=0.1009)
+
+
 @pytest.mark.parametrize("outcome", get_args(Outcome))
-def test_every_outcome_has_its_words(build: Build, outcome: Outcome) -> None:
-    each = build().prototypes[0].isolations[0].model_copy(update={"outcome": outcome})
+@pytest.mark.parametrize("cosines", [None, COSINES])
+def test_every_outcome_has_its_words(
+    build: Build, outcome: Outcome, cosines: Cosines | None
+) -> None:
+    each = build().prototypes[0].isolations[0]
+    each = each.model_copy(update={"outcome": outcome, "cosines": cosines})
     assert isolation_check(each)
-    assert reading(each, "sky").endswith(".")
+    said = reading(each, "sky")
+    assert said.endswith(".")
+    assert ("0.313" in said) == (cosines is not None)
+
+
+def test_an_encoder_is_explained_in_cosines(build: Build, folder: Path) -> None:
+    """A probability of 99 % that falls to 98 % says nothing of a region."""
+    audit = build(embedding=vectors())
+    first = audit.samples[0]
+    parts = tuple(
+        each.model_copy(update={"cosines": COSINES, "outcome": "not needed"})
+        for each in first.isolations
+    )
+    shown = audit.model_copy(update={"samples": (first.model_copy(update={"isolations": parts}),)})
+    page = render_html(shown, folder)
+    text = " ".join(Page(page).text.split())
+    assert "the cosine with" in text
+    assert "is 0.292 (whole picture: 0.313, all erased: 0.101). Without it, 0.221 is left" in text
+    assert "whole picture0.313region alone0.292without it0.221" in text
+    assert "half or more of what the whole picture adds to the cosine" in text
+    assert "kept enough of the cosine" in text
+    assert "The report prints both cosines" in text
+    assert two_figures(parts[0]) == "cosine 0.292 alone, 0.221 without it"
+    assert [round(part, 2) for _, part, _ in bars(parts[0])] == [1, 0.9, 0.57]
+    nothing = parts[0].model_copy(update={"outcome": "nothing to isolate"})
+    assert [round(part, 2) for _, part, _ in bars(nothing)] == [0.31, 0.29, 0.22]
+    plain = Page(render_html(build(), folder)).text
+    assert "The report prints both probabilities" in plain
 
 
 def test_a_page_shows_so_much_of_each_list(build: Build, folder: Path) -> None:

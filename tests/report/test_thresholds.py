@@ -8,11 +8,11 @@ import pytest
 
 from leap_audit.artifacts import Coverage, EntanglementMatrix, Opinion
 from leap_audit.report import render_html
+from leap_audit.report.key_regions import isolation_check
 from leap_audit.report.limits import limits_of
 from leap_audit.report.matrix import entanglement_matrix
 from leap_audit.report.selection import for_print
 from leap_audit.report.table import write_table
-from leap_audit.report.wording import isolation_check
 from leap_audit.text.names import ClassLabels
 from tests.builders.records import isolation
 from tests.report.conftest import Build

@@ -9,6 +9,7 @@ from leap_audit.config import IsolationOptions
 from leap_audit.errors import UsageError
 from leap_audit.measure.detection_targets import DetectionTarget
 from leap_audit.measure.isolation.ranking import rankings
+from leap_audit.measure.isolation.region import is_of_cosines
 from leap_audit.measure.methods import GRADIENT, Explanation, Traits, method
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject, sharpness
@@ -35,9 +36,9 @@ def isolation_ranking(
 ) -> Iterator[Explanation]:
     """The ranking of pixels that an isolation is read off."""
     scores = run.scores([subject.picture for subject in subjects])
-    answer = run.model.answer
+    answer, cosines = run.model.answer, is_of_cosines(run.model)
     ready = [
-        replace(matched_subject(subject), sharpness=sharpness(each, answer))
+        replace(matched_subject(subject), sharpness=sharpness(each, answer, cosines=cosines))
         for subject, each in zip(subjects, scores, strict=True)
     ]
     batch = max(1, min(run.batch, len(ready)))

@@ -5,6 +5,7 @@ from typing import Any
 from leap_audit.config import IsolationOptions
 from leap_audit.measure.isolation.ranking import rankings
 from leap_audit.measure.methods import GRADIENT, Setting, method
+from leap_audit.measure.subject import SURE
 from leap_audit.measure.validation import validated
 
 __all__: list[str] = []
@@ -18,18 +19,20 @@ def _described(i: IsolationOptions, setting: Setting) -> dict[str, Any]:
         "one that keeps and loses the class best is taken",
         "source": SOURCE,
         "optimiser": f"Adam, learning rate {i.lr:g}, {i.steps} steps, grid of {i.grid} cells",
-        "loss": f"-log p(kept) + {i.delete_weight:g} p(erased)",
+        "loss": f"-log p(kept) + {i.delete_weight:g} p(erased), where p of an encoder is "
+        f"softened to {SURE:.0%} at most for the whole picture",
         "seed": setting.seed,
         "erased": "replaced by one of three blurs; measured under the blur that leaves least",
         "region": f"the smallest of twelve areas that keeps {i.enough:.0%} of what the picture "
-        "adds to the probability, against the picture fully erased",
+        "adds to the probability, of an encoder "
+        f"{i.enough_cosine:.0%} of what it adds to the cosine, against the picture fully erased",
         "validated": validated("isolation"),
         "check": CHECK,
     }
 
 
 SOURCE = "after Fong, Patrick and Vedaldi 2019, Petsiuk et al. 2018 and Smilkov et al. 2017"
-CHECK = "probability with only the region kept, and with the region erased"
+CHECK = "probability, of an encoder cosine, with only the region kept, and with it erased"
 
 method(
     "isolation",

@@ -46,7 +46,7 @@ FILLS = (12 / 224, 20 / 224, 30 / 224)
 """Standard deviations of the blurs that stand for "erased", as fractions of the short side."""
 QUANTILE_GRID = 28
 FIRST_SPREAD = 0.01
-NOT_IN_GRAPH = ("steps", "per_prototype", "least", "enough")
+NOT_IN_GRAPH = ("steps", "per_prototype", "least", "enough", "enough_cosine")
 """Options that the graph of a step does not depend on."""
 GOLDEN = (5**0.5 - 1) / 2
 

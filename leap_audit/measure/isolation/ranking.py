@@ -13,7 +13,7 @@ from leap_audit.config import IsolationOptions
 from leap_audit.measure.attribution.smoothgrad import SmoothGradOptions, smooth_gradient
 from leap_audit.measure.draws import content_key, generator
 from leap_audit.measure.isolation.optimise import blurred, rank_pixels
-from leap_audit.measure.isolation.region import class_probabilities
+from leap_audit.measure.isolation.region import strength
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
@@ -84,9 +84,9 @@ def candidates(scores: Array, slopes: Array) -> list[Array]:
 def best_of(run: Run, subject: Subject, several: Sequence[Array]) -> int:
     """Return which map keeps the class best and loses it soonest, over areas of 3 % to 60 %.
 
-    The mean probability with the highest-scoring part of each area kept, less that with it
-    erased, where a blur stands for what is absent and where the mean colour does; of equals the
-    first.
+    The mean probability, of an encoder the mean cosine, with the highest-scoring part of each area
+    kept, less that with it erased, where a blur stands for what is absent and where the mean
+    colour does; of equals the first.
     """
     picture = np.asarray(subject.picture, np.float32)
     fills = [blurred(picture[None])[BLUR, 0], picture.mean((1, 2), keepdims=True)]
@@ -96,8 +96,8 @@ def best_of(run: Run, subject: Subject, several: Sequence[Array]) -> int:
         pairs = [(scores > cut, fill) for cut in cuts for fill in fills]
         kept = [np.where(mask, picture, fill) for mask, fill in pairs]
         erased = [np.where(mask, fill, picture) for mask, fill in pairs]
-        probs = class_probabilities(run, np.stack([*kept, *erased]), subject)
-        found.append(probs[: len(pairs)].mean() - probs[len(pairs) :].mean())
+        strengths = strength(run, np.stack([*kept, *erased]), subject)
+        found.append(strengths[: len(pairs)].mean() - strengths[len(pairs) :].mean())
     return int(np.argmax(found))
 
 

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leap_audit.artifacts import Cosines
+from leap_audit.artifacts.measured import ADDS
+from leap_audit.config import IsolationOptions
+from leap_audit.ingest.model import Model
+from leap_audit.ingest.outputs.directions import DirectionReading
 from leap_audit.ingest.pictures.bands import in_colour
 from leap_audit.measure.isolation.optimise import blurred
 from leap_audit.measure.matching import look, matched
@@ -11,7 +16,16 @@ from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from leap_audit.run.session import Array
 
-__all__ = ["Region", "brightest", "class_probabilities", "ranked", "read_region", "shown"]
+__all__ = [
+    "Region",
+    "brightest",
+    "class_probabilities",
+    "is_of_cosines",
+    "ranked",
+    "read_region",
+    "shown",
+    "strength",
+]
 
 AREAS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6)
 LEAST = 0.01
@@ -32,6 +46,8 @@ class Region:
     prob_keep: float
     prob_delete: float
     enough: bool
+    cosines: Cosines | None = None
+    """Of an encoder, by which the region was read then."""
 
     @property
     def inside(self) -> Array:
@@ -39,34 +55,41 @@ class Region:
         return brightest(self.ranking, self.area)
 
 
-def read_region(run: Run, subject: Subject, scores: Array, enough: float) -> Region:
-    """Return the smallest region that keeps `enough` of what the picture adds to the class.
+def read_region(run: Run, subject: Subject, scores: Array, options: IsolationOptions) -> Region:
+    """Return the smallest region that keeps enough of what the picture adds to the class.
 
     What it adds is the probability on the picture less that on the picture fully erased, of a map
-    of answers averaged as the subject says the places count. Where no region up to 60 % keeps as
-    much, or the picture adds next to nothing, the one that keeps most, marked not enough. What is
-    erased is replaced by the blur under which the fully erased picture has the lowest probability.
+    of answers averaged as the subject says the places count; of an encoder the cosine with the
+    direction of the class. Where no region up to 60 % keeps as much, or the picture adds next to
+    nothing, the one that keeps most, marked not enough. What is erased is replaced by the blur
+    under which the fully erased picture has least.
     """
     picture = np.asarray(subject.picture, np.float32)
     fills = blurred(picture[None])[:, 0]
     ranking = ranked(scores)
-    first = class_probabilities(run, np.concatenate([picture[None], fills]), subject)
-    prob, erased, fill = float(first[0]), float(first[1:].min()), fills[int(np.argmin(first[1:]))]
+    first = _answers(run, np.concatenate([picture[None], fills]), subject)
+    blank = 1 + int(np.argmin(first[-1][1:]))
+    fill = fills[blank - 1]
     masks = [brightest(ranking, area) for area in AREAS]
-    kept = class_probabilities(
-        run, np.stack([np.where(mask, picture, fill) for mask in masks]), subject
-    )
-    added = prob - erased
-    sufficient = np.flatnonzero((kept >= erased + enough * added) & (added >= LEAST))
-    place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept))
-    deleted = class_probabilities(run, np.where(masks[place], fill, picture)[None], subject)
+    kept = _answers(run, np.stack([np.where(mask, picture, fill) for mask in masks]), subject)
+    whole, erased = float(first[-1][0]), float(first[-1][blank])
+    encoder = len(first) > 1
+    added, least = whole - erased, ADDS if encoder else LEAST
+    enough = options.enough_cosine if encoder else options.enough
+    sufficient = np.flatnonzero((kept[-1] >= erased + enough * added) & (added >= least))
+    place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept[-1]))
+    deleted = _answers(run, np.where(masks[place], fill, picture)[None], subject)
+    figures = float(kept[-1][place]), float(deleted[-1][0])
     return Region(
         ranking=ranking,
         area=AREAS[place],
-        prob=prob,
-        prob_keep=float(kept[place]),
-        prob_delete=float(deleted[0]),
+        prob=float(first[0][0]),
+        prob_keep=float(kept[0][place]),
+        prob_delete=float(deleted[0][0]),
         enough=bool(len(sufficient)),
+        cosines=Cosines(whole=whole, keep=figures[0], delete=figures[1], erased=erased)
+        if encoder
+        else None,
     )
 
 
@@ -95,8 +118,30 @@ def class_probabilities(run: Run, pictures: Array, subject: Subject) -> Array:
 
     Of a detection its matched score, 0..1 (see `measure.matching`).
     """
+    return _answers(run, pictures, subject)[0]
+
+
+def strength(run: Run, pictures: Array, subject: Subject) -> Array:
+    """Return (n,): the same, of an encoder the cosine with the direction of the class, -1..1."""
+    return _answers(run, pictures, subject)[-1]
+
+
+def is_of_cosines(model: Model) -> bool:
+    """Whether the scores of a model are cosines with directions, times a factor."""
+    return isinstance(model.reading, DirectionReading)
+
+
+def _answers(run: Run, pictures: Array, subject: Subject) -> tuple[Array, ...]:
+    """The probabilities of the subject's class; behind them the cosines, where there are any."""
     if subject.box is not None:
         several = look(run, pictures)
-        return np.array([matched(each, subject.class_, subject.box) for each in several])
-    found = map(run.model.answer.probabilities, run.scores(pictures))
-    return np.array([each[subject.class_] @ subject.where for each in found])
+        return (np.array([matched(each, subject.class_, subject.box) for each in several]),)
+    answer, class_, reading = run.model.answer, subject.class_, run.model.reading
+    both = [
+        (answer.probabilities(scores)[class_] @ subject.where, scores[class_, 0])
+        for scores in run.scores(pictures)
+    ]
+    probs = np.array([prob for prob, _ in both])
+    if not isinstance(reading, DirectionReading):
+        return (probs,)
+    return probs, np.array([score for _, score in both]) / reading.directions.scale
