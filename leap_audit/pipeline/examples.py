@@ -48,7 +48,7 @@ LARGEST_PROBE = 2000
 class Folder:
     """Pictures of a folder: where they are and what the model computes of them."""
 
-    paths: tuple[Path, ...]
+    paths: Sequence[Path]
     names: tuple[str, ...]
     digests: tuple[str, ...]
     gathered: Gathered

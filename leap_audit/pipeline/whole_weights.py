@@ -20,7 +20,7 @@ __all__ = ["LabelledFiles", "with_whole_networks"]
 class LabelledFiles:
     """Some of the pictures of folders, and the class of each."""
 
-    paths: tuple[Path, ...]
+    paths: Sequence[Path]
     names: PhotographNames
     which: Array
     """Places among the paths."""

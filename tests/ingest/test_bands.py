@@ -115,7 +115,7 @@ def test_a_picture_with_too_few_channels_is_refused(tmp_path: Path) -> None:
 
 def test_arrays_are_found_in_folders(tmp_path: Path) -> None:
     saved(tmp_path / "a.npy", np.zeros((7, 6, 5)))
-    assert find_pictures([tmp_path]) == (tmp_path / "a.npy",)
+    assert tuple(find_pictures([tmp_path])) == (tmp_path / "a.npy",)
 
 
 def test_bands_are_shown_in_colour_and_one_by_one(tmp_path: Path) -> None:

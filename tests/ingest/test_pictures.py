@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,19 @@ def test_pictures_are_found_in_order_and_once(tmp_path: Path) -> None:
     found = find_pictures([tmp_path, tmp_path / "a" / "n.txt", tmp_path / "b" / "2.JPG"])
     names = [path.relative_to(tmp_path).as_posix() for path in found]
     assert names == ["a/x.webp", "b/10.png", "b/2.JPG", "a/n.txt"]
+
+
+def test_the_paths_of_many_pictures_take_little_memory(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number}.png").touch()
+    tracemalloc.start()
+    found = find_pictures([tmp_path])
+    assert len({path.parent for path in found}) == 1
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 300 * len(found)
+    assert (found[3], found[-1]) == (tmp_path / "100.png", tmp_path / "999.png")
+    assert list(found[1:3]) == [tmp_path / "1.png", tmp_path / "10.png"]
 
 
 def test_nothing_found_is_refused(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def file_labels(paths: Sequence[Path]) -> list[str]:
     """Return each file's name, with as many of its folders as tell it from the other files."""
     depths = [1] * len(paths)
     while True:
-        labels = ["/".join(path.parts[-depth:]) for path, depth in zip(paths, depths, strict=True)]
+        labels = [_end_of(path, depth) for path, depth in zip(paths, depths, strict=True)]
         times = Counter(labels)
         alike = [
             i
@@ -108,6 +108,12 @@ def file_labels(paths: Sequence[Path]) -> list[str]:
             return [legible(label) for label in labels]
         for i in alike:
             depths[i] += 1
+
+
+def _end_of(path: Path, depth: int) -> str:
+    """The last parts of a path, as a text of its own: those of a path are interned, which costs
+    more for each of many pictures than the text."""
+    return "/".join(("", *path.parts[-depth:]))[1:]
 
 
 def read_photographs(
