@@ -34,6 +34,7 @@ __all__ = [
     "detections_counted",
     "facts_of",
     "file_size",
+    "noun",
     "number",
     "object_number",
     "objects_found",
@@ -204,6 +205,13 @@ def task_of(audit: Audit) -> str:
 def of_directions(audit: Audit) -> bool:
     """Whether the model is an encoder, and directions stand for classes."""
     return audit.embedding is not None or bool(audit.model.directions_sha256)
+
+
+def noun(audit: Audit, number: int = 1) -> str:
+    """Return what is audited of a model: classes, or of some encoders directions that are none."""
+    if audit.embedding is not None and audit.embedding.kind == "principal":
+        return "direction" if number == 1 else "directions"
+    return "class" if number == 1 else "classes"
 
 
 def probability_meaning(model: ModelIdentity) -> str:

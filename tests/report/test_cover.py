@@ -136,6 +136,20 @@ def test_an_encoder_is_called_one(build: Build, folder: Path) -> None:
     assert said.count("embedding, audited as a classifier of directions") == 2
 
 
+def test_directions_that_nobody_named_are_no_classes(build: Build, folder: Path) -> None:
+    audit = build(embedding=vectors(kind="principal")).model_copy(update={"findings": ()})
+    text = Page(render_html(audit, folder)).text
+    assert "2 of 3 directions examined" in text
+    assert "Directions3" in text
+    assert text.count("looks for in each direction") == 2
+    assert "Which directions overlap" in text
+    assert "until the model is sure of one direction" in text
+    assert "Mistakes are" not in text
+    named = Page(render_html(build(embedding=vectors()), folder)).text
+    assert "Which classes overlap" in named
+    assert "Mistakes are likeliest" in named
+
+
 def test_what_was_not_assessed_stands_apart_from_what_raised_nothing(
     build: Build, folder: Path
 ) -> None:
