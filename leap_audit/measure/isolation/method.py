@@ -19,13 +19,13 @@ def _described(i: IsolationOptions, setting: Setting) -> dict[str, Any]:
         "one that keeps and loses the class best is taken",
         "source": SOURCE,
         "optimiser": f"Adam, learning rate {i.lr:g}, {i.steps} steps, grid of {i.grid} cells",
-        "loss": f"-log p(kept) + {i.delete_weight:g} p(erased), where p of an encoder is "
-        f"softened to {SURE:.0%} at most for the whole picture",
+        "loss": f"-log p(kept) + {i.delete_weight:g} p(erased)",
+        "loss of an encoder": f"the same, with p of the whole picture at most {SURE:.0%}",
         "seed": setting.seed,
         "erased": "replaced by one of three blurs; measured under the blur that leaves least",
         "region": f"the smallest of twelve areas that keeps {i.enough:.0%} of what the picture "
-        "adds to the probability, of an encoder "
-        f"{i.enough_cosine:.0%} of what it adds to the cosine, against the picture fully erased",
+        "adds to the probability, against the picture fully erased",
+        "region of an encoder": f"the same with {i.enough_cosine:.0%} of the cosine",
         "validated": validated("isolation"),
         "check": CHECK,
     }
