@@ -28,6 +28,7 @@ from leap_audit.ingest.pictures.preprocessing import NO_RANGE
 from leap_audit.run.session import Array
 
 __all__ = [
+    "DECODING",
     "DetectorHead",
     "DetectorReading",
     "are_fractions",
@@ -37,7 +38,8 @@ __all__ = [
     "with_measured_unit",
 ]
 
-PREFIX = "leap_audit/detections"
+DECODING = "leap_audit/detections"
+"""What the names of the tensors begin with that decode boxes and scores."""
 FRACTIONS, SHARE = 1.5, 0.9
 """Coordinate up to which SHARE of all lie where boxes are fractions of the picture. Rows of little
 confidence may reach beyond it; in pixels most rows lie far from the first corner."""
@@ -212,7 +214,7 @@ def scores_written(
             "batch; export the model with a batch of 1."
         )
     values = {str(value.name): value for value in graph.outputs}
-    op = Emitter(graph, PREFIX)
+    op = Emitter(graph, DECODING)
     size = (1, 1) if reading.fractions else reading.size
     raw = signature.write(op, [values[name] for name in signature.outputs], size)
     boxes = op.Identity(raw.boxes)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.graph.values import constant_of
+from leap_audit.ingest.detectors.reading import DECODING
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.final_layer import final_layer
 from leap_audit.run.session import Array
@@ -19,17 +20,25 @@ def randomised(model: Model, seed: int) -> Model:
     """Return the model with the weights of each layer shuffled, biases apart from kernels.
 
     So every layer keeps its scale and its distribution, and nothing of what was learned (Adebayo
-    et al. 2018).
+    et al. 2018). Factors of a size are no weights, and neither is what decodes a detector's boxes.
     """
     rng = np.random.default_rng(seed)
     shuffled = model.with_batch(1)
     for name, value in shuffled.graph.initializers.items():
         array = constant_of(value)
-        if array is not None and array.size > 1 and array.dtype.kind == "f":
+        if array is None or array.size == 1 or array.dtype.kind != "f":
+            continue
+        if not name.startswith(DECODING) and not _is_of_sizes(value):
             order = rng.permuted(array.ravel()).reshape(array.shape)
             value.const_value = ir.tensor(order, name=name)
     last = final_layer(shuffled.graph.outputs[0], model.answer)
     return replace(model, canonical=ir.to_proto(shuffled), final_layer=last)
+
+
+def _is_of_sizes(value: ir.Value) -> bool:
+    """Whether a constant says how much larger maps become, such as 1, 1, 2, 2."""
+    uses = list(value.uses())
+    return bool(uses) and all(node.op_type == "Resize" and place > 0 for node, place in uses)
 
 
 def rank_correlation(a: Array, b: Array) -> float:

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from leap_audit.errors import ConfigRefused
 from leap_audit.ingest import load
 from leap_audit.ingest.model import Model
+from leap_audit.measure.detections import raw_detections
 from leap_audit.measure.faithfulness.dependence import randomised
 from leap_audit.measure.faithfulness.opinions import (
     BLUR,
@@ -21,6 +23,7 @@ from leap_audit.measure.faithfulness.opinions import (
 from leap_audit.measure.run import Run
 from leap_audit.measure.subject import Subject
 from tests.builders.classifiers import Node, linear, read_model, write_model
+from tests.builders.detectors import NETS
 
 RNG = np.random.default_rng(0)
 
@@ -128,3 +131,33 @@ def test_a_method_that_finds_no_gradient_has_no_opinion(tmp_path: Path) -> None:
     model = read_model(write_model(tmp_path / "dead.onnx", nodes, weights))
     found = opined(model, "hirescam")
     assert found is None or not found.evidence.any()
+
+
+def test_factors_of_a_size_are_no_weights(tmp_path: Path) -> None:
+    """Shuffled, they would make several pictures of one."""
+    weights = {
+        "w": RNG.standard_normal((4, 1, 3, 3)),
+        "scales": np.array([1, 1, 2, 2], np.float32),
+        "v": RNG.standard_normal((3, 1024)),
+    }
+    nodes: list[Node] = [
+        ("Conv", ["x", "w"], "c", {"pads": [1, 1, 1, 1]}),
+        ("Resize", ["c", "", "scales"], "r", {}),
+        ("Flatten", ["r"], "f"),
+        ("Gemm", ["f", "v"], "y", {"transB": 1}),
+    ]
+    model = read_model(write_model(tmp_path / "m.onnx", nodes, weights))
+    for seed in range(4):
+        scores = next(Run(randomised(model, seed), 1, 1).scores(np.ones((1, 1, 8, 8), np.float32)))
+        assert scores.shape == (3, 1)
+
+
+def test_what_decodes_boxes_is_no_weight(tmp_path: Path) -> None:
+    """The boxes of a network without its weights still lie about their cells."""
+    onnx.save(NETS["fastestdet"](), tmp_path / "m.onnx")
+    model = read_model(tmp_path / "m.onnx")
+    picture = RNG.random(model.picture_shape).astype(np.float32)
+    _, boxes = raw_detections(Run(randomised(model, 0), 1, 1), picture)
+    middles = (boxes[:2] + boxes[2:]) / 2
+    cells = np.stack(np.meshgrid(*[np.arange(8) / 8] * 2)).reshape(2, 64)
+    assert np.abs(middles - cells).max() < 1 / 8
