@@ -210,8 +210,9 @@ class Stability(Frozen):
     """The prototypes from the other seeds."""
     logits: tuple[float, ...]
     """The target's logit on each, the shown one first."""
-    similarity: float
-    """Mean cosine of the features (see the method) between any two of them, -1..1."""
+    similarity: float | None
+    """Mean cosine of the features (see the method) between any two of them, -1..1; None where the
+    model gives one number, which tells no two apart."""
     agreement: float
     """Share of the three most entangled classes that any two have in common, 0..1."""
     faces: tuple[tuple[int, ...], ...] | None = None

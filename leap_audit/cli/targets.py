@@ -104,7 +104,7 @@ def _of_detections(
 ) -> Targets:
     """Return what is explained of each picture, and say what the detector finds in it."""
     from leap_audit.errors import UsageError
-    from leap_audit.measure.detections import boxes_of, detection_number
+    from leap_audit.measure.detections import boxes_of, most_confident
 
     def of(picture: Any, name: str) -> list[tuple[Any, str]]:
         found = boxes_of(run, picture, labels)
@@ -117,10 +117,13 @@ def _of_detections(
                     f"{name}: no detection has a confidence of {least:g} or more, so there is none "
                     "to name with --detections; lower --threshold."
                 )
-            terminal.note(f"{name}: no detection has a confidence of {least:g} or more")
-            target = detection_number(run, picture, 0)
-            label = f"{labels[target.class_]}, below the threshold"
-            return [(target_part(target, part), label)]
+            best = most_confident(run, picture, labels)
+            terminal.note(
+                f"{name}: no detection has a confidence of {least:g} or more; explained is the "
+                f"most confident row, {in_words(best)}"
+            )
+            label = f"{best.name} {best.confidence:.2f}, below the threshold"
+            return [(best.target(part or "class"), label)]  # type: ignore[arg-type]
         chosen = range(len(found)) if which == () else which or (0,)
         beyond = [number for number in chosen if number >= len(found)]
         if beyond:
@@ -144,13 +147,6 @@ PARTS = {
     "box": "how far the box reaches",
     **{side: f"the {side} side of the box" for side in ("left", "top", "right", "bottom")},
 }
-
-
-def target_part(target: Any, part: str | None) -> Any:
-    """Return the target for another part of the same detection."""
-    from dataclasses import replace
-
-    return replace(target, part=part or "class")
 
 
 def in_words(box: Any) -> str:

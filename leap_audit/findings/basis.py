@@ -21,11 +21,14 @@ __all__ = [
     "labelled_enough",
     "located",
     "objects",
+    "objects_of_several",
     "opinions",
     "opinions_checked",
+    "opinions_of_classes",
     "other_preprocessings",
     "photographs",
     "prototypes",
+    "prototypes_of_several",
     "removals_tried",
     "searches",
     "seeds",
@@ -66,12 +69,26 @@ def prototypes(evidence: Evidence) -> str:
     return count(len(evidence.prototypes), "prototype")
 
 
+def prototypes_of_several(evidence: Evidence) -> str:
+    """Return how many prototypes there are, where their classes can be told from others."""
+    said = prototypes(evidence)
+    _require_several(evidence)
+    return said
+
+
+def _require_several(evidence: Evidence) -> None:
+    if len(evidence.classes) < 2:
+        raise TooLittle("the model has one class")
+
+
 def seeds(evidence: Evidence) -> str:
     """Return how many prototypes were repeated from other seeds."""
     prototypes(evidence)
     repeated = [each for each in evidence.prototypes if each.stability is not None]
     if not repeated:
         raise TooLittle("only one seed was run (see --seeds)")
+    if all(each.stability and each.stability.similarity is None for each in repeated):
+        raise TooLittle("the model gives one number, which tells no two pictures apart")
     return f"{count(len(repeated), 'prototype')}, repeated"
 
 
@@ -161,6 +178,12 @@ def opinions(evidence: Evidence) -> str:
     return count(len(compared), "photograph")
 
 
+def opinions_of_classes(evidence: Evidence) -> str:
+    """Return on how many photographs the maps of other methods were compared between classes."""
+    _require_several(evidence)
+    return opinions_checked(evidence)
+
+
 def opinions_checked(evidence: Evidence) -> str:
     """Return on how many photographs it was checked what the maps of other methods depend on."""
     if not evidence.samples:
@@ -221,6 +244,13 @@ def objects(evidence: Evidence) -> str:
     if not found:
         raise TooLittle("nothing was found on the photographs (see --threshold)")
     return f"{count(found, 'object')} on {count(len(evidence.samples), 'photograph')}"
+
+
+def objects_of_several(evidence: Evidence) -> str:
+    """Return how many objects a detector found, where they can have several names."""
+    said = objects(evidence)
+    _require_several(evidence)
+    return said
 
 
 def isolated_objects(evidence: Evidence) -> str:

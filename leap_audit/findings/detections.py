@@ -30,6 +30,8 @@ ALONE = "object without its surroundings"
 """The kind of the trial that pastes objects elsewhere."""
 OUTSIDE = 0.5
 """Share of the pixels that a detection needs first, outside of its box, from which on it hits."""
+NAMED = 3
+"""Classes up to which they are named in a sentence."""
 REMOVED = 0.5
 """Share of the objects that a usual change loses, from which on it is suspected."""
 CONFUSED, DOUBLED = 2, 2
@@ -157,11 +159,13 @@ def removed_by_change(evidence: Evidence) -> Iterator[Suspicion]:
     low, high = wilson(worst.changed, worst.objects)
     others = [each.kind for each in grave if each is not worst]
     also = f" So do: {listed(others)}." if others else ""
+    labels = [f"‘{evidence.labels[k]}’" for k in worst.classes]
+    called = f"called {listed(labels)}" if len(labels) <= NAMED else f"of {len(labels)} classes"
     yield Suspicion(
         classes=worst.classes,
         title=f"A changed picture loses most detections: {worst.kind}",
         evidence=f"{worst.kind.capitalize()}: {worst.changed} of {count(worst.objects, 'object')} "
-        f"are no longer found (control: {worst.control}).{also}",
+        f"{called} are no longer found (control: {worst.control}).{also}",
         sure=f"95\u00a0% interval: {percent(low)} to {percent(high)}.",
         confirm="Photographs taken under such conditions, with their objects counted.",
         limits="Tried on the photographs of this audit; lost are detections whose score falls "

@@ -123,6 +123,7 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
             for each in replicates
             if each.stability is not None
             and each.stability.faces is None  # else a search made them unlike on purpose
+            and each.stability.similarity is not None
             and each.stability.similarity < ALIKE
         ]
         if unlike:

@@ -16,6 +16,7 @@ __all__ = [
     "boxes_of",
     "detected_box",
     "detection_number",
+    "most_confident",
     "raw_answers",
     "raw_detections",
 ]
@@ -90,13 +91,18 @@ def detection_number(run: Run, picture: Array, number: int) -> DetectionTarget:
     if number < len(found):
         return found[number].target()
     if number == 0:
-        probs, boxes = raw_detections(run, picture)
-        return detected_box(probs, boxes, int(probs.max(0).argmax()), ()).target()
+        return most_confident(run, picture).target()
     threshold = getattr(run.model.answer, "threshold", 0.0)
     raise UsageError(
         f"target: there is no detection {number}; the picture has {len(found)} with a confidence "
         f"of {threshold:g} or more, from 0 on."
     )
+
+
+def most_confident(run: Run, picture: Array, names: Sequence[str] = ()) -> DetectedBox:
+    """Return the most confident row, however little that is. Parameters: `boxes_of`."""
+    probs, boxes = raw_detections(run, np.asarray(picture, np.float32))
+    return detected_box(probs, boxes, int(probs.max(0).argmax()), names)
 
 
 def detected_box(probs: Array, boxes: Array, row: int, names: Sequence[str] = ()) -> DetectedBox:

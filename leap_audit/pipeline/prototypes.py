@@ -76,7 +76,8 @@ def prototype_records(
         overlap = overlaps[row] if overlaps else None
         if overlap is not None:  # what overlaps most is listed, whatever its cosine
             listed += [k for k in overlap.strongest(target, OVERLAPPING) if k not in listed]
-        near = nearest(answered.features, beside, NEAREST)
+        one_number = answered.features.size == 1  # the same for all but its sign
+        near = [] if one_number else nearest(answered.features, beside, NEAREST)
         found.append(
             Prototype(
                 target=target,
@@ -180,7 +181,7 @@ def _stability(study: Study, group: Group) -> Stability | None:
     return Stability(
         images=tuple(image_path(each) for each in group.drawn[1:]),
         logits=group.reached,
-        similarity=similarity(features),
+        similarity=similarity(features) if features.shape[1] > 1 else None,
         agreement=agreement(group.shared, target),
         faces=faces(features, recognised) if pushed_apart else None,
     )

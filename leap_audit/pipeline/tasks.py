@@ -124,10 +124,15 @@ def _in_photograph(study: Study, answered: Answered) -> tuple[int, ...]:
 
 
 def _in_prototype(study: Study, group: Group, most: int) -> tuple[int, ...]:
-    """The target, and of its most entangled classes those above the least probability."""
+    """The target, and of its most entangled classes those above the least probability.
+
+    Of a detector those that it finds in the picture.
+    """
     probs = group.answered[0].answer.probs
     wanted = [*group.target, *group.shared[0].others(group.target)][:LISTED][:most]
     least = study.options.isolation.least
+    if isinstance(study.model.answer, Detections):
+        least = max(least, study.model.answer.threshold)
     return tuple(k for k in wanted if k in group.target or probs[k] >= least)
 
 

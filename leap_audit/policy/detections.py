@@ -11,6 +11,8 @@ NOTHING = "no object was found on the photographs"
 
 def confused_places(scope: Scope) -> Assessment:
     """Return how many objects have two names, per object found."""
+    if scope.audit.model.task == "detection" and len(scope.audit.classes) < 2:
+        return NotAssessed("the model has one class")
     return _share(scope, [each for each in _pairs(scope) if each.two and each.how.held])
 
 

@@ -11,6 +11,7 @@ __all__ = ["agreeing", "audited", "converged", "entangled", "reached", "stable"]
 
 _NONE = NotAssessed("no prototype was made")
 _ONE_SEED = NotAssessed("only one seed was run, so nothing says what chance changes; see --seeds")
+_ONE_NUMBER = NotAssessed("the model gives one number, which tells no two pictures apart")
 _PUSHED = NotAssessed("the prototypes of a class were pushed apart; see prototype.diversity")
 
 
@@ -46,10 +47,13 @@ def stable(scope: Scope) -> Assessment:
     found = list(_stabilities(scope))
     if (why := _without_seeds(scope, found)) is not None:
         return why
-    target, least = min(found, key=lambda each: each[1].similarity)
+    known = [(s.similarity, target) for target, s in found if s.similarity is not None]
+    if not known:
+        return _ONE_NUMBER
+    least, target = min(known)
     return Assessed(
-        least.similarity,
-        f"{least.similarity:.2f}, lowest of {count(len(found), 'class', 'classes')}, for "
+        least,
+        f"{least:.2f}, lowest of {count(len(known), 'class', 'classes')}, for "
         f"‘{scope.labels.of(target)}’",
     )
 
@@ -58,6 +62,8 @@ def agreeing(scope: Scope) -> Assessment:
     found = list(_stabilities(scope))
     if (why := _without_seeds(scope, found)) is not None:
         return why
+    if len(scope.audit.classes) < 2:
+        return NotAssessed("the model has one class")
     mean = sum(each.agreement for _, each in found) / len(found)
     return Assessed(mean, f"{percent(mean)} on average of {count(len(found), 'class', 'classes')}")
 

@@ -79,6 +79,8 @@ def stability_reading(stability: Stability) -> str:
     """Return how much prototypes from several seeds agree."""
     if stability.faces is not None:
         return _faces_reading(stability.faces, len(stability.logits))
+    if stability.similarity is None:
+        return "Compare the repeat runs by eye: the model gives one number, which tells none apart."
     verb = "differ" if stability.similarity < ALIKE else "look alike"
     return (
         f"Repeat runs {verb}: feature similarity {decimal(stability.similarity)} (alike from "
@@ -284,6 +286,8 @@ def _object_reading(prototype: Prototype, label: str, audit: Audit) -> str:
     if prototype.rank > 1:
         place = f"only in place {prototype.rank:,} of {len(audit.classes):,}"
     said = f"In the middle of this picture ‘{label}’ is {place}, with a confidence of {prob}"
+    if len(audit.classes) == 1:
+        said = f"In the middle of this picture ‘{label}’ has a confidence of {prob}"
     if prototype.prob < least:
         return f"{said}: too little to be found ({percent(least)})."
     return f"{said}." if prototype.rank == 1 else f"{said}. The search did not reach the class."

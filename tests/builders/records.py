@@ -56,7 +56,7 @@ def prototype(class_: int = 0, other: float = 0.1, **changes: Any) -> Prototype:
     return Prototype(**given | changes)
 
 
-def stability(similarity: float, agreement: float = 1.0) -> Stability:
+def stability(similarity: float | None, agreement: float = 1.0) -> Stability:
     return Stability(images=("y.png",), logits=(9, 9), similarity=similarity, agreement=agreement)
 
 

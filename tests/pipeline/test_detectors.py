@@ -86,6 +86,15 @@ def test_every_object_has_its_box_and_its_isolation(planted: tuple[Audit, str]) 
     assert page.count("Objects found") == 8
 
 
+def test_what_is_not_found_on_a_prototype_is_not_isolated(clean: tuple[Audit, str]) -> None:
+    least = clean[0].model.threshold
+    assert least is not None
+    for prototype in clean[0].prototypes:
+        assert prototype.isolations
+        for each in prototype.isolations:
+            assert each.class_ in prototype.target or each.prob >= least
+
+
 def test_shares_are_what_boxes_cover(planted: tuple[Audit, str]) -> None:
     for sample in planted[0].samples:
         for each in sample.predicted:
@@ -95,7 +104,8 @@ def test_shares_are_what_boxes_cover(planted: tuple[Audit, str]) -> None:
 def test_changes_that_lose_objects_are_one_finding(clean: tuple[Audit, str]) -> None:
     (found,) = [each for each in clean[0].findings if each.rule == "removed-by-change"]
     assert found.evidence == (
-        "Contrast halved: 16 of 16 objects are no longer found (control: 0). So do: without colour."
+        "Contrast halved: 16 of 16 objects called ‘red’ and ‘green’ are no longer found "
+        "(control: 0). So do: without colour."
     )
 
 

@@ -124,6 +124,24 @@ def test_prototypes_that_were_pushed_apart_say_nothing_of_chance() -> None:
         assert "pushed apart" in found.reason
 
 
+def test_one_number_tells_no_prototypes_apart() -> None:
+    record = audit(prototypes=(prototype(0, stability=stability(None)),))
+    found = CHECKS["prototypes-stable"].answer(Scope(record, allowed=frozenset()))
+    assert isinstance(found, NotAssessed)
+    assert "one number" in found.reason
+    some = (prototype(0, stability=stability(None)), prototype(1, stability=stability(0.4)))
+    assert value("prototypes-stable", audit(prototypes=some)) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("name", ["entanglement-stable", "objects-with-two-names"])
+def test_one_class_is_confused_with_no_other(name: str) -> None:
+    record = audit(prototypes=(prototype(0, stability=stability(0.9)),))
+    model = record.model.model_copy(update={"task": "detection"})
+    alone = record.model_copy(update={"model": model, "classes": record.classes[:1]})
+    found = CHECKS[name].answer(Scope(alone, allowed=frozenset()))
+    assert found == NotAssessed("the model has one class")
+
+
 def test_a_doubt_is_a_share_of_the_photographs() -> None:
     doubtful = audit(readings=readings(right=4, other=14, p=0.001))
     assert value("preprocessing-doubted", doubtful) == pytest.approx(10 / 20)

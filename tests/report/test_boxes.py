@@ -214,3 +214,21 @@ def test_a_report_says_which_objects_count(build: Build, folder: Path) -> None:
         model = audit.model.model_copy(update={"task": "detection", **update})
         text = Page(render_html(audit.model_copy(update={"model": model}), folder)).text
         assert said in text.replace("\u00a0", " ")
+
+
+def test_a_detector_of_one_class_is_compared_with_no_other(build: Build, folder: Path) -> None:
+    audit = build(prototypes=1)
+    again = records.stability(None).model_copy(update={"images": ()})
+    first = audit.prototypes[0].model_copy(update={"target": (0,), "rank": 1, "stability": again})
+    model = audit.model.model_copy(update={"task": "detection", "threshold": 0.5})
+    alone = audit.model_copy(
+        update={"model": model, "prototypes": (first,), "classes": ("face",), "matrix": None}
+    )
+    text = Page(render_html(alone, folder)).text.replace("\u00a0", " ")
+    own = text.split("Computer-generated examples")[1].split("Method")[0]
+    assert "In the middle of this picture ‘face’ has a confidence of" in own
+    assert "Compare the repeat runs by eye" in own
+    assert "Confidence97" in own.replace(" ", "")
+    for words in ("of 1", "Entanglement", "Overlap", "Rank1"):
+        assert words not in own.split("Photographs")[0]
+    assert "class overlap" not in text

@@ -117,6 +117,20 @@ def test_the_page_is_never_wider_than_the_screen(show: Open, name: str, width: s
     assert outside == []
 
 
+@pytest.mark.parametrize("name", EVERY_PAGE)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_sentences_have_room_for_some_words(show: Open, name: str, width: str) -> None:
+    page = show(name, width)
+    page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    narrow = page.evaluate(
+        """Array.from(document.querySelectorAll('main p'))
+        .filter(e => e.getClientRects().length && e.textContent.trim().length > 80
+            && e.getBoundingClientRect().width < 150)
+        .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert narrow == []
+
+
 def test_names_lie_between_the_squares_of_the_matrix_and_its_edge(
     browser: Any, tmp_path: Path
 ) -> None:

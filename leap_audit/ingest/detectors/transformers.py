@@ -82,9 +82,9 @@ def _from_sigmoids(value: ir.Value) -> bool:
 def _fits(outputs: Outputs, numbers: int, extra: int, usual: frozenset[int]) -> bool:
     """Whether so many logits may be of a kind, by the count of names, or else as is usual.
 
-    extra: logits beside those of the classes.
+    extra: logits beside those of the classes. A count of names that fits neither kind is no hint.
     """
-    if outputs.names is not None:
+    if outputs.names in (numbers, numbers - 1):
         return numbers == outputs.names + extra
     others = SIGMOIDS if extra else WITH_BACKGROUND
     return numbers in usual or numbers not in others

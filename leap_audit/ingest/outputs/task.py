@@ -190,7 +190,10 @@ def _detector(end: ir.Value, others: Sequence[ir.Value], shape: tuple[int, ...])
     if len(shape) == 2:
         return f"it is a list of {shape[0]} × {shape[1]} numbers for a picture"
     if len(shape) > 3:
-        return f"it has {len(shape)} dimensions beside the batch"
+        return (
+            f"it has {len(shape)} dimensions beside the batch, as the raw maps of YOLOv5 and v7; "
+            "export these decoded, v7 with --grid"
+        )
     if reason := _boxes_in(others):
         return reason
     if len(shape) == 3 and (node := end.producer()) is not None and node.op_type == "Concat":

@@ -150,6 +150,8 @@ def test_softmax_and_sigmoids_of_queries_are_told_apart(
         return
     with pytest.raises(ModelRefused, match="choose one with --detector: detr, rtdetr"):
         made(tmp_path / "m.onnx", proto)
+    with pytest.raises(ModelRefused, match="choose one with --detector: detr, rtdetr"):
+        made(tmp_path / "m.onnx", proto, names=3)
     assert made(tmp_path / "m.onnx", proto, "rtdetr").classes == 7
     assert made(tmp_path / "m.onnx", proto, "detr").classes == 6
 
@@ -167,6 +169,22 @@ def test_a_format_is_named_or_refused_by_name(tmp_path: Path) -> None:
         made(path, NETS["yolo8"](classes=80), names=90)
     with pytest.raises(ModelRefused, match=r"has 4 names.*tells 5 classes apart; give"):
         made(path, proto, names=4)
+    with pytest.raises(ModelRefused, match=r"has 90 names.*\(detr\) tells 91 classes apart"):
+        made(path, NETS["detr"](classes=91), names=90)
+    with pytest.raises(ModelRefused, match=r"has 91 names.*\(rtdetr\) tells 80 classes apart"):
+        made(path, NETS["rtdetr"](classes=80), names=91)
+
+
+def test_raw_maps_of_yolo_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    net = NetWriter()
+    outputs = {}
+    for x, stride in zip(net.features((8, 16, 32)), (8, 16, 32), strict=True):
+        sides = (3, 10, SIDE // stride, SIDE // stride)
+        raw = net("Reshape", net.conv(x, 6, 30), np.array([0, *sides]))
+        net("Transpose", raw, perm=[0, 1, 3, 4, 2], name=f"p{stride}")
+        outputs[f"p{stride}"] = (1, 3, *sides[2:], 10)
+    with pytest.raises(ModelRefused, match="raw maps of YOLOv5 and v7; export these decoded"):
+        made(tmp_path / "m.onnx", net.model(outputs, 1))
 
 
 @pytest.mark.parametrize("name", NETS)
