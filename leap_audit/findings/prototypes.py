@@ -119,7 +119,7 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
     """Suspect the classes whose prototypes from several seeds are unlike."""
     for target, replicates in evidence.by_target().items():
         unlike = [
-            (each.stability, each)
+            (each.stability.similarity, each.stability, each)
             for each in replicates
             if each.stability is not None
             and each.stability.faces is None  # else a search made them unlike on purpose
@@ -127,7 +127,7 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
             and each.stability.similarity < ALIKE
         ]
         if unlike:
-            stability, worst = min(unlike, key=lambda pair: pair[0].similarity)
+            similarity, stability, worst = min(unlike, key=lambda each: each[0])
             label = evidence.labels.of(target)
             repeats = [(image, f"‘{label}’, another run") for image in stability.images]
             yield Suspicion(
@@ -135,14 +135,14 @@ def prototype_unstable(evidence: Evidence) -> Iterator[Suspicion]:
                 classes=target,
                 title=f"Repeated runs give ‘{label}’ different prototypes",
                 evidence=f"{len(stability.logits)} runs give a mean feature similarity of "
-                f"{decimal(stability.similarity)} (threshold {decimal(ALIKE)}). They agree on "
+                f"{decimal(similarity)} (threshold {decimal(ALIKE)}). They agree on "
                 f"{percent(stability.agreement)} of the three most related classes.",
                 sure=f"Confidence: low. Only {len(stability.logits)} runs were compared.",
                 confirm="Run more seeds (--seeds) and more steps, and push them apart "
                 "(prototype.diversity): then the report says how many faces the class has.",
                 limits="A class may look like several things. One picture then shows a part of it.",
                 pictures=evidence_pictures([*_shown(evidence, [worst]), *repeats]),
-                figures={"similarity": stability.similarity, "agreement": stability.agreement},
+                figures={"similarity": similarity, "agreement": stability.agreement},
             )
 
 
