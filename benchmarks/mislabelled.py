@@ -47,7 +47,7 @@ def found(features: Array, logits: Array, labels: Array, changed: int, seed: int
     given[chosen] = (labels[chosen] + rng.integers(1, CLASSES, changed)) % CLASSES
     wrong = given != labels
     plain = Gathered.of(features, None, given)
-    judged = plain.with_scores(out_of_fold(plain, CLASSES, ridge_of(plain)))
+    judged = out_of_fold(plain, CLASSES, ridge_of(plain))
     own = softmax_rows(judged.scores())[np.arange(len(given)), given]
     rankings = {
         "self-influence": self_influence(judged),

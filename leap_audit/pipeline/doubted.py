@@ -62,7 +62,7 @@ def label_doubts(study: Study, photographs: Sequence[Answered]) -> LabelDoubts:
     classes = sorted({class_ for each in chosen if (class_ := known[each.index]) is not None})
     labels = [classes.index(class_) for e in chosen if (class_ := known[e.index]) is not None]
     gathered = Gathered.of(np.stack([each.features for each in chosen]), None, labels)
-    scored = gathered.with_scores(out_of_fold(gathered, len(classes), ridge_of(gathered)))
+    scored = out_of_fold(gathered, len(classes), ridge_of(gathered))
     judged = judged_labels(scored)
     if judged.alike is not None:
         return LabelDoubts(notes=(alike_in_words(judged.alike, "photographs"),))

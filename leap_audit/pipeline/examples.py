@@ -328,4 +328,4 @@ def _judged(known: Gathered, classes: int, ridge: float | None) -> Gathered:
         return known
     plain = replace(known, linear=None)
     fitted = ridge if ridge is not None else ridge_of(plain)
-    return known.with_scores(out_of_fold(plain, classes, fitted))
+    return out_of_fold(plain, classes, fitted)

@@ -54,15 +54,40 @@ class FeatureFile:
             count = min(self._rows.stat().st_size // (4 * width), self._keys.stat().st_size // KEY)
             os.truncate(self._rows, count * 4 * width)
             os.truncate(self._keys, count * KEY)
-            keys = self._keys.read_bytes()
+            keys = np.frombuffer(self._keys.read_bytes(), np.uint8)
         except OSError as error:
             raise OutputRefused(
                 f"{folder}: features cannot be kept there ({error.strerror})."
             ) from None
-        self._places = {keys[i * KEY : (i + 1) * KEY]: i for i in range(count)}
+        self._digests = [keys.reshape(count, KEY)]
+        self._index: tuple[Array, Array, Array] | None = None
 
-    def __contains__(self, digest: str) -> bool:
-        return bytes.fromhex(digest) in self._places
+    def __len__(self) -> int:
+        return sum(map(len, self._digests))
+
+    def places(self, digests: Sequence[str]) -> Array:
+        """Return (n,) the rows of pictures; -1 of those that have none."""
+        if self._index is None:
+            every = np.concatenate(self._digests)
+            begin = _beginnings(every)
+            order = np.argsort(begin, kind="stable")
+            self._digests, self._index = [every], (every, order, begin[order])
+        every, order, begin = self._index
+        wanted = _read(digests)
+        ours = _beginnings(wanted)
+        at = np.searchsorted(begin, ours)
+        found = np.full(len(wanted), -1, np.int64)
+        left = np.arange(len(wanted))
+        while True:  # once more where several digests begin alike
+            left = left[at[left] < len(begin)]
+            left = left[begin[at[left]] == ours[left]]
+            if not len(left):
+                return found
+            rows = order[at[left]]
+            same = (every[rows] == wanted[left]).all(1)
+            found[left[same]] = rows[same]
+            left = left[~same]
+            at[left] += 1
 
     def add(self, digests: Sequence[str], rows: Array) -> None:
         """Append rows, (n, width). Raises OutputRefused: they cannot be written."""
@@ -75,16 +100,26 @@ class FeatureFile:
                 file.write(b"".join(map(bytes.fromhex, digests)))
         except OSError as error:
             raise OutputRefused(f"{self._rows}: cannot be written ({error.strerror}).") from None
-        for digest in digests:
-            self._places[bytes.fromhex(digest)] = len(self._places)
+        self._digests.append(_read(digests))
+        self._index = None
 
     def gathered(self, digests: Sequence[str], features: int) -> Gathered:
         """Return the rows of these pictures, of whose numbers so many are features."""
-        order = np.array([self._places[bytes.fromhex(each)] for each in digests], np.int64)
+        order = self.places(digests)
         rows = np.zeros((0, self._width), np.float32)
-        if self._places:
-            rows = np.memmap(self._rows, np.float32, "r", shape=(len(self._places), self._width))
+        if len(self):
+            rows = np.memmap(self._rows, np.float32, "r", shape=(len(self), self._width))
         return Gathered(rows, features, order, np.full(len(order), NO_LABEL, np.int64))
+
+
+def _read(digests: Sequence[str]) -> Array:
+    """Digests in hexadecimal as bytes, (n, KEY)."""
+    return np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, KEY)
+
+
+def _beginnings(digests: Array) -> Array:
+    """(n,) the first eight bytes of each, as a number."""
+    return np.ascontiguousarray(digests[:, :8]).view(np.uint64).ravel()
 
 
 def hashed_pictures(paths: Sequence[Path], progress: Progress) -> PhotographNames:
@@ -155,8 +190,8 @@ def gather(
     suffix = "" if photo_range is None else "-{:g}-{:g}".format(*photo_range)
     name = f"{run.model.digest[:32]}{suffix}"
     kept = FeatureFile(folder, name, width + classes)
-    missing = {names.digests[i]: i for i in range(len(paths)) if names.digests[i] not in kept}
-    which = sorted(missing.values())
+    lacking = np.flatnonzero(kept.places(names.digests) < 0)
+    which = sorted({names.digests[i]: int(i) for i in lacking}.values())
     preprocessing = run.model.preprocessing
     with progress.stage("Computing features", len(paths)) as advance:
         advance(len(paths) - len(which))

@@ -250,10 +250,20 @@ def test_what_a_killed_process_left_is_cut_off(tmp_path: Any) -> None:
     again = FeatureFile(tmp_path, "model", 3)
     again.add(["ef" * 32], np.full((1, 3), 9))
     assert again.gathered(["ef" * 32, "cd" * 32], 2).features().tolist() == [[9, 9], [3, 4]]
-    assert "01" * 32 not in again
+    assert again.places(["01" * 32, "ab" * 32]).tolist() == [-1, 0]
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputRefused, match="cannot be kept"):
         FeatureFile(tmp_path / "file", "model", 3)
+
+
+def test_digests_that_begin_alike_are_told_apart(tmp_path: Any) -> None:
+    digests = [f"{'00' * 8}{number:048x}" for number in (5, 3, 9)] + ["ff" * 32]
+    kept = FeatureFile(tmp_path, "model", 1)
+    assert kept.places(digests).tolist() == [-1] * 4
+    kept.add(digests[:2], np.zeros((2, 1)))
+    kept.add(digests[3:], np.zeros((1, 1)))
+    assert kept.places(digests).tolist() == [0, 1, -1, 2]
+    assert FeatureFile(tmp_path, "model", 1).places(digests[::-1]).tolist() == [2, -1, 1, 0]
 
 
 def test_the_command_writes_record_and_page(folder: Any, monkeypatch: Any, capsys: Any) -> None:

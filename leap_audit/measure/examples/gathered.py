@@ -9,7 +9,7 @@ import numpy as np
 from leap_audit.errors import UsageError
 from leap_audit.run.session import Array
 
-__all__ = ["NO_LABEL", "Gathered", "Linear", "best", "softmax_rows"]
+__all__ = ["NO_LABEL", "Folds", "Gathered", "Linear", "best", "softmax_rows"]
 
 NO_LABEL = -1
 BLOCK = 2048
@@ -27,6 +27,15 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
+class Folds:
+    """Linear layers, of which each gives the scores of some pictures."""
+
+    layers: tuple[Linear, ...]
+    of: Array
+    """(n,) the layer of each picture, uint8."""
+
+
+@dataclass(frozen=True, eq=False)
 class Gathered:
     """What a model computes of n pictures, perhaps in a file that is mapped into memory."""
 
@@ -40,8 +49,8 @@ class Gathered:
     """(n,) the class that each picture shows; NO_LABEL: nobody says."""
     linear: Linear | None = None
     """The layer that gives the scores, where they do not stand in the rows."""
-    separate: Array | None = None
-    """(n, classes) scores, where they are neither in the rows nor of a layer."""
+    folds: Folds | None = None
+    """The layers that give the scores, where they are several."""
 
     @classmethod
     def of(
@@ -64,8 +73,8 @@ class Gathered:
     @property
     def classes(self) -> int:
         """Return the number of scores of a picture."""
-        if self.separate is not None:
-            return int(self.separate.shape[1])
+        if self.folds is not None:
+            return len(self.folds.layers[0].bias)
         if self.linear is not None:
             return len(self.linear.bias)
         return int(self.rows.shape[1]) - self.width
@@ -82,8 +91,12 @@ class Gathered:
 
     def scores(self, part: slice | Array = slice(None)) -> Array:
         """Return the scores of some pictures, (pictures, classes), float64."""
-        if self.separate is not None:
-            return np.asarray(self.separate[part], np.float64)
+        if self.folds is not None:
+            of, h = self.folds.of[part], self.features(part)
+            found = np.empty((len(h), self.classes))
+            for number, layer in enumerate(self.folds.layers):
+                found[of == number] = h[of == number] @ layer.weights.T + layer.bias
+            return found
         if self.linear is not None:
             return self.features(part) @ self.linear.weights.T + self.linear.bias
         return np.asarray(self.rows[self.order[part], self.width :], np.float64)
@@ -114,8 +127,8 @@ class Gathered:
 
     def chosen(self, which: Array) -> Self:
         """Return some of the pictures: their places, or a bool for each."""
-        separate = None if self.separate is None else self.separate[which]
-        return replace(self, order=self.order[which], labels=self.labels[which], separate=separate)
+        folds = self.folds and replace(self.folds, of=self.folds.of[which])
+        return replace(self, order=self.order[which], labels=self.labels[which], folds=folds)
 
     def with_labels(self, labels: Array) -> Self:
         """Return the same pictures with other labels."""
@@ -123,11 +136,11 @@ class Gathered:
 
     def with_linear(self, linear: Linear) -> Self:
         """Return the same pictures with the scores of a linear layer on their features."""
-        return replace(self, linear=linear)
+        return replace(self, linear=linear, folds=None)
 
-    def with_scores(self, scores: Array) -> Self:
-        """Return the same pictures with other scores, (n, classes)."""
-        return replace(self, separate=np.asarray(scores), linear=None)
+    def with_folds(self, folds: Folds) -> Self:
+        """Return the same pictures, each with the scores of its layer on its features."""
+        return replace(self, linear=None, folds=folds)
 
 
 def softmax_rows(scores: Array) -> Array:

@@ -61,8 +61,11 @@ def features_alike(pictures: Gathered) -> float | None:
     labelled = np.flatnonzero(pictures.labels != NO_LABEL)
     if cosine < ALIKE or not pictures.classes or not len(labelled):
         return cosine if cosine >= ALIKE else None
-    right = pictures.scores(labelled).argmax(1) == pictures.labels[labelled]
-    return cosine if right.mean() < RIGHT else None
+    right = sum(
+        int((pictures.scores(part).argmax(1) == pictures.labels[part]).sum())
+        for part in (labelled[block] for block in pictures.chosen(labelled).blocks())
+    )
+    return cosine if right < RIGHT * len(labelled) else None
 
 
 def alike_in_words(cosine: float, pictures: str) -> str:
@@ -95,14 +98,11 @@ def judged_labels(pictures: Gathered, *, bias: bool = True) -> JudgedLabels:
     alike = features_alike(known if len(labelled) else pictures)
     if alike is not None or not len(labelled):
         return JudgedLabels(alike=alike)
-    p = softmax_rows(known.scores())
-    own = p[np.arange(len(known)), known.labels]
+    own, first, most, margin = _answers(known)
     enough = np.full(known.classes, np.inf)
     for class_ in np.unique(known.labels):
         enough[class_] = np.quantile(own[known.labels == class_], QUANTILE)
-    first = p.argmax(1)
-    most = p[np.arange(len(known)), first]
-    chance = _chance(known.scores(), known.labels)
+    chance = _chance(margin)
     doubted = (
         (first != known.labels)
         & (most >= enough[first])
@@ -127,18 +127,28 @@ def judged_labels(pictures: Gathered, *, bias: bool = True) -> JudgedLabels:
     )
 
 
-def _chance(scores: Array, labels: Array) -> Array:
+def _answers(known: Gathered) -> tuple[Array, Array, Array, Array]:
+    """Of each picture, block by block: the probability of its label, the most probable class with
+    its probability, and by how much the best other class lies above the label in the scores."""
+    own, most, margin = (np.empty(len(known)) for _ in range(3))
+    first = np.empty(len(known), np.int64)
+    for part in known.blocks():
+        scores, rows = known.scores(part), np.arange(part.stop - part.start)
+        p, labels = softmax_rows(scores), known.labels[part]
+        own[part], first[part], most[part] = p[rows, labels], p.argmax(1), p.max(1)
+        of_label = scores[rows, labels]
+        scores[rows, labels] = -np.inf
+        margin[part] = scores.max(1) - of_label
+    return own, first, most, margin
+
+
+def _chance(margin: Array) -> Array:
     """(n,): the share of false ones among the pictures that are contradicted as much or more."""
-    if scores.shape[1] < 2:
-        return np.ones(len(labels))
-    rows = np.arange(len(labels))
-    own = scores[rows, labels]
-    others = scores.copy()
-    others[rows, labels] = -np.inf
-    margin = others.max(1) - own
+    if not np.isfinite(margin).all():  # there is no other class
+        return np.ones(len(margin))
     middle = float(np.median(margin))
     deviation = NORMAL * float(np.median(np.abs(margin - middle)))
     if not deviation > 0:
-        return np.ones(len(labels))
+        return np.ones(len(margin))
     ps = [0.5 * math.erfc((each - middle) / deviation / math.sqrt(2)) for each in margin]
     return np.asarray(benjamini_hochberg(ps))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from leap_audit.errors import UsageError
-from leap_audit.measure.examples.gathered import NO_LABEL, Gathered, Linear, softmax_rows
+from leap_audit.measure.examples.gathered import NO_LABEL, Folds, Gathered, Linear, softmax_rows
 from leap_audit.measure.examples.last_layer import solved
 from leap_audit.run.session import Array
 
@@ -57,23 +57,21 @@ def fitted_probe(training: Gathered, classes: int, ridge: float) -> Linear:
     return Linear(w[:, :-1], w[:, -1])
 
 
-def out_of_fold(training: Gathered, classes: int, ridge: float, folds: int = 5) -> Array:
-    """Return (n, classes): the scores of each picture by a layer fitted without its fold.
+def out_of_fold(training: Gathered, classes: int, ridge: float, folds: int = 5) -> Gathered:
+    """Return the pictures with the scores of each by a layer that was fitted without its fold.
 
     Picture i is in fold i modulo `folds` among those of its class, so that each fold has its part
     of each class.
     """
-    fold = np.zeros(len(training), np.int64)
+    fold = np.zeros(len(training), np.uint8)
     for class_ in range(classes):
         own = np.flatnonzero(training.labels == class_)
         fold[own] = np.arange(len(own)) % folds
-    scores = np.zeros((len(training), classes))
-    for each in range(folds):
-        inside = np.flatnonzero(fold == each)
-        if len(inside):
-            layer = fitted_probe(training.chosen(np.flatnonzero(fold != each)), classes, ridge)
-            scores[inside] = training.with_linear(layer).scores(inside)
-    return scores
+    layers = tuple(
+        fitted_probe(training.chosen(np.flatnonzero(fold != each)), classes, ridge)
+        for each in range(int(fold.max()) + 1)
+    )
+    return training.with_folds(Folds(layers, fold))
 
 
 def _loss(training: Gathered, w: Array, ridge: float) -> tuple[float, Array]:

@@ -1,12 +1,13 @@
 """Training pictures behind an answer, against slower and independent ways to the same numbers."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
 from leap_audit.errors import UsageError
-from leap_audit.measure.examples.gathered import Gathered, softmax_rows
+from leap_audit.measure.examples.gathered import Folds, Gathered, Linear, softmax_rows
 from leap_audit.measure.examples.last_layer import (
     curvature,
     influences,
@@ -201,7 +202,7 @@ def test_a_fold_is_scored_by_a_layer_that_did_not_see_it() -> None:
     other = training.labels.copy()
     other[0] = (other[0] + 1) % 3
     for labels in (training.labels, other):
-        scores = out_of_fold(training.with_labels(labels), 3, 0.01)
+        scores = out_of_fold(training.with_labels(labels), 3, 0.01).scores()
         rest = training.with_labels(labels)
         fold = np.zeros(30, int)
         for k in range(3):
@@ -230,16 +231,36 @@ def test_flipped_labels_come_first_and_clean_ones_raise_nothing() -> None:
     features = np.eye(3)[labels] * 4 + rng.normal(size=(300, 3)) * 0.5
     clean = Gathered.of(features, None, labels)
     ridge = ridge_of(clean)
-    assert judged_labels(clean.with_scores(out_of_fold(clean, 3, ridge))).doubted == ()
+    assert judged_labels(out_of_fold(clean, 3, ridge)).doubted == ()
     flipped = np.sort(rng.choice(300, 15, replace=False))
     wrong = labels.copy()
     wrong[flipped] = (wrong[flipped] + 1) % 3
     planted = clean.with_labels(wrong)
-    doubted = judged_labels(planted.with_scores(out_of_fold(planted, 3, ridge))).doubted
+    doubted = judged_labels(out_of_fold(planted, 3, ridge)).doubted
     assert {each.place for each in doubted} <= set(flipped.tolist())
     assert len(doubted) >= 13
     assert all(each.suggested == labels[each.place] for each in doubted)
     assert [d.influence for d in doubted] == sorted((d.influence for d in doubted), reverse=True)
+
+
+def test_labels_are_judged_without_the_scores_of_all_pictures_in_memory() -> None:
+    """10^5 pictures with 1,000 classes would have 0.8 GB of them."""
+    count, classes = 20_000, 400
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, count)
+    features = rng.normal(size=(count, 8)).astype(np.float32)
+    layers = tuple(Linear(rng.normal(size=(classes, 8)), np.zeros(classes)) for _ in range(5))
+    pictures = Gathered.of(features, None, labels)
+    folds = Folds(layers, (np.arange(count) % 5).astype(np.uint8))
+    tracemalloc.start()
+    judged_labels(pictures.with_folds(folds))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < count * classes * 8 * 0.8
+    few = np.array([7, 0, 19_999, 3])
+    wanted = [features[i] @ layers[i % 5].weights.T for i in few]
+    assert np.allclose(pictures.with_folds(folds).scores(few), wanted, atol=1e-5)
+    assert np.allclose(pictures.with_folds(folds).chosen(few).scores(), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -248,15 +269,14 @@ def test_hard_pictures_of_the_right_label_are_not_listed(seed: int) -> None:
     labels = np.arange(600) % 3
     features = np.eye(3)[labels] * 4 + rng.normal(size=(600, 3)) * 1.2
     hard = Gathered.of(features, None, labels)
-    scores = out_of_fold(hard, 3, ridge_of(hard))
-    judged = hard.with_scores(scores)
-    assert (scores.argmax(1) != labels).sum() >= 5
+    judged = out_of_fold(hard, 3, ridge_of(hard))
+    assert (judged.scores().argmax(1) != labels).sum() >= 5
     assert judged_labels(judged).doubted == ()
     wrong = labels.copy()
     far = np.flatnonzero(np.abs(features - np.eye(3)[labels] * 4).max(1) < 0.8)[:6]
     wrong[far] = (wrong[far] + 1) % 3
     planted = hard.with_labels(wrong)
-    doubted = judged_labels(planted.with_scores(out_of_fold(planted, 3, ridge_of(planted)))).doubted
+    doubted = judged_labels(out_of_fold(planted, 3, ridge_of(planted))).doubted
     assert {each.place for each in doubted} == set(far.tolist())
     assert all(each.q <= 0.01 for each in doubted)
 

@@ -20,7 +20,7 @@ def judged(common: float, wrong: int) -> Gathered:
     features[:, 1] += common
     labels[:wrong] = 1 - labels[:wrong]
     gathered = Gathered.of(features, None, labels)
-    return gathered.with_scores(out_of_fold(gathered, 2, ridge_of(gathered)))
+    return out_of_fold(gathered, 2, ridge_of(gathered))
 
 
 def test_labels_are_judged_by_features_that_differ() -> None:
