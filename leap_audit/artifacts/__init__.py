@@ -26,6 +26,7 @@ from leap_audit.artifacts.embedding import (
     NearestOf,
     NearPair,
     OutlyingPicture,
+    is_encoder,
 )
 from leap_audit.artifacts.experiments import (
     ClassSuspicion,
@@ -139,4 +140,5 @@ __all__ = [
     "TriedOn",
     "TriggerSize",
     "Verdict",
+    "is_encoder",
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from leap_audit.artifacts.embedding import DoubtedSample, EmbeddingAudit
+from leap_audit.artifacts.embedding import DoubtedSample, EmbeddingAudit, is_encoder
 from leap_audit.artifacts.experiments import ClassSuspicion, Trial
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.identity import Coverage, Declared, Environment, ModelIdentity
@@ -66,6 +66,11 @@ class Audit(Frozen):
     """Every rule that was applied; empty in audits that did not record them."""
     files: dict[str, str] = Field(default_factory=dict)
     """Path in the folder -> SHA-256 of each picture; empty in audits that did not record them."""
+
+    @property
+    def encoder(self) -> bool:
+        """Return whether the model is an encoder, and directions stand for classes."""
+        return is_encoder(self.model, self.embedding)
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Self:

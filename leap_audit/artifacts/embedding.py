@@ -3,6 +3,7 @@
 from typing import Literal
 
 from leap_audit.artifacts.frozen import Frozen
+from leap_audit.artifacts.identity import ModelIdentity
 
 __all__ = [
     "AlikePart",
@@ -17,6 +18,7 @@ __all__ = [
     "NearPair",
     "NearestOf",
     "OutlyingPicture",
+    "is_encoder",
 ]
 
 
@@ -214,3 +216,11 @@ class DoubtedSample(Frozen):
     self_influence: float
     q: float
     """The share of photographs listed by chance if the list went as far as this one, 0..1."""
+
+
+def is_encoder(model: ModelIdentity | None, embedding: EmbeddingAudit | None) -> bool:
+    """Whether a model is an encoder, and directions stand for classes.
+
+    model: None where it is not known. embedding: None where its vectors were not measured.
+    """
+    return embedding is not None or (model is not None and bool(model.directions_sha256))

@@ -21,6 +21,7 @@ from leap_audit.artifacts import (
     Readings,
     Sample,
     Trial,
+    is_encoder,
 )
 from leap_audit.text.names import ClassLabels, shortened
 
@@ -120,8 +121,7 @@ class Evidence:
     @property
     def encoder(self) -> bool:
         """Return whether the model is an encoder, and directions stand for classes."""
-        named = self.model is not None and bool(self.model.directions_sha256)
-        return named or self.embedding is not None
+        return is_encoder(self.model, self.embedding)
 
     @property
     def noun(self) -> str:

@@ -81,9 +81,14 @@ WHOLE = {
 """Kinds that are of the whole picture, where nothing is covered or pasted."""
 
 
+def _such(each: ClassSuspicion) -> str:
+    """What the whole picture has; empty: it is a mark in a part of it."""
+    return WHOLE.get(str(each.kind), "")
+
+
 def _of_whole(each: ClassSuspicion) -> tuple[str, str]:
     """What follows and what to do, where no mark is at fault; empty: where one is."""
-    if (such := WHOLE.get(str(each.kind))) is None:
+    if not (such := _such(each)):
         return "", ""
     return (
         f"Pictures with {such} get this answer whatever they show.",
@@ -115,7 +120,8 @@ def _what(each: ClassSuspicion) -> tuple[str, str]:
 
 
 def _covering(each: ClassSuspicion) -> str:
-    done = f"Taking {WHOLE[str(each.kind)]} away" if each.kind in WHOLE else "Covering it"
+    such = _such(each)
+    done = f"Taking {such} away" if such else "Covering it"
     if each.wrong:
         return f"{done} corrected {each.corrected} of {count(each.wrong, 'wrong answer')}."
     if each.covered is None:
@@ -130,7 +136,8 @@ def _pasting(each: ClassSuspicion, label: str) -> str:
     assert each.pasted is not None
     thing = "other photograph" if each.tried_on == "photographs" else "picture of other classes"
     several = "other photographs" if each.tried_on == "photographs" else "pictures of other classes"
-    done = f"Giving others {WHOLE[str(each.kind)]}" if each.kind in WHOLE else "Pasting it"
+    such = _such(each)
+    done = f"Giving others {such}" if such else "Pasting it"
     return (
         f"{done} turned {each.pasted.changed} of "
         f"{count(each.pasted.pictures, thing, several)} into ‘{label}’ "
@@ -139,7 +146,7 @@ def _pasting(each: ClassSuspicion, label: str) -> str:
 
 
 def _confirm(each: ClassSuspicion) -> str:
-    such = WHOLE.get(str(each.kind))
+    such = _such(each)
     if each.tried_on == "photographs":
         return (
             f"More photographs with {such or 'the mark'}, and without, would give the rate in use."
@@ -151,7 +158,7 @@ def _confirm(each: ClassSuspicion) -> str:
 
 
 def _limits(each: ClassSuspicion) -> str:
-    such = WHOLE.get(str(each.kind))
+    such = _such(each)
     if each.tried_on == "photographs":
         return (
             "Tried on the photographs of this audit; how often pictures in use have "

@@ -35,7 +35,7 @@ def erased(scope: Scope) -> Assessment:
     stated = _stated(scope)
     if isinstance(stated, NotAssessed):
         return stated
-    if scope.audit.embedding is not None or scope.audit.model.directions_sha256:
+    if scope.audit.encoder:
         return NotAssessed("the rest of a picture keeps the cosine of an encoder by nature")
     stated = [each for each in stated if each.outcome != "not enough"]
     if len(stated) < LEAST:

@@ -29,12 +29,10 @@ def reading(isolation: Isolation, label: str) -> str:
     area, whole = percent(isolation.area), percent(isolation.prob)
     keep, delete = percent(isolation.prob_keep), percent(isolation.prob_delete)
     if isolation.box is not None and isolation.outcome in ("carried", "not needed"):
-        kept = (
+        return (
             f"With the outlined {area} of the picture alone, the detector still gives this "
-            f"‘{label}’ a score of {keep} (before: {whole}). Without it, {delete} is left"
+            f"‘{label}’ a score of {keep} (before: {whole}). {_without(isolation, delete)}"
         )
-        also = ": other parts of the picture are evidence too"
-        return f"{kept}{also if isolation.outcome == 'not needed' else ''}."
     if isolation.outcome == "trace":
         return (
             f"The whole picture gives ‘{label}’ only {whole}; the outlined {area} alone gives "
@@ -51,10 +49,10 @@ def reading(isolation: Isolation, label: str) -> str:
             f"falls from {whole} to {keep}. Do not use this picture as an explanation."
         )
     verb = "still answers" if isolation.prob_keep >= SAYS else "still gives"
-    kept = f"With the outlined {area} of the picture alone, the model {verb} ‘{label}’ ({keep})"
-    if isolation.outcome == "not needed":
-        return f"{kept}. Without it, {delete} is left: other parts of the picture are evidence too."
-    return f"{kept}. Without it, {delete} is left."
+    return (
+        f"With the outlined {area} of the picture alone, the model {verb} ‘{label}’ ({keep}). "
+        f"{_without(isolation, delete)}"
+    )
 
 
 def _of_cosines(isolation: Isolation, cosines: Cosines, label: str) -> str:
@@ -79,12 +77,16 @@ def _of_cosines(isolation: Isolation, cosines: Cosines, label: str) -> str:
             f"from {whole} to {keep}; with all erased it is {erased}. Do not use this picture as "
             "an explanation."
         )
-    kept = (
+    return (
         f"With the outlined {area} of the picture alone, {of} is {keep} (whole picture: {whole}, "
-        f"all erased: {erased}). Without it, {delete} is left"
+        f"all erased: {erased}). {_without(isolation, delete)}"
     )
-    also = ": other parts of the picture are evidence too"
-    return f"{kept}{also if isolation.outcome == 'not needed' else ''}."
+
+
+def _without(isolation: Isolation, left: str) -> str:
+    """What is left of a class where its region, which is enough, is erased."""
+    also = ": other parts of the picture are evidence too" * (isolation.outcome == "not needed")
+    return f"Without it, {left} is left{also}."
 
 
 def bars(isolation: Isolation) -> tuple[tuple[str, float, str], ...]:

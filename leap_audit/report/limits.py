@@ -10,7 +10,6 @@ from leap_audit.artifacts import Audit
 from leap_audit.findings.assumptions import open_assumptions
 from leap_audit.findings.basis import CALIBRATION_NEEDS
 from leap_audit.findings.evidence import doubt, labelled_answers
-from leap_audit.report.wording import of_directions
 from leap_audit.text.numbers import count
 
 __all__ = ["Limit", "Requirement", "Requirements", "limits_of", "requirements"]
@@ -163,7 +162,7 @@ def _of_every_audit(audit: Audit) -> Iterator[Limit]:
     )
     detector = audit.model.task == "detection"
     what = f"is enough for the {'detection' if detector else 'answer'}"
-    if of_directions(audit):
+    if audit.encoder:
         what = "keeps enough of the cosine"
     yield Limit(
         "An isolation holds for its own picture",

@@ -38,7 +38,6 @@ __all__ = [
     "number",
     "object_number",
     "objects_found",
-    "of_directions",
     "opinions_reading",
     "probability_meaning",
     "probability_source",
@@ -199,14 +198,9 @@ def where_averaged(model: ModelIdentity) -> str:
 
 def task_of(audit: Audit) -> str:
     """Return the kind of answer the model gives; an encoder is audited by directions."""
-    if of_directions(audit):
+    if audit.encoder:
         return "embedding, audited as a classifier of directions"
     return audit.model.task
-
-
-def of_directions(audit: Audit) -> bool:
-    """Whether the model is an encoder, and directions stand for classes."""
-    return audit.embedding is not None or bool(audit.model.directions_sha256)
 
 
 def noun(audit: Audit, number: int = 1) -> str:

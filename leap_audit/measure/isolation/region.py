@@ -79,7 +79,8 @@ def read_region(run: Run, subject: Subject, scores: Array, options: IsolationOpt
     sufficient = np.flatnonzero((kept[-1] >= erased + enough * added) & (added >= least))
     place = int(sufficient[0]) if len(sufficient) else int(np.argmax(kept[-1]))
     deleted = _answers(run, np.where(masks[place], fill, picture)[None], subject)
-    figures = float(kept[-1][place]), float(deleted[-1][0])
+    keep, delete = float(kept[-1][place]), float(deleted[-1][0])
+    cosines = Cosines(whole=whole, keep=keep, delete=delete, erased=erased) if encoder else None
     return Region(
         ranking=ranking,
         area=AREAS[place],
@@ -87,9 +88,7 @@ def read_region(run: Run, subject: Subject, scores: Array, options: IsolationOpt
         prob_keep=float(kept[0][place]),
         prob_delete=float(deleted[0][0]),
         enough=bool(len(sufficient)),
-        cosines=Cosines(whole=whole, keep=figures[0], delete=figures[1], erased=erased)
-        if encoder
-        else None,
+        cosines=cosines,
     )
 
 
