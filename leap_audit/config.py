@@ -291,7 +291,7 @@ class AuditOptions(Options):
     """Output, or tensor inside, that holds the class scores. Left out: chosen, and reported.
     NAME:first or NAME:mean makes one vector of those of a transformer's tokens."""
     directions: ShownPath | None = None
-    """Directions that turn an encoder into a classifier: a .csv of names and numbers, or a .npy."""
+    """Directions that make a classifier of an encoder: a table of names and numbers, or a .npy."""
     directions_scale: float = Field(default=100.0, gt=0)
     """The factor by which these cosines are multiplied; CLIP uses 100."""
     detector: str | None = None

@@ -8,7 +8,7 @@ from leap_audit.config import AuditOptions
 from leap_audit.errors import ModelRefused
 from leap_audit.graph.operators import ROUNDING
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.directions import read_directions_in_child
+from leap_audit.ingest.classes.directions import notes_on_directions, read_directions_in_child
 from leap_audit.ingest.classes.lines import ClassList
 from leap_audit.ingest.classes.names import match_classes
 from leap_audit.ingest.classes.sandboxed import (
@@ -79,6 +79,9 @@ def read(
             require_classes(model)
         advance()
     names, notes = _matched(given, model)
+    if directions is not None and model.encoder is not None:
+        several = model.identity.independent
+        notes = (*notes, *notes_on_directions(directions, names, several=several))
     notes = (*notes, *_of_rounding(model))
     _say(told, model, notes)
     return Understood(model, names, notes, digest)

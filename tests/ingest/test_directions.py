@@ -13,7 +13,7 @@ from leap_audit.cli import app
 from leap_audit.config import AuditOptions, DeclaredPreprocessing
 from leap_audit.errors import ClassesRefused, LeapAuditError, ModelRefused
 from leap_audit.ingest import load
-from leap_audit.ingest.classes.directions import read_directions
+from leap_audit.ingest.classes.directions import notes_on_directions, read_directions
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.directions import Directions
 from leap_audit.measure.run import Run
@@ -144,7 +144,15 @@ def test_an_encoder_of_half_precision(tmp_path: Path) -> None:
     [
         ("a.csv", "a,1,2\nb,1\n", "row 2 has 1 numbers, and row 1 2"),
         ("a.csv", "a,1,2\nb,1,x\n", "row 2: holds something else than numbers"),
-        ("a.csv", "a,1,2\na,2,1\n", "a name of its own"),
+        ("a.csv", "a,1,2\nb,2,2\n\na,2,1\n", "row 4 has the name of row 1, 'a'; give"),
+        ("a.csv", "a,1,2\n ,2,1\n", "row 2 has no name"),
+        ("a.csv", "0.5,1,2\n-1.5,2,1\n", "holds numbers alone; put a name before"),
+        ("a.csv", "1,0,0\n0,1,0\n0,0,1\n", "holds numbers alone"),
+        ("a.tsv", "0,5\t1\n0,7\t2\n", "holds numbers alone"),
+        ("a.csv", "name,0,1,2\na,1,2,3\n", "row 1 numbers the columns; leave this head out"),
+        ("a.csv", "name,x,y\na,1,2\n", "row 1: holds something else than numbers"),
+        ("a.csv", "a,1,2\n\nb,0,0\n", "row 3 is zero"),
+        ("a.csv", 'a,1,2\n"' + "b" * 200_000, "is not a table"),
         ("a.csv", "a,1,2\nb,0,0\n", "row 2 is zero or not finite"),
         ("a.csv", "a,1,2\nb,nan,0\n", "row 2 is zero or not finite"),
         ("a.csv", "a,1,2\n", "at least two directions"),
@@ -158,6 +166,49 @@ def test_what_is_no_file_of_directions(tmp_path: Path, name: str, content: str, 
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ClassesRefused, match=says):
         read_directions(path, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "one, two;1;-2.5\nb;3;4\n"),
+        ("a.csv", "one, two;1;-2,5\nb;3;4,0\n"),
+        ("a.csv", "one, two\t1\t-2.5\nb\t3\t4\n"),
+        ("a.TSV", "one, two\t1\t-2,5\r\nb\t3\t4\r\n"),
+        ("a.csv", '"one, two",1,-2.5\nb,3,4\n'),
+    ],
+)
+def test_tables_with_any_mark(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    found = read_directions(path, 1.0)
+    assert found.names == ("one, two", "b")
+    np.testing.assert_array_equal(found.vectors, [[1, -2.5], [3, 4]])
+
+
+def test_names_that_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "digits.csv"
+    path.write_text("0,1,2\n1,2,1\n", encoding="utf-8")
+    assert read_directions(path, 1.0).names == ("0", "1")
+
+
+def test_directions_that_are_nearly_the_same(tmp_path: Path) -> None:
+    """They take answers from each other: the audit says so, naming both."""
+    path, table = flat(tmp_path / "m.onnx"), tmp_path / "texts.npy"
+    np.save(table, np.concatenate([VECTORS, VECTORS[1:2] * 3 + 1e-3]))
+    values = OPTIONS.model_dump(exclude_unset=True) | {"directions": str(table)}
+    understood = read(path, ("a", "b", "c", "d"), AuditOptions.parse(values, "test"), Silent())
+    assert understood.notes[-1] == (
+        "Classes whose directions are nearly the same, so that they take answers from each other: "
+        "'b' and 'd' (cosine 1.0000)."
+    )
+    np.save(table, VECTORS)
+    apart = read(path, ("a", "b", "c"), AuditOptions.parse(values, "test"), Silent())
+    assert not any("nearly the same" in note for note in apart.notes)
+    alike = Directions(np.ones((5, 2)), 1.0)
+    (note,) = notes_on_directions(alike, "abcde", several=True)
+    assert "get the same answers: 'a' and 'b'" in note
+    assert note.endswith("; and 4 more pairs.")
 
 
 def test_arrays_that_are_no_directions(tmp_path: Path) -> None:
