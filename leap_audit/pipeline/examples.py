@@ -169,7 +169,7 @@ def examples(
     folders: dict[str, Folder] = {}
     targets = np.full(len(read["pictures"][0]), NO_LABEL, np.int64)
     judged = JudgedLabels()
-    labelled = np.flatnonzero(truth != NO_LABEL)
+    labelled, several = np.flatnonzero(truth != NO_LABEL), _in_company(truth)
     for number, (each, _, _) in enumerate(opened_runs):
         gathered = {
             key: gather(each, paths, of, where, progress, photo_range)
@@ -192,8 +192,11 @@ def examples(
             if number == 0:
                 own = gathered["pictures"] if networks else seen
                 targets = _targets(own, names, target)
-                scored = _judged(known.chosen(labelled), len(names), ridge)
-                judged = judged_labels(scored, bias=bias)
+                if several.size < labelled.size:
+                    notes = (*notes, _alone_in_words(labelled.size - several.size))
+                if several.size:
+                    scored = _judged(known.chosen(several), len(names), ridge)
+                    judged = judged_labels(scored, bias=bias)
             seen = seen.with_labels(targets)
         elif number == 0:
             judged = judged_labels(known)
@@ -231,7 +234,7 @@ def examples(
         folders["pictures"],
         tuple(map(int, targets)),
         tuple(results),
-        tuple(replace(one, place=int(labelled[one.place])) for one in judged.doubted),
+        tuple(replace(one, place=int(several[one.place])) for one in judged.doubted),
         run,
         notes,
         photo_range,
@@ -316,6 +319,19 @@ def _targets(pictures: Gathered, names: Sequence[str], target: int | str | None)
             f"target: {target!r} is none of the {len(names)} classes, nor the number of one."
         )
     return np.full(len(pictures), index, np.int64)
+
+
+def _in_company(truth: Array) -> Array:
+    """The training pictures whose class has another one, so that a layer learns it without them."""
+    times = np.bincount(truth[truth != NO_LABEL], minlength=1)
+    return np.flatnonzero((truth != NO_LABEL) & (times[truth] > 1))
+
+
+def _alone_in_words(alone: int) -> str:
+    """That such pictures are not judged; they would be by a layer that knows no such class."""
+    if alone == 1:
+        return "1 training picture is the only one of its class: its label is not judged."
+    return f"{alone:,} training pictures are alone in their classes: their labels are not judged."
 
 
 def _judged(known: Gathered, classes: int, ridge: float | None) -> Gathered:

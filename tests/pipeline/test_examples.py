@@ -242,6 +242,24 @@ def test_an_encoder_takes_its_folders_for_classes(tmp_path: Any) -> None:
         examples(model, picture, tmp_path / "train/down", "influence", **where)
 
 
+def test_classes_of_one_picture(tmp_path: Any) -> None:
+    """They are examples like others; their labels are not judged, since no layer knows them."""
+    shown, _ = glyphs(8, 2)
+    where = {"preprocessing": RAW, "features": tmp_path / "features"}
+    model = tiny_encoder(tmp_path / "encoder.onnx")
+    folder = write_folders(tmp_path / "two", shown[:2], [0, 1])
+    for method in ("neighbours", "simplex", "tracin", "influence"):
+        result = examples(model, folder / "class-0", folder, method, **where)
+        assert result.targets == (0,)
+        assert result.mislabelled == ()
+        said = "2 training pictures are alone in their classes: their labels are not judged."
+        assert result.notes[-1] == said
+    mixed = write_folders(tmp_path / "mixed", shown, [0, 0, 0, 0, 1, 1, 1, 2])
+    result = examples(model, folder / "class-0", mixed, "influence", **where)
+    assert result.notes[-1].startswith("1 training picture is the only one of its class")
+    assert 2 not in {each.label for each in result.mislabelled}
+
+
 def test_what_a_killed_process_left_is_cut_off(tmp_path: Any) -> None:
     kept = FeatureFile(tmp_path, "model", 3)
     kept.add(["ab" * 32, "cd" * 32], np.arange(6).reshape(2, 3))

@@ -61,12 +61,14 @@ def out_of_fold(training: Gathered, classes: int, ridge: float, folds: int = 5) 
     """Return the pictures with the scores of each by a layer that was fitted without its fold.
 
     Picture i is in fold i modulo `folds` among those of its class, so that each fold has its part
-    of each class.
+    of each class. Raises UsageError: no class has two pictures.
     """
     fold = np.zeros(len(training), np.uint8)
     for class_ in range(classes):
         own = np.flatnonzero(training.labels == class_)
         fold[own] = np.arange(len(own)) % folds
+    if not fold.any():
+        raise UsageError("labels are judged by other pictures of their class, and none has two.")
     layers = tuple(
         fitted_probe(training.chosen(np.flatnonzero(fold != each)), classes, ridge)
         for each in range(int(fold.max()) + 1)
