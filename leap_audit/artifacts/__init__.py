@@ -29,6 +29,7 @@ from leap_audit.artifacts.embedding import (
     is_encoder,
 )
 from leap_audit.artifacts.experiments import (
+    CHANGED_WHOLE,
     ClassSuspicion,
     Experiment,
     MarkKind,
@@ -82,6 +83,7 @@ from leap_audit.artifacts.measured import (
 
 __all__ = [
     "ALIKE",
+    "CHANGED_WHOLE",
     "SCHEMA",
     "AlikePart",
     "Attribution",

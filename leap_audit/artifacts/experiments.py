@@ -8,6 +8,7 @@ from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.judged import EvidencePicture
 
 __all__ = [
+    "CHANGED_WHOLE",
     "ClassSuspicion",
     "Experiment",
     "MarkKind",
@@ -28,6 +29,10 @@ MarkKind = (
     | SearchKind
 )
 """context: what stands beside the objects that a detector finds."""
+CHANGED_WHOLE: frozenset[MarkKind] = frozenset(
+    {"texture", "colour", "detail", "colour map", "convolution"}
+)
+"""Marks that are no thing in a picture but a change of all of it: nothing is covered or pasted."""
 TriedOn = Literal["photographs", "prototypes"]
 
 

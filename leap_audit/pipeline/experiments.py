@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from leap_audit.artifacts import (
+    CHANGED_WHOLE,
     ClassSuspicion,
     Coincident,
     EvidencePicture,
@@ -216,14 +217,6 @@ def _row(study: Study, found: Settled) -> tuple[ClassSuspicion, dict[str, Array]
     return row, {each.image: picture for each, picture in shown}
 
 
-CHANGED_WHOLE: tuple[MarkKind, ...] = (
-    "texture",
-    "colour",
-    "detail",
-    "colour map",
-    "convolution",
-)
-"""Marks that are no thing in a picture but a change of all of it."""
 TRIGGERS: dict[MarkKind, str] = {
     "trigger": "the trigger by itself, on grey",
     "moved trigger": "the trigger by itself, on grey; it is laid at random places",

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 import leap_audit
-from leap_audit.report import key_regions, wording
+from leap_audit.report import experiments, key_regions, wording
 from leap_audit.report.charts import curve
 from leap_audit.report.icons import icon_rules
 from leap_audit.text.names import distinct_names, shortened, visible
@@ -83,6 +83,7 @@ def _environment() -> Environment:
         "icons": icon_rules,
         "count": count,
         "wording": wording,
+        "experiments": experiments,
         "key_regions": key_regions,
         "curve": curve,
         "ENTANGLEMENTS_SHOWN": ENTANGLEMENTS_SHOWN,
