@@ -7,12 +7,12 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.graph.emit import Emitter
+from leap_audit.graph.operators import ARRANGING
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.outputs.reading import LEAST, NEAREST
 from leap_audit.run.session import Array
 
 __all__ = [
-    "ARRANGING",
     "ancestors_of",
     "as_float",
     "centred",
@@ -26,9 +26,6 @@ __all__ = [
     "widths_joined",
 ]
 
-PASSING = frozenset({"Identity"})
-ARRANGING = frozenset({"Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-
 
 def part(op: Emitter, value: ir.Value, start: int, stop: int, axis: int = 1) -> ir.Value:
     """Return the entries start..stop of a tensor along an axis, as float32.
@@ -36,7 +33,7 @@ def part(op: Emitter, value: ir.Value, start: int, stop: int, axis: int = 1) -> 
     What was concatenated of them is taken from before the Concat, so that the operator that
     computes it can be seen.
     """
-    while (node := value.producer()) is not None and node.op_type in PASSING:
+    while (node := value.producer()) is not None and node.op_type == "Identity":
         value = _first(node)
     rank = len(static_shape(value))
     joined = node is not None and node.op_type == "Concat"

@@ -10,14 +10,13 @@ import numpy as np
 import onnx_ir as ir
 
 from leap_audit.graph.emit import Emitter
+from leap_audit.graph.operators import RESHAPING
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
 from leap_audit.ingest.detectors.decoding import as_float, log_odds_of_log, log_probability, part
 from leap_audit.run.session import Array
 
 __all__ = ["both_true", "log_odds"]
-
-RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 
 def log_odds(op: Emitter, value: ir.Value, start: int, stop: int, axis: int = 1) -> ir.Value:

@@ -14,6 +14,7 @@ import onnx
 from onnx import helper
 
 from leap_audit.canonical.folding import reads_of
+from leap_audit.graph.operators import ARRANGING, PICKING
 from leap_audit.graph.protos import real_inputs, subgraphs
 from leap_audit.ingest.outputs.tensor_outputs import with_outputs
 
@@ -22,14 +23,13 @@ __all__ = ["ALL_BOXES", "with_all_rows"]
 ALL_BOXES = "leap_audit/all_boxes"
 """Name of the output that holds the boxes of all rows, (1, rows, 4), in the unit of the model."""
 FIRST_AXIS = "leap_audit/first_axis"
-PICKING = frozenset({"NonMaxSuppression", "NonZero"})
+SUPPRESSING = frozenset({"NonMaxSuppression", "NonZero"})
 """Operators whose output depends on which rows are good enough."""
 SCORING = ("Sigmoid", "Softmax")
 FINENESS = 65536.0
 """Parts of a pixel to which regions are rounded."""
-ARRANGING = frozenset(
-    {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
-)
+PASSED = ARRANGING | PICKING
+"""Operators between rows and what they are picked by."""
 
 
 def with_all_rows(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -92,8 +92,8 @@ def _ends(graph: onnx.GraphProto) -> tuple[str, str] | None:
 
 
 def _picks(node: onnx.NodeProto) -> str:
-    """The operator of PICKING that a node is, or has in a graph of its own; empty: none."""
-    if node.op_type in PICKING:
+    """The operator of SUPPRESSING that a node is, or has in a graph of its own; empty: none."""
+    if node.op_type in SUPPRESSING:
         return node.op_type
     inner = (each for graph in subgraphs([node]) for each in graph.node)
     return next((op for each in inner if (op := _picks(each))), "")
@@ -139,7 +139,7 @@ class _Rows:
         while (node := self._makers.get(index)) is not None:
             if _picks(node) == "NonMaxSuppression":
                 return node, limit
-            if node.op_type not in ARRANGING:
+            if node.op_type not in PASSED:
                 break
             limit = node.input[2] if node.op_type == "Slice" else limit
             index = node.input[0]
@@ -158,7 +158,7 @@ class _Rows:
         elif node.op_type == "Concat":
             for each in node.input:
                 yield from self._probabilities(each)
-        elif node.op_type in ARRANGING or self._selects(node):
+        elif node.op_type in PASSED or self._selects(node):
             yield from self._probabilities(node.input[0])
 
     def _selects(self, node: onnx.NodeProto) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from leap_audit.graph.emit import Emitter
+from leap_audit.graph.operators import PICKING, SHAPE_ONLY
 from leap_audit.graph.shapes import static_shape
 from leap_audit.ingest.detectors.decoding import (
-    ARRANGING,
     ancestors_of,
     as_float,
     centred,
@@ -30,7 +30,6 @@ WITH_BACKGROUND = frozenset({81, 92})
 QUERIES = Counting(0.5, 1.0, "as in post_process_object_detection of Transformers")
 SIGMOIDS = frozenset({80, 90, 91, 365})
 """Logits of COCO's classes or numbers, or of Objects365's classes, each with its own sigmoid."""
-PICKING = ARRANGING | {"Cast", "Gather", "Slice", "Split"}
 """Operators whose numbers are those of their first input."""
 
 
@@ -74,7 +73,7 @@ def _from_sigmoids(value: ir.Value) -> bool:
         return False
     if node.op_type == "Concat":
         return all(_from_sigmoids(each) for each in node.inputs if each is not None)
-    if node.op_type in PICKING and (before := node.inputs[0]) is not None:
+    if node.op_type in SHAPE_ONLY | PICKING and (before := node.inputs[0]) is not None:
         return _from_sigmoids(before)
     return node.op_type == "Sigmoid"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from leap_audit.graph.operators import PICKING, SHAPE_ONLY
 from leap_audit.graph.values import constant_of
 
 __all__ = ["Interval", "bounds_of"]
@@ -33,8 +34,9 @@ OWN: dict[str, Interval] = {
 """Operators whose results lie between these numbers, whatever they are given."""
 SAME = frozenset(
     {
-        *("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand"),
-        *("Slice", "Split", "Gather", "GatherElements", "GatherND", "Tile", "Dropout"),
+        *SHAPE_ONLY,
+        *PICKING,
+        *("Expand", "GatherElements", "GatherND", "Tile", "Dropout"),
         *("ReduceMean", "ReduceMax", "ReduceMin", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
         *("DepthToSpace", "SpaceToDepth", "TopK", "QuantizeLinear", "DequantizeLinear"),
     }

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from leap_audit.artifacts import Layout, Task
 from leap_audit.errors import ModelRefused
+from leap_audit.graph.operators import ARRANGING, PICKING
 from leap_audit.graph.protos import every_graph
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
@@ -32,9 +33,6 @@ SCORING = frozenset({"Conv", "Gemm", "MatMul", "Add", "BatchNormalization"})
 NORMALISED = frozenset({"LayerNormalization", "BatchNormalization", "LpNormalization"})
 NORMS = frozenset({"ReduceL2", "ReduceSumSquare", "ReduceSum", "LpNormalization"})
 BETWEEN = frozenset({"Sqrt", "Clip", "Max", "Add", "Pow", "Expand", "Reshape", "Unsqueeze"})
-ARRANGING = frozenset(
-    {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Transpose", "Gather", "Slice"}
-)
 IMAGENET = (1000, 1001)
 """As many scores as ImageNet has classes, without or with one for the background."""
 REGIONS = frozenset({"RoiAlign", "MaxRoiPool"})
@@ -265,7 +263,7 @@ def _comes_from(value: ir.Value | None, origins: Collection[str]) -> bool:
 def _below(value: ir.Value | None) -> ir.Node | None:
     """The node that computes a value, under what only arranges it."""
     while value is not None and (node := value.producer()) is not None:
-        if node.op_type not in ARRANGING:
+        if node.op_type not in ARRANGING | PICKING:
             return node
         value = node.inputs[0]
     return None

@@ -14,6 +14,7 @@ import onnx
 from leap_audit.artifacts import TensorInfo
 from leap_audit.canonical.folding import reads_of
 from leap_audit.errors import ModelRefused
+from leap_audit.graph.operators import SHAPE_ONLY
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.protos import dtype_name, real_inputs, tensor_info
 from leap_audit.graph.weights import split_weights
@@ -25,7 +26,6 @@ LABELS = frozenset({"LabelEncoder", "CategoryMapper", "ArrayFeatureExtractor", "
 """Operators of ai.onnx.ml that give labels for numbers."""
 CLASSIFIERS = frozenset({"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"})
 """Operators of ai.onnx.ml whose first output is a label, and whose second the scores."""
-ARRANGING = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Cast"})
 HOLDING = frozenset({"SequenceConstruct", "SequenceInsert", "Optional"})
 """Operators that put tensors, or sequences, into a sequence."""
 
@@ -162,10 +162,10 @@ class _Work:
     def _dressed(self, node: onnx.NodeProto) -> tuple[str, ...]:
         """Return the operator if it only rearranges values that are not numbers."""
         before = self.makers.get(node.input[0]) if node.input else None
-        if node.op_type not in ARRANGING or node.domain not in ONNX_DOMAIN or before is None:
+        if node.op_type not in SHAPE_ONLY or node.domain not in ONNX_DOMAIN or before is None:
             return ()
         visited = {before.op_type}
-        while before is not None and before.op_type in ARRANGING and before.input:
+        while before is not None and before.op_type in SHAPE_ONLY and before.input:
             before = self.makers.get(before.input[0])
             visited.add(before.op_type if before is not None else "")
         dressing = {"ZipMap", *LABELS, *HOLDING, "SplitToSequence"}

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from leap_audit.artifacts import ChannelOrder, Layout
 from leap_audit.errors import LeapAuditError
+from leap_audit.graph.operators import PICKING, SHAPE_ONLY
 from leap_audit.graph.opset import IR_VERSION
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import constant_of
@@ -24,13 +25,11 @@ from leap_audit.run.session import Array, Session
 
 __all__ = ["Scaling", "read_scaling"]
 
-ARRANGING = frozenset(
-    {
-        *("Transpose", "Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Pad"),
-        *("Resize", "Slice", "Gather", "Split", "Concat", "Expand", "SpaceToDepth", "Clip"),
-        *("DepthToSpace", "Dropout", "QuantizeLinear", "DequantizeLinear"),
-    }
+KEEPING = (
+    SHAPE_ONLY | PICKING | {"Pad", "Resize", "Concat", "Expand", "SpaceToDepth", "DepthToSpace"}
 )
+KEEPING |= {"Clip", "Dropout", "QuantizeLinear", "DequantizeLinear"}
+"""Operators that leave the scale of numbers as it is."""
 SCALING = frozenset({"Sub", "Add", "Mul", "Div", "Neg", "Sum", "BatchNormalization"})
 CHANNELS = 16
 """Channels that are looked at one by one."""
@@ -191,7 +190,7 @@ def _passes(node: ir.Node, passed: set[ir.Value]) -> bool:
         return False
     if node.op_type == "Div" and inputs[0] not in passed:
         return False
-    return node.op_type in ARRANGING | SCALING or _scales_channels(node)
+    return node.op_type in KEEPING | SCALING or _scales_channels(node)
 
 
 def _waits(node: ir.Node) -> bool:

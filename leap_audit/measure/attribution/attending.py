@@ -2,16 +2,15 @@
 
 import onnx_ir as ir
 
+from leap_audit.graph.operators import PICKING, SHAPE_ONLY
 from leap_audit.graph.shapes import shape_of
 from leap_audit.graph.values import constant_of
 
 __all__ = ["inside_attention"]
 
-ARRANGING = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-PARTING = frozenset({"Gather", "Slice", "Split"})
 SCALING = frozenset({"Add", "Concat", "Div", "Gemm", "MatMul", "Mul", "Sub"})
 """Of one tensor and constants: layers that make queries, keys and values, and positions."""
-BEHIND = ARRANGING | {"Add", "Div", "Mul", "Softmax", "Sub", "Where"}
+BEHIND = SHAPE_ONLY | {"Add", "Div", "Mul", "Softmax", "Sub", "Where"}
 HEADS = 4
 """Axes of the tensors that hold heads; where these are joined, there are fewer."""
 
@@ -60,7 +59,7 @@ def _reaches_softmax(value: ir.Value) -> bool:
 
 def _is_passed(node: ir.Node) -> bool:
     """Whether a node before a product only arranges, parts or scales one tensor."""
-    if node.op_type in ARRANGING | PARTING:
+    if node.op_type in SHAPE_ONLY | PICKING:
         return True
     if node.op_type not in SCALING:
         return False

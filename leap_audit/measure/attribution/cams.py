@@ -10,6 +10,7 @@ from pydantic import Field
 
 from leap_audit.config import Options
 from leap_audit.errors import GradientUnavailable, UsageError
+from leap_audit.graph.operators import ARRANGING
 from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Detections
 from leap_audit.measure.attribution.entry import Item, LayerOptions, MethodValues, attribution
@@ -328,7 +329,7 @@ def _averaged_map(model: Model) -> Places | None:
     graph = model.graph.graph
     value = next((v for n in graph for v in n.outputs if v.name == layer.features), None)
     while value is not None and (node := value.producer()) is not None:
-        if node.op_type in ("Flatten", "Reshape", "Squeeze", "Identity", "Transpose"):
+        if node.op_type in ARRANGING:
             value = node.inputs[0]
         elif node.op_type in ("GlobalAveragePool", "ReduceMean", "AveragePool"):
             same = node.inputs[0] is not None and node.inputs[0].name == places.name
