@@ -107,8 +107,8 @@ def _of_coverage(audit: Audit) -> Iterator[Limit]:
     if coverage.left_out:
         yield Limit(
             "The time did not allow everything",
-            f"{'; '.join(coverage.left_out)}. With more time (--minutes, --effort) the prototypes "
-            "may be clearer and the figures more certain.",
+            f"Left out: {'; '.join(coverage.left_out)}. With more time (--minutes, --effort) "
+            "the prototypes may be clearer and the figures more certain.",
         )
     if not audit.samples and audit.embedding is None:
         yield Limit(

@@ -124,8 +124,8 @@ def statement(preprocessing: Preprocessing) -> tuple[str, ...]:
         (f"Channels: {colours[p.channel_order]}", "channel_order"),
         (f"Layout: {p.layout}, the channels {last}", "layout"),
         (f"Black becomes {p.range[0]:g}, white {p.range[1]:g}", "range"),
-        ("Then nothing is subtracted" if plain else f"Then minus {_listed(p.mean)}", "mean"),
-        ("and nothing divided" if plain else f"and divided by {_listed(p.std)}", "std"),
+        (f"Then subtracted: {'nothing' if plain else _listed(p.mean)}", "mean"),
+        (f"Then divided by: {'nothing' if plain else _listed(p.std)}", "std"),
     )
     source = (f"Declared by {p.declared_by}.",) if p.declared_by else ()
     return source + tuple(

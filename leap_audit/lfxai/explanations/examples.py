@@ -1,7 +1,7 @@
 """LFXAI's explainers by examples: attributions (test inputs, training inputs) of an encoder."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,12 @@ import numpy as np
 from leap_audit.errors import ConfigRefused
 from leap_audit.foxai.arrays import as_before, input_batch, numbers_of
 from leap_audit.ingest.outputs.answer import Softmax
-from leap_audit.lfxai.explanations.encoder import batches, encoder_network, representations
+from leap_audit.lfxai.explanations.encoder import (
+    batches,
+    channels_first,
+    encoder_network,
+    representations,
+)
 from leap_audit.measure.examples.gathered import Gathered
 from leap_audit.measure.examples.last_layer import influences, mean_curvature, tracin
 from leap_audit.measure.examples.neighbours import similarities
@@ -41,7 +46,15 @@ class ExampleBasedExplainer(ABC):
     def _training(self, train_idx: Any) -> Array:
         if self.X_train is None:
             raise ConfigRefused(f"{self}: has no X_train; give it to the explainer.")
-        return input_batch(self.X_train)[np.asarray(numbers_of(train_idx), np.int64)]
+        chosen = input_batch(self.X_train)[np.asarray(numbers_of(train_idx), np.int64)]
+        return channels_first(self.model, chosen)
+
+    def _test(self, X_test: Any) -> Array:
+        return channels_first(self.model, input_batch(X_test))
+
+    def _batches(self, loader: Iterable[Any]) -> Iterator[tuple[Array, Array | None]]:
+        """Batches of a loader, the inputs as (n, channels, height, width)."""
+        return ((channels_first(self.model, inputs), known) for inputs, known in batches(loader))
 
 
 class _OfRepresentations(ExampleBasedExplainer):
@@ -54,7 +67,7 @@ class _OfRepresentations(ExampleBasedExplainer):
         """Return (test inputs, training inputs) float32, of the kind that X_test is."""
         network = encoder_network(self.model)
         training = representations(network, self._training(train_idx))
-        found = self.compared(representations(network, input_batch(X_test)), training)
+        found = self.compared(representations(network, self._test(X_test)), training)
         return as_before(found, X_test)
 
     def attribute_loader(
@@ -67,7 +80,9 @@ class _OfRepresentations(ExampleBasedExplainer):
         """Return (test inputs, training inputs) float32 of all batches of the loaders."""
         network = encoder_network(self.model)
         training, test = (
-            np.concatenate([representations(network, inputs) for inputs, _ in batches(loader)])
+            np.concatenate(
+                [representations(network, inputs) for inputs, _ in self._batches(loader)]
+            )
             for loader in (train_loader, test_loader)
         )
         return self.compared(test, training).astype(np.float32)
@@ -133,7 +148,7 @@ class _OfGradients(ExampleBasedExplainer):
             raise ConfigRefused(f"{self}: has no y_train, the classes of X_train; give them.")
         labels = numbers_of(self.y_train)[np.asarray(numbers_of(train_idx), np.int64)]
         training = self._training(train_idx)
-        found = self._summed([(training, labels)], [(input_batch(X_test), None)], kwargs)
+        found = self._summed([(training, labels)], [(self._test(X_test), None)], kwargs)
         return as_before(found, X_test)
 
     def attribute_loader(
@@ -144,7 +159,7 @@ class _OfGradients(ExampleBasedExplainer):
         **kwargs: Any,
     ) -> Any:
         """Return (test inputs, training inputs) float32 of all batches; both have labels."""
-        return self._summed([*batches(train_loader)], [*batches(test_loader)], kwargs)
+        return self._summed([*self._batches(train_loader)], [*self._batches(test_loader)], kwargs)
 
     @abstractmethod
     def compared(self, test: Gathered, training: Gathered, values: dict[str, Any]) -> Array:

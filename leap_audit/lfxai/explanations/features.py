@@ -8,14 +8,16 @@ import numpy as np
 from leap_audit.errors import ConfigRefused, PictureRefused
 from leap_audit.foxai.arrays import numbers_of
 from leap_audit.lfxai.explanations.encoder import (
+    as_given,
     batches,
+    channels_first,
     encoder_network,
     encoder_run,
     representations,
 )
 from leap_audit.measure.targets import DirectionTarget
 from leap_audit.pipeline.explain import methods
-from leap_audit.pipeline.inputs import explain_inputs
+from leap_audit.pipeline.inputs import Network, explain_inputs
 from leap_audit.run.session import Array
 from leap_audit.text.names import did_you_mean
 
@@ -32,7 +34,8 @@ def attribute_auxiliary(
 ) -> Array:
     """Return the label-free attributions of all inputs, (n, channels, height, width), float32.
 
-    Those of Σ_j f_j(x) f_j(x'), with f(x) fixed, at x' = x (Crabbé and van der Schaar 2022).
+    Of a Keras model inputs and attributions are (n, height, width, channels). The attributions are
+    those of Σ_j f_j(x) f_j(x'), with f(x) fixed, at x' = x (Crabbé and van der Schaar 2022).
     encoder: a module, an ONNX file or another source. data_loader: batches of (inputs, labels), or
     of inputs. device: ignored. attr_method: an instance or class of captum, its name, or the name
     of a method of the registry. baseline: an array or tensor, or a function of the inputs; None:
@@ -42,13 +45,14 @@ def attribute_auxiliary(
     """
     network, name = encoder_network(encoder), _method(attr_method)
     found = []
-    for inputs, _ in batches(data_loader):
+    for given, _ in batches(data_loader):
+        inputs = channels_first(network, given)
         targets = [DirectionTarget(h) for h in representations(network, inputs)]
         run = encoder_run(network, inputs)
-        against = _baselines(baseline, inputs)
+        against = _baselines(baseline, given, network)
         several = explain_inputs(run, inputs, targets, name, options, baselines=against)
         found += [_whole(each.values, inputs) for each in several]
-    return np.stack(found)
+    return as_given(network, np.stack(found))
 
 
 def attribute_individual_dim(
@@ -68,13 +72,14 @@ def attribute_individual_dim(
     """
     network, name = encoder_network(encoder), _method(attr_method)
     found = []
-    for inputs, _ in batches(data_loader):
+    for given, _ in batches(data_loader):
+        inputs = channels_first(network, given)
         h, run = representations(network, inputs), encoder_run(network, inputs)
         if not 1 <= dim_latent <= h.shape[1]:
             raise ConfigRefused(
                 f"dim_latent: {dim_latent}; the encoder has {h.shape[1]} dimensions."
             )
-        against = _baselines(baseline, inputs)
+        against = _baselines(baseline, given, network)
         maps = [
             [
                 _whole(each.values, inputs)
@@ -91,7 +96,7 @@ def attribute_individual_dim(
         ]
         stacked = np.moveaxis(np.stack([np.stack(each) for each in maps]), 0, 1)
         weighed = np.abs(h[:, :dim_latent, None, None, None] * stacked)
-        found.append(weighed[:, :, 0] if inputs.shape[1] == 1 else weighed)
+        found.append(weighed[:, :, 0] if inputs.shape[1] == 1 else as_given(network, weighed))
     return np.concatenate(found).astype(np.float32)
 
 
@@ -114,10 +119,10 @@ def _method(given: Any) -> str:
     raise ConfigRefused(f"attr_method: there is no {name!r}{did_you_mean(name, [*table, *peers])}")
 
 
-def _baselines(given: Any, inputs: Array) -> list[Array | None]:
-    """The baseline of each input, (1, channels, height, width)."""
+def _baselines(given: Any, inputs: Array, network: Network) -> list[Array | None]:
+    """The baseline of each input, (1, channels, height, width); `inputs` and `given` lie alike."""
     if given is None:
-        return [np.zeros((1, *x.shape), np.float32) for x in inputs]
+        given = 0.0
     is_array = hasattr(given, "shape") or isinstance(given, int | float)
     found = np.asarray(numbers_of(given if is_array else given(inputs)), np.float32)
     try:
@@ -126,7 +131,7 @@ def _baselines(given: Any, inputs: Array) -> list[Array | None]:
         raise PictureRefused(
             f"baseline: the shape {list(found.shape)} for inputs of {list(inputs.shape)}."
         ) from None
-    return [np.ascontiguousarray(each[None]) for each in whole]
+    return [np.ascontiguousarray(each[None]) for each in channels_first(network, whole)]
 
 
 def _whole(values: Array, inputs: Array) -> Array:
