@@ -202,6 +202,15 @@ class EmbeddingAudit(Frozen):
     lacking: tuple[str, ...] = ()
     """What was planned and not measured because the audit was stopped, in words."""
 
+    @property
+    def centroids(self) -> bool:
+        """Return whether directions and factor were made of the labelled photographs themselves.
+
+        Then the share of right answers is no accuracy, and probabilities fit by the way they were
+        made.
+        """
+        return self.kind == "classes"
+
 
 class DoubtedSample(Frozen):
     """A photograph whose label looks wrong: a layer fitted without it says another class."""

@@ -147,7 +147,7 @@ def confidence_unjustified(evidence: Evidence) -> Iterator[Suspicion]:
     if model is not None and (model.independent or model.places != (1, 1)):
         return
     known = labelled_answers(evidence.samples)
-    if len(known) < CALIBRATION_NEEDS:
+    if len(known) < CALIBRATION_NEEDS or evidence.centroids:
         return
     right = sum(each.right for each in known)
     sure = sum(each.prob for each in known) / len(known)

@@ -97,7 +97,8 @@ def labelled(evidence: Evidence) -> str:
     known = labelled_answers(evidence.samples)
     if not known:
         raise TooLittle(_NO_LABELS if evidence.samples else "there were no photographs")
-    return count(len(known), "labelled photograph")
+    of_them = ", which the centroids were made of" if evidence.centroids else ""
+    return f"{count(len(known), 'labelled photograph')}{of_them}"
 
 
 def labelled_enough(evidence: Evidence) -> str:
@@ -107,6 +108,8 @@ def labelled_enough(evidence: Evidence) -> str:
     model = evidence.model
     if model is not None and (model.independent or model.places != (1, 1)):
         raise TooLittle("the model does not give one class to each photograph")
+    if evidence.centroids:
+        raise TooLittle("centroids and factor were made of the labelled photographs")
     if len(known) < CALIBRATION_NEEDS:
         raise TooLittle(f"it needs {CALIBRATION_NEEDS} labelled photographs; there were {said}")
     return said

@@ -141,6 +141,11 @@ class Evidence:
         """Yield the isolations of classes that the model states about their picture."""
         return stated_classes(self.prototypes, self.samples, self.labels)
 
+    @property
+    def centroids(self) -> bool:
+        """Return whether classes are centroids of the labelled photographs."""
+        return self.embedding is not None and self.embedding.centroids
+
     def every_isolation(self) -> Iterator[tuple[str, Isolation, bool]]:
         """Yield (its picture in words, the isolation, whether of a photograph) of each."""
         return _every_isolation(self.prototypes, self.samples, self.labels)

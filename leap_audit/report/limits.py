@@ -136,6 +136,14 @@ def _of_this_model(audit: Audit) -> Iterator[Limit]:
 
 def _accuracy(audit: Audit) -> Iterator[Limit]:
     known = len(labelled_answers(audit.samples))
+    if known and audit.embedding is not None and audit.embedding.centroids:
+        yield Limit(
+            "No accuracy was measured",
+            f"The classes are centroids of the {count(known, 'labelled photograph')}, and their "
+            "factor fits them: right answers and probabilities are better than on others. Accuracy "
+            "needs labelled data from the place of use.",
+        )
+        return
     yield Limit(
         "The accuracy in use was not measured",
         f"The {count(known, 'labelled photograph')} of this audit are no random sample. Accuracy "

@@ -335,6 +335,12 @@ def right_sentence(audit: Audit) -> str:
     if not known:
         return ""
     right = sum(each.right for each in known)
+    if audit.embedding is not None and audit.embedding.centroids:
+        return (
+            f"Nearest to the centroid of their class: {right} of "
+            f"{count(len(known), 'labelled photograph')}. The centroids were made of them, so this "
+            "is no accuracy."
+        )
     low, high = wilson(right, len(known))
     return (
         f"Right on {right} of {count(len(known), 'labelled photograph')} "

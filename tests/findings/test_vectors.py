@@ -3,11 +3,11 @@
 import pytest
 
 from leap_audit.artifacts import Finding, HubPicture
-from leap_audit.findings import Evidence, find
+from leap_audit.findings import Evidence, find, questions
 from leap_audit.policy import CHECKS
 from leap_audit.policy.scope import Assessed, Scope
 from tests.builders.judged import audit
-from tests.builders.suspicious import CLASSES
+from tests.builders.suspicious import CLASSES, answered
 from tests.builders.vectors import PICTURE, changed, copies, vectors
 
 
@@ -42,3 +42,16 @@ def test_a_pair_under_two_classes_counts_wherever_it_lies() -> None:
 def test_the_worst_of_the_mild_changes_counts() -> None:
     changes = (changed(found=38), changed("darker by 0.2", 30), changed("upside down", 2))
     assert value_of("embedding-found-again", changes=changes) == pytest.approx(0.75)
+
+
+def test_centroids_of_the_photographs_say_nothing_of_confidence() -> None:
+    """Classes and factor are made of the photographs, so that the probabilities fit them."""
+    right = (0, 1) * 20
+    for kind, raised in (("named", True), ("classes", False)):
+        samples = tuple(answered(*right, known=right, prob=0.8))
+        evidence = Evidence(CLASSES, samples=samples, embedding=vectors(kind=kind))
+        assert any(each.rule == "overconfident" for each in find(evidence)) is raised
+        asked = {each.rule: each for each in questions(evidence, ())}
+        assert bool(asked["overconfident"].reason) is not raised
+        made = "40 labelled photographs, which the centroids were made of"
+        assert (asked["photographs-mistaken"].basis == made) is not raised
