@@ -220,6 +220,8 @@ def experiments(evidence: Evidence) -> str:
     # The least probability of n pictures is that all of them change and none of the control.
     several = max(len(evidence.trials), 1)
     short = sum(several * 0.5**each.pictures > Q for each in tried)
+    if short == len(tried) and not any(each.confirmed for each in evidence.suspicion):
+        raise TooLittle("every class was tried on too few pictures to tell a mark from chance")
     said = [count(len(tried), "class", "classes")]
     if short:
         said.append(f"{short} of them on too few pictures to tell a mark from chance")

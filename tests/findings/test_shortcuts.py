@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from leap_audit.artifacts import EvidencePicture, Finding, Sample
-from leap_audit.findings import Evidence, find
+from leap_audit.findings import Evidence, find, questions
 from leap_audit.findings.basis import experiments
 from leap_audit.text.places import place_in_words
 from tests.builders.records import CLASSES, suspected, trial
@@ -137,3 +137,12 @@ def test_what_is_of_the_whole_picture_is_no_mark(kind: str, tried_on: str) -> No
     words = " ".join(parts).lower()
     assert not [word for word in ("mark", "pasting", "covering") if word in words]
     assert words.count("such" if kind in ("colour", "texture", "detail") else "changed so") == 6
+
+
+def test_marks_on_too_few_pictures_are_not_assessed() -> None:
+    few = suspected(0, 0.2, pasted=trial(0, 0.2).model_copy(update={"pictures": 3}))
+    evidence = Evidence(CLASSES, suspicion=(few,), trials=(trial(0, 0.2),) * 18)
+    (asked,) = [each for each in questions(evidence, ()) if each.rule == "shortcut"]
+    assert asked.reason == "every class was tried on too few pictures to tell a mark from chance"
+    sure = few.model_copy(update={"confirmed": True})
+    assert experiments(Evidence(CLASSES, suspicion=(sure,), trials=evidence.trials))
