@@ -9,7 +9,7 @@ from leap_audit.measure.prototype.generate import (
     batches_of,
     make_prototypes,
 )
-from leap_audit.measure.prototype.growth import settled_for
+from leap_audit.measure.prototype.logits import settled_for
 from leap_audit.measure.prototype.middle import has_a_middle, middle_places
 from leap_audit.measure.prototype.settings import settled
 

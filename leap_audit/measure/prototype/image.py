@@ -17,7 +17,7 @@ from leap_audit.gradient import Emitter
 from leap_audit.graph.shapes import static_shape
 from leap_audit.run.session import Array
 
-__all__ = ["Painted", "coefficient_channels", "ground", "ink", "over", "paint"]
+__all__ = ["COLOUR_ROOT", "Painted", "coefficient_channels", "ground", "ink", "over", "paint"]
 
 COLOUR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 """Root of the colour covariance of natural pictures (Olah et al. 2017)."""

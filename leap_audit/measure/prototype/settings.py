@@ -17,12 +17,9 @@ HOLD, INK = 8.0, 2.0
 """What keeps a small grey picture one object on a plain ground (see PrototypeOptions)."""
 MAPPED = {"middle": 0.2, "surround": 0.42, "log_weight": 8.0}
 """Where a map shall say the class, and how much it is to be probable (docs/prototypes.md)."""
-UNSATURATED = 1.4
-"""Growth of the logits with twice the contrast, from which the logit is standardised: SqueezeNet
-has 1.66, MobileNetV1, V2 and EfficientNet-Lite0 have 1.06 to 1.14 (docs/prototypes.md)."""
 GLARE = 0.125
-"""Total variation of a scene whose logit is standardised: a network that does not saturate draws
-glaring specks (docs/prototypes.md)."""
+"""Total variation of a scene whose logit is standardised: it holds back glaring specks
+(docs/prototypes.md)."""
 TRANSFORMS: dict[str, tuple[tuple[float, float], float, bool]] = {
     "none": ((1.0, 1.0), 0.0, False),
     "s": ((0.92, 1.08), 0.04, False),
@@ -39,7 +36,7 @@ def settled(
     *,
     batchable: bool = True,
     mapped: bool = False,
-    growth: float = 1.0,
+    standardise: bool = False,
 ) -> PrototypeOptions:
     """Return the options with nothing left open, for pictures of (channels, height, width).
 
@@ -57,9 +54,8 @@ def settled(
     border, so that an object is drawn and not a texture; and it is wanted to be probable there,
     because a logit is as high on what other classes share. batchable: whether the model can answer
     several views at once. mapped: whether it answers with a map that is fine enough.
-    growth: how much logits grow with contrast (see `contrast_growth`): of a network that does not
-    saturate, a search for the highest logit is one for the highest contrast, so the logit is
-    standardised over classes, and a light total variation holds back glaring specks.
+    standardise: whether the network's logit is to be standardised over classes (see `stands_out`);
+    then a light total variation holds back glaring specks.
 
     Raises ConfigRefused: more than one view of a model that takes one picture at a time.
     """
@@ -90,7 +86,7 @@ def settled(
         chosen |= {"background": 0.5, "total_variation": 0.0, "jitter": 0.25, "views": views}
         chosen["noise"] = NOISE
     chosen |= dict(zip(MAPPED, MAPPED.values() if mapped else (0.0, 0.0, 0.0), strict=True))
-    chosen["objective"] = "standardised" if growth >= UNSATURATED else "logit"
+    chosen["objective"] = "standardised" if standardise else "logit"
     if channels != 1 and not small and (options.objective or chosen["objective"]) != "logit":
         chosen["total_variation"] = GLARE
     given = {n for n in chosen if n != "transform" and getattr(options, n) is not None}

@@ -1,4 +1,4 @@
-"""Whether a network's logits grow with contrast, and what its prototypes are optimised for then."""
+"""How a network's logits behave, and what its prototypes are optimised for then."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import pytest
 from leap_audit.config import PrototypeOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.prototype import Request, make_prototypes, settled, settled_for
-from leap_audit.measure.prototype.growth import contrast_growth
+from leap_audit.measure.prototype import logits as measured
+from leap_audit.measure.prototype.logits import contrast_growth, prominence, stands_out
 from leap_audit.measure.prototype.objective import standardised_logits
-from leap_audit.measure.prototype.settings import UNSATURATED
 from leap_audit.measure.run import Run
 from tests.builders.classifiers import linear, read_model, uncounted, write_model
 from tests.builders.emitted import numbers, start
@@ -28,16 +28,17 @@ def unsaturated(tmp_path: Path, classes: int = 100, side: int = SIDE, channels: 
     return read_model(linear(tmp_path / "m.onnx", weights, side, channels))
 
 
-def saturated(tmp_path: Path) -> Model:
+def saturated(tmp_path: Path, power: float = 1.0) -> Model:
+    """A network whose logits do not grow with contrast; with a high power few stand out."""
     path = write_model(
         tmp_path / "s.onnx",
         [
             ("Flatten", ["x"], "f"),
             ("Gemm", ["f", "w"], "g", {"transB": 1}),
-            ("Mul", ["g", "steep"], "s"),
-            ("Tanh", ["s"], "y"),
+            ("LpNormalization", ["g"], "n"),
+            ("Pow", ["n", "power"], "y"),
         ],
-        {"w": weights_of(100, SIDE), "steep": np.array(100.0)},
+        {"w": weights_of(100, SIDE), "power": np.array(power)},
         shape=("n", 3, SIDE, SIDE),
         outputs=[("y", ("n", 100))],
     )
@@ -54,16 +55,34 @@ def test_logits_that_saturate_do_not_grow(tmp_path: Path) -> None:
     assert settled_for(PrototypeOptions(), model, 1).objective == "logit"
 
 
+def test_the_highest_of_normal_logits_is_not_prominent(tmp_path: Path) -> None:
+    assert prominence(Run(saturated(tmp_path), 1, 1)) == pytest.approx(1, abs=0.08)
+
+
+def test_a_logit_that_stands_out_is_standardised(tmp_path: Path) -> None:
+    model = saturated(tmp_path, power=5.0)
+    assert contrast_growth(Run(model, 1, 1)) == pytest.approx(1, abs=0.05)
+    assert prominence(Run(model, 1, 1)) > 1.6
+    assert settled_for(PrototypeOptions(), model, 1).objective == "standardised"
+
+
 @pytest.mark.parametrize(
-    ("growth", "objective"),
-    [(1.0, "logit"), (1.39, "logit"), (1.4, "standardised"), (2.0, "standardised")],
+    ("growth", "above", "found"),
+    [(1.0, 1.0, False), (1.39, 1.44, False), (1.4, 1.0, True), (1.0, 1.45, True)],
 )
-def test_the_objective_follows_the_growth(growth: float, objective: str) -> None:
+def test_either_is_enough(
+    growth: float, above: float, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "contrast_growth", lambda _: growth)
+    monkeypatch.setattr(measured, "prominence", lambda _: above)
+    assert stands_out(Run(unsaturated(tmp_path, 10), 1, 1)) == found
+
+
+def test_what_is_declared_is_kept() -> None:
     shape = (3, 224, 224)
-    assert settled(PrototypeOptions(), shape, growth=growth).objective == objective
+    assert settled(PrototypeOptions(), shape, standardise=True).objective == "standardised"
     declared = PrototypeOptions(objective="logit")
-    assert settled(declared, shape, growth=growth).objective == "logit"
-    assert UNSATURATED == 1.4
+    assert settled(declared, shape, standardise=True).objective == "logit"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +100,7 @@ def test_only_standardised_scenes_are_held_back_from_glare(
     asked = PrototypeOptions.parse({"objective": objective}, "test")
     assert settled(asked, shape).total_variation == variation
     assert settled(asked.model_copy(update={"total_variation": 0.3}), shape).total_variation == 0.3
-    grown = settled(PrototypeOptions(), shape, growth=2.0 if objective == "standardised" else 1.0)
+    grown = settled(PrototypeOptions(), shape, standardise=objective == "standardised")
     assert grown.total_variation == variation
 
 
