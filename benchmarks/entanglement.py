@@ -1,6 +1,6 @@
 """Which reading of a prototype foretells what its class will be confused with?
 
-    python -m benchmarks.entanglement imagenet [--rows 1 3 5] [--threads 1] --keep prototypes
+    python -m benchmarks.entanglement imagenet [--rows 1 3 5] [--network NAME] --keep prototypes
     python -m benchmarks.entanglement digits [--threads 1] --keep prototypes
     python -m benchmarks.entanglement cifar10 [--threads 1] --keep prototypes
 
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.foretelling import Foretold, foretold, permuted
-from benchmarks.photographs import FOLDER, MODEL, classifier_of, read_rows, read_sorted
+from benchmarks.photographs import FOLDER, classifier_of, read_rows, read_sorted
 from benchmarks.ranking import paired_interval
 from benchmarks.readings import ALONE, READINGS, Prototypes
 from benchmarks.transfer_matrix import SUITES
@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("data", choices=["imagenet", "digits", "cifar10"])
     parser.add_argument("--folder", type=Path, default=FOLDER, help="models/ and images/")
     parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS))
+    parser.add_argument("--network", default="MobileNetV2", help="of the suite imagenet")
     parser.add_argument("--replicates", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path("prototypes"))
@@ -227,8 +228,12 @@ def main() -> None:
         model = classifier_of(DIGITS)
         seen["digits"] = model, seen_digits(model, args.threads)
     elif args.data == "imagenet":
-        model = classifier_of(args.folder / "models" / MODEL)
-        seen["imagenet"] = model, seen_imagenet(args.folder, model, args.rows, args.threads)
+        listed = {each.name: each for each in SUITES["imagenet"].networks(args.folder)}
+        model = listed[args.network].load()
+        seen[f"imagenet/{args.network}"] = (
+            model,
+            seen_imagenet(args.folder, model, args.rows, args.threads),
+        )
     else:
         for network in SUITES["cifar10"].networks(args.folder):
             model = network.load()
