@@ -60,8 +60,7 @@ def _ground(plain: bool, hold: float, ink: float) -> str:
 
 OBJECTIVES = {
     "logit": "the target's logit",
-    "standardised": "the target's logit in deviations from the mean over all classes, which does "
-    "not rise with the contrast of the picture, nor with many classes at once",
+    "standardised": "the target's logit less the mean over all classes, in deviations of logits",
 }
 SOURCE = "Erhan et al. 2009; Olah et al. 2017"
 CHECK = "logit, probability and rank are measured on the finished PNG, neither moved nor noisy"
