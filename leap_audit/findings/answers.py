@@ -190,13 +190,18 @@ def photographs_mistaken(evidence: Evidence) -> Iterator[Suspicion]:
     answers = Counter(each.answer for each in wrong)
     involved = Counter(k for each in wrong for k in (each.shows, each.answer))
     many = len(known) >= PHOTOGRAPHS_NEEDED and len(wrong) > MANY_WRONG * len(known)
+    of_all = f"{len(wrong)} of {count(len(known), 'labelled photograph')}"
+    title, sure = f"The model got {of_all} wrong", "if the photographs are a fair sample."
+    if evidence.centroids:
+        title = f"{of_all} are nearer to the centroid of another class"
+        sure = "of centroids made of these photographs; of others it may be higher."
     yield Suspicion(
         severity="high" if many else None,
         classes=tuple(k for k, times in involved.items() if 2 * times >= len(wrong)),
-        title=f"The model got {len(wrong)} of {count(len(known), 'labelled photograph')} wrong",
+        title=title,
         evidence=f"{_pattern(evidence, answers, pairs)}{_predicted(evidence, pairs)}",
         sure=f"95\u00a0% interval of the error rate: {percent(low)} to {percent(high)} (Wilson), "
-        "if the photographs are a fair sample.",
+        f"{sure}",
         confirm="Measure the error rate on a labelled test set from the place of use.",
         limits="Labels supplied by the user; not verified. The photographs are no random sample.",
         pictures=_pictures(evidence, sorted(wrong, key=lambda each: -each.prob)),

@@ -4,7 +4,7 @@ from leap_audit.artifacts import Cosines, Isolation, Outcome
 from leap_audit.findings.isolations import two_figures
 from leap_audit.text.numbers import decimal, percent
 
-__all__ = ["bars", "isolation_check", "of_figures", "reading", "two_figures"]
+__all__ = ["bars", "isolation_check", "of_figures", "reading", "region", "two_figures"]
 
 _CHIPS: dict[Outcome, str] = {
     "carried": "confirmed",
@@ -20,6 +20,12 @@ SAYS = 0.5
 def isolation_check(isolation: Isolation) -> str:
     """Return in two or three words how the isolation did in its own check."""
     return _CHIPS[isolation.outcome]
+
+
+def region(isolation: Isolation) -> str:
+    """Return what the outlined region is: the key region, or one that is not enough."""
+    name = "Tried region" if isolation.outcome == "not enough" else "Key region"
+    return f"{name}, {percent(isolation.area)}"
 
 
 def reading(isolation: Isolation, label: str) -> str:

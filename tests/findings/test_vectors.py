@@ -55,3 +55,13 @@ def test_centroids_of_the_photographs_say_nothing_of_confidence() -> None:
         assert bool(asked["overconfident"].reason) is not raised
         made = "40 labelled photographs, which the centroids were made of"
         assert (asked["photographs-mistaken"].basis == made) is not raised
+
+
+def test_mistakes_of_centroids_are_not_called_the_model_s() -> None:
+    samples = tuple(answered(1, 0, 1, known=(0, 0, 1)))
+    for kind, title in (
+        ("named", "The model got 1 of 3 labelled photographs wrong"),
+        ("classes", "1 of 3 labelled photographs are nearer to the centroid of another class"),
+    ):
+        evidence = Evidence(CLASSES, samples=samples, embedding=vectors(kind=kind))
+        assert title in {each.title for each in find(evidence)}

@@ -16,7 +16,7 @@ from leap_audit.artifacts import (
 )
 from leap_audit.errors import PictureRefused
 from leap_audit.report import render_html
-from leap_audit.report.key_regions import bars, isolation_check, reading, two_figures
+from leap_audit.report.key_regions import bars, isolation_check, reading, region, two_figures
 from leap_audit.report.selection import PHOTOGRAPHS_IN_FULL
 from leap_audit.report.templates import template_folder
 from leap_audit.report.wording import stability_reading
@@ -230,6 +230,7 @@ def test_a_class_that_no_part_carries_is_told_from_one_without_a_region(build: B
         **figures | {"enough": False, "prob": 0.97, "prob_keep": 0.6, "prob_delete": 0.4}
     )
     assert isolation_check(failed) == "no region is enough"
+    assert region(failed) == "Tried region, 12\u00a0%"
     assert "falls from 97\u00a0% to 60\u00a0%" in reading(failed, "sky")
     everywhere = Isolation(
         **figures | {"enough": False, "prob": 0.73, "prob_keep": 0.99, "prob_delete": 0.37}
