@@ -14,17 +14,24 @@ from leap_audit.lfxai import (
     attribute_individual_dim,
 )
 
-tensorflow = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
-keras = pytest.importorskip("keras", reason="Keras is not installed")
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("Keras runs on another backend", allow_module_level=True)
+pytestmark = pytest.mark.xdist_group("tensorflow")  # one process imports it
 
 X = np.random.default_rng(0).standard_normal((6, 8, 8, 2)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def model() -> Any:
+def keras() -> Any:
+    """Return Keras on TensorFlow, imported by the first test that needs it."""
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    found = pytest.importorskip("keras", reason="Keras is not installed")
+    if found.backend.backend() != "tensorflow":
+        pytest.skip("Keras runs on another backend")
+    return found
+
+
+@pytest.fixture(scope="module")
+def model(keras: Any) -> Any:
     keras.utils.set_random_seed(0)
     of = keras.layers
     return keras.Sequential(
@@ -39,6 +46,8 @@ def model() -> Any:
 
 def slopes(model: Any, weights: Any) -> Any:
     """The gradient of Σ weights · f(x) by the inputs, by TensorFlow."""
+    import tensorflow
+
     with tensorflow.GradientTape() as tape:
         x = tensorflow.constant(X)
         tape.watch(x)
@@ -63,7 +72,9 @@ def test_attributions_lie_as_the_inputs(model: Any) -> None:
         np.testing.assert_allclose(of_one[:, d], slow, atol=1e-5)
 
 
-def test_examples_of_keras_models(model: Any) -> None:
+def test_examples_of_keras_models(keras: Any, model: Any) -> None:
+    import tensorflow
+
     weights = SimplEx(model, X_train=X).attribute(X, [*range(6)])
     np.testing.assert_allclose(weights, np.eye(6), atol=1e-3)
     h = np.asarray(model(X))
