@@ -167,7 +167,7 @@ def duplicates(evidence: Evidence) -> Iterator[Suspicion]:
             within,
             "one-folder",
             f"{count(len(within), 'picture lies', 'pictures lie')} twice in a folder",
-            "These pictures count twice in every figure.",
+            "A picture that lies there twice counts twice in every figure.",
             "Take one of each pair out.",
         )
 

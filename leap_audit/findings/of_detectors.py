@@ -46,7 +46,7 @@ OF_DETECTORS: dict[str, RuleWords] = {
     ),
     "isolation-not-enough": RuleWords(
         "Is each key region enough for its detection?",
-        "These pictures do not explain the detection.",
+        "Such a picture does not explain the detection.",
     ),
     "erasing-changes-little": RuleWords(
         "Is an object lost when its key region is erased?",

@@ -349,8 +349,8 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "Is each key region enough for its answer?",
         isolation_not_enough,
         basis.stated_isolations,
-        "These pictures do not explain the answer.",
-        "Do not use these pictures as an explanation.",
+        "Such a picture does not explain the answer.",
+        "Do not use it as an explanation.",
     ),
     FindingRule(
         "erasing-changes-little",
@@ -394,7 +394,7 @@ FINDING_RULES: tuple[FindingRule, ...] = (
         "Had the search for each prototype finished?",
         prototype_not_converged,
         basis.prototypes,
-        "These pictures may still change.",
+        "Such a picture may still change.",
         "Run the audit with more steps (--steps).",
     ),
 )
