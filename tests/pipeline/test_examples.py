@@ -19,7 +19,8 @@ from leap_audit.measure.examples.whole_network import WholeNetwork
 from leap_audit.pipeline import features
 from leap_audit.pipeline.examples import examples
 from leap_audit.pipeline.features import FeatureFile
-from tests.builders.classifiers import RAW
+from leap_audit.run.session import Array
+from tests.builders.classifiers import RAW, linear
 from tests.builders.encoders import glyphs, tiny_encoder, write_folders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +149,33 @@ def test_checkpoints_are_summed(folder: Any) -> None:
         ran(folder, "tracin", checkpoints=[MODEL], rates=(0.5,))
     with pytest.raises(ConfigRefused, match="one model"):
         ran(folder, "influence", checkpoints=[MODEL])
+
+
+def test_checkpoints_may_have_other_features(folder: Path, tmp_path: Path) -> None:
+    """Each is looked at by its own features: here its pixels."""
+    weights = np.random.default_rng(0).normal(size=(10, 28 * 28)) / 28
+    other = linear(tmp_path / "linear.onnx", weights, 28, 1)
+    picture = sorted((folder / "train").rglob("*-1.0.png"))[0]
+
+    def by_place(*models: Path) -> Array:
+        model, *checkpoints = models
+        one = examples(
+            model,
+            picture,
+            folder / "train",
+            "tracin",
+            classes=CLASSES,
+            features=tmp_path / "features",
+            count=24,
+            checkpoints=checkpoints,
+            target="3",
+        ).examples[0]
+        found = np.zeros(24)
+        found[one.places], found[one.against] = one.values, one.against_values
+        return found
+
+    apart = by_place(MODEL) + by_place(other)
+    np.testing.assert_allclose(by_place(MODEL, other), apart, rtol=1e-4, atol=1e-6)
 
 
 def test_features_are_computed_once(folder: Any, monkeypatch: Any) -> None:
