@@ -16,7 +16,7 @@ TRYING, JUDGING = 20, 14
 and those that say how large what the searches found must be, beside the steps of the searches."""
 LIKENING = 180
 """Passes that the region takes which makes two pictures alike: masks, slopes, the check."""
-PAGES, PICTURE = 6.0, 0.1
+PAGES, PICTURE = 3.0, 0.03
 """Seconds that the report takes: in all, and for each picture in it."""
 
 

@@ -28,8 +28,10 @@ BASE = 400_000_000
 """Bytes of a process before it computes."""
 MOST_WORKERS = 8
 """Batches at once, at most: each has its own activations, and small audits have few batches."""
-SMALL_PICTURE, MANY, FEW = 100 * 100, 64, 8
-"""On a processor, larger batches of large pictures only evict one another from the cache."""
+SMALL_PICTURE, MANY, FEW = 100 * 100, 64, 2
+"""Pictures at once. On a processor more of large ones only evict one another from the cache. Of two
+at once a step of MobileNetV2 takes a fifth less for each than of eight, one of EfficientNet-Lite0 a
+quarter, of SqueezeNet and ResNet-50 5 and 3 % less."""
 
 
 @dataclass(frozen=True)
