@@ -200,8 +200,8 @@ def photographs_mistaken(evidence: Evidence) -> Iterator[Suspicion]:
         classes=tuple(k for k, times in involved.items() if 2 * times >= len(wrong)),
         title=title,
         evidence=f"{_pattern(evidence, answers, pairs)}{_predicted(evidence, pairs)}",
-        sure=f"95\u00a0% interval of the error rate: {percent(low)} to {percent(high)} (Wilson), "
-        f"{sure}",
+        sure="95\u00a0% interval of the error rate: "
+        f"{percent(low)} to {percent(high)} (Wilson), {sure}",
         confirm="Measure the error rate on a labelled test set from the place of use.",
         limits="Labels supplied by the user; not verified. The photographs are no random sample.",
         pictures=_pictures(evidence, sorted(wrong, key=lambda each: -each.prob)),
