@@ -113,7 +113,7 @@ class Costs:
     def seconds(self, amount: Amount, workers: int = 1) -> float:
         """Return what so much work takes, the report included.
 
-        workers: how many batches are computed at once, each as fast as here.
+        workers: how many batches are computed at once, each as fast as here (see `costs_of`).
         """
         drawing = amount.drawn * amount.steps * self.prototype_step
         isolating = (

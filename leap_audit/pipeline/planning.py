@@ -6,7 +6,8 @@ the audit, so that an audit that goes on does what it began, and recorded in aud
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 
@@ -166,36 +167,54 @@ def _beside(study: Study, parts: Parts, classes: Sequence[int]) -> int:
 
 
 def costs_of(study: Study, loaded: Loaded) -> Costs:
-    """Return what the model takes on this machine, from a few real steps of each stage."""
+    """Return what the model takes on this machine, from a few real steps of each stage.
+
+    As many batches take these steps at once as the audit computes at once, because each is slower
+    beside the others.
+    """
     model, options, run = study.model, study.options, loaded.run
     rng = np.random.default_rng([options.seed, 2])
     pictures = rng.random((run.batch, *model.picture_shape), np.float32)
-    answers = []
-    for _ in range(REHEARSED):
-        started = time.perf_counter()
-        run.logits(pictures)
-        answers.append(time.perf_counter() - started)
+    workers = study.batches.workers
+
+    def answered() -> list[float]:
+        taken = []
+        for _ in range(REHEARSED):
+            started = time.perf_counter()
+            run.logits(pictures)
+            taken.append(time.perf_counter() - started)
+        return taken
+
+    answer = _beside_others(answered, workers)
     drawing = draws(study)
     prototype_step = 0.0
     if drawing:
         batch = drawing[0].batch
         search = prototype_search(loaded, options.prototype, options.seed, batch)
-        taken = search.rehearse(drawing[0].requests[0], REHEARSED)
-        prototype_step = steady(taken) / batch / (options.prototype.views or 1)
+        first = drawing[0].requests[0]
+        step = _beside_others(lambda: search.rehearse(first, REHEARSED), workers)
+        prototype_step = step / batch / (options.prototype.views or 1)
     places = np.full(model.answer.places, 1 / model.answer.places, np.float32)
     box = MIDDLE if isinstance(model.answer, Detections) else None
     subject = Subject(pictures[0], 0, 1.0, places, box=box)
     size = study.batches.isolations
     ranking = ranking_search(loaded, options.isolation, options.seed, size)
-    isolation_step = steady(ranking.rehearse(subject, REHEARSED)) / size
+    isolating = _beside_others(lambda: ranking.rehearse(subject, REHEARSED), workers)
     return Costs(
         multiply_adds(model.graph.graph),
-        steady(answers) / run.batch,
+        answer / run.batch,
         prototype_step,
-        isolation_step,
+        isolating / size,
         _explaining(study, loaded, subject, study.attributions),
         _explaining(study, loaded, subject, study.opinions, 2) if study.album.pictures else 0.0,
     )
+
+
+def _beside_others(rehearse: Callable[[], list[float]], workers: int) -> float:
+    """The seconds of a step, on average over so many that take it at once."""
+    with ThreadPoolExecutor(workers) as pool:
+        several = [pool.submit(rehearse) for _ in range(workers)]
+        return sum(steady(each.result()) for each in several) / workers
 
 
 def _explaining(
