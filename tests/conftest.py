@@ -93,6 +93,17 @@ def torchvision() -> Any:
 
 
 @pytest.fixture(scope="session")
+def keras() -> Any:
+    """Return Keras on TensorFlow, imported by the first test that needs it."""
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+    found = pytest.importorskip("keras", reason="Keras is not installed")
+    if found.backend.backend() != "tensorflow":
+        pytest.skip("Keras runs on another backend")
+    return found
+
+
+@pytest.fixture(scope="session")
 def mlflow() -> Any:
     """Return MLflow, imported once: that takes long, and warns."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

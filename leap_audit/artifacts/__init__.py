@@ -26,6 +26,7 @@ from leap_audit.artifacts.embedding import (
     NearestOf,
     NearPair,
     OutlyingPicture,
+    are_centroids,
     is_encoder,
 )
 from leap_audit.artifacts.experiments import (
@@ -142,5 +143,6 @@ __all__ = [
     "TriedOn",
     "TriggerSize",
     "Verdict",
+    "are_centroids",
     "is_encoder",
 ]

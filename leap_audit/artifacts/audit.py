@@ -7,7 +7,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from leap_audit.artifacts.embedding import DoubtedSample, EmbeddingAudit, is_encoder
+from leap_audit.artifacts.embedding import (
+    DoubtedSample,
+    EmbeddingAudit,
+    are_centroids,
+    is_encoder,
+)
 from leap_audit.artifacts.experiments import ClassSuspicion, Trial
 from leap_audit.artifacts.frozen import Frozen
 from leap_audit.artifacts.identity import Coverage, Declared, Environment, ModelIdentity
@@ -71,6 +76,11 @@ class Audit(Frozen):
     def encoder(self) -> bool:
         """Return whether the model is an encoder, and directions stand for classes."""
         return is_encoder(self.model, self.embedding)
+
+    @property
+    def centroids(self) -> bool:
+        """Return whether classes are centroids of the labelled photographs."""
+        return are_centroids(self.embedding)
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Self:

@@ -18,6 +18,7 @@ __all__ = [
     "NearPair",
     "NearestOf",
     "OutlyingPicture",
+    "are_centroids",
     "is_encoder",
 ]
 
@@ -202,15 +203,6 @@ class EmbeddingAudit(Frozen):
     lacking: tuple[str, ...] = ()
     """What was planned and not measured because the audit was stopped, in words."""
 
-    @property
-    def centroids(self) -> bool:
-        """Return whether directions and factor were made of the labelled photographs themselves.
-
-        Then the share of right answers is no accuracy, and probabilities fit by the way they were
-        made.
-        """
-        return self.kind == "classes"
-
 
 class DoubtedSample(Frozen):
     """A photograph whose label looks wrong: a layer fitted without it says another class."""
@@ -233,3 +225,12 @@ def is_encoder(model: ModelIdentity | None, embedding: EmbeddingAudit | None) ->
     model: None where it is not known. embedding: None where its vectors were not measured.
     """
     return embedding is not None or (model is not None and bool(model.directions_sha256))
+
+
+def are_centroids(embedding: EmbeddingAudit | None) -> bool:
+    """Whether directions and factor were made of the labelled photographs themselves.
+
+    Then the share of right answers is no accuracy, and probabilities fit by the way they were made.
+    embedding: None where no vectors were measured.
+    """
+    return embedding is not None and embedding.kind == "classes"

@@ -21,6 +21,7 @@ from leap_audit.artifacts import (
     Readings,
     Sample,
     Trial,
+    are_centroids,
     is_encoder,
 )
 from leap_audit.text.names import ClassLabels, shortened
@@ -124,6 +125,11 @@ class Evidence:
         return is_encoder(self.model, self.embedding)
 
     @property
+    def centroids(self) -> bool:
+        """Return whether classes are centroids of the labelled photographs."""
+        return are_centroids(self.embedding)
+
+    @property
     def noun(self) -> str:
         """Return what the model gives, in a word."""
         return "detection" if self.detector else "answer"
@@ -140,11 +146,6 @@ class Evidence:
     def stated_classes(self) -> Iterator[StatedClass]:
         """Yield the isolations of classes that the model states about their picture."""
         return stated_classes(self.prototypes, self.samples, self.labels)
-
-    @property
-    def centroids(self) -> bool:
-        """Return whether classes are centroids of the labelled photographs."""
-        return self.embedding is not None and self.embedding.centroids
 
     def every_isolation(self) -> Iterator[tuple[str, Isolation, bool]]:
         """Yield (its picture in words, the isolation, whether of a photograph) of each."""

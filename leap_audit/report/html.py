@@ -81,7 +81,6 @@ def render_html(
     labels = ClassLabels(audit.classes)
     chosen = selection or everything(audit)
     pictures = Pictures(folder, paper=paper)
-    fitted = audit.embedding is not None and audit.embedding.centroids
     page: str = template("report.html.j2").render(
         audit=audit,
         paper=paper,
@@ -104,8 +103,7 @@ def render_html(
         limits=limits_of(audit),
         requirements=requirements(),
         matrix=entanglement_matrix(audit, labels),
-        calibration=None if fitted else calibration(audit.samples),
-        fitted=fitted,
+        calibration=None if audit.centroids else calibration(audit.samples),
         long_names=[
             (labels[i], name)
             for i, name in sorted(_named(audit))

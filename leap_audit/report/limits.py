@@ -136,7 +136,7 @@ def _of_this_model(audit: Audit) -> Iterator[Limit]:
 
 def _accuracy(audit: Audit) -> Iterator[Limit]:
     known = len(labelled_answers(audit.samples))
-    if known and audit.embedding is not None and audit.embedding.centroids:
+    if known and audit.centroids:
         yield Limit(
             "No accuracy was measured",
             f"The classes are centroids of the {count(known, 'labelled photograph')}, and their "

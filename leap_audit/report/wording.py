@@ -335,7 +335,7 @@ def right_sentence(audit: Audit) -> str:
     if not known:
         return ""
     right = sum(each.right for each in known)
-    if audit.embedding is not None and audit.embedding.centroids:
+    if audit.centroids:
         return (
             f"Nearest to the centroid of their class: {right} of "
             f"{count(len(known), 'labelled photograph')}. The centroids were made of them, so this "

@@ -83,17 +83,6 @@ def test_the_bias_of_batch_normalisation_has_the_layers_own_epsilon() -> None:
 
 
 @pytest.fixture(scope="module")
-def keras() -> Any:
-    """Keras on TensorFlow."""
-    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
-    found = pytest.importorskip("keras", reason="Keras is not installed")
-    if found.backend.backend() != "tensorflow":
-        pytest.skip("Keras runs on another backend")
-    return found
-
-
-@pytest.fixture(scope="module")
 def network(keras: Any) -> Any:
     """A classifier whose second convolution is folded into batch normalisation by the exporter."""
     keras.utils.set_random_seed(0)

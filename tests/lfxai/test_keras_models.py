@@ -20,17 +20,6 @@ X = np.random.default_rng(0).standard_normal((6, 8, 8, 2)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def keras() -> Any:
-    """Return Keras on TensorFlow, imported by the first test that needs it."""
-    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
-    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
-    found = pytest.importorskip("keras", reason="Keras is not installed")
-    if found.backend.backend() != "tensorflow":
-        pytest.skip("Keras runs on another backend")
-    return found
-
-
-@pytest.fixture(scope="module")
 def model(keras: Any) -> Any:
     keras.utils.set_random_seed(0)
     of = keras.layers

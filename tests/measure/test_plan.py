@@ -56,6 +56,16 @@ def test_several_views_of_a_prototype_are_several_pictures(
     assert two == replace(one, prototypes=one.prototypes // 2)
 
 
+def test_two_large_pictures_at_once_on_a_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "free_memory", lambda _provider: 10**13)
+    for side, prototypes in ((100, (64, 32)), (101, (2, 1))):
+        weights = np.ones((3, side * side))
+        model = read_model(linear(tmp_path / f"{side}.onnx", weights, side, 1))
+        assert tuple(choose_batches(model, v).prototypes for v in (1, 2)) == prototypes
+
+
 def test_a_model_that_takes_one_at_a_time(digits: Model) -> None:
     one_by_one = replace(digits, batchable=False)
     assert choose_batches(one_by_one, 2, 10, 3) == Batches(1, 1, 1, 3, 1)

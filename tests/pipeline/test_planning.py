@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -124,6 +125,24 @@ def test_costs_are_measured_on_the_model(sample_models: Path) -> None:
     costs = costs_of(study, loaded)
     for each in (costs.answer, costs.prototype_step, costs.isolation_step, costs.explanation):
         assert 0 < each < 10
+
+
+def test_steps_are_timed_beside_as_many_as_are_computed_at_once(
+    sample_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, loaded = studied(sample_models)
+    together = Barrier(3)
+
+    class Search:
+        def rehearse(self, *_: object) -> list[float]:
+            together.wait(20)  # breaks where fewer take the step at once
+            return [9.0, 2.0, 2.0]
+
+    monkeypatch.setattr(planning, "prototype_search", lambda *_: Search())
+    monkeypatch.setattr(planning, "ranking_search", lambda *_: Search())
+    busy = replace(study, batches=replace(study.batches, workers=3))
+    costs = costs_of(busy, loaded)
+    assert costs.isolation_step == 2.0 / busy.batches.isolations
 
 
 @pytest.mark.parametrize(

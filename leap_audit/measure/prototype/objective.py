@@ -37,10 +37,10 @@ def target_weights(targets: Sequence[tuple[int, ...]], classes: int) -> Array:
 
 
 def weighted_logit(op: Emitter, logits: ir.Value, weights: ir.Value) -> ir.Value:
-    """Append the objective of each item, (batch,): the plain logit.
+    """Append the objective of each item, (batch,): its targets' logits, plain or standardised.
 
-    Not a margin over other classes: that suppresses what classes share, and what they share is
-    what an audit wants to see.
+    Not a margin over the nearest classes: that suppresses what classes share, and what they share
+    is what an audit wants to see.
     """
     return op.ReduceSum(op.Mul(logits, weights), [1], keepdims=0)
 
