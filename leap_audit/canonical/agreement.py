@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
 from leap_audit.canonical.layers import TOLERANCE, Layers, agree
+from leap_audit.canonical.products import with_unsigned_factors
 from leap_audit.errors import CanonicalMismatch, LeapAuditError, ModelRefused, reason_of
 from leap_audit.graph.operators import ROUNDING
 from leap_audit.graph.opset import ONNX_DOMAIN, OPSET
@@ -156,7 +157,11 @@ def _original(
     provider: Provider,
     often: bool,
 ) -> Run:
-    """Return what runs the original: ONNX's reference, where ONNX Runtime is older than it."""
+    """Return what runs the original: ONNX's reference, where ONNX Runtime is older than it.
+
+    Products of 8-bit numbers are written so that their sums are exact on every processor.
+    """
+    model = with_unsigned_factors(model, weights)
     try:
         if not often and provider.device == "cpu" and (run := _fed(model, weights, provider)):
             return run

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from leap_audit.canonical.products import with_unsigned_factors
 from leap_audit.ingest.frameworks import tf_runtime
 
 __all__ = ["PRODUCERS", "SIZE", "Made", "Producer"]
@@ -160,10 +161,11 @@ def of_keras(model: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def of_file(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what ONNX Runtime makes of pictures by a file."""
+    """Return what ONNX Runtime makes of pictures by a file, on processors without VNNI too."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    exact = with_unsigned_factors(onnx.load(path), {}).SerializeToString()
+    session = onnxruntime.InferenceSession(exact, providers=["CPUExecutionProvider"])
     (entry,) = session.get_inputs()
     kind = np.float16 if entry.type == "tensor(float16)" else np.float32
 

@@ -181,12 +181,14 @@ def test_pictures_are_found_in_order_and_once(tmp_path: Path) -> None:
 def test_the_paths_of_many_pictures_take_little_memory(tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / f"{number}.png").touch()
-    tracemalloc.start()
-    found = find_pictures([tmp_path])
-    assert len({path.parent for path in found}) == 1
-    size, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert size < 300 * len(found)
+    sizes = []
+    for _ in range(3):  # the first may import, and threads of other tests may take some too
+        tracemalloc.start()
+        found = find_pictures([tmp_path])
+        assert len({path.parent for path in found}) == 1
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert min(sizes) < 300 * len(found)
     assert (found[3], found[-1]) == (tmp_path / "100.png", tmp_path / "999.png")
     assert list(found[1:3]) == [tmp_path / "1.png", tmp_path / "10.png"]
 

@@ -19,6 +19,7 @@ LIMITS = {
     "scorecam": 1e-4,
     "ablationcam": 1e-4,
     "reciprocam": 1e-4,
+    "xgradcam": 3e-5,  # divides by a sum of activations, in float32
 }
 COMPARED_ELSEWHERE = {
     "attention_rollout",  # on the transformer
