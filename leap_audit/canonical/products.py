@@ -63,11 +63,9 @@ def with_unsigned_factors(
     nodes = [each for node in graph.node for each in _written(node, signed)]
     del graph.node[:]
     graph.node.extend(nodes)
-    numbers = {
-        "shift": np.array(SHIFT, np.int32),
-        "zero": np.array(SHIFT, np.uint8),
-    }
-    graph.initializer.extend(numpy_helper.from_array(x, PREFIX + n) for n, x in numbers.items())
+    shift, zero = np.array(SHIFT, np.int32), np.array(SHIFT, np.uint8)
+    graph.initializer.append(numpy_helper.from_array(shift, f"{PREFIX}shift"))
+    graph.initializer.append(numpy_helper.from_array(zero, f"{PREFIX}zero"))
     return changed
 
 
