@@ -113,15 +113,20 @@ class _Lines:
         self._name, self._total, self._clock, self._show = name, total, clock, show
         self._done = 0
         self._begun = self._shown = clock()
+        self._first: tuple[float, int] | None = None
         show(f"{name} ...")
 
     def advance(self, units: int = 1) -> None:
         self._done += units
         now = self._clock()
+        # What comes before the first unit, such as loading a graph, comes once.
+        began, before = self._first = self._first or (now, self._done)
         if now - self._shown < EVERY or not 0 < self._done < self._total:
             return
+        if self._done == before:
+            return
         self._shown = now
-        left = (now - self._begun) * (self._total - self._done) / self._done
+        left = (now - began) * (self._total - self._done) / (self._done - before)
         self._show(f"{self._name}: {self._done} of {self._total}, {remaining(left)}")
 
     def end(self) -> None:

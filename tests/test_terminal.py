@@ -26,6 +26,26 @@ def test_lines_where_nothing_can_be_animated(capsys: pytest.CaptureFixture[str])
     assert len(lines) == 12
 
 
+def test_what_comes_before_the_first_unit_does_not_count_for_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Experiments make their pictures first: 1 of 100 after 40 s does not mean 4000 s."""
+    now = 0.0
+    terminal = Terminal(animated=False, clock=lambda: now)
+    with terminal.stage("Experiments", 100) as advance:
+        now = 40.0
+        advance()
+        for _ in range(20):
+            now += 1
+            advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:3] == [
+        "Experiments ...",
+        "Experiments: 2 of 100, about 1 min 38 s left",
+        "Experiments: 12 of 100, about 1 min 28 s left",
+    ]
+
+
 def test_bars_where_there_is_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal(animated=True)
     with terminal.stage("Outer [b]", 2) as outer:

@@ -11,9 +11,10 @@ __all__ = ["Amount", "Costs", "multiply_adds", "steady"]
 
 READING = 140
 """Passes that an isolation takes beside its steps: slopes, the choice of a ranking, the region."""
-TRYING, JUDGING = 20, 14
-"""Passes that the experiments on a class take for each picture that they paste into (700 with 36),
-and those that say how large what the searches found must be, beside the steps of the searches."""
+PREPARING, TRYING, JUDGING = 1200, 8, 7
+"""Passes that the experiments take: once, for the pictures that they paste into and the changes of
+whole pictures; on a class, for each picture that they paste into (290 with 36); and for each of
+these, to say how large what the searches found must be, beside the steps of the searches."""
 LIKENING = 180
 """Passes that the region takes which makes two pictures alike: masks, slopes, the check."""
 PAGES, PICTURE = 3.0, 0.03
@@ -129,6 +130,7 @@ class Costs:
         )
         return (
             (passes * self.answer + asking) / workers
+            + (PREPARING * self.answer if amount.tried else 0)
             + drawing * _longest(amount.drawings, workers)
             + isolating * _longest(amount.searches, workers)
             + trying * _longest(amount.tried, workers)

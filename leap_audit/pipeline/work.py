@@ -97,6 +97,11 @@ class Loaded:
             return self.run
         return Run(self.model.encoder, self.ground.batch, self.ground.threads)
 
+    @cached_property
+    def trying(self) -> Run:
+        """Return the model, run on the pictures of experiments: as many as a trial has."""
+        return self.run.at_once(min(TOGETHER, self.ground.batch))
+
     def spread(self, seed: int) -> float:
         """Return the standard deviation of the logits over random pictures."""
         found = self.kept(lambda: logit_spread(self.run, seed), "spread", seed)
@@ -141,21 +146,21 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
             return _opine(unit, loaded, advance)
         case TryMarks():
             options, given = unit.options, _materials(unit, loaded)
-            run = loaded.run.at_once(TOGETHER)
+            run = loaded.trying
             return try_class(run, unit.class_, given, options, seed=unit.seed, advance=advance)
         case TryChanges():
-            run, given = loaded.run.at_once(TOGETHER), _materials(unit, loaded)
+            run, given = loaded.trying, _materials(unit, loaded)
             return try_changes(run, given, unit.classes, unit.options, unit.seed, advance)
         case TryContext():
-            finds, run = _finds(unit, loaded), loaded.run.at_once(TOGETHER)
+            finds, run = _finds(unit, loaded), loaded.trying
             tried = try_context(run, unit.class_, finds, unit.options, unit.seed)
             advance(1)
             return tried
         case TryRemovals():
-            finds, run = _finds(unit, loaded), loaded.run.at_once(TOGETHER)
+            finds, run = _finds(unit, loaded), loaded.trying
             return try_removals(run, finds, unit.classes, unit.options, unit.seed)
         case TryCoincidences():
-            return coincidences(loaded.run.at_once(TOGETHER), _finds(unit, loaded))
+            return coincidences(loaded.trying, _finds(unit, loaded))
         case Embed():
             return _embed(unit, loaded.encoder, advance)
         case Liken():
@@ -165,7 +170,7 @@ def _result(unit: Unit[Any], loaded: Loaded, advance: Advance) -> object:
             advance(1)
             return region
         case TryBackgrounds():
-            run = loaded.run.at_once(TOGETHER)
+            run = loaded.trying
             several = (unit.pictures, unit.rankings, unit.answers, unit.classes)
             return try_backgrounds(run, *several, most=unit.most, seed=unit.seed)
     raise TypeError(f"{type(unit).__name__} is no unit of work")
@@ -176,7 +181,7 @@ def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
     supply, hosts = unit.supply, unit.options.hosts
     found = loaded.kept(
         lambda: materials(
-            loaded.run.at_once(TOGETHER),
+            loaded.trying,
             supply.photographs,
             supply.shows,
             supply.prototypes,
@@ -193,9 +198,7 @@ def _materials(unit: TryMarks | TryChanges, loaded: Loaded) -> Materials:
 def _finds(unit: Supplied[Any], loaded: Loaded) -> Finds:
     """The photographs of an experiment with what a detector finds, asked for once an audit."""
     supply = unit.supply
-    found = loaded.kept(
-        lambda: finds_of(loaded.run.at_once(TOGETHER), supply.photographs), "finds", supply.digest
-    )
+    found = loaded.kept(lambda: finds_of(loaded.trying, supply.photographs), "finds", supply.digest)
     assert isinstance(found, Finds)
     return found
 

@@ -15,6 +15,7 @@ from leap_audit.measure.costs import (
     LIKENING,
     PAGES,
     PICTURE,
+    PREPARING,
     READING,
     TRYING,
     Amount,
@@ -73,8 +74,9 @@ def test_every_kind_of_work_takes_its_time() -> None:
     each = READING + 4 + PICTURE
     assert costs.seconds(replace(nothing, isolations=2)) == PAGES + 2 * each
     tried = replace(nothing, tried=2, hosts=5, searched=7)
-    assert costs.seconds(tried) == PAGES + 2 * 5 * (TRYING + JUDGING) * 1 + 7 * 2
-    assert costs.seconds(replace(tried, searched=0)) == PAGES + 2 * 5 * TRYING * 1
+    once = PAGES + PREPARING
+    assert costs.seconds(tried) == once + 2 * 5 * (TRYING + JUDGING) * 1 + 7 * 2
+    assert costs.seconds(replace(tried, searched=0)) == once + 2 * 5 * TRYING * 1
     asked = replace(nothing, opinions=5, opinions_checked=3)
     assert replace(costs, opinion=0.5).seconds(asked) == PAGES + (5 + 2 * 3) * 0.5
 
@@ -82,7 +84,7 @@ def test_every_kind_of_work_takes_its_time() -> None:
 def test_workers_share_whole_batches() -> None:
     costs = Costs(1, answer=1.0, prototype_step=2.0, isolation_step=3.0, explanation=0.0)
     work = Amount(4, 6, 10, 2, 2, 10, tried=3, hosts=5, drawings=3, searches=1)
-    pages = PAGES + 6 * PICTURE
+    pages = PAGES + 6 * PICTURE + PREPARING
     isolating = 2 * 10 * 3 + 2 * READING
     trying = 3 * 5 * TRYING
     assert costs.seconds(work) == pytest.approx(pages + 4 + 120 + isolating + trying)

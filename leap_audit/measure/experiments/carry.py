@@ -26,7 +26,7 @@ from leap_audit.measure.experiments.windows import SIDES, promising
 from leap_audit.measure.run import PICTURE, Run
 from leap_audit.run.session import Array
 
-__all__ = ["MARK_TRIALS", "Attempt", "Shown", "TriedMark", "carry", "with_hosts"]
+__all__ = ["MARK_TRIALS", "Attempt", "Responses", "Shown", "TriedMark", "carry", "with_hosts"]
 
 MARK_TRIALS = 9
 """Trials of the marks of one class, at most: of seven kinds, and of covering before and after."""
@@ -54,6 +54,15 @@ class Shown:
     box: tuple[float, float, float, float] | None = None
     """Of the object that the answer is about: left, top, right and bottom in fractions; None: the
     answer is about the whole picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Pictures, and the model's first answer to each."""
+
+    pictures: Array
+    answers: Array
+    """(n,)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,31 +163,33 @@ class Attempt:
             if most >= FOLLOWED:
                 self.places = self.source.carriers(self.class_, self.most)
                 self.carriers = self.source.pictures[self.places]
-            emptied = mark.erase(self.carriers)
-            cover = self._erased(mark, emptied)
+            cover, emptied = self._erased(mark)
             trials.append(cover)
             self.advance(self.most)
-        return trials, self._tried(mark, trial, cover, emptied, (test, pasted))
+        found = self._tried(mark, trial, cover, emptied)
+        return trials, with_hosts(self.run, found, test, pasted, self.class_)
 
-    def _cover(self) -> tuple[list[list[Box]], Array, Trial]:
+    def _cover(self) -> tuple[list[list[Box]], Responses, Trial]:
         """The regions of each carrier that the answer depends on most, and covering the first.
 
         Returns for each carrier its regions, it without the first of them, and the trial, whose
         control is a region of the same size somewhere else on the same picture.
         """
-        boxes, emptied, changed, control = [], [], [], []
+        boxes, emptied, answers, changed, control = [], [], [], [], []
         for picture, slope in zip(self.carriers, self._slopes(), strict=True):
             several = promising(picture, slope)
             moved = [self._elsewhere(box, picture) for box in several]
             shown = [region_mark(picture, b).erase(picture[None])[0] for b in (*several, *moved)]
-            ahead = lead(self.run.logits(np.stack(shown).astype(np.float32)), self.class_)
+            logits = self.run.logits(np.stack(shown).astype(np.float32))
+            ahead = lead(logits, self.class_)
             order = np.argsort(ahead[: len(several)], kind="stable")
             boxes.append([several[i] for i in order])
             emptied.append(shown[order[0]])
+            answers.append(logits[order[0]].argmax())
             changed.append(ahead[order[0]] < 0)
             control.append(ahead[len(several) + order[0]] < 0)
         trial = trial_of(self.class_, "cover", "region", np.array(changed), np.array(control))
-        return boxes, np.stack(emptied), trial
+        return boxes, Responses(np.stack(emptied), np.array(answers)), trial
 
     def _elsewhere(self, box: Box, picture: Array) -> Box:
         _, height, width = picture.shape
@@ -239,20 +250,24 @@ class Attempt:
         order = np.argsort(-reached - 1e-3 * near, kind="stable")
         return [candidates[i] for i in order[:BEST]]
 
-    def _paste(self, marks: Sequence[Mark], make: MakeMark, test: Array) -> tuple[Trial, Array]:
+    def _paste(self, marks: Sequence[Mark], make: MakeMark, test: Array) -> tuple[Trial, Responses]:
         """Marks pasted in turn; control: the same of pictures of other classes."""
-        pasted = _each(marks, test)
+        pasted = self._responses(_each(marks, test))
         pairs = [make(self.control[i % len(self.control)], self.rng) for i in range(len(test))]
-        changed = answers_of(self.run, pasted) == self.class_
         control = answers_of(self.run, _each(pairs, test)) == self.class_
+        changed = pasted.answers == self.class_
         return trial_of(self.class_, "paste", marks[0].kind, changed, control), pasted
 
-    def _erased(self, mark: Mark, emptied: Array) -> Trial:
-        """Whether carriers lose the class without the mark.
+    def _responses(self, pictures: Array) -> Responses:
+        return Responses(pictures, answers_of(self.run, pictures))
+
+    def _erased(self, mark: Mark) -> tuple[Trial, Responses]:
+        """Whether carriers lose the class without the mark, and the carriers without it.
 
         Control: another region of a carrier is covered, or others lose their answers alike.
         """
-        changed = answers_of(self.run, emptied) != self.class_
+        emptied = self._responses(mark.erase(self.carriers))
+        changed = emptied.answers != self.class_
         if mark.box is not None:
             boxes = [self._elsewhere(mark.box, picture) for picture in self.carriers]
             also = [
@@ -260,25 +275,18 @@ class Attempt:
                 for picture, box in zip(self.carriers, boxes, strict=True)
             ]
             control = answers_of(self.run, np.concatenate(also)) != self.class_
-            return trial_of(self.class_, "cover", mark.kind, changed, control)
-        chosen = self.control[np.arange(len(emptied)) % len(self.control)]
+            return trial_of(self.class_, "cover", mark.kind, changed, control), emptied
+        chosen = self.control[np.arange(len(changed)) % len(self.control)]
         lost = answers_of(self.run, chosen) != answers_of(self.run, mark.erase(chosen))
-        return trial_of(self.class_, "cover", mark.kind, changed, lost)
+        return trial_of(self.class_, "cover", mark.kind, changed, lost), emptied
 
-    def _tried(
-        self,
-        mark: Mark,
-        trial: Trial,
-        cover: Trial,
-        emptied: Array,
-        hosts: tuple[Array, Array],
-    ) -> TriedMark:
-        """The mark with its examples: those on which it did something, if there are any."""
-        after = answers_of(self.run, emptied)
+    def _tried(self, mark: Mark, trial: Trial, cover: Trial, emptied: Responses) -> TriedMark:
+        """The mark with a carrier that loses the class without it, if there is one."""
+        after = emptied.answers
         shows = self.source.shows[self.places]
         wrong = (shows >= 0) & (shows != self.class_)
         i = int(np.argmax(after != self.class_))
-        found = TriedMark(
+        return TriedMark(
             mark.kind,
             mark.area,
             _centre(mark, self.carriers.shape[2:]),
@@ -288,21 +296,25 @@ class Attempt:
             int(wrong.sum()),
             int((after[wrong] == shows[wrong]).sum()),
             Shown(self.carriers[i], self.class_),
-            Shown(emptied[i], int(after[i])),
+            Shown(emptied.pictures[i], int(after[i])),
         )
-        return with_hosts(self.run, found, *hosts, self.class_)
 
 
-def with_hosts(run: Run, tried: TriedMark, test: Array, pasted: Array, class_: int) -> TriedMark:
-    """Return a tried mark with a host that it turns into the class, and some that it does not."""
-    answers, before = answers_of(run, pasted), answers_of(run, test)
-    i = int(np.argmax(answers == class_))
-    kept = np.flatnonzero(answers != class_)[:UNMOVED]
+def with_hosts(
+    run: Run, tried: TriedMark, test: Array, pasted: Responses, class_: int
+) -> TriedMark:
+    """Return a tried mark with a host that it turns into the class, and some that it does not.
+
+    test: the hosts without the mark; pasted: the same with it.
+    """
+    i = int(np.argmax(pasted.answers == class_))
+    shown = [Shown(*each) for each in zip(pasted.pictures, map(int, pasted.answers), strict=True)]
+    kept = np.flatnonzero(pasted.answers != class_)[:UNMOVED]
     return replace(
         tried,
-        host=Shown(test[i], int(before[i])),
-        marked=Shown(pasted[i], int(answers[i])),
-        unmoved=tuple(Shown(pasted[k], int(answers[k])) for k in kept),
+        host=Shown(test[i], int(answers_of(run, test[i : i + 1])[0])),
+        marked=shown[i],
+        unmoved=tuple(shown[k] for k in kept),
     )
 
 

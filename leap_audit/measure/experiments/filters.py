@@ -110,9 +110,9 @@ def changes_summed(pictures: Array, weights: Array, reach: int) -> Array:
     """
     channels, height, width = pictures.shape[1:]
     if not reach:
-        table = weights.reshape(channels, channels + 1)
-        mixed = np.tensordot(pictures - 0.5, table[:, :channels], (1, 1))
-        return np.asarray(np.moveaxis(mixed + table[:, channels], -1, 1), np.float32)
+        table = weights.reshape(channels, channels + 1).astype(np.float32)
+        pixels = np.asarray(pictures, np.float32).reshape(-1, channels, height * width) - 0.5
+        return (table[:, :channels] @ pixels + table[:, channels:]).reshape(pictures.shape)
     wide = np.pad(pictures, ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="edge")
     side = 2 * reach + 1
     around = np.insert(weights, side * side // 2, -weights.sum())  # the pixel itself, in the middle
@@ -145,10 +145,13 @@ def search_filter(
     few = basis_changes(pictures[:batch], reach)
     strength = np.maximum(np.sqrt((few**2).mean((0, 2))), LEAST)
     first = (FIRST * rng.standard_normal((1, 1, len(strength)))).astype(np.float32)
-    shape = (batch, len(strength))
-    session = run.session(("filter", *shape), lambda: filter_graph(model, *shape))
+    session = run.session(("filter", batch, reach), lambda: filter_graph(model, batch, reach))
     cotangent = -model.answer.cotangent((class_,))[None] * np.ones((batch, 1, 1), np.float32)
-    loop = session.loop(adam_state("filter", first), {"weights": cotangent / np.float32(batch)})
+    constants = {
+        "weights": cotangent / np.float32(batch),
+        "strength": strength.astype(np.float32)[None, None],
+    }
+    loop = session.loop(adam_state("filter", first), constants)
     start = float(rng.random())
 
     def found() -> Filter:
@@ -163,7 +166,6 @@ def search_filter(
         chosen = rng.choice(len(pictures), batch, replace=len(pictures) < batch)
         draws: dict[str, Array] = {
             "pictures": np.asarray(pictures[chosen], np.float32),
-            "changes": basis_changes(pictures[chosen], reach) / strength[:, None],
             "size": np.array([drawn_size(DRAWN, start, step)], np.float32),
         }
         loop.step({**draws, **adam_draws(step)})
@@ -171,26 +173,56 @@ def search_filter(
     return found()
 
 
-def filter_graph(model: Model, batch: int, changes: int) -> ir.Model:
+def filter_graph(model: Model, batch: int, reach: int) -> ir.Model:
     """Return one step of the search.
 
-    Inputs: `filter` (1, 1, changes) and Adam's state; `pictures`, their basis `changes` (batch,
-    changes, channels * height * width), `weights` (the class, negative and divided by the batch)
-    and `size`.
+    Inputs: `filter` (1, 1, changes) and Adam's state; `strength` (1, 1, changes), which the filter
+    is divided by; `pictures`, `weights` (the class, negative and divided by the batch) and `size`.
     """
     op = Emitter(new_graph(), "filter")
     channels, height, width = model.picture_shape
+    changes = (2 * reach + 1) ** 2 - 1 if reach else channels * (channels + 1)
     filter_ = new_input(op.graph, "filter", (1, 1, changes))
+    strength = new_input(op.graph, "strength", (1, 1, changes))
     pictures = new_input(op.graph, "pictures", (batch, channels, height, width))
-    several = new_input(op.graph, "changes", (batch, changes, channels * height * width))
     weights = new_input(op.graph, "weights", (batch, model.classes, model.answer.places))
     size = new_input(op.graph, "size", (1,))
-    added = op.MatMul(filter_, several)
-    square = op.ReduceMean(op.Mul(added, added), [0, 1, 2], keepdims=1)
-    unit = op.Div(added, op.Sqrt(op.Add(square, LEAST**2)))
+    learned = op.Div(filter_, strength)
+    if reach:
+        added = _convolved(op, learned, pictures, (batch, channels, height, width), reach)
+    else:
+        added = _mixed(op, learned, pictures, (batch, channels, height * width))
+    square = op.ReduceMean(op.Mul(added, added), [1, 2], keepdims=1)
+    unit = op.Div(added, op.Sqrt(op.Add(op.ReduceMean(square, [0], keepdims=1), LEAST**2)))
     change = op.Reshape(op.Mul(unit, size), (batch, channels, height, width))
     shown = op.Clip(op.Add(pictures, change), 0.0, 1.0)
     log_p = model.answer.log_probabilities(op, place_scores(op, model, shown))
     loss = op.ReduceSum(op.Mul(log_p, weights), [0, 1, 2], keepdims=0)
     append_adam(op, filter_, {loss: op.constant(np.ones(()))}, lr=LEARNING_RATE)
     return ir.Model(op.graph, ir_version=IR_VERSION)
+
+
+def _mixed(
+    op: Emitter, learned: ir.Value, pictures: ir.Value, shape: tuple[int, int, int]
+) -> ir.Value:
+    """What a colour map adds to pictures, (batch, channels, pixels)."""
+    _, channels, _ = shape
+    table = op.Reshape(learned, (channels, channels + 1))
+    pixels = op.Sub(op.Reshape(pictures, shape), 0.5)
+    mixed = op.MatMul(op.Slice(table, [0], [channels], [1]), pixels)
+    return op.Add(mixed, op.Slice(table, [channels], [channels + 1], [1]))
+
+
+def _convolved(
+    op: Emitter, learned: ir.Value, pictures: ir.Value, shape: tuple[int, int, int, int], reach: int
+) -> ir.Value:
+    """What a convolution adds to pictures, (batch * channels, 1, pixels)."""
+    batch, channels, height, width = shape
+    side = 2 * reach + 1
+    before, around = side * side // 2, side * side - 1
+    middle = op.Neg(op.ReduceSum(learned, [2], keepdims=1))  # less the pixel itself
+    first, last = op.Slice(learned, [0], [before], [2]), op.Slice(learned, [before], [around], [2])
+    kernel = op.Reshape(op.Concat(first, middle, last, axis=2), (1, 1, side, side))
+    pads = op.constant([0, 0, reach, reach] * 2, ir.DataType.INT64)
+    wide = op.Pad(op.Reshape(pictures, (batch * channels, 1, height, width)), pads, mode="edge")
+    return op.Reshape(op.Conv(wide, kernel), (batch * channels, 1, height * width))

@@ -10,7 +10,7 @@ import numpy as np
 
 from leap_audit.artifacts import SearchKind
 from leap_audit.config import ExperimentOptions
-from leap_audit.measure.experiments.carry import TriedMark, with_hosts
+from leap_audit.measure.experiments.carry import Responses, TriedMark, with_hosts
 from leap_audit.measure.experiments.filters import search_filter
 from leap_audit.measure.experiments.material import HOSTS_NEEDED, Materials, answers_of, evenly
 from leap_audit.measure.experiments.search import search_trigger
@@ -19,11 +19,13 @@ from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
-__all__ = ["JUDGED", "SEARCHES", "Sought", "search_work", "seek", "steps_of"]
+__all__ = ["JUDGED", "SEARCHES", "Sought", "search_work", "seek", "seek_work", "steps_of"]
 
 JUDGED = 24
 """Pictures that the size of a trigger is judged on: half of them is told from a third, and more
 would cost as much as the search itself."""
+GRADIENT, SIZES = 3, 5
+"""Passes that a step counts for each of its pictures, and trials that a trigger is judged in."""
 HOPELESS, FEWEST = 1 / 3, 20
 """A search is given up halfway if even a large trigger, the last but one that is listed, turns a
 smaller share of pictures. Of planted ones it turned .79 and more (docs/experiments.md). A search
@@ -79,6 +81,12 @@ def search_work(options: ExperimentOptions) -> int:
     return sum(steps_of(options).values()) * (options.search_pictures or 1)
 
 
+def seek_work(options: ExperimentOptions) -> int:
+    """Return how many passes the searches of one class take, about, for its progress."""
+    judging = len(SEARCHES) * SIZES * JUDGED
+    return GRADIENT * search_work(options) + judging if options.search_steps else 0
+
+
 def seek(
     run: Run,
     class_: int,
@@ -90,7 +98,8 @@ def seek(
 ) -> tuple[Sought, ...]:
     """Return the smallest trigger of each kind; none where there are too few pictures of others.
 
-    advance: called after each step, and each trial, with the number of pictures it looked at.
+    advance: called after each step, and each trigger, with the number of passes; together
+    `seek_work(options)`.
     """
     searched, tested = given.searched(class_, options.hosts, seed)
     if len(searched) < HOSTS_NEEDED or not len(tested) or not options.search_steps:
@@ -112,12 +121,12 @@ def seek(
             steps=steps,
             batch=options.search_pictures or 1,
             seed=seed,
-            advance=advance,
+            advance=lambda pictures: advance(GRADIENT * pictures),
             halfway=partial(_promises, turned, scale.sizes[-2], steps),
         )
         half = half_size(scale.sizes, shares_turned(partial(turned, candidate), scale))
         found.append(_tried(run, class_, kind, candidate, half, tested, given))
-        advance(JUDGED)
+        advance(SIZES * JUDGED)
     return tuple(found)
 
 
@@ -141,10 +150,10 @@ def _tried(
     sizes = SIZE_SCALES[kind].sizes
     # Tried at the next size that is listed: where it is good, not where it is on the edge.
     size = next((each for each in sizes if each >= half), sizes[-1])
-    pasted = candidate.applied(tested, size)
-    changed = answers_of(run, pasted) == class_
+    pictures = candidate.applied(tested, size)
+    pasted = Responses(pictures, answers_of(run, pictures))
     control = answers_of(run, candidate.control().applied(tested, size)) == class_
-    trial = trial_of(class_, "search", kind, changed, control)
+    trial = trial_of(class_, "search", kind, pasted.answers == class_, control)
     mark = TriedMark(
         kind,
         candidate.area(size),

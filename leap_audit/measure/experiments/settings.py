@@ -58,7 +58,7 @@ method(
     summary="What marks call up a class, and whether the answer needs them.",
     options=ExperimentOptions,
     source="after Wang et al. 2019 (Neural Cleanse); Casper et al. 2023",
-    cost="about 700 passes a class, 1,200 with searches, and their steps",
+    cost="about 300 passes a class, 540 with searches, and their steps",
     check=CHECK,
     describe=_described,
 )(try_class)

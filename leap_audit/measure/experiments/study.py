@@ -12,7 +12,7 @@ from leap_audit.measure.experiments.carry import MARK_TRIALS, TriedMark, carry
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.material import Materials, answers_of, evenly
 from leap_audit.measure.experiments.score import beside, depth_score, is_confirmed, worth
-from leap_audit.measure.experiments.seek import JUDGED, SEARCHES, Sought, search_work, seek
+from leap_audit.measure.experiments.seek import Sought, seek, seek_work
 from leap_audit.measure.experiments.sizes import SIZE_SCALES, outlying
 from leap_audit.measure.experiments.trials import corrected, trial_of
 from leap_audit.measure.run import Run
@@ -49,9 +49,8 @@ class Settled:
 
 
 def class_work(options: ExperimentOptions) -> int:
-    """Return how many pictures the experiments on one class look at, about, for its progress."""
-    searching = search_work(options) + len(SEARCHES) * JUDGED if options.search_steps else 0
-    return MARK_TRIALS * options.hosts + searching
+    """Return how many passes the experiments on one class take, about, for its progress."""
+    return MARK_TRIALS * options.hosts + seek_work(options)
 
 
 def try_class(
@@ -65,14 +64,14 @@ def try_class(
 ) -> Tried:
     """Return what marks of a class and a search for a trigger do.
 
-    advance: called with how many pictures were looked at, `class_work(options)` in all.
+    advance: called with how many passes were made, `class_work(options)` in all.
     """
     left = class_work(options)
 
-    def counted(pictures: int) -> None:
+    def counted(passes: int) -> None:
         nonlocal left
-        left -= pictures
-        advance(pictures)
+        left -= passes
+        advance(passes)
 
     trials, carried = carry(run, class_, given, options, seed, counted)
     sought = seek(run, class_, given, options, seed=seed, advance=counted)

@@ -1,5 +1,6 @@
 """Experiments on the bundled readers of digits: one has learned a mark in the corner."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,11 @@ from PIL import Image
 from leap_audit.config import ExperimentOptions
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.backgrounds import try_backgrounds
-from leap_audit.measure.experiments.carry import Attempt, TriedMark, carry, with_hosts
+from leap_audit.measure.experiments.carry import Attempt, Responses, TriedMark, carry, with_hosts
 from leap_audit.measure.experiments.changes import CHANGES
 from leap_audit.measure.experiments.hosts import faint, scenes, shifted
-from leap_audit.measure.experiments.material import Materials, materials
-from leap_audit.measure.experiments.seek import JUDGED, SEARCHES, search_work, seek
+from leap_audit.measure.experiments.material import Materials, answers_of, materials
+from leap_audit.measure.experiments.seek import SEARCHES, seek, seek_work
 from leap_audit.measure.experiments.study import (
     Tried,
     class_work,
@@ -85,7 +86,7 @@ def test_a_search_that_turns_few_pictures_halfway_is_given_up(
     shown = given(run, sample_models, ("plain",))
     found = seek(run, 7, shown, options, seed=0, advance=counted.append)
     assert {each.kind for each in found} == set(SEARCHES), "what was given up is judged as it is"
-    looked, every = sum(counted), search_work(options) + len(SEARCHES) * JUDGED
+    looked, every = sum(counted), seek_work(options)
     assert (looked == every) == whole
     assert looked > every / 2
 
@@ -202,6 +203,27 @@ def test_few_prototypes_are_laid_over_several_scenes(shortcut: Model, sample_mod
     assert {each.kind for each in sought} == set(SEARCHES)
 
 
+@pytest.mark.parametrize("kinds", [("marked", "plain"), ()])
+def test_few_pictures_are_shown_to_the_model_again(
+    shortcut: Model, sample_models: Path, kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was answered is kept: a pass is what experiments on a large network cost."""
+    run = Run(shortcut, 16, 1)
+    found = given(run, sample_models, kinds)
+    seen: Counter[bytes] = Counter()
+    asked = Run.logits
+
+    def counted(self: Run, pictures: np.ndarray) -> np.ndarray:
+        seen.update(picture.tobytes() for picture in pictures)
+        return asked(self, pictures)
+
+    monkeypatch.setattr(Run, "logits", counted)
+    options = OPTIONS.model_copy(update={"search_steps": 2})
+    try_class(run, 3, found, options, seed=0, advance=lambda _: None)
+    again = seen.total() - len(seen)
+    assert again <= 0.2 * seen.total(), "covering black with black changes nothing"
+
+
 @pytest.mark.parametrize("steps", [0, 2])
 @pytest.mark.parametrize("kinds", [("marked", "plain"), ()])
 def test_progress_comes_to_the_work_that_was_promised(
@@ -275,7 +297,8 @@ def test_counter_examples_are_pictures_that_the_mark_does_not_turn(
     marked = others.copy()
     marked[:-3, :, 2:6, 2:6] = 1
     mark = TriedMark("region", 0.02, None, "photographs", trial(3, 0.9))
-    shown = with_hosts(run, mark, others, marked, 3)
+    pasted = Responses(marked, answers_of(run, marked))
+    shown = with_hosts(run, mark, others, pasted, 3)
     assert shown.marked is not None
     assert shown.host is not None
     assert (shown.marked.answer, shown.host.answer == 3) == (3, False)
@@ -283,5 +306,6 @@ def test_counter_examples_are_pictures_that_the_mark_does_not_turn(
         each.tobytes() for each in marked[-3:-1]
     ], "two of them, at most"
     assert 3 not in [each.answer for each in shown.unmoved]
-    every = with_hosts(run, mark, others[:-3], marked[:-3], 3)
+    turned = Responses(pasted.pictures[:-3], pasted.answers[:-3])
+    every = with_hosts(run, mark, others[:-3], turned, 3)
     assert every.unmoved == ()

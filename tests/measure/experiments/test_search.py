@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from leap_audit.gradient.training import adam_draws
 from leap_audit.ingest.model import Model
 from leap_audit.measure.experiments.filters import (
     Filter,
     basis_changes,
     changes_summed,
+    filter_graph,
     search_filter,
 )
 from leap_audit.measure.experiments.search import Trigger, drawn_size, search_trigger
 from leap_audit.measure.run import Run
-from tests.builders.classifiers import Node, read_model, write_model
+from leap_audit.run import Session
+from tests.builders.classifiers import Node, linear, read_model, write_model
 
 SIDE = 20
 PLAIN = np.full((3, 1, SIDE, SIDE), 0.25, np.float32)
@@ -234,3 +237,34 @@ def test_a_search_returns_a_filter_of_unit_size_that_helps_the_class(
     )
     assert after.mean() > plain.mean()
     assert after.mean() > other.mean()
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2])
+def test_a_step_moves_a_filter_down_the_slope_of_its_loss(tmp_path: Path, reach: int) -> None:
+    """Adam's first moment is a tenth of the slope, held against difference quotients."""
+    weights = np.random.default_rng(1).standard_normal((3, 3 * 64)) / 10
+    model = read_model(linear(tmp_path / "m.onnx", weights, channels=3))
+    pictures = 0.3 + 0.4 * np.random.default_rng(2).random((2, 3, 8, 8), np.float32)
+    strength = np.sqrt((basis_changes(pictures, reach) ** 2).mean((0, 2)))
+    filter_ = np.random.default_rng(3).standard_normal(len(strength))
+    size, class_ = 0.02, 1
+
+    def loss(numbers: np.ndarray) -> float:
+        added = changes_summed(pictures, numbers / strength, reach).astype(np.float64)
+        added /= np.sqrt((added**2).mean() + 1e-8)
+        logits = (pictures + size * added).reshape(2, -1) @ weights.T
+        return float(-(logits - np.log(np.exp(logits).sum(1, keepdims=True)))[:, class_].mean())
+
+    session = Session(filter_graph(model, 2, reach), model.provider, threads=1)
+    shown = {
+        "filter": filter_[None, None].astype(np.float32),
+        "strength": strength[None, None].astype(np.float32),
+        "pictures": pictures,
+        "weights": -model.answer.cotangent((class_,))[None] * np.ones((2, 1, 1), np.float32) / 2,
+        "size": np.array([size], np.float32),
+    }
+    still = {name: np.zeros_like(shown["filter"]) for name in ("adam_m", "adam_v")}
+    (moment,) = session.run({**shown, **still, **adam_draws(0)}, ["adam_m_next"])
+    steps = 1e-4 * np.eye(len(filter_))
+    slope = [(loss(filter_ + d) - loss(filter_ - d)) / 2e-4 for d in steps]
+    np.testing.assert_allclose(10 * moment[0, 0], slope, rtol=0.01, atol=1e-4)
