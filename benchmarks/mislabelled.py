@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.metrics import roc_auc_score
 
 from leap_audit.ingest import load
 from leap_audit.measure.examples.gathered import Gathered, softmax_rows
@@ -41,6 +39,8 @@ class Found(NamedTuple):
 
 def found(features: Array, logits: Array, labels: Array, changed: int, seed: int) -> Found:
     """Return what is found of so many changed labels. features, logits: (n, ...) of the model."""
+    from sklearn.metrics import roc_auc_score
+
     rng = np.random.default_rng(seed)
     given = labels.copy()
     chosen = rng.choice(len(labels), changed, replace=False)
@@ -62,6 +62,8 @@ def found(features: Array, logits: Array, labels: Array, changed: int, seed: int
 
 def digits() -> tuple[Array, Array]:
     """Return scikit-learn's digits as (n, 1, 28, 28) in 0..1, and their labels."""
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     small = data.images.astype(np.float32) / 16
     return small.repeat(4, 1).repeat(4, 2)[:, None, 2:-2, 2:-2], data.target.astype(np.int64)

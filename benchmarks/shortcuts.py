@@ -29,8 +29,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.cluster import SpectralClustering
-from sklearn.metrics import roc_auc_score, silhouette_score
 
 from benchmarks.isolations import BATCH
 from benchmarks.neural_cleanse import anomalies, mask_norm
@@ -148,6 +146,9 @@ def corner_shares(scores: Array) -> list[float]:
 
 def by_clusters(run: Run, pictures: Array, answers: Array) -> Array:
     """Return for each class how far apart two clusters of its maps are (silhouette, -1..1)."""
+    from sklearn.cluster import SpectralClustering
+    from sklearn.metrics import silhouette_score
+
     found = np.zeros(run.model.classes)
     for class_ in range(len(found)):
         mine = pictures[answers == class_]
@@ -192,6 +193,8 @@ def row_of(cells: Sequence[object]) -> str:
 
 
 def main() -> None:
+    from sklearn.metrics import roc_auc_score
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -21,17 +21,38 @@ for _variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_T
     os.environ.setdefault(_variable, "1")
 
 
-COSTLY = ("browser", "finished", "mlflow", "original", "sides", "wandb", "written")
-"""Fixtures that take long to make: the tests of each run in one of the processes, which makes it
-once."""
+COSTLY = {
+    "finished": "finished",
+    "keras": "tensorflow",
+    "mlflow": "mlflow",
+    "original": "original",
+    "wandb": "wandb",
+}
+"""Fixtures that take long to make, with the group of their tests: those of a group run in one of
+the processes, which makes the fixture once."""
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for name in COSTLY:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
+        group = None if item.get_closest_marker("xdist_group") else _group(item)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item) -> str | None:
+    """Return what keeps a test beside those it shares a fixture with: every process makes its own.
+
+    None for a test that shares none.
+    """
+    asked = getattr(item, "fixturenames", ())
+    for name, group in COSTLY.items():
+        if name in asked:
+            return group
+    made = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    if any(each.scope == "module" for name in asked for each in made.get(name, ())[-1:]):
+        return str(item.path.relative_to(ROOT))
+    return None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

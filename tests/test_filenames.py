@@ -107,9 +107,10 @@ def test_an_audit_of_such_names(sample_models: Path, tmp_path: Path) -> None:
         if path.suffix in (".json", ".html", ".csv"):
             text = path.read_text(encoding="utf-8")
             assert not set(text) & {"\u202e", "\u200b", "\x07", "\x1b"}, path
-    checked = run("verify", out, "--model", model, "--classes", names, folder=tmp_path)
-    assert b"itself failed" not in checked.stderr
-    checked.stdout.decode("utf-8")
+    words = ["verify", str(out), "--model", str(model), "--classes", str(names)]
+    checked = CliRunner().invoke(app, words)
+    assert "itself failed" not in checked.output
+    checked.stdout_bytes.decode("utf-8")
 
 
 @pytest.mark.parametrize("command", ["gradient", "export", "operators"])

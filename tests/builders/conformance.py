@@ -73,7 +73,7 @@ def collected() -> Iterator[Case]:
     _load()
     for case in sorted(cases._NodeTestCases, key=lambda c: str(c.name)):
         nodes = case.model.graph.node
-        if len(nodes) != 1 or nodes[0].op_type not in _judged() or nodes[0].domain:
+        if len(nodes) != 1 or nodes[0].op_type not in judged() or nodes[0].domain:
             continue
         found = _sample(case)
         if isinstance(found, str):
@@ -109,8 +109,8 @@ def _sample(case: Any) -> RuleSample | str:
     return RuleSample(arrays, attributes, wrt, len(node.output))
 
 
-def _judged() -> set[str]:
-    """Operators whose forward onnx.reference computes in float64."""
+def judged() -> set[str]:
+    """Return the operators whose forward onnx.reference computes in float64."""
     return {name for name, rule in RULES.items() if rule.samples}
 
 
@@ -123,7 +123,7 @@ def _load() -> None:
             if module.ispkg:
                 continue
             text = (folder / f"{module.name}.py").read_text(encoding="utf-8")
-            if set(re.findall(r"^class (\w+)\(Base\)", text, re.MULTILINE)) & _judged():
+            if set(re.findall(r"^class (\w+)\(Base\)", text, re.MULTILINE)) & judged():
                 importlib.import_module(f"{cases.__name__}.{module.name}")
 
 

@@ -151,7 +151,7 @@ FORGED: dict[str, Callable[[Any], None]] = {
     "small numbers": lambda a: a["samples"][0]["isolations"][0].update(prob=-1e308),
     "half a letter": lambda a: a["model"].update(file="\ud800.onnx"),
     "depth": lambda a: a.update(config=deep(900)),
-    "a long curve": lambda a: a["prototypes"][0].update(curve=[[i, 0.0] for i in range(10**6)]),
+    "a long curve": lambda a: a["prototypes"][0].update(curve=[[i, 0.0] for i in range(10**5)]),
     "a class that is none": lambda a: a["prototypes"][0].update(target=[10**6]),
     "a negative class": lambda a: a["samples"][0]["predicted"][0].update({"class": -1}),
     "no date": lambda a: a["environment"].update(started="yesterday"),

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from leap_audit.artifacts import Audit
+from leap_audit.cli import app
 from tests.builders.dicoms import PLANTED, write_dicom
 
 pytest.importorskip("pydicom", reason="the extra medical is not installed")
@@ -84,32 +86,32 @@ def test_no_byte_names_the_patient(patients: Path, sample_models: Path, tmp_path
     assert any("its window (1)" in note for note in record.notes)
     assert any("burned into the pixels" in note for note in record.notes)
 
-    again = run(
-        *("verify", "audit", "--model", sample_models / "digits_clean.onnx"),
-        *("--classes", sample_models / "digits.txt", "--samples", patients),
-        folder=tmp_path,
-    )
-    assert words_in(again.stdout + again.stderr) == []
-    assert b"3 of 3" in again.stdout, again.stdout + again.stderr
-    rerun = run(
-        *("verify", "audit", "--model", sample_models / "digits_clean.onnx", "--rerun"),
-        *("--classes", sample_models / "digits.txt"),
-        folder=tmp_path,
-    )
-    assert b"pass --samples. Their paths were withheld." in rerun.stderr
+    verify = [
+        "verify",
+        str(tmp_path / "audit"),
+        "--model",
+        str(sample_models / "digits_clean.onnx"),
+    ]
+    verify += ["--classes", str(sample_models / "digits.txt")]
+    again = CliRunner().invoke(app, [*verify, "--samples", str(patients)])
+    assert words_in(again.output_bytes) == []
+    assert "3 of 3" in again.stdout, again.output
+    rerun = CliRunner().invoke(app, [*verify, "--rerun"])
+    assert "pass --samples. Their paths were withheld." in " ".join(rerun.stderr.split())
 
 
 @pytest.mark.parametrize("labels", ["file,class\nZweig.dcm,Ottokar\n", "file,class\nx.png,3\n"])
-def test_a_refusal_names_nobody(sample_models: Path, tmp_path: Path, labels: str) -> None:
+def test_a_refusal_names_nobody(
+    sample_models: Path, tmp_path: Path, labels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "Zweig_Ottokar"
     write_dicom(folder / "Zweig.dcm", BitsStored=12)
     (folder / "Klinikum.csv").write_text(labels)
-    done = run(
-        *(sample_models / "digits_clean.onnx", "--samples", folder, "--json", "--debug"),
-        *("--labels", folder / "Klinikum.csv", "--targets", "3", "--junit", "junit.xml"),
-        folder=tmp_path,
-    )
-    assert done.returncode == 3
+    words = ["audit", sample_models / "digits_clean.onnx", "--samples", folder, "--json", "--debug"]
+    words += ["--labels", folder / "Klinikum.csv", "--targets", "3", "--junit", "junit.xml"]
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert done.exit_code == 3
     said = json.loads(done.stdout)["error"]
     assert said.startswith("the table of --labels: ")
-    assert words_in(done.stdout + done.stderr + (tmp_path / "junit.xml").read_bytes()) == []
+    assert words_in(done.output_bytes + (tmp_path / "junit.xml").read_bytes()) == []
