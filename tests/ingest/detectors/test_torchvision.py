@@ -42,15 +42,17 @@ def torchvision() -> Iterator[Any]:
         yield package
 
 
-@pytest.fixture(params=CASES, ids=str)
-def case(request: pytest.FixtureRequest, torchvision: Any, tmp_path: Path) -> Any:
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def case(
+    request: pytest.FixtureRequest, torchvision: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     """Its name, the module, a picture, and the model that was read of its export."""
     import torch
 
     name, shape = request.param
     network = small_detector(torchvision, name)
     picture = torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(3))
-    path = exported(network, tmp_path / "m.onnx", picture)
+    path = exported(network, tmp_path_factory.mktemp(name) / "m.onnx", picture)
     said = DeclaredDetector(None, LEAST, MOST[name])
     return name, network, picture, load(path, DeclaredPreprocessing(), CPU, detector=said)
 
