@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from leap_audit.errors import FlatGradient, TargetRefused
+from leap_audit.ingest.sandbox.trust import is_trusted
 
 
 def doubled(text: str, times: int = 2) -> str:
@@ -80,3 +81,7 @@ class _Narrower(TargetRefused):
 class _Forged:
     def __reduce__(self) -> Any:
         return os.system, ("true",)
+
+
+def trusts() -> bool:
+    return is_trusted()

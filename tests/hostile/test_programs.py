@@ -20,6 +20,7 @@ from leap_audit.ingest.loading import read_source
 from leap_audit.ingest.sandbox.parent import run_in_child
 from leap_audit.ingest.sandbox.trust import require_walls, trust_models
 from leap_audit.walls import confinement
+from tests.builders.misbehaviour import trusts
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 Change = Callable[[dict[str, bytes]], None]
@@ -308,12 +309,6 @@ def test_without_a_wall_a_program_is_refused_and_both_ways_out_are_named(
         require_walls(tmp_path / "m.pt", "TorchScript")
     with pytest.raises(ModelRefused):
         require_walls(tmp_path / "m.pt", "TorchScript")
-
-
-def trusts() -> bool:
-    from leap_audit.ingest.sandbox.trust import is_trusted
-
-    return is_trusted()
 
 
 def test_the_child_is_told_who_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:

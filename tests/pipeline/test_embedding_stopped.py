@@ -52,7 +52,7 @@ def stopped(encoder: Path, pictures: Path, progress: Silent, **more: Any) -> tup
 
 
 def test_a_stop_among_the_photographs_reports_those_that_have_a_vector(
-    encoder: Path, pictures: Path
+    encoder: Path, pictures: Path, without_pdf: None
 ) -> None:
     record, said = stopped(encoder, pictures, Interrupted("Computing vectors", 33))
     assert record.embedding is not None

@@ -13,14 +13,18 @@ import pytest
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 WORDS = ["--targets", "1,2", "--steps", "2", "--seeds", "2", "--classes", "digits.txt"]
+WORDS += ["--config", "few.toml"]
 PHOTOGRAPHS = ["one", "two"]
 """Classes whose photographs are explained: those of all take most of the time."""
+FEW = "[experiments]\nhosts = 6\ncarriers = 1\nsearch_steps = 1\nsearch_pictures = 2\n"
+FEW += "[isolation]\nsteps = 2\ngrid = 4\nper_prototype = 1\n"
 
 
 def audited(folder: Path, **variables: str) -> dict[str, bytes]:
     folder.mkdir(parents=True)
     shutil.copy(SAMPLES / "digits_clean.onnx", folder)
     shutil.copy(SAMPLES / "digits.txt", folder)
+    (folder / "few.toml").write_text(FEW)
     for name in PHOTOGRAPHS:
         shutil.copytree(SAMPLES / "pictures" / "plain" / name, folder / "plain" / name)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(folder)}
@@ -72,6 +76,7 @@ def test_what_is_finished_survives_a_signal(tmp_path: Path, number: signal.Signa
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     model = str(SAMPLES / "digits_clean.onnx")
     words = [sys.executable, "-m", "leap_audit", model, "--steps", "20000", "--out", "out"]
+    words += ["--targets", "1"]
     with subprocess.Popen(
         words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -79,7 +84,7 @@ def test_what_is_finished_survives_a_signal(tmp_path: Path, number: signal.Signa
         for line in process.stderr:
             if line.startswith("Prototypes"):
                 break
-        time.sleep(1)
+        time.sleep(0.2)
         process.send_signal(number)
         said = process.stderr.read()
         assert process.wait(120) == 3
