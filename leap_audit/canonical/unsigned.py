@@ -1,10 +1,11 @@
-"""Write signed 8-bit activations as unsigned ones, with the zero point moved by 128.
+"""Write signed 8-bit activations and weights as unsigned ones, with the zero point moved by 128.
 
 Every number stays what it was: round(x / scale) + zero point and its bounds move together, and
 DequantizeLinear takes the same amount off again. ONNX Runtime (1.27 to 1.32 at least) makes this
 change itself on x64, after it has entered pairs of its own with the attribute `output_dtype`, which
 it then forgets: from opset 21 on, a graph with int8 activations before a Transpose, a Reshape or a
 MaxPool does not load at its default level of optimisation. A graph that is unsigned already does.
+Of signed weights its fused products are not exact on every processor (see `products.py`).
 """
 
 from collections.abc import Iterable
@@ -26,11 +27,12 @@ ORDERED = frozenset({*MOVING, "MaxPool"})
 
 
 def as_unsigned(graph: ir.Graph) -> bool:
-    """Write the int8 activations of a graph as uint8; return whether there were any.
+    """Write the int8 activations and weights of a graph as uint8; return whether there were any.
 
-    Tensors between QuantizeLinear and DequantizeLinear, and what only moves them, change together.
-    They stay as they are where anything else reads or makes one of them, where one is an input or
-    an output of the graph, and where a zero point is computed.
+    Constants that are only dequantised change. Tensors between QuantizeLinear and DequantizeLinear,
+    and what only moves them, change together. They stay as they are where anything else reads or
+    makes one of them, where one is an input or an output of the graph, and where a zero point is
+    computed.
     """
     done: set[ir.Value] = set()
     changed = False
@@ -43,7 +45,34 @@ def as_unsigned(graph: ir.Graph) -> bool:
             if all(_can_change(v) for v in together):
                 _change(graph, together, names)
                 changed = True
+    for value in list(graph.initializers.values()):
+        if _is_weight(value):
+            _change_weight(graph, value, names)
+            changed = True
     return changed
+
+
+def _is_weight(value: ir.Value) -> bool:
+    """Whether a constant is int8 and only dequantised, by a known zero point."""
+    uses = value.uses()
+    return (
+        value.const_value is not None
+        and value.dtype == ir.DataType.INT8
+        and bool(uses)
+        and not value.is_graph_output()
+        and all(
+            _is(use.node, "DequantizeLinear") and use.idx == 0 and _has_known_zero_point(use.node)
+            for use in uses
+        )
+    )
+
+
+def _change_weight(graph: ir.Graph, value: ir.Value, names: TensorNames) -> None:
+    nodes = [use.node for use in value.uses()]
+    fresh = _shifted(graph, value, names)
+    for node in nodes:
+        _shift_zero_point(graph, node, names)
+        node.replace_input_with(0, fresh)
 
 
 def _is(node: ir.Node | None, *operators: str) -> bool:

@@ -124,7 +124,8 @@ def _of_this_model(audit: Audit) -> Iterator[Limit]:
             "The model is quantised, and rounding has no slope",
             f"{count(rounding, 'operator rounds', 'operators round')} values. Prototypes and "
             "isolations use the straight-through gradient, which ignores rounding. All "
-            "probabilities are those of the quantised model.",
+            "probabilities are those of the quantised model as its file defines them. On x86 "
+            "processors without VNNI, ONNX Runtime may give others: test the model there.",
         )
     if audit.model.preprocessing.channel_order == "BANDS":
         yield Limit(

@@ -280,8 +280,8 @@ def test_quantised_weights_beside_quantised_activations_stay() -> None:
     model = model_of(body, weights)
     graph = canonicalise(model, batch=2, provider=CPU)
     x = {"x": RNG.random((2, 3, 8, 8), np.float32)}
-    want, have = (Session(m, CPU).run(x)[0] for m in (model, graph))
-    np.testing.assert_array_equal(have, want)
+    want = Session(model, CPU, often=False).run(x)[0]  # as written: exact on every processor
+    np.testing.assert_array_equal(Session(graph, CPU).run(x)[0], want)
 
 
 def test_an_output_that_is_constant_keeps_its_name_and_numbers() -> None:

@@ -1,6 +1,7 @@
 """The pictures that experiments take marks from and paste them into, with the model's answers."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,12 +124,15 @@ def materials(
         pictures, classes = (np.concatenate(each) for each in zip(*rounds, strict=True))
         return _material(run, pictures[:hosts], classes[:hosts], "prototypes")
 
-    return Materials(
-        _material(run, _stacked(photographs, shape), known, "photographs"),
-        _material(run, _stacked(prototypes, shape), made, "prototypes"),
-        laid("experiment scenes", chosen),
-        laid("fresh scenes", shifted(chosen, generator(seed, "fresh prototypes"))),
-    )
+    fresh = shifted(chosen, generator(seed, "fresh prototypes"))
+    with ThreadPoolExecutor(2) as pool:  # the experiments of every class wait for these
+        of_scenes = [pool.submit(laid, "experiment scenes", chosen)]
+        of_scenes.append(pool.submit(laid, "fresh scenes", fresh))
+        return Materials(
+            _material(run, _stacked(photographs, shape), known, "photographs"),
+            _material(run, _stacked(prototypes, shape), made, "prototypes"),
+            *(each.result() for each in of_scenes),
+        )
 
 
 def _scenes_each(convincing: Array, made: Array) -> int:
