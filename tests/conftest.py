@@ -1,7 +1,9 @@
 """What several tests need: the bundled sample models, and the folder of real networks."""
 
+import functools
 import importlib
 import os
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,6 +96,22 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setenv("LEAP_AUDIT_CONTAINED", "0")
     monkeypatch.setattr("leap_audit.walls.confinement._missing", {})
+
+
+@pytest.fixture(autouse=True)
+def _translations_gathered_once() -> None:
+    """Let PyTorch gather its translations into ONNX once: that takes half of a small export."""
+    exporter = sys.modules.get("torch.onnx._internal.exporter._registration")
+    registry = getattr(exporter, "ONNXRegistry", None)
+    gather = getattr(registry, "from_torchlib", None)
+    if gather is not None and not hasattr(gather, "cache_info"):
+        registry.from_torchlib = staticmethod(functools.cache(gather))
+
+
+@pytest.fixture
+def without_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the HTML, of which the PDF is a print that takes seconds."""
+    monkeypatch.setattr("leap_audit.report.render_pdf", lambda *_: b"%PDF-")
 
 
 @pytest.fixture(scope="session")

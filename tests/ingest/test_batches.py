@@ -33,7 +33,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("kind", ["segmentation", "binary", "linear"])
 def test_a_whole_audit_canonicalises_its_model_once(
-    tmp_path: Path, counted: list[int], kind: str
+    tmp_path: Path, counted: list[int], kind: str, without_pdf: None
 ) -> None:
     path, side = tmp_path / "m.onnx", kinds.SIDE
     if kind == "segmentation":

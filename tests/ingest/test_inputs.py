@@ -246,7 +246,7 @@ def test_a_gradient_may_leave_inputs_open() -> None:
     assert [value.name for value in left.graph.input] == ["z", "meta"]
 
 
-def test_an_audit_records_what_was_set(tmp_path: Path) -> None:
+def test_an_audit_records_what_was_set(tmp_path: Path, without_pdf: None) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(network(JOINED, [PICTURE, ("meta", F32, ("n", 4))]), path)
     long = np.arange(4, dtype=np.float32)

@@ -268,7 +268,7 @@ def test_the_gradient_is_one_of_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("name", ["channels last", "dequantised"])
-def test_a_whole_audit(name: str, tmp_path: Path) -> None:
+def test_a_whole_audit(name: str, tmp_path: Path, without_pdf: None) -> None:
     onnx.save(model_of(name), tmp_path / "m.onnx")
     record = leap_audit.audit(
         tmp_path / "m.onnx", out=tmp_path / "audit", targets="0", seeds=1, **TINY

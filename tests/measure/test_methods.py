@@ -62,7 +62,9 @@ def added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHODS, "brightness", METHODS.pop("brightness"))
 
 
-def test_an_added_method_is_everywhere(added: None, sample_models: Path, tmp_path: Path) -> None:
+def test_an_added_method_is_everywhere(
+    added: None, sample_models: Path, tmp_path: Path, without_pdf: None
+) -> None:
     listed = CliRunner().invoke(app, ["methods"]).stdout
     assert "brightness" in listed
     about = CliRunner().invoke(app, ["methods", "brightness"]).stdout
@@ -141,7 +143,7 @@ def test_a_need_that_is_not_met_is_said() -> None:
         require("deeplift").require_of(model)
 
 
-def test_smoothgrad_in_an_audit(sample_models: Path, tmp_path: Path) -> None:
+def test_smoothgrad_in_an_audit(sample_models: Path, tmp_path: Path, without_pdf: None) -> None:
     record = audit(
         sample_models / "digits_clean.onnx",
         out=tmp_path / "out",

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from leap_audit import report
 from leap_audit.pipeline import AuditResult, audit, flow
 from tests.builders.running import TINY
 
@@ -14,12 +13,6 @@ from tests.builders.running import TINY
 def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write audit.json alone: pages are not what these tests look at."""
     monkeypatch.setattr(flow, "write_report", lambda record, folder: record.write(folder))
-
-
-@pytest.fixture
-def without_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the HTML, of which the PDF is a print that takes seconds."""
-    monkeypatch.setattr(report, "render_pdf", lambda *_: b"%PDF-")
 
 
 @pytest.fixture(scope="session")

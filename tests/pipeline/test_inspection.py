@@ -32,7 +32,9 @@ class Heard:
         return Silent().stage(name, total)
 
 
-def test_a_dry_run_says_what_an_audit_says(sample_models: Path, tmp_path: Path) -> None:
+def test_a_dry_run_says_what_an_audit_says(
+    sample_models: Path, tmp_path: Path, unprinted: None
+) -> None:
     model, names = sample_models / "digits_shortcut.onnx", sample_models / "digits.txt"
     dry, whole = Heard(), Heard()
     settings = {**TINY, "targets": "3,7", "seeds": 2}
