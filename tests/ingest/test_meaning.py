@@ -1,5 +1,7 @@
 """What the output means is measured: the probabilities reported are the model's own."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from leap_audit.gradient import Emitter, backpropagate
 from leap_audit.graph.shapes import static_shape
 from leap_audit.graph.values import new_graph, new_input
 from leap_audit.ingest import load
+from leap_audit.ingest.model import Model
 from leap_audit.ingest.outputs.answer import Softmax
 from leap_audit.measure.run import Run, place_scores
 from leap_audit.run import Session
@@ -19,9 +22,20 @@ from tests.builders.classifiers import CPU, RAW, Node, read_model, write_model
 from tests.builders.ends import ENDS, End, own_answer, pictures, write_end
 
 
-def reported(path: Path) -> Array:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Model]]:
+    """Return what gives the network of an end at its own scale, read once for several tests."""
+
+    @cache
+    def made(name: str) -> tuple[Path, Model]:
+        path = write_end(tmp_path_factory.mktemp("end") / "m.onnx", ENDS[name])
+        return path, read_model(path)
+
+    return made
+
+
+def reported(model: Model) -> Array:
     """Return (pictures, classes): the probabilities as an audit has them."""
-    model = read_model(path)
     classifier = Run(model, 3, 1)
     return np.stack([model.answer.probabilities(s)[:, 0] for s in classifier.scores(pictures())])
 
@@ -38,21 +52,27 @@ def wanted(end: End, answer: Array) -> Array:
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 @pytest.mark.parametrize("name", ENDS)
-def test_probabilities_are_the_models_own(tmp_path: Path, name: str, scale: float) -> None:
+def test_probabilities_are_the_models_own(
+    tmp_path: Path, plain: Callable[[str], tuple[Path, Model]], name: str, scale: float
+) -> None:
     """Also of a network that is entirely sure of everything it is shown."""
     if scale > 1 and name in ("exp and sum without the maximum", "the sum as a product"):
         pytest.skip("such a network itself gives no numbers then")
     end = ENDS[name]
-    path = write_end(tmp_path / "m.onnx", end, scale=scale)
+    if scale == 1:
+        path, model = plain(name)
+    else:
+        path = write_end(tmp_path / "m.onnx", end, scale=scale)
+        model = read_model(path)
     own = own_answer(path, pictures())
     answer = wanted(end, own.reshape(len(own), -1))
-    np.testing.assert_allclose(reported(path), answer, atol=end.exact)
+    np.testing.assert_allclose(reported(model), answer, atol=end.exact)
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_what_was_measured_is_said(tmp_path: Path, name: str) -> None:
+def test_what_was_measured_is_said(plain: Callable[[str], tuple[Path, Model]], name: str) -> None:
     end = ENDS[name]
-    model = read_model(write_end(tmp_path / "m.onnx", end))
+    _, model = plain(name)
     identity = model.identity
     assert identity.task == end.task, identity.meaning
     assert end.says in identity.meaning

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from leap_audit.errors import AuditIncomplete
-from leap_audit.pipeline import audit
+from leap_audit.pipeline import audit, flow
 from leap_audit.pipeline.cluster import ClusterExecutor
 from leap_audit.pipeline.kept import folder_of_parts
 from leap_audit.pipeline.units import Draw, Unit
@@ -63,18 +63,31 @@ def killed(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ClusterExecutor, "_give", deadly)
 
 
-@pytest.fixture
-def alone(
-    sample_models: Path, tmp_path: Path, unprinted: None, monkeypatch: pytest.MonkeyPatch
-) -> bytes:
+@pytest.fixture(scope="module")
+def alone(sample_models: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Return audit.json of the audit in this process."""
+    out = tmp_path_factory.mktemp("alone") / "audit"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+        patch.setattr(flow, "write_report", lambda record, folder: record.write(folder))
+        audit(sample_models / "digits_clean.onnx", out=out, **{**SMALL, "ray": None})
+    return (out / "audit.json").read_bytes()
+
+
+@pytest.fixture
+def at_its_time(unprinted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an audit be of the same time as the one in this process."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    audit(sample_models / "digits_clean.onnx", out=tmp_path / "alone", **{**SMALL, "ray": None})
-    return (tmp_path / "alone" / "audit.json").read_bytes()
 
 
 def test_a_lost_worker_changes_no_byte(
-    ray: Any, sample_models: Path, tmp_path: Path, alone: bytes, given: list[str], killed: None
+    ray: Any,
+    sample_models: Path,
+    tmp_path: Path,
+    alone: bytes,
+    given: list[str],
+    killed: None,
+    at_its_time: None,
 ) -> None:
     watching = Watching()
     audit(sample_models / "digits_clean.onnx", out=tmp_path / "out", progress=watching, **SMALL)
@@ -86,7 +99,7 @@ def test_a_lost_worker_changes_no_byte(
 
 
 def test_what_was_stopped_goes_on(
-    ray: Any, sample_models: Path, tmp_path: Path, alone: bytes, given: list[str]
+    ray: Any, sample_models: Path, tmp_path: Path, alone: bytes, given: list[str], at_its_time: None
 ) -> None:
     model, out = sample_models / "digits_clean.onnx", tmp_path / "out"
     with pytest.raises(AuditIncomplete):
