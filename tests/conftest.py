@@ -149,3 +149,13 @@ def mlflow() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip("mlflow", reason="MLflow is not installed")
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(mlflow: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty database of MLflow, to copy: making the tables takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path

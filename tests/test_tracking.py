@@ -1,6 +1,7 @@
 """Runs of Weights & Biases and of MLflow: read back from what they really wrote."""
 
 import json
+import shutil
 import struct
 import sys
 import time
@@ -77,8 +78,12 @@ def test_a_package_that_is_not_there(
 
 
 @pytest.fixture
-def store(mlflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def store(
+    mlflow: Any, mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "leap_files").mkdir()
+    shutil.copy(mlflow_database, tmp_path / "leap_files" / "mlflow.db")
     return f"sqlite:///{tmp_path / 'leap_files' / 'mlflow.db'}"
 
 

@@ -1,6 +1,7 @@
 """`generate` as users of leap_ie call it: what may be given, what comes back, what is refused."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -223,7 +224,8 @@ def test_the_key_is_not_needed_and_said_once(run: Start, network: Path) -> None:
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_results_are_logged_to_mlflow(run: Start, mlflow: Any) -> None:
+def test_results_are_logged_to_mlflow(run: Start, mlflow: Any, mlflow_database: Path) -> None:
+    shutil.copy(mlflow_database, "mlflow.db")
     uri = f"sqlite:///{Path.cwd()}/mlflow.db"
     run({**FEW, "mlflow_tracking_uri": uri}, project="tracked")
     client = mlflow.MlflowClient(uri)

@@ -30,7 +30,7 @@ def audited(folder: Path, *, planted: bool) -> tuple[Audit, str]:
             out=folder / "out",
             samples=(photographs,),
             seeds=1,
-            **{**TINY, "experiments": {"hosts": 16, "carriers": 4}},
+            **{**TINY, "experiments": {"hosts": 16, "carriers": 4, "search_steps": 1}},
         )
     written = json.loads((result.folder / "audit.json").read_text(encoding="utf-8"))
     assert Audit.model_validate(written) == result.audit

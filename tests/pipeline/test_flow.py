@@ -166,7 +166,7 @@ NAMES = ["nil", "one, single", "two", "hen", "hen", "5", "six", "seven", "eight"
 def test_targets(
     sample_models: Path, tmp_path: Path, unprinted: None, targets: Any, want: list[int]
 ) -> None:
-    settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}}
+    settings = {**TINY, "isolation": {"steps": 1, "grid": 2, "per_prototype": 0}, "seeds": 1}
     path = sample_models / "digits_clean.onnx"
     record = audit(path, NAMES, out=tmp_path / "out", targets=targets, **settings).audit
     assert [p.target for p in record.prototypes] == [(k,) for k in want]

@@ -4,9 +4,9 @@ import ctypes
 import json
 import os
 import platform
-import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from leap_audit.walls.seccomp import ALLOW, EQUAL, FAIL, LOAD, RETURN
 from leap_audit.walls.seccomp import _Filter as Filter
 from leap_audit.walls.seccomp import _Program as Program
+from tests.builders.commands import Said, run_commands
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"),
@@ -38,40 +39,36 @@ def without_landlock() -> None:
         os._exit(99)
 
 
-def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def run(folder: Path, *commands: Sequence[str]) -> list[Said]:
     passed: dict[str, Any] = {k: v for k, v in os.environ.items() if not k.startswith("LEAP_")}
     passed |= {"PYTHONPATH": os.pathsep.join(sys.path), "NO_COLOR": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "leap_audit", *words],
-        env=passed,
-        cwd=folder,
-        preexec_fn=without_landlock,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_commands(*commands, env=passed, cwd=folder, before=without_landlock)
 
 
 def test_the_doctor_says_what_is_missing(tmp_path: Path) -> None:
-    found = json.loads(run(tmp_path, "doctor", "--json").stdout)
+    listed, told = run(tmp_path, ["doctor", "--json"], ["doctor"])
+    found = json.loads(listed.stdout)
     assert "no Landlock" in found["walls"]["files"]
     assert found["walls"]["network, programs and other processes"] == ""
-    said = run(tmp_path, "doctor").stdout
+    said = told.stdout
     assert "missing: the kernel offers no Landlock" in said
     assert "are opened only with --trust-model" in said
 
 
 def test_data_is_opened_and_programs_are_not(tmp_path: Path) -> None:
-    done = run(tmp_path, "export", str(SAMPLES / "digits_clean.onnx"), "--out", "a.onnx")
-    assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
         archive.writestr("m/code/__torch__.py", "class M(Module):\n  training : bool\n")
         archive.writestr("m/data.pkl", b"\x80\x02}.")
-    done = run(tmp_path, "export", "m.pt")
-    assert done.returncode == 3
-    assert "m.pt: is TorchScript, which is a program" in done.stderr
-    assert "--trust-model" in done.stderr
-    done = run(tmp_path, "export", "m.pt", "--trust-model")
-    assert done.returncode == 3
-    assert "which is a program" not in done.stderr
-    assert "itself failed" not in done.stderr
+    data, refused, trusted = run(
+        tmp_path,
+        ["export", str(SAMPLES / "digits_clean.onnx"), "--out", "a.onnx"],
+        ["export", "m.pt"],
+        ["export", "m.pt", "--trust-model"],
+    )
+    assert data.returncode == 0, data.stderr
+    assert refused.returncode == 3
+    assert "m.pt: is TorchScript, which is a program" in refused.stderr
+    assert "--trust-model" in refused.stderr
+    assert trusted.returncode == 3
+    assert "which is a program" not in trusted.stderr
+    assert "itself failed" not in trusted.stderr
