@@ -229,6 +229,8 @@ def main() -> None:
         seen["digits"] = model, seen_digits(model, args.threads)
     elif args.data == "imagenet":
         listed = {each.name: each for each in SUITES["imagenet"].networks(args.folder)}
+        if args.network not in listed:
+            parser.error(f"--network: {args.network!r} is none of {', '.join(listed)}")
         model = listed[args.network].load()
         seen[f"imagenet/{args.network}"] = (
             model,

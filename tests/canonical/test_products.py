@@ -17,6 +17,10 @@ from tests.builders.contrib import one_node
 CPU = choose_provider("cpu")
 ONE = np.array(1.0, np.float32)
 FINE = np.array(0.001, np.float32)
+OPERATORS = (
+    *("QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger", "QGemm"),
+    *("MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
+)
 WIDE = 64
 """Products that are added up: two of the largest already pass 16 bits."""
 
@@ -93,8 +97,7 @@ def of_operator(operator: str, first: type) -> onnx.ModelProto:
 
 CASES = [
     (operator, first)
-    for operator in PRODUCTS
-    if operator != "QAttention"
+    for operator in OPERATORS
     for first in (np.uint8, np.int8)
     if not (operator == "DynamicQuantizeMatMul" and first is np.int8)
 ]
@@ -126,6 +129,33 @@ def test_no_factor_stays_signed(operator: str, first: type) -> None:
         assert kinds.get(name, TensorProto.UINT8) == TensorProto.UINT8
         assert name != "b"
     assert [v.name for v in changed.graph.output] == ["y"]
+
+
+def test_attention_of_unsigned_weights_is_the_same() -> None:
+    rng = np.random.default_rng(0)
+    model = one_node(
+        "QAttention",
+        {
+            "x": (1, 3, 8),
+            "w": rng.integers(-60, 60, (8, 24)).astype(np.int8),  # small: no sum stops
+            "b": np.zeros(24, np.float32),
+            "sx": np.array(0.02, np.float32),
+            "sw": np.array(0.01, np.float32),
+            "mask": None,
+            "zx": np.array(128, np.uint8),
+            "zw": np.array(3, np.int8),
+        },
+        given=TensorProto.UINT8,
+        num_heads=2,
+    )
+    changed = with_unsigned_factors(model, {})
+    assert changed.graph.node[-1].input[1] != "w"
+    x = {"x": rng.integers(0, 256, (1, 3, 8)).astype(np.uint8)}
+    np.testing.assert_allclose(run(changed, x), run(model, x), rtol=1e-5)
+
+
+def test_every_product_is_tried() -> None:
+    assert set(PRODUCTS) == {*OPERATORS, "QAttention"}
 
 
 def test_weights_that_are_kept_apart_are_found() -> None:
