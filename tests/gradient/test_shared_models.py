@@ -17,6 +17,7 @@ from leap_audit.gradient import build_gradient, check_gradient
 from leap_audit.run import Session, choose_provider
 from tests.conftest import shared_folder
 
+pytestmark = pytest.mark.xdist_group("shared models")  # one process differentiates each
 CPU = choose_provider("cpu")
 KINKS = 0.1
 """Of the slope: a narrow network of Relu6 has several kinks within the shortest step."""

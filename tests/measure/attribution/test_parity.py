@@ -13,7 +13,10 @@ from benchmarks.pairs import NETWORKS, Pair, made
 from benchmarks.parity import cams_enlarged, rows
 from leap_audit.measure.methods import load_methods
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.xdist_group("parity"),  # one process makes the pairs
+]
 LIMITS = {
     "occlusion": 1e-4,  # differences of scores, each in float32
     "scorecam": 1e-4,
