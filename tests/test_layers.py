@@ -164,14 +164,17 @@ def modules() -> list[str]:
     return sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 
 
-@pytest.mark.parametrize("file", modules())
-def test_imports_only_from_earlier_stages(file: str) -> None:
-    assert violations((PACKAGE / file).read_text(encoding="utf-8"), file) == []
+def sources() -> dict[str, str]:
+    return {file: (PACKAGE / file).read_text(encoding="utf-8") for file in modules()}
+
+
+def test_modules_import_only_from_earlier_stages() -> None:
+    found = [each for file, source in sources().items() for each in violations(source, file)]
+    assert found == []
 
 
 def test_rooms_import_in_no_circle() -> None:
-    sources = {file: (PACKAGE / file).read_text(encoding="utf-8") for file in modules()}
-    assert circle(rooms(sources)) == []
+    assert circle(rooms(sources())) == []
 
 
 def test_a_circle_of_rooms_is_found() -> None:
@@ -203,10 +206,10 @@ def test_the_walk_follows_the_order() -> None:
     assert set(headings) == {n for n in stage_names() if (PACKAGE / n).is_dir()}
 
 
-@pytest.mark.parametrize("file", modules())
-def test_can_be_read_in_one_sitting(file: str) -> None:
-    lines = (PACKAGE / file).read_text(encoding="utf-8").count("\n")
-    assert lines <= LONGEST, f"{file} has {lines} lines; split it by what its parts do"
+def test_modules_can_be_read_in_one_sitting() -> None:
+    lines = {file: source.count("\n") for file, source in sources().items()}
+    longer = {file: count for file, count in lines.items() if count > LONGEST}
+    assert longer == {}, "split each by what its parts do"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "leap_audit"
 FORBIDDEN = frozenset(
@@ -99,13 +97,14 @@ def test_no_public_name_is_private_vocabulary() -> None:
     assert found == set(), "docs/glossary.md says what to write instead"
 
 
-@pytest.mark.parametrize("file", modules())
-def test_a_module_says_what_it_is_for(file: str) -> None:
-    source = (PACKAGE / file).read_text(encoding="utf-8")
-    doc = ast.get_docstring(ast.parse(source)) if source.strip() else None
-    assert doc, f"{file}: has no docstring"
-    first = doc.splitlines()[0]
-    assert first.endswith((".", "?")), f"{file}: the first line is no sentence: {first!r}"
+def test_modules_say_what_they_are_for() -> None:
+    documented = {
+        file: ast.get_docstring(ast.parse(source)) or "" for file, source in sources().items()
+    }
+    assert [file for file, doc in documented.items() if not doc] == []
+    first = {file: doc.splitlines()[0] for file, doc in documented.items()}
+    unfinished = {file: line for file, line in first.items() if not line.endswith((".", "?"))}
+    assert unfinished == {}, "the first line is no sentence"
 
 
 def test_the_checks_notice() -> None:
