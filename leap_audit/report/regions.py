@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from markupsafe import Markup
@@ -41,6 +42,7 @@ MAP_COLOURS = (
 """The classes of a predicted map, the largest first: a palette for all kinds of colour vision
 (Okabe and Ito 2008), in an order in which the first four differ in grey print too."""
 _COLOURS = 256
+AnyNumber = TypeVar("AnyNumber", bound=np.generic)
 
 
 def ramp_colour(level: float) -> tuple[int, int, int]:
@@ -85,7 +87,7 @@ class Regions:
 
         With the box of the object in white, where the isolation is of one.
         """
-        colours, small = self._base(source, isolation.mask, side)
+        colours, square = self._base(source, isolation.mask, side)
         ranking = self._ranking(isolation.mask, colours.shape[:2])
         inside = core(ranking, isolation.area) > 0
         dark = SURROUND * (0.5 * colours + 0.5 * colours.mean(2, keepdims=True))
@@ -93,21 +95,21 @@ class Regions:
         if isinstance(isolation, Isolation) and isolation.box is not None:
             line = max(1, round(LINE * max(inside.shape)) // 2)
             shown[_edge(_within(isolation.box, inside.shape), line)] = WHITE
-        return self._lined(shown, inside, small=small)
+        return self._lined(shown, inside, square)
 
     def boxed(self, source: str, isolation: Isolation, side: int) -> Markup:
         """Return the picture with the box of the object that an isolation is of, in orange."""
-        shown, small = self._base(source, isolation.mask, side)
+        shown, square = self._base(source, isolation.mask, side)
         height, width = shown.shape[:2]
         assert isolation.box is not None
-        return self._lined(shown, _within(isolation.box, (height, width)), small=small)
+        return self._lined(shown, _within(isolation.box, (height, width)), square)
 
     def overlaid(self, source: str, map_: str, side: int) -> Markup:
         """Return a ranking of all pixels, or another map, in colour, shaded by the picture."""
-        colours, small = self._base(source, map_, side, enlarged=False)
+        colours, square = self._base(source, map_, side, enlarged=False)
         ranking = self._ranking(map_, colours.shape[:2])
         shown = _picture(_ramp(ranking) * (1 - SHADE * (1 - _contrast(colours))))
-        return compact(shown) if small else self._pictures.photographic(shown)
+        return compact(shown) if square else self._pictures.photographic(shown)
 
     def predicted_map(self, source: str, map_: str, side: int) -> Markup:
         """Return the predicted map in `MAP_COLOURS`, over the picture in grey."""
@@ -125,17 +127,22 @@ class Regions:
         """Return whether the pixels of the pictures made of these two must stay sharp."""
         return self._pictures.is_small(source or mask)
 
-    def _lined(
-        self, shown: NDArray[np.float32], inside: NDArray[np.bool_], *, small: bool
-    ) -> Markup:
-        """The picture with an orange line around a region."""
+    def _lined(self, shown: NDArray[np.float32], inside: NDArray[np.bool_], square: int) -> Markup:
+        """The picture with an orange line around a region.
+
+        square: the side of the squares that it is made of, as `_base` returns it.
+        """
         line = _edge(inside, max(2, round(LINE * max(inside.shape))))
-        if not small:
+        if not square:
             shown[line] = ORANGE
             return self._pictures.photographic(_picture(shown))
         # Squares of pixels in a palette: half the bytes, and a line of exactly its colour.
-        paletted = _picture(shown).quantize(_COLOURS - 1, dither=Image.Dither.NONE)
-        levels = np.array(paletted)
+        # The palette of one pixel of each square is that of them all, and found much sooner.
+        coarse = shown[::square, ::square]
+        if not np.array_equal(_enlarged(coarse, square), shown):  # there are finer lines
+            coarse, square = shown, 1
+        paletted = _picture(coarse).quantize(_COLOURS - 1, dither=Image.Dither.NONE)
+        levels = _enlarged(np.array(paletted), square)
         levels[line] = _COLOURS - 1
         drawn = Image.fromarray(levels, "P")
         colours = (paletted.getpalette() or [])[: 3 * (_COLOURS - 1)]
@@ -144,25 +151,26 @@ class Regions:
 
     def _base(
         self, source: str, mask: str, side: int, *, enlarged: bool = True
-    ) -> tuple[NDArray[np.float32], bool]:
-        """The picture at `side` pixels, or grey where it was kept out; whether it is small.
+    ) -> tuple[NDArray[np.float32], int]:
+        """The picture at `side` pixels, or grey where it was kept out.
 
+        And the side of the squares that the pixels of a small picture become; 0 for another.
         A small picture is enlarged to squares of pixels, or not at all. On the screen no other is
         enlarged, because the browser does it as well and the file stays small.
         """
-        small = self._pictures.is_small(source or mask)
+        square = int(self._pictures.is_small(source or mask))
         if source:
             picture = self._pictures.read(source).convert("RGB")
         else:
             picture = Image.new("RGB", self._pictures.read(mask).size, (150, 150, 150))
         scale: float = side / max(picture.size)
-        if scale > 1 and small:
-            scale = int(scale) if enlarged else 1
+        if scale > 1 and square:
+            scale = square = int(scale) if enlarged else 1
         elif not self._pictures.paper:
             scale = min(scale, 1)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-        return np.asarray(picture.resize(size, how), np.float32), small
+        how = Image.Resampling.NEAREST if square else Image.Resampling.LANCZOS
+        return np.asarray(picture.resize(size, how), np.float32), square
 
     def _ranking(self, mask: str, shape: Sequence[int]) -> NDArray[np.uint8]:
         picture = self._pictures.read(mask).convert("L")
@@ -214,6 +222,11 @@ def _contrast(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     if high - low < 1:
         return np.ones_like(grey)
     return np.asarray(np.clip((grey - low) / (high - low), 0, 1), np.float32)
+
+
+def _enlarged(values: NDArray[AnyNumber], square: int) -> NDArray[AnyNumber]:
+    """Make of each pixel a square of that side."""
+    return values.repeat(square, 0).repeat(square, 1)
 
 
 def _picture(shown: NDArray[np.floating]) -> Image.Image:
