@@ -127,8 +127,7 @@ class PrototypeOptions(Options):
     """How prototypes are made. What is left out or auto is chosen by the size of the input."""
 
     steps: int = Field(default=192, ge=1, le=100_000)
-    """Steps of Adam for each prototype. Left out: 192, or 144 where classes of the network stand
-    out, unless the effort or the time there is says otherwise."""
+    """Steps of Adam for each prototype."""
     lr: float = Field(default=0.05, gt=0)
     """Learning rate of Adam, in units of the transform coefficients."""
     find_lr_steps: int = Field(default=0, ge=0, le=10_000)

@@ -1,7 +1,7 @@
 """How much work an audit is: a recipe for each effort, and what is left out in less time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from leap_audit.config import AuditOptions, Effort, Options
@@ -26,7 +26,7 @@ class Rung:
     seeds: int
     top_classes: int
     steps: int
-    """Of each prototype, of a network that needs all of them (see `with_rung`)."""
+    """Of each prototype."""
     isolation_steps: int
     per_prototype: int
     """Isolations of each prototype."""
@@ -102,16 +102,12 @@ def _declared(options: Options) -> Iterator[tuple[str, ...]]:
 
 
 def with_rung(
-    options: AuditOptions, rung: Rung, declared: frozenset[tuple[str, ...]], share: float = 1.0
+    options: AuditOptions, rung: Rung, declared: frozenset[tuple[str, ...]]
 ) -> AuditOptions:
-    """Return the options with those of a rung, but for those that are declared.
-
-    share: of the steps of a prototype that the network needs (see `settled_for`).
-    """
+    """Return the options with those of a rung, but for those that are declared."""
     table: dict[str, Any] = {}
-    given = replace(rung, steps=round(share * rung.steps))
     for field, path in PATHS.items():
-        value = getattr(given, field)
+        value = getattr(rung, field)
         if path not in declared and value is not None:
             *groups, name = path
             inner: dict[str, Any] = {name: value}

@@ -74,7 +74,7 @@ def planned(
     for rung in LADDER[first_rung(study.options.effort) + 1 :]:
         if limit is None or seconds[-1] <= limit:
             break
-        options = with_rung(study.options, rung, study.declared, study.share)
+        options = with_rung(study.options, rung, study.declared)
         tried.append(restudied(study, options, parts))
         seconds.append(costs.seconds(amount_of(tried[-1], parts), workers))
     made = _left_out(tried[-1], study)

@@ -80,8 +80,6 @@ class Study:
     answers with, or that are entangled."""
     declared: frozenset[tuple[str, ...]] = frozenset()
     """Where options are set that somebody declared, so that no plan changes them."""
-    share: float = 1.0
-    """Of the steps of a prototype that the network needs: see `settled_for`."""
     left_out: tuple[str, ...] = ()
     """What the plan leaves out for lack of time, each as 'x instead of y'."""
     attributions: dict[str, tuple[Method, Options]] = field(default_factory=dict)
@@ -112,12 +110,9 @@ def prepared(
         declared |= OF_VECTORS
     else:  # recorded, so that an audit that is repeated takes it
         options = options.model_copy(update={"directions_scale": embedded.scale})
-    prototype = settled_for(options.prototype, model, options.threads)
-    share = prototype.steps / options.prototype.steps
     if options.effort is not None:
-        options = options.model_copy(update={"prototype": prototype})
-        options = with_rung(options, LADDER[first_rung(options.effort)], declared, share)
-        prototype = options.prototype
+        options = with_rung(options, LADDER[first_rung(options.effort)], declared)
+    prototype = settled_for(options.prototype, model, options.threads)
     opinions = chosen_opinions(options.second_opinions, options.method_options, model)
     named = {n: v for n, v in options.method_options.items() if n not in opinions}
     named |= {n: v for n, v in options.method_options.items() if n in options.methods}
@@ -147,7 +142,6 @@ def prepared(
         weights,
         setting,
         seeds=options.seeds,
-        share=share,
         declared=declared,
         attributions=chosen,
         opinions=opinions,

@@ -51,14 +51,6 @@ def test_the_standard_is_what_the_options_are_by_default() -> None:
     assert with_rung(AuditOptions(), LADDER[first_rung("standard")], NOTHING) == AuditOptions()
 
 
-def test_a_network_may_need_a_share_of_the_steps() -> None:
-    options = AuditOptions()
-    made = [with_rung(options, rung, NOTHING, 0.75).prototype.steps for rung in LADDER]
-    assert (made[0], made[1], made[-1]) == (288, 144, 48)
-    kept = with_rung(options, LADDER[0], frozenset({("prototype", "steps")}), 0.75)
-    assert kept.prototype.steps == options.prototype.steps
-
-
 def test_a_lower_rung_is_less_work_everywhere() -> None:
     made = [work(with_rung(AuditOptions(), rung, NOTHING)) for rung in LADDER]
     for more, less in pairwise(made):

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from leap_audit.artifacts import Audit
-from leap_audit.config import AuditOptions, PrototypeOptions
+from leap_audit.config import AuditOptions
 from leap_audit.errors import AuditIncomplete
 from leap_audit.ingest import load
 from leap_audit.measure.costs import Costs
 from leap_audit.measure.objects.changes import removal_passes
-from leap_audit.measure.prototype import settled_for
 from leap_audit.pipeline import audit, planning
 from leap_audit.pipeline.execution import InThisProcess
 from leap_audit.pipeline.measuring import Measuring, plan
@@ -53,21 +52,6 @@ def test_what_fits_is_done_in_full(sample_models: Path) -> None:
     assert plan.low < plan.seconds < plan.high
     assert plan.multiply_adds > 1000
     assert len(plan.sentences) == 1
-
-
-def test_a_network_that_needs_fewer_steps_takes_its_share_of_every_plan(
-    sample_models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fewer(options: PrototypeOptions, *more: Any) -> PrototypeOptions:
-        return settled_for(options, *more).model_copy(update={"steps": options.steps * 3 // 4})
-
-    monkeypatch.setattr("leap_audit.pipeline.study.settled_for", fewer)
-    costing(monkeypatch, 1000.0)
-    study, loaded = studied(sample_models)
-    assert study.options.prototype.steps == 144
-    assert planned(study, loaded, {}, limit=10)[0].options.prototype.steps == 48
-    assert studied(sample_models, effort="quick")[0].options.prototype.steps == 96
-    assert studied(sample_models, effort="full")[0].options.prototype.steps == 288
 
 
 @pytest.mark.parametrize(

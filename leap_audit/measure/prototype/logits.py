@@ -1,7 +1,6 @@
 """What the logits of a network show before its prototypes are made, and what is optimised then."""
 
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 
@@ -29,46 +28,36 @@ CONTRAST = 0.5
 PROMINENT = 1.45
 """Prominence of the highest logit, from which the logit is standardised: MobileNetV2 has 1.67 and
 EfficientNet-Lite0 1.79, MobileNetV1 has 1.24 and SqueezeNet 1.28 (docs/prototypes.md)."""
-SOONER = 3 / 4
-"""Share of the steps after which prototypes of a network whose highest logit is prominent are as
-good as after all of them; where the logits grow with contrast they are not (docs/prototypes.md)."""
 
 
 def settled_for(options: PrototypeOptions, model: Model, threads: int = 0) -> PrototypeOptions:
     """Return the options with nothing left open for this model.
 
-    Scenes in colour are shown to it where the objective depends on how its logits behave. Where its
-    classes stand out, fewer steps do, unless their number is set. Raises ConfigRefused: see
-    `settled`.
+    Scenes in colour are shown to it where the objective depends on how its logits behave.
+    Raises ConfigRefused: see `settled`.
     """
     channels, *sides = model.picture_shape
     mapped = has_a_middle(model.answer)
     scenes = channels == 3 and min(sides) >= SMALL and model.classes >= MANY and not mapped
     asked = scenes and options.objective is None
-    why = stands_out(Run(model, 1, threads)) if asked else None
-    made = settled(
+    return settled(
         options,
         model.picture_shape,
         batchable=model.batchable,
         mapped=mapped,
-        standardise=why is not None,
+        standardise=asked and stands_out(Run(model, 1, threads)),
     )
-    if why == "prominence" and "steps" not in options.model_fields_set:
-        return made.model_copy(update={"steps": round(SOONER * made.steps)})
-    return made
 
 
-def stands_out(run: Run) -> Literal["growth", "prominence"] | None:
-    """Return why a class is told better by its logit in deviations from the others' mean.
+def stands_out(run: Run) -> bool:
+    """Return whether a class is told better by its logit in deviations from the others' mean.
 
     Of a network that does not saturate, the highest logit is that of the highest contrast. Of one
     whose logits are nearly equal but for one, the highest logit is reached by raising many others
-    too, as no photograph does. Else, None, classes that are alike rise together on photographs as
-    well, and to hold the others back would take away what they share.
+    too, as no photograph does. Else classes that are alike rise together on photographs as well,
+    and to hold the others back would take away what they share.
     """
-    if contrast_growth(run) >= UNSATURATED:
-        return "growth"
-    return "prominence" if prominence(run) >= PROMINENT else None
+    return contrast_growth(run) >= UNSATURATED or prominence(run) >= PROMINENT
 
 
 def contrast_growth(run: Run) -> float:
