@@ -121,9 +121,7 @@ class _Lines:
         now = self._clock()
         # What comes before the first unit, such as loading a graph, comes once.
         began, before = self._first = self._first or (now, self._done)
-        if now - self._shown < EVERY or not 0 < self._done < self._total:
-            return
-        if self._done == before:
+        if now - self._shown < EVERY or not before < self._done < self._total:
             return
         self._shown = now
         left = (now - began) * (self._total - self._done) / (self._done - before)

@@ -16,6 +16,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from leap_audit.canonical.unsigned import SHIFT
 from leap_audit.errors import LeapAuditError
 from leap_audit.graph.operators import ROUNDING
 from leap_audit.graph.values import new_constant
@@ -28,8 +29,6 @@ TOLERANCE = 1e-3
 """Largest difference from the original's output, relative to the output's largest number."""
 TIE = 0.01
 """Steps by which a number may lie beyond the half up to which the original's rounding is right."""
-SHIFT = 128
-"""How far the canonical graph's unsigned numbers lie above the original's signed ones."""
 
 
 @dataclass(frozen=True)

@@ -14,36 +14,38 @@ import onnx
 import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
+from leap_audit.canonical.unsigned import SHIFT
+
 __all__ = ["with_unsigned_factors"]
 
-SHIFT = 128
 PREFIX = "leap_audit/unsigned/"
 
 
 @dataclass(frozen=True)
 class _Product:
-    """Where an operator has its factors and zero points among its inputs."""
+    """Where an operator has its factors among its inputs, and what belongs to them."""
 
-    second: int
-    second_zero: int
-    first: int | None = None
+    second: tuple[int, int]
+    """A factor and its zero point."""
+    first: tuple[int, int] | None = None
     """None: the operator quantises its first factor itself, as unsigned."""
-    first_zero: int = 0
     zero: int | None = None
     """The zero point of the result; None: the result is not of 8 bits."""
 
 
 PRODUCTS = {
-    "QLinearConv": _Product(3, 5, 0, 2, 7),
-    "QLinearMatMul": _Product(3, 5, 0, 2, 7),
-    "MatMulInteger": _Product(1, 3, 0, 2),
-    "ConvInteger": _Product(1, 3, 0, 2),
-    "QGemm": _Product(3, 5, 0, 2, 8),
-    "MatMulIntegerToFloat": _Product(1, 5, 0, 4),
-    "DynamicQuantizeMatMul": _Product(1, 3),
-    "QAttention": _Product(1, 7, 0, 6),
+    "QLinearConv": _Product((3, 5), (0, 2), 7),
+    "QLinearMatMul": _Product((3, 5), (0, 2), 7),
+    "MatMulInteger": _Product((1, 3), (0, 2)),
+    "ConvInteger": _Product((1, 3), (0, 2)),
+    "QGemm": _Product((3, 5), (0, 2), 8),
+    "MatMulIntegerToFloat": _Product((1, 5), (0, 4)),
+    "DynamicQuantizeMatMul": _Product((1, 3)),
+    "QAttention": _Product((1, 7), (0, 6)),
 }
 """Operators of ONNX and of ONNX Runtime -> their factors."""
+INPUTS = 9
+"""Of these operators, at most."""
 
 
 def with_unsigned_factors(
@@ -84,28 +86,24 @@ def _written(node: onnx.NodeProto, signed: set[str]) -> Iterator[onnx.NodeProto]
     if product is None:
         yield node
         return
-    names = [*node.input, *[""] * (9 - len(node.input))]
-
-    def is_signed(factor: int, zero: int) -> bool:
-        return names[factor] in signed or names[zero] in signed
-
-    if not is_signed(product.second, product.second_zero):
+    names = [*node.input, *[""] * (INPUTS - len(node.input))]
+    pairs = [
+        (factor, zero)
+        for factor, zero in (product.second, product.first or product.second)
+        if names[factor] in signed or names[zero] in signed
+    ]
+    if product.second not in pairs:
         yield node
         return
-    pairs = [(product.second, product.second_zero)]
-    both = product.first is not None and is_signed(product.first, product.first_zero)
-    if both:
-        pairs.append((product.first or 0, product.first_zero))
-    for factor, zero in pairs:
+    made = list(node.output)
+    back = product.first in pairs and product.zero is not None and names[product.zero] in signed
+    for factor, zero in dict.fromkeys(pairs):
         names[factor] = yield from _unsigned(names[factor], node, factor)
         if names[zero]:
             names[zero] = yield from _unsigned(names[zero], node, zero)
         else:
             names[zero] = f"{PREFIX}zero"
-    made = list(node.output)
-    back = both and product.zero is not None and names[product.zero] in signed
-    if back:
-        assert product.zero is not None
+    if back and product.zero is not None:
         names[product.zero] = yield from _unsigned(names[product.zero], node, product.zero)
         made[0] = f"{PREFIX}{node.output[0]}"
     while names and not names[-1]:

@@ -19,9 +19,10 @@ from leap_audit.graph.operators import MOVING
 from leap_audit.graph.opset import ONNX_DOMAIN
 from leap_audit.graph.values import constant_of, new_constant
 
-__all__ = ["as_unsigned"]
+__all__ = ["SHIFT", "as_unsigned"]
 
 SHIFT = 128
+"""How far unsigned numbers lie above the signed ones that they are written for."""
 ORDERED = frozenset({*MOVING, "MaxPool"})
 """Operators that commute with adding the same number to all."""
 
@@ -37,42 +38,15 @@ def as_unsigned(graph: ir.Graph) -> bool:
     done: set[ir.Value] = set()
     changed = False
     names = TensorNames(graph)
-    for node in graph:
-        value = node.outputs[0]
-        if _is(node, "QuantizeLinear") and value.dtype == ir.DataType.INT8 and value not in done:
+    quantised = [node.outputs[0] for node in graph if _is(node, "QuantizeLinear")]
+    for value in (*quantised, *graph.initializers.values()):
+        if value.dtype == ir.DataType.INT8 and value not in done:
             together = _together(value)
             done.update(together)
             if all(_can_change(v) for v in together):
                 _change(graph, together, names)
                 changed = True
-    for value in list(graph.initializers.values()):
-        if _is_weight(value):
-            _change_weight(graph, value, names)
-            changed = True
     return changed
-
-
-def _is_weight(value: ir.Value) -> bool:
-    """Whether a constant is int8 and only dequantised, by a known zero point."""
-    uses = value.uses()
-    return (
-        value.const_value is not None
-        and value.dtype == ir.DataType.INT8
-        and bool(uses)
-        and not value.is_graph_output()
-        and all(
-            _is(use.node, "DequantizeLinear") and use.idx == 0 and _has_known_zero_point(use.node)
-            for use in uses
-        )
-    )
-
-
-def _change_weight(graph: ir.Graph, value: ir.Value, names: TensorNames) -> None:
-    nodes = [use.node for use in value.uses()]
-    fresh = _shifted(graph, value, names)
-    for node in nodes:
-        _shift_zero_point(graph, node, names)
-        node.replace_input_with(0, fresh)
 
 
 def _is(node: ir.Node | None, *operators: str) -> bool:
@@ -146,7 +120,7 @@ def _change(graph: ir.Graph, values: Iterable[ir.Value], names: TensorNames) -> 
         for use in list(value.uses()):
             if _is(use.node, "DequantizeLinear"):
                 _shift_zero_point(graph, use.node, names)
-            elif value.producer() is None:  # numbers that are joined with computed ones
+            if value.producer() is None:
                 use.node.replace_input_with(use.idx, _shifted(graph, value, names))
         producer = value.producer()
         if producer is None:

@@ -124,7 +124,7 @@ def test_no_factor_stays_signed(operator: str, first: type) -> None:
     whole = onnx.shape_inference.infer_shapes(changed)
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*whole.graph.value_info,)}
     place = PRODUCTS[operator]
-    for factor in {place.second, place.second if place.first is None else place.first}:
+    for factor, _ in {place.second, place.first or place.second}:
         name = node.input[factor]
         assert kinds.get(name, TensorProto.UINT8) == TensorProto.UINT8
         assert name != "b"

@@ -23,6 +23,8 @@ BODIES = {
     "y = DequantizeLinear(j, s, z)",
     "joined with a constant": "(float[4,4] y) {THERE} j = Concat<axis=0>(q, c) "
     "y = DequantizeLinear(j, s, z)",
+    "joined with a constant that is read itself": "(float[4,4] y, float[1,4] u) {THERE} "
+    "j = Concat<axis=0>(q, c) y = DequantizeLinear(j, s, z) u = DequantizeLinear(c, s, z)",
     "split": "(float[3,2] y, float[3,2] u) {THERE} a, b = Split<axis=1>(q) "
     "y = DequantizeLinear(a, s, z) u = DequantizeLinear(b, s, z)",
     "read twice": "(float[3,4] y, float[4,3] u) {THERE} y = DequantizeLinear(q, s, z) "

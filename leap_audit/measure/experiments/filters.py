@@ -192,8 +192,8 @@ def filter_graph(model: Model, batch: int, reach: int) -> ir.Model:
         added = _convolved(op, learned, pictures, (batch, channels, height, width), reach)
     else:
         added = _mixed(op, learned, pictures, (batch, channels, height * width))
-    square = op.ReduceMean(op.Mul(added, added), [1, 2], keepdims=1)
-    unit = op.Div(added, op.Sqrt(op.Add(op.ReduceMean(square, [0], keepdims=1), LEAST**2)))
+    square = op.ReduceMean(op.Mul(added, added), [0, 1, 2], keepdims=1)
+    unit = op.Div(added, op.Sqrt(op.Add(square, LEAST**2)))
     change = op.Reshape(op.Mul(unit, size), (batch, channels, height, width))
     shown = op.Clip(op.Add(pictures, change), 0.0, 1.0)
     log_p = model.answer.log_probabilities(op, place_scores(op, model, shown))

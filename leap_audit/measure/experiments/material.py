@@ -126,12 +126,11 @@ def materials(
 
     fresh = shifted(chosen, generator(seed, "fresh prototypes"))
     with ThreadPoolExecutor(2) as pool:  # the experiments of every class wait for these
-        of_scenes = [pool.submit(laid, "experiment scenes", chosen)]
-        of_scenes.append(pool.submit(laid, "fresh scenes", fresh))
+        of_scenes = pool.map(laid, ("experiment scenes", "fresh scenes"), (chosen, fresh))
         return Materials(
             _material(run, _stacked(photographs, shape), known, "photographs"),
             _material(run, _stacked(prototypes, shape), made, "prototypes"),
-            *(each.result() for each in of_scenes),
+            *of_scenes,
         )
 
 

@@ -19,7 +19,7 @@ from leap_audit.measure.experiments.trials import trial_of
 from leap_audit.measure.run import Run
 from leap_audit.run.session import Array
 
-__all__ = ["JUDGED", "SEARCHES", "Sought", "search_work", "seek", "seek_work", "steps_of"]
+__all__ = ["SEARCHES", "Sought", "search_work", "seek", "seek_work", "steps_of"]
 
 JUDGED = 24
 """Pictures that the size of a trigger is judged on: half of them is told from a third, and more
