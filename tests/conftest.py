@@ -1,16 +1,20 @@
 """What several tests need: the bundled sample models, and the folder of real networks."""
 
 import functools
+import gc
 import importlib
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from leap_audit.run import session
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,12 +62,19 @@ def _group(item: pytest.Item) -> str | None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fail where pytest-xdist passes over the groups: every process would make what is costly."""
+    """Fail where pytest-xdist passes over the groups: every process would make what is costly.
+
+    And leave what is imported by now out of the search for garbage, which takes a tenth of the time
+    otherwise: the libraries hold millions of objects.
+    """
     if getattr(session.config.option, "loadgroup", False):
         lost = [
             i for i in session.items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid
         ]
         assert not lost, f"{lost[0].nodeid}: its group is not seen by pytest-xdist"
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def shared_folder() -> Path:
@@ -96,6 +107,18 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setenv("LEAP_AUDIT_CONTAINED", "0")
     monkeypatch.setattr("leap_audit.walls.confinement._missing", {})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Let a graph of ONNX Runtime run in one thread where none are asked for.
+
+    A second one would look for work all the time, and take it from the other process.
+    """
+    options = session.session_options
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "session_options", lambda n=0, **more: options(n or 1, **more))
+        yield
 
 
 @pytest.fixture(autouse=True)
