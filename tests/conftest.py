@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leap_audit.run import session
+from leap_audit.run.options import session_options
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -115,9 +115,11 @@ def _one_thread() -> Iterator[None]:
 
     A second one would look for work all the time, and take it from the other process.
     """
-    options = session.session_options
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "session_options", lambda n=0, **more: options(n or 1, **more))
+        patch.setattr(
+            "leap_audit.run.session.session_options",
+            lambda threads=0, **more: session_options(threads or 1, **more),
+        )
         yield
 
 

@@ -57,7 +57,7 @@ def test_the_signature_is_on_the_first_page_of_every_verdict(
     declared = Declared(owner=LONG, purpose=LONG, version=LONG, data=LONG)
     policy = PolicyIdentity(name=LONG[:90], file="x" * 90, sha256="ab" * 32)
     audit = build(
-        classes=HOSTILE, prototypes=9, status=status, verdict=verdict, policy=policy,
+        classes=HOSTILE, prototypes=1, status=status, verdict=verdict, policy=policy,
         declared=declared, findings=tuple(map(grave, range(5))),
     )  # fmt: skip
     first, second, *_ = pages_of(audit, folder)
