@@ -40,6 +40,10 @@ NOT_IN_GRAPH = ("steps", "find_lr_steps", "log_every", "keep_best", "equalise")
 """Options that the graph of a step does not depend on."""
 SETTLED = 0.35
 """Share of the steps, at the end, that converge by the falling learning rate alone."""
+CHANCE = 2.0
+"""Standard errors that the slope of an objective which does not rise stays below."""
+LEFT = 0.1
+"""Share of its whole rise that a search which has settled would not bring any more."""
 
 
 @dataclass(frozen=True)
@@ -319,16 +323,29 @@ def _parts(curve: Array) -> tuple[float, ...]:
 
 
 def _converged(curve: Array) -> bool:
-    """Whether the last eighth at full learning rate brought less than a tenth of the whole rise.
+    """Whether the objective had all but stopped rising while the learning rate was full.
 
-    Or no more than chance brings between two eighths: a class that cannot rise has settled too.
-    The steps after it move less and less by design and would flatter the answer.
+    By the line through the later half of those steps: another eighth as many would bring less than
+    a tenth of the whole rise, even at its slope and a standard error more. A class that cannot rise
+    has settled too: the line through all of those steps rises no more than chance does. The steps
+    after them move less and less by design and would flatter the answer.
     """
     full = curve[: len(curve) - int(SETTLED * len(curve))]
     if len(full) < 8:
         return False
+    slope, error = _trend(full)
+    if slope <= CHANCE * error:
+        return True
     eighth = len(full) // 8
-    first, before, last = full[:eighth], full[-2 * eighth : -eighth], full[-eighth:]
-    brought = last.mean() - before.mean()
-    chance = float(np.sqrt((before.var() + last.var()) / eighth))
-    return bool(brought < 0.1 * (last.mean() - first.mean()) or brought <= chance)
+    slope, error = _trend(full[len(full) // 2 :])
+    rise = full[-eighth:].mean() - full[:eighth].mean()
+    return bool(eighth * (slope + error) < LEFT * rise)
+
+
+def _trend(scores: Array) -> tuple[float, float]:
+    """The slope of the line through scores, by least squares, a step, and its standard error."""
+    steps = np.arange(len(scores)) - (len(scores) - 1) / 2
+    spread = steps @ steps
+    slope = steps @ scores / spread
+    rest = scores - scores.mean() - slope * steps
+    return float(slope), float(np.sqrt(rest @ rest / (len(scores) - 2) / spread))

@@ -36,8 +36,8 @@ def _described(p: PrototypeOptions, setting: Setting) -> dict[str, Any]:
         else f"weight {p.total_variation:g} × {setting.spread:.3g}, the spread of the logits over "
         "random pictures",
         "ground": _ground(p.plain_ground or False, p.hold or 0.0, p.ink or 0.0),
-        "converged": "the last eighth of the steps at full learning rate rose by less than a "
-        "tenth of the whole rise",
+        "converged": "along the line through the later half of the steps at full learning rate, "
+        "another eighth of them brings less than a tenth of the whole rise",
         "check": CHECK,
     }
 
