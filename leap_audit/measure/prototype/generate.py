@@ -17,7 +17,13 @@ from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.middle import middle_places
 from leap_audit.measure.prototype.objective import alike, target_weights
-from leap_audit.measure.prototype.rate import best_rate, range_test, settling
+from leap_audit.measure.prototype.rate import (
+    SETTLED,
+    best_rate,
+    has_settled,
+    range_test,
+    settling,
+)
 from leap_audit.measure.prototype.step import Key, step_draws, step_graph
 from leap_audit.measure.run import Run
 from leap_audit.run.opaque import AnyLoop, AnySession
@@ -38,12 +44,6 @@ FIRST_SPREAD, NOISY_SPREAD = 0.01, 0.5
 CURVE_POINTS = 24
 NOT_IN_GRAPH = ("steps", "find_lr_steps", "log_every", "keep_best", "equalise")
 """Options that the graph of a step does not depend on."""
-SETTLED = 0.35
-"""Share of the steps, at the end, that converge by the falling learning rate alone."""
-CHANCE = 2.0
-"""Standard errors that the slope of an objective which does not rise stays below."""
-LEFT = 0.1
-"""Share of its whole rise that a search which has settled would not bring any more."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class PrototypeSearch:
                 options.steps,
             )
             drawn.append(
-                Drawn(request, painting, _parts(curve), _converged(curve), step, lr, (*stages[i],))
+                Drawn(request, painting, _parts(curve), has_settled(curve), step, lr, (*stages[i],))
             )
         return drawn
 
@@ -320,32 +320,3 @@ def _logged(step: int, options: PrototypeOptions) -> bool:
 def _parts(curve: Array) -> tuple[float, ...]:
     parts = np.array_split(curve, min(CURVE_POINTS, len(curve)))
     return tuple(float(part.mean()) for part in parts)
-
-
-def _converged(curve: Array) -> bool:
-    """Whether the objective had all but stopped rising while the learning rate was full.
-
-    By the line through the later half of those steps: another eighth as many would bring less than
-    a tenth of the whole rise, even at its slope and a standard error more. A class that cannot rise
-    has settled too: the line through all of those steps rises no more than chance does. The steps
-    after them move less and less by design and would flatter the answer.
-    """
-    full = curve[: len(curve) - int(SETTLED * len(curve))]
-    if len(full) < 8:
-        return False
-    slope, error = _trend(full)
-    if slope <= CHANCE * error:
-        return True
-    eighth = len(full) // 8
-    slope, error = _trend(full[len(full) // 2 :])
-    rise = full[-eighth:].mean() - full[:eighth].mean()
-    return bool(eighth * (slope + error) < LEFT * rise)
-
-
-def _trend(scores: Array) -> tuple[float, float]:
-    """The slope of the line through scores, by least squares, a step, and its standard error."""
-    steps = np.arange(len(scores)) - (len(scores) - 1) / 2
-    spread = steps @ steps
-    slope = steps @ scores / spread
-    rest = scores - scores.mean() - slope * steps
-    return float(slope), float(np.sqrt(rest @ rest / (len(scores) - 2) / spread))
