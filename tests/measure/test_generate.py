@@ -12,7 +12,6 @@ from leap_audit.gradient import RULES
 from leap_audit.ingest.model import Model
 from leap_audit.measure.prototype import Drawn, Request, make_prototypes, settled
 from leap_audit.measure.prototype.generate import CURVE_POINTS, _parts
-from leap_audit.measure.prototype.rate import has_settled
 from leap_audit.measure.run import Run
 from tests.builders.classifiers import Node, read_model, write_model
 
@@ -92,56 +91,3 @@ def test_the_curve_is_made_of_means_of_equal_parts(steps: int) -> None:
     assert list(parts) == sorted(parts)
     if steps <= CURVE_POINTS:
         assert list(parts) == curve.tolist()
-
-
-def test_converged_means_that_the_end_is_flat() -> None:
-    t = np.linspace(0, 1, 80)
-    assert has_settled(1 - np.exp(-12 * t))
-    assert not has_settled(t)
-    assert not has_settled(np.ones(7))  # too few steps to tell
-    assert has_settled(np.ones(64))  # what cannot rise has settled
-    steps = np.arange(80.0)
-    assert has_settled(steps % 2 + 0.001 * steps)  # a rise that chance would bring as well
-    assert not has_settled(t + 1e-3 * np.random.default_rng(1).standard_normal(len(t)))
-
-
-@pytest.mark.parametrize("steps", [24, 48, 96, 192])
-def test_a_noisy_rise_has_not_settled(steps: int) -> None:
-    """What rises evenly is told from what is flat in nine of ten draws, however few the steps."""
-    rng = np.random.default_rng(steps)
-    t = np.linspace(0, 1, steps)
-    noise = 0.2 * rng.standard_normal((200, steps))
-    assert np.mean([has_settled(t + each) for each in noise]) < 0.1
-    assert np.mean([has_settled(each) for each in noise]) > 0.9
-
-
-@pytest.mark.parametrize(("share", "settled"), [(0.095, True), (0.105, False)])
-def test_a_tenth_of_the_rise_may_be_left(share: float, settled: bool) -> None:
-    """The later half of 125 steps at full learning rate is a line: 15 more bring the share."""
-    steps = np.arange(192.0)
-    curve = np.minimum(steps, 62) / 62
-
-    def left(slope: float) -> float:
-        whole = curve + slope * np.maximum(steps - 62, 0)
-        return float(15 * slope / (whole[110:125].mean() - whole[:15].mean()))
-
-    slope = next(s for s in np.linspace(0, 0.02, 20001) if left(s) >= share)
-    assert has_settled(curve + slope * np.maximum(steps - 62, 0)) == settled
-
-
-@pytest.mark.parametrize(("errors", "settled"), [(1.9, True), (2.1, False)])
-def test_a_rise_of_two_standard_errors_is_one(errors: float, settled: bool) -> None:
-    steps = np.arange(192.0)
-    noise = np.random.default_rng(0).standard_normal(192)
-    full, own = steps[:125] - 62, noise[:125]
-    own -= own.mean() + full * (full @ own) / (full @ full)  # without a slope of its own
-    error = np.sqrt(own @ own / 123 / (full @ full))
-    assert has_settled(noise + errors * error * steps) == settled
-
-
-def test_what_is_nearly_flat_at_the_end_has_settled() -> None:
-    rng = np.random.default_rng(0)
-    t = np.linspace(0, 1, 192)
-    noise = 0.05 * rng.standard_normal((100, 192))
-    assert np.mean([has_settled(1 - np.exp(-8 * t) + each) for each in noise]) > 0.95
-    assert np.mean([has_settled(1 - np.exp(-1.2 * t) + each) for each in noise]) < 0.1

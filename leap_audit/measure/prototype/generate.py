@@ -17,13 +17,7 @@ from leap_audit.measure.prototype.finish import equalised
 from leap_audit.measure.prototype.image import coefficient_channels, over, paint
 from leap_audit.measure.prototype.middle import middle_places
 from leap_audit.measure.prototype.objective import alike, target_weights
-from leap_audit.measure.prototype.rate import (
-    SETTLED,
-    best_rate,
-    has_settled,
-    range_test,
-    settling,
-)
+from leap_audit.measure.prototype.rate import best_rate, has_settled, range_test, settling
 from leap_audit.measure.prototype.step import Key, step_draws, step_graph
 from leap_audit.measure.run import Run
 from leap_audit.run.opaque import AnyLoop, AnySession
@@ -157,7 +151,7 @@ class PrototypeSearch:
         lr = self._rate(first)
         scores: list[Array] = []
         stages: list[list[Stage]] = [[] for _ in group]
-        factors = [lr / options.lr * r for r in settling(options.steps, SETTLED)]
+        factors = [lr / options.lr * r for r in settling(options.steps)]
         for step, score in enumerate(steps.through(self._session, self._first, factors), 1):
             scores.append(score)
             advance(len(group))
@@ -272,7 +266,7 @@ def _even_start(run: Run, options: PrototypeOptions, seed: int, spread: float) -
     session = run.load(step_graph(model, 1, options, spread, objective="even"))
     start = _first(model, options, seed, ()) * np.float32(FIRST_SPREAD)
     loop = session.loop(adam_state("coefficients", start[None]), {})
-    for step, factor in enumerate(settling(max(options.steps // 2, 1), SETTLED)):
+    for step, factor in enumerate(settling(max(options.steps // 2, 1))):
         loop.step({**step_draws(model, [()], options, seed, step), **adam_draws(step, factor)})
     return loop.state("coefficients")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from leap_audit.run.session import Array
 
-__all__ = ["SETTLED", "best_rate", "has_settled", "range_test", "settling"]
+__all__ = ["best_rate", "has_settled", "range_test", "settling"]
 
 SETTLED = 0.35
 """Share of the steps, at the end, that converge by the falling learning rate alone."""
@@ -23,12 +23,12 @@ CAUTION = 3.0
 """How far below the rate at which the score rose highest one stays (Smith 2017)."""
 
 
-def settling(steps: int, share: float) -> list[float]:
-    """Return factors of the learning rate: 1, falling to nothing over the last `share` of steps.
+def settling(steps: int) -> list[float]:
+    """Return factors of the learning rate: 1, falling to nothing over the last steps (`SETTLED`).
 
     So that a picture settles.
     """
-    return [min(1.0, (steps - step) / steps / share) for step in range(steps)]
+    return [min(1.0, (steps - step) / steps / SETTLED) for step in range(steps)]
 
 
 def range_test(steps: int) -> list[float]:
@@ -73,6 +73,8 @@ def has_settled(curve: Array) -> bool:
 def _trend(scores: Array) -> tuple[float, float]:
     """The slope of the line through scores, by least squares, a step, and its standard error."""
     steps = np.arange(len(scores)) - (len(scores) - 1) / 2
+    # Equal scores become exactly 0: rounding would give them a slope.
+    scores = np.asarray(scores, np.float64) - scores[0]
     spread = steps @ steps
     slope = steps @ scores / spread
     rest = scores - scores.mean() - slope * steps
