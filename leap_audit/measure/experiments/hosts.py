@@ -6,6 +6,7 @@ shapes with the spectrum and the colours of natural pictures (dead leaves, Lee, 
 2001). Then a change has to overcome about as much evidence on every network.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -101,12 +102,18 @@ def _scene(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
 def _texture(shape: tuple[int, int, int], rng: np.random.Generator) -> Array:
     """Noise with a spectrum of natural pictures, of mean 0 and deviation about 1."""
     channels, height, width = shape
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
-    frequency[0, 0] = np.inf
-    waves = np.fft.fft2(rng.standard_normal(shape)) / frequency**STEEPNESS
-    noise = np.fft.ifft2(waves).real
+    waves = np.fft.rfft2(rng.standard_normal(shape)) * _spectrum(height, width)
+    noise = np.fft.irfft2(waves, (height, width))
     noise /= noise.std((1, 2), keepdims=True) + 1e-12
     return np.tensordot(_root(channels), noise, 1)
+
+
+@functools.lru_cache(maxsize=4)  # a scene has up to fourteen textures of the same size
+def _spectrum(height: int, width: int) -> Array:
+    """How strong each frequency of a texture is, (height, width // 2 + 1): half of them do."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    frequency[0, 0] = np.inf
+    return np.asarray(frequency**-STEEPNESS)
 
 
 def _colour(channels: int, rng: np.random.Generator) -> Array:
